@@ -1,0 +1,85 @@
+# Limpet: what a person types. `make demo` shows the main job, `make test` runs everything.
+# Rules: only Python from PATH (>= 3.11) and apt-get are assumed; each target does its own set-up and is quick when nothing is missing.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell tools/python.sh)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+PYTEST := $(BIN)/python -m pytest
+# Passed on to pytest, for example `make test ARGS="-k plan"`.
+ARGS ?=
+PREFIX ?= /usr
+DESTDIR ?=
+
+.PHONY: help setup setup-dev system system-test engine demo test check bench sweep install lock clean
+
+help: ## show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: system $(VENV)/.limpet engine compiled ## .venv with limpet, and what the system lacks (Docker Engine, headers)
+
+setup-dev: setup system-test $(VENV)/.dev ## setup, and what the tests need
+
+system:
+	@tools/system.sh base
+
+system-test:
+	@tools/system.sh test
+
+engine: system
+	@tools/engine.sh
+
+$(BIN)/python: | system
+	@tools/python.sh > /dev/null
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.limpet: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "installing what limpet needs into $(VENV)"
+	@$(PIP) install --quiet --require-hashes -r requirements.lock
+	@$(PIP) install --quiet --no-deps -e .
+	@$(BIN)/python -m compileall -q $(VENV)/lib || true
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.limpet
+	@echo "installing what the tests need into $(VENV)"
+	@$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m compileall -q $(VENV)/lib || true
+	@touch $@
+
+.PHONY: compiled
+compiled: $(VENV)/.limpet
+	@$(BIN)/python -m compileall -q agent
+
+demo: setup ## the main job on an embedded example, on this machine
+	@$(BIN)/limpet demo
+
+test: setup-dev ## everything, on the real parts
+	@$(PYTEST) $(ARGS)
+
+check: setup-dev ## the fast part: lint, types, contracts, unit tests
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(PYTEST) -q tests/unit tests/test_architecture.py $(ARGS)
+
+bench: setup-dev ## measures Limpet beside its peers
+	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+sweep: setup-dev ## every kill point instead of a sample
+	@$(PYTEST) tests/faults --sweep=all $(ARGS)
+
+install: ## the installed layout below $(DESTDIR)$(PREFIX), as packages have it
+	@packaging/install.sh "$(DESTDIR)" "$(PREFIX)"
+
+lock: $(BIN)/python ## resolves the dependencies anew into the two lock files
+	@$(PIP) install --quiet uv
+	@$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make lock" --quiet --upgrade pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make lock" --quiet --upgrade --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean: ## removes what the targets above made in this directory
+	@rm -rf $(VENV) build dist artifacts .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
