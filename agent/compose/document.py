@@ -1,0 +1,262 @@
+"""YAML text to trees with places, as the reference loader's YAML library reads it.
+
+Rules: scalars are YAML 1.2's (only true and false are booleans, `80:80` is text, `0777` and `0o777` are octal); a
+duplicate key, a key that is not text, an unknown alias and a tab used for indentation are errors; aliases and merge keys
+are expanded under a budget, so a small file can never become a large tree; `!reset` and `!override` are recorded as the
+paths that are to be removed from what was merged before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import ComposeError, Place
+from .scalars import resolve
+from .tree import List, Map
+
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 64
+MAX_NODES = 200_000
+
+Path = tuple[str, ...]
+SCALAR, SEQUENCE, MAPPING, ALIAS = range(4)
+STR_TAG = "tag:yaml.org,2002:str"
+
+
+@dataclass(slots=True)
+class Node:
+    kind: int
+    tag: str | None
+    value: Any
+    line: int
+    column: int
+    plain: bool = False
+
+
+@dataclass(slots=True)
+class Document:
+    """One YAML document: its tree, and the paths that `!reset` and `!override` remove from earlier files."""
+
+    root: Any
+    removed: list[Path] = field(default_factory=list)
+
+
+class Budget:
+    """How many nodes a whole project may expand to, over all its files."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, nodes: int = MAX_NODES) -> None:
+        self.left = nodes
+
+
+def parse(file: str, data: bytes, budget: Budget) -> list[Document]:
+    """The documents of a file. Raises ComposeError."""
+    if len(data) > MAX_BYTES:
+        raise ComposeError(
+            f"the file has {len(data)} bytes; at most {MAX_BYTES} are read", file, hint="split it with `include`"
+        )
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ComposeError("the file is not UTF-8 text", file, line, hint="save it as UTF-8") from None
+    return [_Builder(file, budget).build(node) for node in _compose(file, text)]
+
+
+def _compose(file: str, text: str) -> list[Node]:
+    import yaml
+
+    parser = yaml.CParser(text)
+    try:
+        return _nodes(parser, file)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+        raise ComposeError(_problem(error, text, line), file, line, column, _remedy(text, line)) from None
+    except yaml.reader.ReaderError as error:
+        position = error.position if isinstance(error.position, int) else 0
+        raise ComposeError(
+            f"the character #x{ord(text[position]):04x} is not allowed in YAML" if position < len(text) else "unreadable",
+            file,
+            text.count("\n", 0, position) + 1,
+            hint='write it as an escape in double quotes, "\\u...."',
+        ) from None
+    finally:
+        parser.dispose()
+
+
+def _problem(error: Any, text: str, line: int) -> str:
+    if _tab_at(text, line):
+        return "a tab is used for indentation"
+    problem = str(error.problem or "not valid YAML")
+    return f"not valid YAML: {error.context}: {problem}" if error.context else f"not valid YAML: {problem}"
+
+
+def _remedy(text: str, line: int) -> str:
+    if _tab_at(text, line):
+        return "YAML is indented with spaces: replace the tab"
+    return "look at the line and the one above it for indentation, a missing colon or an unbalanced quote"
+
+
+def _tab_at(text: str, line: int) -> bool:
+    lines = text.splitlines()
+    near = lines[max(0, line - 2) : line]
+    return any("\t" in row[: len(row) - len(row.lstrip())] for row in near)
+
+
+def _nodes(parser: Any, file: str) -> list[Node]:
+    """Builds the documents' nodes without recursion: depth is a limit, not a crash."""
+    import yaml
+
+    documents: list[Node] = []
+    anchors: dict[str, Node] = {}
+    stack: list[Node] = []
+    while True:
+        event = parser.get_event()
+        kind = type(event)
+        if kind is yaml.ScalarEvent:
+            mark = event.start_mark
+            plain = event.implicit[0] and event.style in (None, "")
+            node = Node(SCALAR, event.tag, event.value, mark.line + 1, mark.column + 1, plain)
+        elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
+            mark = event.start_mark
+            form = MAPPING if kind is yaml.MappingStartEvent else SEQUENCE
+            node = Node(form, event.tag, [], mark.line + 1, mark.column + 1)
+        elif kind is yaml.AliasEvent:
+            mark = event.start_mark
+            target = anchors.get(event.anchor)
+            if target is None:
+                raise ComposeError(
+                    f"the alias *{event.anchor} has no anchor above it", file, mark.line + 1, mark.column + 1,
+                    f"define it first with &{event.anchor}",
+                )  # fmt: skip
+            node = Node(ALIAS, None, target, mark.line + 1, mark.column + 1)
+        elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+            stack.pop()
+            continue
+        elif kind is yaml.StreamEndEvent:
+            return documents
+        else:
+            if kind is yaml.DocumentStartEvent:
+                anchors = {}
+            continue
+        if kind is not yaml.AliasEvent and event.anchor is not None:
+            anchors[event.anchor] = node
+        if stack:
+            stack[-1].value.append(node)
+        else:
+            documents.append(node)
+        if node.kind in (MAPPING, SEQUENCE):
+            stack.append(node)
+            if len(stack) > MAX_DEPTH:
+                raise ComposeError(
+                    f"nested more than {MAX_DEPTH} deep", file, node.line, node.column, "flatten the structure"
+                )
+
+
+class _Builder:
+    """Turns nodes into trees: aliases and merge keys expanded, tags applied, every node paid for."""
+
+    def __init__(self, file: str, budget: Budget) -> None:
+        self.file = file
+        self.budget = budget
+        self.removed: list[Path] = []
+        self.active: set[int] = set()
+
+    def build(self, node: Node) -> Document:
+        self.removed = []
+        return Document(self.value(node, ()), self.removed)
+
+    def fail(self, node: Node, message: str, hint: str = "") -> ComposeError:
+        return ComposeError(message, self.file, node.line, node.column, hint)
+
+    def pay(self, node: Node) -> None:
+        self.budget.left -= 1
+        if self.budget.left < 0:
+            raise self.fail(
+                node,
+                f"the project expands to more than {MAX_NODES} nodes",
+                "aliases and merge keys multiply what they point at: use fewer, or split the project",
+            )
+
+    def value(self, node: Node, path: Path) -> Any:
+        self.pay(node)
+        if node.kind == SCALAR:
+            return self.scalar(node)
+        target = node.value if node.kind == ALIAS else node
+        if target.kind == SCALAR:
+            return self.scalar(target)
+        if id(target) in self.active or len(self.active) > MAX_DEPTH:
+            raise self.fail(node, "an alias stands inside its own anchor, or aliases nest too deep", "remove the cycle")
+        self.active.add(id(target))
+        try:
+            place = Place(self.file, node.line, node.column)
+            return self.mapping(target, path, place) if target.kind == MAPPING else self.sequence(target, path, place)
+        finally:
+            self.active.discard(id(target))
+
+    def scalar(self, node: Node) -> Any:
+        try:
+            return resolve(node.value, node.tag, node.plain)
+        except ValueError as error:
+            raise self.fail(node, str(error), "remove the tag or correct the value") from None
+
+    def sequence(self, node: Node, path: Path, at: Place) -> List:
+        result = List(at=at)
+        for index, item in enumerate(node.value):
+            below = (*path, f"[{index}]")
+            if not self.tagged(item, below):
+                result.add(self.value(item, below), Place(self.file, item.line, item.column))
+        return result
+
+    def mapping(self, node: Node, path: Path, at: Place) -> Map:
+        result = Map(at=at)
+        merges: list[Node] = []
+        seen: dict[str, int] = {}
+        for key_node, item in zip(node.value[::2], node.value[1::2], strict=True):
+            key = self.key(key_node)
+            if key in seen:
+                raise self.fail(
+                    key_node, f"the key {key!r} is already in line {seen[key]}", "keep one of the two"
+                )
+            seen[key] = key_node.line
+            if key == "<<" and key_node.plain:
+                merges.append(item)
+                continue
+            below = (*path, key)
+            if not self.tagged(item, below):
+                result.put(key, self.value(item, below), Place(self.file, key_node.line, key_node.column))
+        for item in merges:
+            self.merge(result, item, path)
+        return result
+
+    def key(self, node: Node) -> str:
+        self.pay(node)
+        target = node.value if node.kind == ALIAS else node
+        key = self.scalar(target) if target.kind == SCALAR else None
+        if not isinstance(key, str):
+            shown = target.value if target.kind == SCALAR else "a list or mapping"
+            raise self.fail(node, f"the key {shown} is not text", "put it in quotes")
+        return key
+
+    def tagged(self, item: Node, path: Path) -> bool:
+        """Records `!reset` and `!override`; true when the entry is to be left out."""
+        tag = (item.value if item.kind == ALIAS else item).tag
+        if tag not in ("!reset", "!override"):
+            return False
+        self.removed.append(path)
+        return tag == "!reset"
+
+    def merge(self, into: Map, item: Node, path: Path) -> None:
+        """`<<`: entries of the mapping, or of each in a list, that are not there yet."""
+        target = item.value if item.kind == ALIAS else item
+        sources = target.value if target.kind == SEQUENCE else [item]
+        for source in sources:
+            if (source.value if source.kind == ALIAS else source).kind != MAPPING:
+                raise self.fail(source, "`<<` needs a mapping or a list of mappings", "point it at a mapping")
+            merged = self.value(source, path)
+            for key, value in merged.items():
+                if key not in into:
+                    into.put(key, value, merged.place(key))

@@ -1,0 +1,82 @@
+"""What can be wrong with a project, and where: one error, all of them together, a warning, and their collector.
+
+Every error has a place in a file. Loading goes on after an error as far as it makes sense, so that a person sees all of
+them at once; nothing of a project with an error is ever handed out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Place(NamedTuple):
+    """Where something was written. Lines and columns start at 1; 0 means the file as a whole."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+
+class ComposeError(Exception):
+    """One thing that is wrong, its place, and what to do about it."""
+
+    def __init__(self, message: str, file: str = "", line: int = 0, column: int = 0, hint: str = "") -> None:
+        super().__init__(message)
+        self.message, self.file, self.line, self.column, self.hint = message, file, line, column, hint
+
+    def __str__(self) -> str:
+        where = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
+        return f"{where}: {self.message}" if where else self.message
+
+
+class ComposeErrors(Exception):
+    """Everything that is wrong with a project, sorted by file and line; `errors` is never empty."""
+
+    def __init__(self, errors: list[ComposeError]) -> None:
+        self.errors = tuple(sorted(errors, key=lambda e: (e.file, e.line, e.column, e.message)))
+        super().__init__("\n".join(str(error) for error in self.errors))
+
+
+@dataclass(frozen=True, slots=True)
+class Warning:
+    """Something that Compose accepts and a person should look at."""
+
+    message: str
+    file: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.message}" if self.file else self.message
+
+
+@dataclass(slots=True)
+class Problems:
+    """Collects errors and warnings of one load, each once. `broken` holds the paths of services whose later checks would mislead."""
+
+    errors: list[ComposeError] = field(default_factory=list)
+    warnings: list[Warning] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)
+    _seen: set[tuple[str, str, int]] = field(default_factory=set)
+
+    def error(self, place: Place, message: str, hint: str = "") -> None:
+        if self._new(message, place):
+            self.errors.append(ComposeError(message, place.file, place.line, place.column, hint))
+
+    def add(self, error: ComposeError) -> None:
+        self.error(Place(error.file, error.line, error.column), error.message, error.hint)
+
+    def warn(self, place: Place, message: str) -> None:
+        if self._new(message, place):
+            self.warnings.append(Warning(message, place.file, place.line))
+
+    def _new(self, message: str, place: Place) -> bool:
+        key = (message, place.file, place.line)
+        if key in self._seen:
+            return False
+        self._seen.add(key)
+        return True
+
+    def raise_any(self) -> None:
+        if self.errors:
+            raise ComposeErrors(self.errors)

@@ -1,0 +1,258 @@
+"""Single values as the reference loader reads and prints them: YAML scalars, durations, byte sizes, shell words.
+
+Go prints and parses these; the formats here are its formats.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+_WORDS: dict[str, Any] = {
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), float("inf")),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
+    **dict.fromkeys(("-0", "-0.0"), -0.0),
+}
+_INTEGER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|0[oO]?[0-7]+|0[bB][01]+|0|[1-9][0-9]*)\Z")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
+_DATE = re.compile(
+    r"(\d{4})-(\d{1,2})-(\d{1,2})"
+    r"(?:(?:[Tt](\d{1,2}):(\d{1,2}):(\d{1,2})(\.\d+)?(Z|[-+]\d\d:\d\d))|(?: (\d{1,2}):(\d{1,2}):(\d{1,2})(\.\d+)?))?\Z"
+)
+_TAGS = "tag:yaml.org,2002:"
+
+
+class Timestamp(str):
+    """A date that was written without quotes; the text is how Go prints the time."""
+
+    __slots__ = ()
+
+
+def resolve(text: str, tag: str | None, plain: bool) -> Any:
+    """The value of a scalar. Raises ValueError when an explicit tag does not fit."""
+    if tag is None:
+        return _implicit(text) if plain else text
+    if not tag.startswith(_TAGS):
+        return text
+    kind = tag[len(_TAGS) :]
+    if kind == "binary":
+        try:
+            return base64.b64decode(text).decode("utf-8", "surrogateescape")
+        except (binascii.Error, ValueError):
+            raise ValueError("!!binary is not base64") from None
+    wanted = {"int": int, "float": (int, float), "bool": bool, "null": type(None)}.get(kind)
+    if wanted is None:
+        return text
+    value = _implicit(text)
+    if not isinstance(value, wanted) or (kind != "bool" and isinstance(value, bool)):
+        raise ValueError(f"{text!r} is not a {kind}")
+    return float(value) if kind == "float" else value
+
+
+def _implicit(text: str) -> Any:
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] not in "+-.0123456789":
+        return text
+    if len(text) > 4 and text[4] == "-" and (moment := _timestamp(text)) is not None:
+        return moment
+    bare = text.replace("_", "") if text[0] != "." else text
+    if _INTEGER.match(bare):
+        number = _integer(bare)
+        if -(1 << 63) <= number < 1 << 64:
+            return number
+    if _FLOAT.match(bare):
+        return float(bare)
+    return text
+
+
+def _integer(text: str) -> int:
+    sign = -1 if text[0] == "-" else 1
+    digits = text.lstrip("+-")
+    base = {"0x": 16, "0o": 8, "0b": 2}.get(digits[:2].lower())
+    if base is not None:
+        return sign * int(digits[2:], base)
+    return sign * int(digits, 8 if digits[0] == "0" and len(digits) > 1 else 10)
+
+
+def _timestamp(text: str) -> Timestamp | None:
+    found = _DATE.match(text)
+    if not found:
+        return None
+    year, month, day, *rest = found.groups()
+    hour, minute, second, fraction = rest[:4] if rest[0] else rest[5:]
+    zone = rest[4] or "Z"
+    try:
+        date(int(year), int(month), int(day))
+    except ValueError:
+        return None
+    if int(hour or 0) > 23 or int(minute or 0) > 59 or int(second or 0) > 59:
+        return None
+    digits = (fraction or "").rstrip("0").rstrip(".")
+    offset = "+0000 UTC" if zone == "Z" else f"{zone.replace(':', '')} {zone.replace(':', '')}"
+    clock = f"{int(hour or 0):02}:{int(minute or 0):02}:{int(second or 0):02}{digits}"
+    return Timestamp(f"{year}-{int(month):02}-{int(day):02} {clock} {offset}")
+
+
+def show(value: Any) -> str:
+    """A value as Go's default format prints it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "<nil>"
+    if isinstance(value, float):
+        return show_float(value)
+    if isinstance(value, list):
+        return "[" + " ".join(show(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{key}:{show(value[key])}" for key in sorted(value)) + "]"
+    return str(value)
+
+
+def show_float(value: float) -> str:
+    if value != value:
+        return "NaN"
+    if value in (float("inf"), float("-inf")):
+        return "+Inf" if value > 0 else "-Inf"
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    if value == 0:
+        return "-0" if sign else "0"
+    text = "".join(map(str, digits))
+    point = len(text) + int(exponent)
+    minus = "-" if sign else ""
+    if point - 1 < -4 or point - 1 >= 21:
+        mantissa = text[0] + ("." + text[1:] if len(text) > 1 else "")
+        return f"{minus}{mantissa}e{'-' if point - 1 < 0 else '+'}{abs(point - 1):02}"
+    if point <= 0:
+        return f"{minus}0.{'0' * -point}{text}"
+    return f"{minus}{text.ljust(point, '0')[:point]}" + (f".{text[point:]}" if len(text) > point else "")
+
+
+_UNITS = {
+    "ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9,
+    "h": 3600 * 10**9, "d": 86400 * 10**9, "w": 7 * 86400 * 10**9,
+}  # fmt: skip
+_TERM = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^0-9.]+)")
+
+
+def duration_ns(text: str, days: bool = True) -> int:
+    """A duration like `1m30s` in nanoseconds; `days` allows the units d and w. Raises ValueError."""
+    rest = text[1:] if text[:1] in ("-", "+") else text
+    if rest == "0":
+        return 0
+    total = 0
+    position = 0
+    while position < len(rest) or not rest:
+        term = _TERM.match(rest, position)
+        if not term or not (term[1] or term[2]):
+            raise ValueError(f"{text!r} is not a duration")
+        unit = _UNITS.get(term[3]) if days or term[3] not in ("d", "w") else None
+        if unit is None:
+            raise ValueError(f"{text!r} is not a duration: unknown unit {term[3]!r}")
+        total += int(term[1] or 0) * unit + int(int(term[2] or 0) * (unit / 10 ** len(term[2] or "")))
+        if total >= 1 << 63:
+            raise ValueError(f"{text!r} is too long a duration")
+        position = term.end()
+    return -total if text[0] == "-" else total
+
+
+def show_duration(nanoseconds: int) -> str:
+    """Nanoseconds as Go prints a duration: `1m30s`, `1.5s`, `24h0m0s`."""
+    if nanoseconds == 0:
+        return "0s"
+    minus, left = ("-", -nanoseconds) if nanoseconds < 0 else ("", nanoseconds)
+    for unit, size in (("ns", 1), ("µs", 10**3), ("ms", 10**6)):
+        if left < size * 1000 and size < 10**9:
+            return f"{minus}{_decimal(left, size)}{unit}"
+    seconds, minutes = left % (60 * 10**9), left // (60 * 10**9)
+    text = f"{_decimal(seconds, 10**9)}s"
+    if minutes:
+        text = f"{minutes % 60}m{text}"
+    if minutes >= 60:
+        text = f"{minutes // 60}h{text}"
+    return minus + text
+
+
+def _decimal(amount: int, unit: int) -> str:
+    whole, part = divmod(amount, unit)
+    digits = f"{part:0{len(str(unit)) - 1}}".rstrip("0") if part else ""
+    return f"{whole}.{digits}" if digits else str(whole)
+
+
+_SIZE = re.compile(r"(.*[0-9. ])([^0-9. ]*)\Z", re.DOTALL)
+
+
+def parse_bytes(text: str) -> int:
+    """A size like `1.5g` or `64 MiB` in bytes; units are powers of 1024. Raises ValueError."""
+    if re.fullmatch(r"[-+]?[0-9]+", text):
+        return int(text)
+    found = _SIZE.match(text)
+    if not found:
+        raise ValueError(f"{text!r} is not a size")
+    number, suffix = found[1], found[2].lower()
+    number = number[:-1] if number.endswith(" ") else number
+    if not re.fullmatch(r"\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", number):
+        raise ValueError(f"{text!r} is not a size")
+    if suffix in ("", "b"):
+        return int(float(number))
+    power = "kmgtp".find(suffix[0]) + 1
+    if not power or suffix[1:] not in ("", "b", "ib"):
+        raise ValueError(f"{text!r} is not a size: unknown unit {found[2]!r}")
+    return int(float(number) * float(1024**power))
+
+
+def split_words(line: str) -> list[str]:
+    """A command line split as the reference loader splits it: quotes and backslashes, no expansion. Raises ValueError."""
+    words: list[str] = []
+    word, started = "", False
+    escaped, single, double, back, dollar = False, False, False, False, False
+    for char in line:
+        if escaped:
+            word, escaped, started = word + char, False, True
+            continue
+        if char == "\\":
+            if single:
+                word += char
+            else:
+                escaped = True
+            continue
+        if char in " \t\r\n":
+            if single or double or back or dollar:
+                word += char
+            elif started:
+                words.append(word)
+                word, started = "", False
+            continue
+        if char == "`" and not (single or double or dollar):
+            back = not back
+        elif char == ")" and not (single or double or back):
+            dollar = not dollar
+        elif char == "(" and not (single or double or back):
+            if dollar or not word.endswith("$"):
+                raise ValueError("a bracket outside quotes")
+            dollar, word = True, word + "("
+            continue
+        elif char == '"' and not (single or dollar):
+            started, double = started or double, not double
+            continue
+        elif char == "'" and not (double or dollar):
+            started, single = started or single, not single
+            continue
+        elif char in ";&|<>" and not (single or double or back or dollar):
+            if char == ">" and word and word[0].isdigit():
+                started = False
+            break
+        word, started = word + char, True
+    if started:
+        words.append(word)
+    if escaped or single or double or back or dollar:
+        raise ValueError("a quote or bracket is not closed")
+    return words

@@ -1,0 +1,122 @@
+"""What a kind is: the fate of one resource, decided from what is desired and what is there. Pure.
+
+A fate is decided before any action exists (`ok`, `create`, `replace`, …). Its steps fall into parts, and the planner orders
+parts across resources; a kind knows nothing of other kinds' order:
+
+    prepare   harmless beforehand: a container created under a candidate name
+    release   gives claims up: stop, rename away, disconnect; or remove
+    start     takes the claims and makes it so: write, create, rename, start
+
+`prune` steps run only after the gate has passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from agent.model import (
+    EMPTY,
+    Inventory,
+    Key,
+    Manifest,
+    Observed,
+    ObservedContainer,
+    Owned,
+    Refusal,
+    Resource,
+    Spec,
+    canonical_json,
+    sha256,
+)
+
+Part = Literal["prepare", "release", "start", "prune"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    part: Part
+    verb: str
+    args: Spec = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What becomes of one resource. `verb` "ok" and "forget" have no steps; a refusal has neither."""
+
+    key: Key
+    verb: str
+    cause: str = ""
+    steps: tuple[Step, ...] = ()
+    refusal: Refusal | None = None
+
+    def part(self, part: Part) -> list[Step]:
+        return [step for step in self.steps if step.part == part]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A release with its manifest, as the planner sees it: what is desired, was applied, or is known good."""
+
+    manifest: Manifest = EMPTY
+    lock: Mapping[str, str] = field(default_factory=dict)
+
+    def image(self, resource: Resource) -> str:
+        """The image id this release uses for a container, empty when it is not resolved yet."""
+        return self.lock.get(resource.spec["image"], "")
+
+    def has(self, key: Key, digest: str, image_id: str) -> bool:
+        """Whether this very container belongs to this release."""
+        resource = self.manifest.resources.get(key)
+        return resource is not None and resource.digest == digest and self.image(resource) == image_id
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that a decision may look at. `recreated`: names of networks that this plan replaces."""
+
+    target: Held
+    observed: Observed
+    inventory: Inventory
+    applied: Held = Held()
+    known_good: Held = Held()
+    recreated: frozenset[str] = frozenset()
+
+    def containers(self, name: str) -> list[ObservedContainer]:
+        """Our containers whose final name is `name`, whatever they are called now."""
+        return [c for c in self.observed.containers if c.owned and c.key_name == name]
+
+    def owned(self, key: Key) -> Owned | None:
+        return self.inventory.get(key)
+
+    def corrective(self, key: Key) -> bool:
+        """Whether an action on `key` repairs drift: the release that was applied wanted just the same."""
+        before, now = self.applied.manifest.resources.get(key), self.target.manifest.resources.get(key)
+        if before is None or now is None or before.digest != now.digest:
+            return False
+        return key.kind != "container" or self.applied.image(before) == self.target.image(now)
+
+
+def ok(key: Key) -> Fate:
+    return Fate(key, "ok")
+
+
+def refuse(key: Key, cause: str, hint: str) -> Fate:
+    return Fate(key, "refuse", cause, refusal=Refusal(key, cause, hint))
+
+
+def digest(kind: str, spec: Mapping[str, Any]) -> str:
+    """The digest of a spec under scheme 1: empty values count as not set."""
+    return sha256(canonical_json([1, kind, {k: v for k, v in spec.items() if v not in (None, "", (), [], {}, False)}]))
+
+
+def differences(before: Any, after: Any, prefix: str = "") -> list[str]:
+    """Dotted names of what differs between two specs, sorted; never values, which may be secret."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        found: list[str] = []
+        for key in sorted({*before, *after}):
+            if before.get(key) != after.get(key):
+                found += differences(before.get(key), after.get(key), f"{prefix}.{key}" if prefix else str(key))
+        return found
+    return [prefix]

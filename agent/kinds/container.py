@@ -1,0 +1,260 @@
+"""Containers: one resource may have several instances on the host, told apart by their names. Pure.
+
+    NAME               current    holds the name, and with it ports and addresses
+    NAME.new-XXXX      candidate  created beforehand, not started
+    NAME.kept-XXXX     kept       belongs to known good, stopped, restart policy off, until the gate has passed
+
+The order of operations makes each of them level-triggered: a candidate or kept container gets its networks and its restart
+policy before it gets the name, so a container with the final name needs nothing but a start; and one that gives up the
+name is stopped first and loses its restart policy last, so the name tells what is still to be done.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agent.kinds import claims
+from agent.kinds.base import Fate, Step, View, differences, digest, ok, refuse
+from agent.model import Key, Need, ObservedContainer, Resource, sha256
+
+NAME = "container"
+RANK = 30
+RUNNING = {"running", "restarting", "paused"}
+MOST_NAMES = 4  # in a cause
+
+
+def container(name: str, *, app: str, service: str, number: int, config: dict[str, Any], inputs: dict[str, str],
+              folded: dict[str, str], needs: tuple[Need, ...] = (), oneshot: bool = False,
+              on_change: dict[str, str] | None = None, pull_policy: str = "missing", compose: dict[str, Any] | None = None,
+              origin: str = "") -> Resource:
+    """One container of a service.
+
+    `config`: canonical Compose keys, host-ready. `inputs`: host path -> content digest of every app file it uses. `folded`:
+    `kind/name` -> digest of what it must be re-created with. `compose` is for labels only and in no digest.
+    """
+    content = {"config": config, "inputs": inputs, "folded": folded, "on_change": on_change or {}}
+    spec = {
+        "app": app, "service": service, "number": number, "name": name, "image": config["image"], "oneshot": oneshot,
+        "pull_policy": pull_policy, "compose": compose or {}, **content,
+    }
+    return Resource(Key(NAME, name), spec, digest(NAME, content), needs, claims.of_service(name, config), origin)
+
+
+def candidate_name(resource: Resource, image_id: str) -> str:
+    return f"{resource.key.name}.new-{sha256(resource.digest + image_id)[:12]}"
+
+
+def kept_name(key: Key, instance: ObservedContainer) -> str:
+    return f"{key.name}.kept-{instance.id[:12]}"
+
+
+def is_kept(instance: ObservedContainer) -> bool:
+    return instance.name.startswith(f"{instance.key_name}.kept-")
+
+
+def completed_mark(resource: Resource, image_id: str) -> str:
+    """What the inventory remembers of a one-shot that ran to success."""
+    return f"{resource.digest}@{image_id}"
+
+
+def networks(resource: Resource) -> list[str]:
+    """The real names of the networks it joins, in the order of their priority."""
+    joined = resource.spec["config"].get("networks") or {}
+    return sorted(joined, key=lambda name: (-int((joined[name] or {}).get("priority") or 0), name))
+
+
+def fate(key: Key, desired: Resource | None, view: View) -> Fate:
+    """What becomes of one container and of every instance that bears its name."""
+    instances = view.containers(key.name)
+    if desired is None:
+        steps = tuple(step for instance in instances for step in _discard(instance, "prune"))
+        return Fate(key, "delete", "no longer in the repository", steps) if steps else Fate(key, "forget", "is gone")
+    refusal = _taken(key, desired, instances, view)
+    if refusal:
+        return refusal
+    keeper = _keeper(desired, instances, view)
+    others = [step for instance in instances if instance is not keeper for step in _put_aside(key, instance, view)]
+    if keeper is None:
+        return _creation(key, desired, instances, tuple(others), view)
+    steps = (*others, *_mend(desired, keeper, view))
+    if not steps:
+        return ok(key)
+    return Fate(key, _verb(keeper, key, steps), _mending_cause(key, desired, keeper, steps, view), steps)
+
+
+def give_up(key: Key, view: View) -> tuple[Step, ...]:
+    """The steps by which a container that is to be deleted frees its claims now; its removal may wait for prune."""
+    return tuple(step for instance in view.containers(key.name) for step in _put_aside(key, instance, view))
+
+
+def _taken(key: Key, desired: Resource, instances: list[ObservedContainer], view: View) -> Fate | None:
+    """A refusal when a foreign container holds the name or a published port."""
+    for other in view.observed.containers:
+        if other.owned:
+            continue
+        if other.name == key.name:
+            return refuse(key, f"the name is taken by container {other.id[:12]}, which is not ours",
+                          f"remove or rename it: docker rename {key.name} {key.name}-old")
+        if any(i.name == key.name and i.state == "running" for i in instances):
+            continue
+        ports = claims.clashing(desired.claims, other.ports if other.state in RUNNING else ())
+        if ports:
+            return refuse(key, f"{ports[0].removeprefix('port/')} is held by the foreign container {other.name}",
+                          f"stop it (docker stop {other.name}) or publish another port")
+    return None
+
+
+def _matches(desired: Resource, instance: ObservedContainer, view: View) -> bool:
+    image = view.target.image(desired)
+    return instance.digest == desired.digest and instance.image_id == image and instance.state not in ("dead", "removing")
+
+
+def _keeper(desired: Resource, instances: list[ObservedContainer], view: View) -> ObservedContainer | None:
+    """The instance to use: it matches; the one with the name first, then kept ones, then candidates."""
+    matching = [instance for instance in instances if _matches(desired, instance, view)]
+    order = {True: 0, False: 1}
+    return min(matching, key=lambda i: (order[i.name == desired.key.name], order[is_kept(i)], i.id), default=None)
+
+
+def _put_aside(key: Key, instance: ObservedContainer, view: View) -> list[Step]:
+    """Known good's container is kept until the gate has passed; any other makes way at once."""
+    at = {"container": instance.id}
+    if not view.known_good.has(key, instance.digest, instance.image_id):
+        holds = instance.name == key.name or instance.state in RUNNING or set(instance.networks) & view.recreated
+        return _discard(instance, "release" if holds else "prune")
+    steps = [Step("release", "stop", at)] if instance.state in RUNNING else []
+    steps += [Step("release", "disconnect", at | {"network": name}) for name in sorted(set(instance.networks) & view.recreated)]
+    if not is_kept(instance):
+        steps.append(Step("release", "rename", at | {"to": kept_name(key, instance)}))
+    if not is_kept(instance) or instance.restart_policy not in (None, "", "no"):
+        steps.append(Step("release", "policy", at | {"policy": "no"}))
+    return [*steps, Step("prune", "remove", at)]
+
+
+def _discard(instance: ObservedContainer, part: Any) -> list[Step]:
+    at = {"container": instance.id}
+    stop = [Step(part, "stop", at)] if instance.state in RUNNING else []
+    return [*stop, Step(part, "remove", at)]
+
+
+def _creation(key: Key, desired: Resource, instances: list[ObservedContainer], others: tuple[Step, ...], view: View) -> Fate:
+    image = view.target.image(desired)
+    owned = view.owned(key)
+    if desired.spec["oneshot"] and owned and image and owned.completed == completed_mark(desired, image):
+        return Fate(key, "delete", "an old instance is left", others) if others else ok(key)
+    name = candidate_name(desired, image)
+    prepare = [Step("prepare", "create", {"name": name, "image": image})]
+    prepare += [Step("prepare", "connect", {"container": name, "network": network}) for network in networks(desired)[1:]]
+    start = (Step("start", "rename", {"container": name, "to": key.name}), Step("start", "start", {"container": key.name}))
+    verb = "replace" if any(i.name == key.name for i in instances) else "create"
+    return Fate(key, verb, _creation_cause(key, desired, verb, view), (*prepare, *others, *start))
+
+
+def _mend(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step]:
+    """What a matching instance still lacks: networks, restart policy, name, a start, a signal; in this order."""
+    at = {"container": keeper.id}
+    steps = [Step("release", "disconnect", at | {"network": n}) for n in networks(desired) if n in view.recreated and n in keeper.networks]
+    for network in networks(desired):
+        there, attached = view.observed.networks.get(network), keeper.networks.get(network)
+        current = there.id if there is not None and network not in view.recreated else None
+        if attached is not None and (attached == "" or attached == current):
+            continue
+        if attached is not None and network not in view.recreated:
+            steps.append(Step("start", "disconnect", at | {"network": network}))
+        steps.append(Step("start", "connect", at | {"network": network}))
+    if keeper.name != desired.key.name:
+        steps += [Step("start", "policy", at), Step("start", "rename", at | {"to": desired.key.name})]
+    if keeper.state == "paused":
+        steps.append(Step("start", "unpause", at))
+    elif keeper.state not in RUNNING and not _done(desired, keeper, view):
+        steps.append(Step("start", "start", at))
+    elif keeper.state == "running":
+        steps += _signals(desired, keeper, view)
+    return steps
+
+
+def _done(desired: Resource, keeper: ObservedContainer, view: View) -> bool:
+    """Whether a one-shot has run to success."""
+    if not desired.spec["oneshot"]:
+        return False
+    owned = view.owned(desired.key)
+    mark = completed_mark(desired, keeper.image_id)
+    return (keeper.state == "exited" and keeper.exit_code == 0) or (owned is not None and owned.completed == mark)
+
+
+def changed_files(desired: Resource, instance_id: str, view: View) -> dict[str, str]:
+    """Host path -> content digest of files whose change this container must be signalled of and was not."""
+    owned = view.owned(desired.key)
+    delivered = owned.delivered if owned and owned.delivered.get("id") == instance_id else {}
+    wanted = {}
+    for path in desired.spec["on_change"]:
+        resource = view.target.manifest.resources.get(Key("file", path))
+        content = resource.spec.get("content", "") if resource else ""
+        if delivered.get(path) != content:
+            wanted[path] = content
+    return wanted
+
+
+def _signals(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step]:
+    paths = changed_files(desired, keeper.id, view)
+    signals = sorted({desired.spec["on_change"][path].removeprefix("signal:") for path in paths})
+    return [Step("start", "signal", {"container": keeper.id, "signal": signal}) for signal in signals]
+
+
+def _verb(keeper: ObservedContainer, key: Key, steps: tuple[Step, ...]) -> str:
+    if keeper.name != key.name:
+        return "return" if is_kept(keeper) else "create"
+    verbs = {step.verb for step in steps if step.part == "start"}
+    if not verbs:
+        return "delete"
+    return "start" if verbs & {"start", "unpause"} else "update"
+
+
+def _mending_cause(key: Key, desired: Resource, keeper: ObservedContainer, steps: tuple[Step, ...], view: View) -> str:
+    if keeper.name != key.name:
+        return "known good's container comes back" if is_kept(keeper) else "was created before and not started"
+    verbs = [step for step in steps if step.part == "start"]
+    connects = [step.args["network"] for step in verbs if step.verb == "connect"]
+    if connects:
+        return f"is not attached to {', '.join(connects)}"
+    if any(step.verb == "signal" for step in verbs):
+        paths = list(changed_files(desired, keeper.id, view))
+        return f"{', '.join(paths)} changed"
+    if not verbs:
+        return "an old instance is left"
+    if keeper.state == "exited":
+        return f"is stopped (exit code {keeper.exit_code})"
+    return f"is {keeper.state}"
+
+
+def _creation_cause(key: Key, desired: Resource, verb: str, view: View) -> str:
+    before = view.applied.manifest.resources.get(key)
+    if before is None:
+        return "new"
+    if view.corrective(key):
+        return "is missing" if verb == "create" else "is not the one that was applied"
+    return difference(before, desired, view)
+
+
+def difference(before: Resource, after: Resource, view: View) -> str:
+    """What changed between two specs, for people; names only, but for the image."""
+    if before.digest == after.digest:
+        old, new = view.applied.image(before), view.target.image(after)
+        return f"image {after.spec['image']} is {_short_id(new)} now, was {_short_id(old)}" if new else "its image moved"
+    words = []
+    if before.spec["image"] != after.spec["image"]:
+        words.append(f"image {before.spec['image']} -> {after.spec['image']}")
+    words += [n for n in differences(before.spec["config"], after.spec["config"]) if n != "image"]
+    files = {**before.spec["inputs"], **after.spec["inputs"]}
+    words += sorted(p for p in files if before.spec["inputs"].get(p) != after.spec["inputs"].get(p))
+    folded = {**before.spec["folded"], **after.spec["folded"]}
+    words += sorted(k for k in folded if before.spec["folded"].get(k) != after.spec["folded"].get(k))
+    if before.spec["on_change"] != after.spec["on_change"]:
+        words.append("on_change")
+    more = f" and {len(words) - MOST_NAMES} more" if len(words) > MOST_NAMES else ""
+    text = ", ".join(words[:MOST_NAMES]) + more
+    return text if words[:1] and words[0].startswith("image ") and len(words) == 1 else f"{text} changed"
+
+
+def _short_id(image_id: str) -> str:
+    return image_id.removeprefix("sha256:")[:12]

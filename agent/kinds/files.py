@@ -1,0 +1,127 @@
+"""Files, directories and symbolic links of the host. Pure.
+
+What was there before us is saved on takeover and comes back on removal. A path of another type is never overwritten when
+that could lose data.
+"""
+
+from __future__ import annotations
+
+from agent.kinds import claims
+from agent.kinds.base import Fate, Step, View, digest, ok, refuse
+from agent.model import Key, ObservedFile, Resource, Spec
+
+RANK = 10
+RANK_DIRECTORY = 5
+
+
+def _resource(kind: str, path: str, spec: dict[str, object], origin: str) -> Resource:
+    return Resource(Key(kind, path), spec, digest(kind, spec), claims=(claims.path(path),), origin=origin)
+
+
+def file(path: str, *, content: str, size: int, mode: str = "0644", owner: str = "root", group: str = "root",
+         check: tuple[str, ...] = (), app: str = "", origin: str = "") -> Resource:
+    """A regular file. `content` is a SHA-256 in the content store, `size` bytes; `mode` octal text; `app` when it is an app's."""
+    return _resource("file", path, {
+        "path": path, "content": content, "size": size, "mode": mode, "owner": owner, "group": group,
+        "check": list(check), "app": app,
+    }, origin)
+
+
+def absent(path: str, *, origin: str = "") -> Resource:
+    """A path at which there must be nothing; what was there is saved."""
+    return _resource("file", path, {"path": path, "state": "absent"}, origin)
+
+
+def directory(path: str, *, mode: str = "0755", owner: str = "root", group: str = "root", origin: str = "") -> Resource:
+    return _resource("directory", path, {"path": path, "mode": mode, "owner": owner, "group": group}, origin)
+
+
+def symlink(path: str, *, target: str, origin: str = "") -> Resource:
+    return _resource("symlink", path, {"path": path, "target": target}, origin)
+
+
+def fate(key: Key, desired: Resource | None, view: View) -> Fate:
+    """What becomes of one path."""
+    there = view.observed.files.get(key.name)
+    if desired is None:
+        return _removal(key, there, view)
+    if desired.spec.get("state") == "absent":
+        return _absence(key, there, view)
+    wrong_type = there is not None and there.type != key.kind
+    if wrong_type and there is not None and (there.type in ("directory", "other")) and not (there.type == "directory" and there.empty):
+        return refuse(key, f"a {there.type} is in its place", f"look at {key.name}, then move it away or remove it")
+    if there is None:
+        return Fate(key, "create", "is missing" if view.corrective(key) else "new", _making(key, there))
+    found = _differences(desired.spec, there)
+    if not wrong_type and not found:
+        return ok(key)
+    if wrong_type:
+        return Fate(key, "replace", f"is a {there.type}", _making(key, there))
+    if "content" in found or "target" in found:
+        return Fate(key, "replace", _cause(key, desired.spec, there, found, view), _making(key, there))
+    return Fate(key, "update", _cause(key, desired.spec, there, found, view), (Step("start", "attributes"),))
+
+
+def _making(key: Key, there: ObservedFile | None) -> tuple[Step, ...]:
+    clear = (Step("start", "rmdir"),) if there is not None and there.type == "directory" and key.kind != "directory" else ()
+    if there is not None and there.type in ("file", "symlink") and key.kind == "directory":
+        clear = (Step("start", "remove"),)
+    verb = {"file": "write", "directory": "mkdir", "symlink": "link"}[key.kind]
+    return (*clear, Step("start", verb))
+
+
+def _differences(spec: Spec, there: ObservedFile) -> list[str]:
+    found = []
+    if spec.get("content") and there.content != spec["content"]:
+        found.append("content")
+    if spec.get("target") and there.target != spec["target"]:
+        found.append("target")
+    if "mode" in spec and there.mode != int(spec["mode"], 8):
+        found.append("mode")
+    if "owner" in spec and spec["owner"] not in (there.owner, str(there.uid)):
+        found.append("owner")
+    if "group" in spec and spec["group"] not in (there.group, str(there.gid)):
+        found.append("group")
+    return found
+
+
+def _cause(key: Key, spec: Spec, there: ObservedFile, found: list[str], view: View) -> str:
+    words = []
+    for name in found:
+        if name == "mode":
+            words.append(f"mode is {there.mode:04o}, want {spec['mode']}")
+        elif name in ("owner", "group"):
+            words.append(f"{name} is {there.owner if name == 'owner' else there.group}, want {spec[name]}")
+        else:
+            words.append(f"{name} was edited on the host" if view.corrective(key) else f"{name} changed")
+    if view.owned(key) is None:
+        words.append("the file that was there is saved")
+    return ", ".join(words)
+
+
+def _absence(key: Key, there: ObservedFile | None, view: View) -> Fate:
+    if there is None:
+        return ok(key)
+    if there.type not in ("file", "symlink"):
+        return refuse(key, f"must be absent, but is a {there.type}", f"remove it by hand: {key.name}")
+    cause = "is back" if view.corrective(key) else "must be absent"
+    return Fate(key, "delete", cause, (Step("start", "remove"),))
+
+
+def _removal(key: Key, there: ObservedFile | None, view: View) -> Fate:
+    owned = view.owned(key)
+    if owned is None:
+        return ok(key)
+    cause = "no longer in the repository"
+    if owned.original:
+        return Fate(key, "delete", f"{cause}; what was there before comes back",
+                    (Step("prune", "restore", {"original": owned.original}),))
+    if there is None:
+        return Fate(key, "forget", "is gone")
+    if key.kind == "directory":
+        if not there.empty:
+            return Fate(key, "forget", f"{cause}; it is not empty and stays")
+        return Fate(key, "delete", cause, (Step("prune", "rmdir"),))
+    if there.type != key.kind:
+        return Fate(key, "forget", f"is a {there.type} now, which is not ours")
+    return Fate(key, "delete", cause, (Step("prune", "remove"),))
