@@ -1,0 +1,188 @@
+"""The Docker Engine of the machine, and a private one that a test may stop.
+
+Rules:
+1. The machine's Engine is started when none answers and never stopped.
+2. What a test makes carries a prefix from `unique`; `remove_all(prefix)` takes containers, networks, volumes and image
+   tags with that prefix (in the name, or as Compose project) and nothing else.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import secrets
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import docker
+import docker.errors
+
+from tests.harness.net import Server
+from tests.harness.wait import eventually
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PROJECT_LABEL = "com.docker.compose.project"
+
+
+def unique(word: str = "lt") -> str:
+    """A prefix that no other test uses: `word` and 8 hex digits."""
+    return f"{word}-{secrets.token_hex(4)}"
+
+
+@dataclass
+class Engine:
+    """A Docker Engine: its unix socket and a client for it."""
+
+    socket: str
+
+    @cached_property
+    def client(self) -> docker.DockerClient:
+        """Made at first use, when the Engine must answer."""
+        return docker.DockerClient(base_url=f"unix://{self.socket}", timeout=120)
+
+    def answers(self) -> bool:
+        """True when the Engine answers a ping now."""
+        connection = UnixConnection(self.socket, timeout=5)
+        try:
+            connection.request("GET", "/_ping")
+            return connection.getresponse().status == 200
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    @contextmanager
+    def prefix(self, word: str = "lt") -> Iterator[str]:
+        """A unique prefix; everything that carries it is removed at the end."""
+        name = unique(word)
+        try:
+            yield name
+        finally:
+            self.remove_all(name)
+
+    def containers(self, prefix: str) -> list[docker.models.containers.Container]:
+        """All containers, running or not, whose name or Compose project starts with the prefix."""
+        return [
+            c
+            for c in self.client.containers.list(all=True, ignore_removed=True)
+            if c.name.startswith(prefix) or c.labels.get(PROJECT_LABEL, "").startswith(prefix)
+        ]
+
+    def remove_all(self, prefix: str) -> None:
+        """Removes all that carries the prefix; what vanishes meanwhile is no error."""
+        assert len(prefix) >= 8, f"{prefix!r} is too short to be unique"
+        gone = suppress(docker.errors.NotFound, docker.errors.APIError)
+        for container in self.containers(prefix):
+            with gone:
+                container.remove(force=True, v=True)
+        for network in self.client.networks.list():
+            if network.name.startswith(prefix) or (network.attrs.get("Labels") or {}).get(PROJECT_LABEL, "").startswith(
+                prefix
+            ):
+                with gone:
+                    network.remove()
+        for volume in self.client.volumes.list():
+            if volume.name.startswith(prefix) or (volume.attrs.get("Labels") or {}).get(PROJECT_LABEL, "").startswith(
+                prefix
+            ):
+                with gone:
+                    volume.remove(force=True)
+        for image in self.client.images.list():
+            for tag in image.tags:
+                if tag.startswith(prefix) or f"/{prefix}" in tag:
+                    with gone:
+                        self.client.images.remove(tag)
+
+
+def machine_engine() -> Engine:
+    """The machine's Engine, started when none answers. RuntimeError with its last words when it does not start."""
+    engine = Engine("/var/run/docker.sock")
+    if not engine.answers():
+        done = subprocess.run(
+            [str(CHECKOUT / "tools/engine.sh")], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        if done.returncode or not engine.answers():
+            raise RuntimeError(f"no Docker Engine: {done.stdout}{done.stderr}")
+    return engine
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+PRIVATE = """ip link set lo up
+[ ! -d /run/containerd ] || mount -t tmpfs tmpfs /run/containerd
+exec "$0" "$@"
+"""
+
+
+class PrivateEngine:
+    """An Engine of its own below `directory`, which a test may stop, start or kill.
+
+    It lives in network and mount namespaces of its own: its bridges, published ports and firewall rules are not the
+    machine's (an Engine set to have no bridge would delete the machine's `docker0`), and it finds no other containerd.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.socket = str(directory / "docker.sock")
+        config = directory / "daemon.json"
+        config.write_text(json.dumps({"shutdown-timeout": 2}))
+        argv = [
+            "unshare", "--net", "--mount", "sh", "-c", PRIVATE, "dockerd", "--config-file", str(config), "--host", f"unix://{self.socket}",
+            "--data-root", str(directory / "data"), "--exec-root", str(directory / "exec"),
+            "--pidfile", str(directory / "docker.pid"),
+        ]  # fmt: skip
+        self._server = Server(argv, directory / "dockerd.log")
+        self.engine = Engine(self.socket)
+
+    @property
+    def client(self) -> docker.DockerClient:
+        return self.engine.client
+
+    @property
+    def pid(self) -> int:
+        return self._server.pid
+
+    def start(self) -> None:
+        for stale in ("docker.pid", "docker.sock"):
+            with suppress(FileNotFoundError):
+                (self.directory / stale).unlink()
+        self._server.start()
+        eventually(self.engine.answers, 60, "the private Docker Engine")
+
+    def stop(self) -> None:
+        """Stops it with its containers; the socket refuses from then on."""
+        self._server.stop()
+
+    def close(self) -> None:
+        if self.engine.answers():
+            for container in self.client.containers.list(all=True, ignore_removed=True):
+                with suppress(docker.errors.APIError):
+                    container.remove(force=True, v=True)
+        self.stop()
+
+
+@contextmanager
+def private_engine(directory: Path) -> Iterator[PrivateEngine]:
+    """A running private Engine below an empty directory on a real disk."""
+    private = PrivateEngine(directory)
+    private.start()
+    try:
+        yield private
+    finally:
+        private.close()

@@ -1,0 +1,79 @@
+"""Ports and child processes of the servers in this package."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.harness.wait import eventually
+
+
+def free_port(address: str = "127.0.0.1") -> int:
+    """A TCP port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(address: str, port: int) -> bool:
+    """True when something accepts a connection there."""
+    try:
+        with socket.create_connection((address, port), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+class Server:
+    """A foreground server process in a process group of its own, with its output in `log`."""
+
+    def __init__(self, argv: Sequence[str], log: Path) -> None:
+        self.argv = list(argv)
+        self.log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, f"{self.argv[0]} is not running"
+        return self._process.pid
+
+    def start(self, address: str = "", port: int = 0) -> None:
+        """Starts it and, when a port is given, waits until that answers."""
+        assert self._process is None, f"{self.argv[0]} runs already"
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        if port:
+            eventually(lambda: self._alive() and answers(address, port), 20, f"{self.argv[0]} at {address}:{port}")
+
+    def _alive(self) -> bool:
+        assert self._process is not None
+        code = self._process.poll()
+        if code is not None:
+            raise RuntimeError(f"{self.argv[0]} ended with {code}: {self.log.read_text(errors='replace')[-2000:]}")
+        return True
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal to the whole process group."""
+        os.killpg(self.pid, number)
+
+    def stop(self) -> None:
+        """Ends the process group; nothing happens when it is not running."""
+        if self._process is None:
+            return
+        try:
+            os.killpg(self._process.pid, signal.SIGCONT)
+            os.killpg(self._process.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(3)
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self._process.wait(10)
+        self._process = None

@@ -1,0 +1,110 @@
+"""What a host looks like, as values that compare: "the same as before"."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from tests.harness.engine import Engine
+
+
+@dataclass(frozen=True)
+class FileState:
+    """Type, permission bits (octal text), owner and content (SHA-256, or a link's target) of one path."""
+
+    type: str
+    mode: str
+    owner: str
+    content: str = ""
+
+
+def files(root: Path, ignore: Iterable[str] = ()) -> dict[str, FileState]:
+    """Everything below a directory, by path relative to it. `ignore` holds globs of such paths; what lies below an
+    ignored directory is ignored too. Times and inode numbers are not compared."""
+    patterns = list(ignore)
+    found: dict[str, FileState] = {}
+    for directory, names, leaves in os.walk(root):
+        for name in list(names) + leaves:
+            path = Path(directory) / name
+            relative = str(path.relative_to(root))
+            if any(fnmatch(relative, pattern) for pattern in patterns):
+                if name in names:
+                    names.remove(name)
+                continue
+            found[relative] = _state(path)
+    return found
+
+
+def _state(path: Path) -> FileState:
+    info = path.lstat()
+    mode, owner = f"{stat.S_IMODE(info.st_mode):04o}", f"{info.st_uid}:{info.st_gid}"
+    if stat.S_ISLNK(info.st_mode):
+        return FileState("symlink", "", owner, os.readlink(path))
+    if stat.S_ISDIR(info.st_mode):
+        return FileState("directory", mode, owner)
+    if stat.S_ISREG(info.st_mode):
+        return FileState("file", mode, owner, hashlib.sha256(path.read_bytes()).hexdigest())
+    return FileState("special", mode, owner, str(stat.S_IFMT(info.st_mode)))
+
+
+def containers(engine: Engine, prefix: str, ids: bool = False) -> dict[str, dict[str, Any]]:
+    """The containers that carry a prefix, by name: image, command, labels, state, restart policy, ports, mounts and
+    networks. `ids` adds the container id, for "the very same container"."""
+    return {c.name: _container(c.attrs, ids) for c in engine.containers(prefix)}
+
+
+def _container(attrs: dict[str, Any], ids: bool) -> dict[str, Any]:
+    config, host, state = attrs["Config"], attrs["HostConfig"], attrs["State"]
+    identity = {"id": attrs["Id"]} if ids else {}
+    return {
+        **identity,
+        "image": attrs["Image"],
+        "command": [config.get("Entrypoint"), config.get("Cmd")],
+        "environment": sorted(config.get("Env") or []),
+        "labels": config.get("Labels") or {},
+        "status": state["Status"],
+        "exit_code": state["ExitCode"] if state["Status"] == "exited" else None,
+        "health": (state.get("Health") or {}).get("Status"),
+        "restart": host["RestartPolicy"],
+        "ports": host.get("PortBindings") or {},
+        "mounts": sorted((m["Type"], m.get("Name") or m["Source"], m["Destination"], m["RW"]) for m in attrs["Mounts"]),
+        "networks": {
+            name: sorted(a for a in net.get("Aliases") or [] if a not in attrs["Id"])
+            for name, net in attrs["NetworkSettings"]["Networks"].items()
+        },
+    }
+
+
+def networks(engine: Engine, prefix: str) -> dict[str, dict[str, Any]]:
+    """The networks whose name starts with a prefix: driver, addresses, options, labels."""
+    return {
+        n.name: {
+            "driver": n.attrs["Driver"],
+            "internal": n.attrs["Internal"],
+            "options": n.attrs["Options"],
+            "labels": n.attrs["Labels"],
+        }
+        for n in engine.client.networks.list()
+        if n.name.startswith(prefix)
+    }
+
+
+def volumes(engine: Engine, prefix: str) -> set[str]:
+    """The names of the volumes that start with a prefix."""
+    return {v.name for v in engine.client.volumes.list() if v.name.startswith(prefix)}
+
+
+def difference(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """What differs between two snapshots, a line for each; "" when they are the same."""
+    lines = [f"gone: {name}" for name in sorted(before.keys() - after.keys())]
+    lines += [f"new: {name}: {after[name]}" for name in sorted(after.keys() - before.keys())]
+    for name in sorted(before.keys() & after.keys()):
+        if before[name] != after[name]:
+            lines.append(f"changed: {name}: {before[name]} -> {after[name]}")
+    return "\n".join(lines)
