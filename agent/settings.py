@@ -1,0 +1,231 @@
+"""The host's own settings (/etc/limpet/limpet.toml): the values, and the quick way to them.
+
+Rules:
+1. Light to import. Validation (`settings_load`, with pydantic) runs only when the cache in the run-time directory does not
+   match the fingerprint: bytes of the file, LIMPET_* environment, host name, version.
+2. Durations are seconds (float), paths are host paths as written, not yet below `--root`.
+3. The repository cannot change any of this.
+4. A credential that the settings leave out is taken from systemd's credentials ($CREDENTIALS_DIRECTORY, `source.ssh_key` and so on).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from agent import __version__
+from agent.model import Json, canonical_json, sha256
+from agent.paths import Paths
+
+PREFIX = "LIMPET_"
+CREDENTIALS_AS_PATH = ("ssh_key", "known_hosts", "token_file", "ca_file")
+CREDENTIALS_AS_VALUE = ("username", "proxy")
+FILES_DENY = ("/etc/limpet/**", "/etc/shadow", "/boot/**", "/dev/**", "/proc/**", "/sys/**")
+
+# What the loader checks besides the type.
+Seconds = Annotated[float, "duration"]  # written "90s", "5m", "2h30m", "1d"
+HostPath = Annotated[str, "path"]  # absolute, or empty
+Share = Annotated[float, "share"]  # 0 to 1
+Url = Annotated[str, "url"]
+Web = Annotated[str, "web"]  # http or https
+Zone = Annotated[str, "zone"]  # a time zone of the tz database, or empty: the host's own
+Cron = Annotated[str, "cron"]
+
+
+def _doc(text: str) -> dict[str, str]:
+    return {"doc": text}
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When a release may start (allow) or may not (deny): a cron expression, and for how long from there."""
+
+    allow: Cron = ""
+    deny: Cron = ""
+    duration: Seconds = field(default=0.0, metadata={"key": "for", "doc": "how long the window lasts"})
+    tz: Zone = field(default="", metadata=_doc("time zone; default: the host's own"))
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    name: str = field(default="", metadata=_doc("default: the host name"))
+    labels: Mapping[str, str] = field(default_factory=dict, metadata=_doc("what `when` and {label} of fleet.yaml look at"))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    url: Url = field(default="", metadata=_doc("https, ssh, git, file, or a path (a repository or a *.bundle)"))
+    branch: str = field(default="", metadata=_doc("the pin of this host; or tag, or commit. Default: main"))
+    tag: str = ""
+    commit: str = field(default="", metadata=_doc("40 or 64 hex digits"))
+    path: str = field(default=".", metadata=_doc("the fleet repository's directory inside the Git repository"))
+    mirrors: tuple[Url, ...] = field(default=(), metadata=_doc("tried in order when url cannot be reached"))
+    verify: Literal["none", "tip", "history"] = "none"
+    trust_from: str = field(default="", metadata=_doc("verify = history: the commit from which on signatures are demanded"))
+    allowed_signers: HostPath = field(default="/etc/limpet/allowed_signers", metadata=_doc("ssh and OpenPGP keys"))
+    poll: Seconds = 60.0
+    timeout: Seconds = field(default=30.0, metadata=_doc("of silence; a fetch that still moves has ten minutes"))
+    ssh_key: HostPath = field(default="", metadata=_doc("private key"))
+    known_hosts: HostPath = field(default="", metadata=_doc("host keys of the SSH server"))
+    username: str = field(default="", metadata=_doc("for https; with token_file"))
+    token_file: HostPath = field(default="", metadata=_doc("a file that holds the password or token for https"))
+    ca_file: HostPath = field(default="", metadata=_doc("certificates to trust for https, PEM"))
+    proxy: str = field(default="", metadata=_doc("http://host:port for https sources"))
+
+    @property
+    def ref(self) -> str:
+        """What this host is pinned to: refs/heads/BRANCH, refs/tags/TAG, or the commit."""
+        return self.commit or (f"refs/tags/{self.tag}" if self.tag else f"refs/heads/{self.branch}")
+
+    @property
+    def ref_name(self) -> str:
+        """The same for people, as in `main@sha1:1f2e3d4`."""
+        return self.branch or self.tag or self.commit[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Converge:
+    mode: Literal["enforce", "report"] = field(default="enforce", metadata=_doc("report: drift is shown, not repaired"))
+    resync: Seconds = field(default=600.0, metadata=_doc("full drift check with no new revision"))
+    min_age: Seconds = field(default=0.0, metadata=_doc("a revision is taken this long after this host first saw it"))
+    windows: tuple[Window, ...] = ()
+    prune: bool = True
+    max_prune: Share = field(default=0.5, metadata=_doc("a plan that deletes more than this share of a kind, and more than 5, is refused"))
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    settle: Seconds = field(default=10.0, metadata=_doc("healthy for this long"))
+    deadline: Seconds = field(default=300.0, metadata=_doc("or it is rejected"))
+    rollback: bool = True
+    require_source: bool = field(default=True, metadata=_doc("after applying, the source must still answer"))
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    socket: HostPath = field(default="/var/run/docker.sock", metadata=_doc("Docker's API"))
+    docker_config: HostPath = field(default="/root/.docker/config.json", metadata=_doc("registry credentials and helpers"))
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the repository may do on this host."""
+
+    trust: Literal["repository", "restricted"] = field(
+        default="repository", metadata=_doc("repository: whoever may push owns the host; restricted: only what is listed"))
+    trailers: bool = field(default=True, metadata=_doc("whether Limpet-... trailers of the commit count"))
+    files_deny: tuple[str, ...] = FILES_DENY
+    files_allow: tuple[str, ...] = field(default=(), metadata=_doc("restricted: globs of host paths"))
+    bind_mounts: tuple[str, ...] = field(default=(), metadata=_doc("restricted: globs of host paths"))
+    capabilities: tuple[str, ...] = field(default=(), metadata=_doc("restricted: what cap_add may name"))
+    users: tuple[str, ...] = field(default=(), metadata=_doc("restricted: users that containers may run as"))
+    privileged: bool = False
+    host_network: bool = False
+    host_pid: bool = False
+    docker_socket: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    file: HostPath = "/run/limpet/heartbeat.json"
+    url: Web = field(default="", metadata=_doc("also sent there by HTTP PUT"))
+    prometheus: HostPath = field(default="", metadata=_doc("a textfile collector directory"))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All sections; every key is also LIMPET_SECTION__KEY in the environment, which wins."""
+
+    host: Host = field(default_factory=Host)
+    source: Source = field(default_factory=Source)
+    converge: Converge = field(default_factory=Converge)
+    gate: Gate = field(default_factory=Gate)
+    engine: Engine = field(default_factory=Engine)
+    policy: Policy = field(default_factory=Policy)
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)
+
+    @property
+    def digest(self) -> str:
+        """Changes when any setting does."""
+        return sha256(canonical_json(self.to_json()))
+
+    def to_json(self) -> dict[str, Json]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, doc: Mapping[str, Json]) -> Settings:
+        """The inverse of `to_json`. Errors: KeyError, TypeError."""
+        converge = {**doc["converge"], "windows": tuple(Window(**window) for window in doc["converge"]["windows"])}
+        return cls(
+            Host(**doc["host"]), Source(**_tuples(doc["source"])), Converge(**converge), Gate(**doc["gate"]),
+            Engine(**doc["engine"]), Policy(**_tuples(doc["policy"])), Heartbeat(**doc["heartbeat"]),
+        )
+
+
+def load(root: Path, environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of the installation below `root`. Errors: BadInput with every problem found; Stalled (not readable)."""
+    paths = Paths(root)
+    try:
+        data: bytes | None = paths.settings.read_bytes()
+    except OSError:
+        data = None  # the loader says what is wrong
+    seen = fingerprint(data, environ)
+    settings = _cached(paths.run / "settings.json", seen)
+    if settings is None or data is None:
+        from agent import settings_load
+
+        settings = settings_load.load(paths.settings, environ)
+        _remember(paths.run / "settings.json", seen, settings)
+    return with_credentials(settings, environ)
+
+
+def fingerprint(data: bytes | None, environ: Mapping[str, str]) -> str:
+    """Of all that the validated settings depend on."""
+    ours = sorted((name, value) for name, value in environ.items() if name.upper().startswith(PREFIX))
+    return sha256(canonical_json([__version__, os.uname().nodename, ours, sha256(data or b"")]))
+
+
+def with_credentials(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    """Fills the credentials that the settings leave out from systemd's: files by their path, the others by their content."""
+    directory = environ.get("CREDENTIALS_DIRECTORY", "")
+    if not directory:
+        return settings
+    found: dict[str, Json] = {}
+    for name in (*CREDENTIALS_AS_PATH, *CREDENTIALS_AS_VALUE):
+        path = Path(directory, f"source.{name}")
+        if getattr(settings.source, name) or not path.is_file():
+            continue
+        found[name] = str(path) if name in CREDENTIALS_AS_PATH else path.read_text(encoding="utf-8").strip()
+    return replace(settings, source=replace(settings.source, **found)) if found else settings
+
+
+def _tuples(section: Mapping[str, Json]) -> dict[str, Json]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in section.items()}
+
+
+def _cached(path: Path, seen: str) -> Settings | None:
+    try:
+        doc = json.loads(path.read_bytes())
+        return Settings.from_json(doc["settings"]) if doc["fingerprint"] == seen else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remember(path: Path, seen: str, settings: Settings) -> None:
+    """A cache: when it cannot be written, the next process validates again."""
+    from agent.errors import LimpetError
+    from agent.store import durable
+
+    data = canonical_json({"fingerprint": seen, "settings": settings.to_json()}).encode()
+    try:
+        durable.make_directory(path.parent, 0o755)
+        durable.write(path, data, durable=False)
+    except LimpetError:
+        return
+
+
+SECTIONS = tuple(section.name for section in fields(Settings))

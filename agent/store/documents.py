@@ -1,0 +1,134 @@
+"""One JSON value on disk, checksummed, in two generations.
+
+Rules:
+1. NAME.json is the newest value, NAME.json.1 the one before. A damaged generation falls back to the other and is said in
+   `damaged`; when both are lost the default is used and that is said too.
+2. The first line is an envelope (schema, checksum, version of the writer), the second the value. The checksum covers
+   schema and value, so a schema is believed only when the file is whole.
+3. A file of a newer schema stalls: an older Limpet never guesses and never overwrites it.
+4. A value that did not change is not written.
+5. One writer at a time (the pass lock, or the lock of the document's owner); readers need none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent import __version__
+from agent.errors import Stalled
+from agent.model import Json, canonical_json, sha256
+from agent.store import durable
+
+
+class Damaged(Exception):
+    """The bytes are not what was written."""
+
+
+def pack(value: Json, schema: int) -> bytes:
+    """The bytes of a document: envelope line, value line."""
+    body = canonical_json(value).encode()
+    envelope = {"schema": schema, "sha256": _checksum(schema, body), "by": __version__}
+    return canonical_json(envelope).encode() + b"\n" + body + b"\n"
+
+
+def unpack(data: bytes, schema: int, name: str) -> Json:
+    """The value in `data`. Errors: Damaged; Stalled when it was written under a newer schema than `schema`."""
+    head, _, rest = data.partition(b"\n")
+    try:
+        envelope = json.loads(head)
+        found, checksum = int(envelope["schema"]), envelope["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damaged("no readable envelope") from error
+    if not rest.endswith(b"\n") or _checksum(found, rest[:-1]) != checksum:
+        raise Damaged(f"checksum does not match its {len(data)} bytes")
+    if found > schema:
+        raise Stalled(
+            f"{name} has schema {found}, this Limpet {__version__} reads up to {schema}",
+            f"install Limpet {envelope.get('by', '')} or newer again, or move {name} and its generation .1 away to start anew",
+            code="NewerSchema",
+        )
+    return json.loads(rest)
+
+
+def _checksum(schema: int, body: bytes) -> str:
+    return sha256(b"%d\n" % schema + body)
+
+
+@dataclass
+class Document:
+    """A value at `path`. `damaged` collects, for people, what was found broken by `read`."""
+
+    path: Path
+    schema: int
+    default: Json
+    damaged: list[str] = field(default_factory=list)
+    lost: bool = False  # `read` found damage and no whole generation
+
+    @property
+    def previous(self) -> Path:
+        return self.path.with_name(self.path.name + ".1")
+
+    def read(self) -> Json:
+        """The newest whole value, else the default. Errors: Stalled (newer schema, not readable)."""
+        problems = []
+        for path in (self.path, self.previous):
+            try:
+                value = unpack(path.read_bytes(), self.schema, str(path))
+            except FileNotFoundError:
+                problems.append("")
+            except PermissionError as error:
+                raise Stalled(f"cannot read {path}: {error.strerror}", "run as root", code="StateNotReadable") from error
+            except (OSError, Damaged) as error:
+                problems.append(f"{path} is damaged: {error}")
+            else:
+                if problems:
+                    self._say(problems[0] or f"{self.path} is missing", f"{path.name}, one change older, is used")
+                return value
+        self.lost = any(problems)
+        if self.lost:
+            self._say("; ".join(filter(None, problems)), "it starts anew")
+        return deepcopy(self.default)
+
+    def write(self, value: Json) -> bool:
+        """Makes `value` the newest generation; false when it is the newest already. Errors: Transient, Stalled."""
+        data = pack(value, self.schema)
+        current = self._whole()
+        if current == data:
+            return False
+        durable.make_directory(self.path.parent)
+        if current is not None:
+            self._keep_generation()
+        durable.write(self.path, data)
+        return True
+
+    def clean(self) -> None:
+        """Removes what a killed writer left behind. Only for the single writer."""
+        durable.clean(self.path.parent, self.path.name)
+        durable.clean(self.path.parent, self.previous.name)
+
+    def _whole(self) -> bytes | None:
+        """The bytes of the newest generation when they may be kept as the previous one."""
+        try:
+            data = self.path.read_bytes()
+            unpack(data, self.schema, str(self.path))
+        except (OSError, Damaged):
+            return None
+        return data
+
+    def _keep_generation(self) -> None:
+        """NAME.json.1 becomes a second name of NAME.json, which is then replaced: at no moment is either missing."""
+        with durable.translated(self.previous, "write"):
+            link = self.previous.with_name(f".{self.previous.name}{durable.MARK}link")
+            link.unlink(missing_ok=True)
+            os.link(self.path, link)
+            link.replace(self.previous)
+            link.unlink(missing_ok=True)  # renaming one name of a file to another of its names does nothing
+
+    def _say(self, what: str, consequence: str) -> None:
+        note = f"{what}; {consequence}"
+        if note not in self.damaged:
+            self.damaged.append(note)

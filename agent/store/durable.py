@@ -1,0 +1,112 @@
+"""Files that survive a power cut: written whole or not at all.
+
+Rules:
+1. A file is replaced by a temporary one in the same directory: created with its final mode, written, fsync, rename,
+   fsync of the directory. A reader sees the old or the new bytes, never a mix.
+2. A temporary file that a kill left behind is named so that `clean` finds it; nothing else ever matches.
+3. OSError is translated here: no space is `Transient`, a read-only or forbidden place is `Stalled`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from agent.errors import LimpetError, Stalled, Transient
+
+MARK = ".limpet-new-"
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
+
+
+def write(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
+    """Replaces `path` by `data`. `durable=False` leaves out the fsyncs (for tmpfs and caches); it is atomic still."""
+    with translated(path, "write"):
+        temporary = write_beside(path, data, mode=mode)
+        try:
+            if durable:
+                sync_file(temporary)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        if durable:
+            sync_directory(path.parent)
+
+
+def write_beside(path: Path, data: bytes, *, mode: int) -> Path:
+    """A new temporary file beside `path` that holds `data`; not yet synced. The caller renames or removes it."""
+    temporary = path.with_name(f".{path.name}{MARK}{secrets.token_hex(6)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    try:
+        os.fchmod(descriptor, mode)  # whatever the umask says
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view):]
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+    return temporary
+
+
+def sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_directory(path: Path) -> None:
+    """Makes the names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_directory(path: Path, mode: int = 0o700) -> None:
+    """Makes a directory and its parents; the last one gets `mode`, durable."""
+    if path.is_dir():
+        return
+    with translated(path, "make the directory"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=mode, exist_ok=True)
+        sync_directory(path.parent)
+
+
+def clean(directory: Path, name: str = "") -> int:
+    """Removes temporary files that a kill left in `directory`, of one file or of all. Call it only as the single writer."""
+    removed = 0
+    with suppress(FileNotFoundError):
+        for entry in os.scandir(directory):
+            if entry.name.startswith(f".{name}{MARK}" if name else ".") and MARK in entry.name:
+                with suppress(FileNotFoundError):
+                    Path(entry.path).unlink()
+                    removed += 1
+    return removed
+
+
+@contextmanager
+def translated(path: Path, doing: str) -> Iterator[None]:
+    """Turns an OSError about our own files into a Limpet error with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise translate(error, path, doing) from error
+
+
+def translate(error: OSError, path: Path, doing: str) -> LimpetError:
+    why = f"cannot {doing} {path}: {error.strerror or error}"
+    if error.errno in _FULL:
+        return Transient(why, f"free space or quota on the file system of {path.parent}", code="DiskFull")
+    if error.errno in _FORBIDDEN:
+        return Stalled(why, f"make {path.parent} writable for Limpet, which usually runs as root", code="StateNotWritable")
+    return Transient(why, f"check the file system of {path.parent} (dmesg, df)", code="StateNotWritable")

@@ -1,0 +1,91 @@
+"""What the agent owns on this host.
+
+Rules:
+1. Own before create: `own` returns only when the entries are durable. Disown after delete: `disown` is durable with the next
+   write, because an entry too many is only looked at once more, while one too few leaks.
+2. When both generations are lost, it starts empty and says so (`lost`); when one is, the other may lack the newest entries
+   (`damaged`). In both cases the pass rebuilds it from the labels on the host.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from agent.model import Inventory, Json, Key, Owned
+from agent.store.documents import Document
+
+SCHEMA = 1
+
+
+class InventoryStore:
+    """The inventory at DIR/inventory.json. `load` first; safe to use from several threads of the one pass."""
+
+    def __init__(self, directory: Path) -> None:
+        self._document = Document(directory / "inventory.json", SCHEMA, {})
+        self._entries: dict[Key, Owned] = {}
+        self._mutex = threading.Lock()
+
+    @property
+    def damaged(self) -> list[str]:
+        """What was found broken, for people."""
+        return self._document.damaged
+
+    def load(self) -> Inventory:
+        """Reads it from disk; a copy of the entries. Errors: Stalled."""
+        found = self._document.read()
+        with self._mutex:
+            self._entries = {Key.parse(key): _owned(doc) for key, doc in found.items()}
+        return self.entries
+
+    @property
+    def lost(self) -> bool:
+        """`load` found no whole generation: ownership must be rebuilt from what is on the host."""
+        return self._document.lost
+
+    @property
+    def entries(self) -> Inventory:
+        """A copy of what is owned now."""
+        with self._mutex:
+            return dict(self._entries)
+
+    def own(self, many: Mapping[Key, Owned]) -> None:
+        """Adds or replaces entries, durably. Errors: Transient, Stalled; then nothing may be created."""
+        with self._mutex:
+            self._entries.update(many)
+            self._write()
+
+    def disown(self, keys: Iterable[Key]) -> None:
+        """Forgets entries; durable with the next `own` or `save`."""
+        with self._mutex:
+            for key in keys:
+                self._entries.pop(key, None)
+
+    def save(self) -> None:
+        """Makes everything durable; writes nothing when nothing changed."""
+        with self._mutex:
+            self._write()
+
+    def clean(self) -> None:
+        """Removes what a killed pass left. Only under the pass lock."""
+        self._document.clean()
+
+    def _write(self) -> None:
+        self._document.write({str(key): _json(owned) for key, owned in self._entries.items()})
+
+
+def _json(owned: Owned) -> dict[str, Json]:
+    doc: dict[str, Json] = {
+        "digest": owned.digest, "needs": list(owned.needs), "claims": list(owned.claims), "app": owned.app,
+        "original": dict(owned.original) if owned.original is not None else None,
+        "delivered": dict(owned.delivered), "completed": owned.completed,
+    }
+    return {key: value for key, value in doc.items() if value or key == "digest"}
+
+
+def _owned(doc: Mapping[str, Json]) -> Owned:
+    return Owned(
+        doc["digest"], tuple(doc.get("needs", ())), tuple(doc.get("claims", ())), doc.get("app", ""),
+        doc.get("original"), doc.get("delivered", {}), doc.get("completed", ""),
+    )

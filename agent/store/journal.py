@@ -1,0 +1,74 @@
+"""What the pass at hand is doing, line by line: for people after a crash, and for the kill sweeps.
+
+Rules:
+1. Nothing is ever decided from the journal: a pass is level-triggered, and a lost line loses no work.
+2. Lines are plain appends; only the first and the last line of a pass wait for the disk.
+3. One pass, one file: `start` moves the pass before to NAME.1.
+4. For the kill sweeps: with LIMPET_TEST_KILL_AT=N in the environment the process kills itself (SIGKILL) right after its
+   N-th line, counted from 1 per process. An action writes one line before it starts and one after it ended.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from agent.model import Action, Json, canonical_json
+from agent.store import durable
+
+KILL_AT = "LIMPET_TEST_KILL_AT"
+
+
+class Journal:
+    """An append-only file of JSON lines. Safe to use from several threads."""
+
+    def __init__(self, path: Path, *, wall: Callable[[], float] = time.time, environ: Mapping[str, str] = os.environ) -> None:
+        self.path = path
+        self.writes = 0
+        self._wall = wall
+        self._kill_at = int(environ.get(KILL_AT, "0"))
+        self._descriptor = -1
+        self._mutex = threading.Lock()
+
+    def start(self, what: str) -> None:
+        """Begins the file of a new pass; `what` names it (trigger, revision)."""
+        durable.make_directory(self.path.parent)
+        with durable.translated(self.path, "write the journal"):
+            with suppress(FileNotFoundError):
+                self.path.replace(self.path.with_name(self.path.name + ".1"))
+            self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._line("start", durable_line=True, what=what, pid=os.getpid())
+
+    def step(self, name: str) -> None:
+        """Says that a step of the pass begins (observe, apply, gate, commit, ...)."""
+        self._line("step", name=name)
+
+    def begin(self, action: Action) -> None:
+        """Says that an action is about to be done."""
+        self._line("begin", id=action.id, verb=action.verb, key=str(action.key), cause=action.cause)
+
+    def end(self, action: Action, result: str) -> None:
+        """Says that an action ended: done, failed or skipped."""
+        self._line("end", id=action.id, verb=action.verb, key=str(action.key), result=result)
+
+    def finish(self, result: str) -> None:
+        """Says how the pass ended, and how many lines it wrote: the number of kill points."""
+        self._line("finish", durable_line=True, result=result, writes=self.writes + 1)
+        descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)
+
+    def _line(self, event: str, *, durable_line: bool = False, **fields: Json) -> None:
+        with self._mutex:
+            self.writes += 1
+            line = canonical_json({"n": self.writes, "at": round(self._wall(), 3), "event": event, **fields}) + "\n"
+            with durable.translated(self.path, "write the journal"):
+                os.write(self._descriptor, line.encode())
+                if durable_line:
+                    os.fsync(self._descriptor)
+            if self.writes == self._kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)

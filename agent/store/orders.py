@@ -1,0 +1,99 @@
+"""What a person asked for on this host: suspensions, and retries of rejected releases.
+
+Rules:
+1. Kept apart from the state, so that it can be written at any time, also while a pass holds the pass lock; writers take
+   a lock of their own for a moment.
+2. A retry has a number that only grows (wall time in ms, at least one more than the last). The state says up to which number it was carried out, so none is lost and none done twice.
+3. Orders survive reboots. A suspension with `until` ends by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from agent.model import Json
+from agent.store.documents import Document
+from agent.store.locks import Lock
+
+SCHEMA = 1
+ALL = "*"  # the resource name that means everything
+_RETRIES = 20
+_WAIT = 5.0  # seconds for the other writer
+
+
+@dataclass(frozen=True, slots=True)
+class Suspension:
+    """Convergence of a resource, or of everything, is frozen. Wall times, seconds; `until` 0: until somebody resumes it."""
+
+    reason: str
+    since: float
+    until: float = 0.0
+
+    def holds(self, now: float) -> bool:
+        return not self.until or now < self.until
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Forget that `release` (or "all") was rejected."""
+
+    number: int
+    release: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """All orders. `suspended`: resource or "*" -> suspension."""
+
+    suspended: Mapping[str, Suspension]
+    retries: tuple[Retry, ...] = ()
+
+
+class Orders:
+    """The orders at DIR/orders.json."""
+
+    def __init__(self, directory: Path) -> None:
+        self._document = Document(directory / "orders.json", SCHEMA, {})
+        self._lock = Lock(directory / "orders.lock", "a command that gives an order", wait=_WAIT)
+
+    @property
+    def damaged(self) -> list[str]:
+        return self._document.damaged
+
+    def load(self) -> Ordered:
+        """Errors: Stalled (newer schema, not readable)."""
+        doc = self._document.read()
+        return Ordered(
+            {resource: Suspension(**suspension) for resource, suspension in doc.get("suspended", {}).items()},
+            tuple(Retry(**retry) for retry in doc.get("retries", ())),
+        )
+
+    def suspend(self, resource: str, suspension: Suspension) -> None:
+        """Freezes a resource, or everything ("*"). Errors: Transient, Stalled."""
+        self._change(lambda o: replace(o, suspended={**o.suspended, resource: suspension}))
+
+    def resume(self, resource: str) -> bool:
+        """Ends a suspension; false when there was none."""
+        found = resource in self.load().suspended
+        self._change(lambda o: replace(o, suspended={k: v for k, v in o.suspended.items() if k != resource}))
+        return found
+
+    def retry(self, release: str, now: float) -> None:
+        """Asks the next pass to forget rejections: a release id, or "all". `now`: wall time, seconds."""
+        def add(orders: Ordered) -> Ordered:
+            number = max([int(now * 1000), *(retry.number + 1 for retry in orders.retries)])
+            return replace(orders, retries=(*orders.retries, Retry(number, release))[-_RETRIES:])
+
+        self._change(add)
+
+    def _change(self, change: Callable[[Ordered], Ordered]) -> None:
+        with self._lock:
+            self._document.clean()
+            orders = change(self.load())
+            doc: dict[str, Json] = {
+                "suspended": {resource: asdict(s) for resource, s in orders.suspended.items()},
+                "retries": [asdict(retry) for retry in orders.retries],
+            }
+            self._document.write(doc)

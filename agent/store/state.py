@@ -1,0 +1,234 @@
+"""What the agent knows about this host across passes, restarts and reboots.
+
+Rules:
+1. One document, written by the pass under the pass lock. What a person asks for meanwhile (suspend, retry) is in a document of
+   its own, `orders.py`; `load` folds it in.
+2. `known_good` holds at most three releases, newest first, each once. Only `proved` adds one.
+3. A release is rejected by its id (manifest and image lock): another lock, another chance. At most twenty are remembered.
+4. `rolled_back` and `rejected` stay until a release is proved or a person says so; no restart clears them.
+5. Another (url, ref) starts a new pin: `pin_for` knows only its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from agent.model import Json, Release
+from agent.store.documents import Document
+from agent.store.orders import Orders, Suspension
+
+SCHEMA = 1
+KNOWN_GOOD = 3
+REJECTED = 20
+
+AttemptPhase = Literal["applying", "gating", "rolling-back"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """The last commit that was verified, applied and passed its gate, for one (url, ref)."""
+
+    url: str
+    ref: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A release between its first action and its verdict.
+
+    `started_wall` is for people; `started_monotonic` (seconds) counts only in the boot `boot_id`. `baseline` names the probes
+    that failed before anything was applied: they cannot condemn. `tries` counts passes that began it, this one included.
+    """
+
+    release: Release
+    revision: str
+    phase: AttemptPhase
+    started_wall: float
+    started_monotonic: float
+    boot_id: str
+    baseline: tuple[str, ...] = ()
+    tries: int = 1
+
+    def elapsed(self, *, monotonic: float, wall: float, boot_id: str) -> float:
+        """Seconds since it started: by the monotonic clock in the same boot, else by the wall clock, never negative."""
+        if boot_id == self.boot_id:
+            return max(0.0, monotonic - self.started_monotonic)
+        return max(0.0, wall - self.started_wall)
+
+    def to_json(self) -> dict[str, Json]:
+        doc = {name: getattr(self, name) for name in self.__slots__}
+        return doc | {"release": self.release.to_json(), "baseline": list(self.baseline)}
+
+    @classmethod
+    def from_json(cls, doc: Mapping[str, Json]) -> Attempt:
+        return cls(**{**doc, "release": Release.from_json(doc["release"]), "baseline": tuple(doc["baseline"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A release that failed its gate. `at`: wall time, seconds."""
+
+    manifest_digest: str
+    reason: str
+    at: float
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """The host was returned to known good from the release `from_release`, and holds it."""
+
+    from_release: str
+    from_revision: str
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A person rolled back by hand: `release` is kept until the branch is no longer at `revision`."""
+
+    release: str
+    revision: str
+    reason: str
+    at: float
+
+
+@dataclass(slots=True)
+class State:
+    """The pass changes it and saves it. `suspended` and `orders_done` mirror `orders.py`."""
+
+    machine_id: str = ""
+    pin: Pin | None = None
+    known_good: list[Release] = field(default_factory=list)
+    applied: Release | None = None
+    attempt: Attempt | None = None
+    rejected: dict[str, Rejection] = field(default_factory=dict)
+    rolled_back: RolledBack | None = None
+    held: Held | None = None
+    suspended: dict[str, Suspension] = field(default_factory=dict)
+    counters: dict[str, int] = field(default_factory=dict)
+    orders_done: int = 0
+
+    def pin_for(self, url: str, ref: str) -> str:
+        """The pinned commit of this (url, ref); empty when there is none yet."""
+        return self.pin.commit if self.pin and (self.pin.url, self.pin.ref) == (url, ref) else ""
+
+    def prove(self, release: Release, pin: Pin) -> None:
+        """The gate has passed: the release is known good and applied, its revision the pin; what it supersedes is forgotten."""
+        others = [good for good in self.known_good if good.id != release.id]
+        self.known_good = [release, *others][:KNOWN_GOOD]
+        self.pin = pin
+        self.applied = release
+        self.attempt = None
+        self.rolled_back = None
+        self.rejected.pop(release.id, None)
+
+    def reject(self, release: Release, *, reason: str, at: float, revision: str) -> None:
+        """Remembers that it failed its gate; the oldest rejections beyond the bound are forgotten."""
+        self.rejected.pop(release.id, None)
+        self.rejected[release.id] = Rejection(release.manifest_digest, reason, at, revision)
+        for oldest in list(self.rejected)[:-REJECTED]:
+            del self.rejected[oldest]
+
+    def is_rejected(self, release: Release) -> bool:
+        return release.id in self.rejected
+
+    def forget_rejected(self, which: str) -> list[str]:
+        """Forgets rejections: "all", or those whose release id, manifest digest or revision begins so; the ids forgotten."""
+        gone = [
+            id for id, rejection in self.rejected.items()
+            if which == "all" or (which and _begins(which, id, rejection.manifest_digest, rejection.revision))
+        ]
+        for id in gone:
+            del self.rejected[id]
+        return gone
+
+    def suspension(self, resource: str, now: float) -> Suspension | None:
+        """What freezes `resource` ("*": everything) at wall time `now`, if anything does."""
+        found = self.suspended.get(resource)
+        return found if found and found.holds(now) else None
+
+    def count(self, **amounts: int) -> None:
+        """Adds to the counters (passes, corrected_total, rollbacks, ...)."""
+        for name, amount in amounts.items():
+            self.counters[name] = self.counters.get(name, 0) + amount
+
+    def releases(self) -> list[Release]:
+        """Every release that is remembered, each once: their manifests and contents must be kept."""
+        kept = [*self.known_good, self.applied, self.attempt.release if self.attempt else None]
+        return list({release.id: release for release in kept if release}.values())
+
+    def to_json(self) -> dict[str, Json]:
+        return {
+            "machine_id": self.machine_id,
+            "pin": asdict(self.pin) if self.pin else None,
+            "known_good": [release.to_json() for release in self.known_good],
+            "applied": self.applied.to_json() if self.applied else None,
+            "attempt": self.attempt.to_json() if self.attempt else None,
+            "rejected": [[id, asdict(rejection)] for id, rejection in self.rejected.items()],
+            "rolled_back": asdict(self.rolled_back) if self.rolled_back else None,
+            "held": asdict(self.held) if self.held else None,
+            "counters": dict(self.counters),
+            "orders_done": self.orders_done,
+        }
+
+    @classmethod
+    def from_json(cls, doc: Mapping[str, Json]) -> State:
+        return cls(
+            machine_id=doc.get("machine_id", ""),
+            pin=Pin(**doc["pin"]) if doc.get("pin") else None,
+            known_good=[Release.from_json(release) for release in doc.get("known_good", ())],
+            applied=Release.from_json(doc["applied"]) if doc.get("applied") else None,
+            attempt=Attempt.from_json(doc["attempt"]) if doc.get("attempt") else None,
+            rejected={id: Rejection(**rejection) for id, rejection in doc.get("rejected", ())},
+            rolled_back=RolledBack(**doc["rolled_back"]) if doc.get("rolled_back") else None,
+            held=Held(**doc["held"]) if doc.get("held") else None,
+            counters=dict(doc.get("counters", {})),
+            orders_done=doc.get("orders_done", 0),
+        )
+
+
+class StateStore:
+    """The state at DIR/state.json, with the orders of DIR/orders.json folded in."""
+
+    def __init__(self, directory: Path) -> None:
+        self._document = Document(directory / "state.json", SCHEMA, {})
+        self._orders = Orders(directory)
+
+    @property
+    def damaged(self) -> list[str]:
+        """What was found broken, for people."""
+        return [*self._document.damaged, *self._orders.damaged]
+
+    @property
+    def lost(self) -> bool:
+        """`load` found damage and no whole generation: pin, known good and rejections are unknown."""
+        return self._document.lost
+
+    def load(self) -> State:
+        """The state with all orders carried out on it. Errors: Stalled (newer schema, not readable)."""
+        state = State.from_json(self._document.read())
+        orders = self._orders.load()
+        state.suspended = dict(orders.suspended)
+        for order in orders.retries:
+            if order.number > state.orders_done:
+                state.forget_rejected(order.release)
+                state.orders_done = order.number
+        return state
+
+    def save(self, state: State) -> bool:
+        """Makes it durable; false when nothing had changed. Errors: Transient, Stalled."""
+        return self._document.write(state.to_json())
+
+    def clean(self) -> None:
+        """Removes what a killed pass left. Only under the pass lock."""
+        self._document.clean()
+
+
+def _begins(which: str, *names: str) -> bool:
+    return any(name.startswith(which) or name.partition("@sha1:")[2].startswith(which) for name in names)
