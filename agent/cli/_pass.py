@@ -1,0 +1,77 @@
+"""One pass, as a child of the daemon: progress and the result are JSON lines on stdout."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent import log, settings
+from agent.clock import SystemClock
+from agent.errors import LimpetError
+from agent.paths import Paths
+from agent.progress import Events, JsonLines, Progress
+from agent.schedule import TRIGGERS
+
+if TYPE_CHECKING:
+    from agent.converge import PassResult
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--trigger", choices=TRIGGERS, default="sync")
+
+
+def run(args: argparse.Namespace) -> int:
+    log.set_up()
+    emit = JsonLines(_take_stdout())
+    try:
+        result = one_pass(args.root, trigger=args.trigger, progress=Events(emit), cancel=cancelled_by_signals())
+    except LimpetError as error:
+        emit({"result": of_error(error)})
+        return error.exit_code
+    emit({"result": {"exit_code": result.exit_code, "sentence": result.sentence, "observed": result.observed,
+                     "again_in": result.again_in}})
+    return result.exit_code
+
+
+def one_pass(root: Path, *, trigger: str, progress: Progress, cancel: threading.Event) -> PassResult:
+    """A pass in this process. Errors: Transient when one runs already, BadInput when the settings are wrong."""
+    from agent.converge import run_pass
+    from agent.report import Reporter
+    from agent.store.locks import Lock
+
+    paths, clock = Paths(root), SystemClock()
+    with Lock(paths.run / "lock", "a pass"):
+        current = settings.load(root)
+        return run_pass(paths, current, trigger=trigger, reporter=Reporter(paths, current, clock), clock=clock,
+                        progress=progress, cancel=cancel)
+
+
+def of_error(error: LimpetError) -> dict[str, Any]:
+    """The result of a pass, or of a poll, that could not even begin."""
+    return {"exit_code": error.exit_code, "sentence": error.message, "error": {
+        "code": error.code, "message": error.message, "hint": error.hint, "retryable": error.retryable}}
+
+
+def cancelled_by_signals() -> threading.Event:
+    """Is set by the first SIGTERM or SIGINT: the pass ends after the action at hand. A second SIGINT interrupts."""
+    cancel = threading.Event()
+
+    def ask(number: int, frame: object) -> None:
+        if cancel.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        cancel.set()
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)
+    return cancel
+
+
+def _take_stdout() -> int:
+    """The answer's descriptor, which no child inherits; whatever else prints to stdout goes to stderr from now on."""
+    answer = os.dup(1)
+    os.dup2(2, 1)
+    return answer

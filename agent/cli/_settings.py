@@ -1,0 +1,23 @@
+"""Reads and checks the settings for the daemon, which must not import what checks them; answers with one JSON line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from agent import settings
+from agent.children import error_document
+from agent.errors import LimpetError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+def run(args: argparse.Namespace) -> int:
+    try:
+        print(json.dumps({"settings": settings.load(args.root).to_json()}))
+    except LimpetError as error:
+        print(json.dumps(error_document(error)))
+        return error.exit_code
+    return 0

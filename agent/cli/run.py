@@ -1,0 +1,67 @@
+"""The daemon: follows the branch, keeps this host converged, and reports in the heartbeat."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+from agent import log
+from agent.clock import SystemClock
+from agent.errors import Stalled, Transient
+from agent.paths import Paths
+from agent.schedule import phase
+from agent.settings import Settings
+from agent.supervisor import Command, Supervisor
+
+SETTINGS_TIMEOUT = 20.0  # seconds
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-v", "--verbose", action="store_true", help="also log polls that found nothing new")
+
+
+def run(args: argparse.Namespace) -> int:
+    from agent.report import Reporter
+
+    log.set_up(level=logging.DEBUG if args.verbose else logging.INFO)
+    paths, clock, command = Paths(args.root), SystemClock(), child_command(args.root)
+    supervisor = Supervisor(
+        paths, load=lambda: load_settings(command), reporter=lambda settings: Reporter(paths, settings, clock),
+        command=command, clock=clock, random=Random(), phase=phase(machine_id() + str(args.root)),
+    )
+    return supervisor.run()
+
+
+def child_command(root: Path) -> Command:
+    """Children are our interpreter, isolated, with the installed package: an upgrade takes effect at the next child."""
+    return lambda verb, *arguments: [sys.executable, "-I", "-m", "agent", "--root", str(root), verb, *arguments]
+
+
+def load_settings(command: Command) -> Settings:
+    """The settings, checked by a child. Errors: Stalled with what is wrong with them; Transient: the child failed."""
+    try:
+        child = subprocess.run(command("_settings"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               timeout=SETTINGS_TIMEOUT)
+        answer = json.loads(child.stdout)
+    except (OSError, subprocess.TimeoutExpired, ValueError) as error:
+        raise Transient(f"the settings could not be checked: {error}", "see the log for what the check said") from error
+    if "error" in answer:
+        said = answer["error"]
+        problems = [f"{p['file']}:{p['line']}: {p['message']}" for p in said.get("problems", ())]
+        raise Stalled("\n".join(problems) or said["message"], said["hint"], code=said["code"])
+    return Settings.from_json(answer["settings"])
+
+
+def machine_id() -> str:
+    """Of this machine, whatever the root; the host name where there is none."""
+    try:
+        return Path("/etc/machine-id").read_text(encoding="ascii").strip()
+    except OSError:
+        import socket
+
+        return socket.gethostname()

@@ -1,0 +1,57 @@
+"""One pass now. Beside a running daemon, asks the daemon, shows its progress and waits; ctrl-C ends only the waiting.
+
+exit: 0 converged, 1 failed, 4 rolled back (or still holding known good against a rejected release), 5 a rollback
+      failed, 6 held back (suspended, window, brake), 75 temporary: try again, 78 needs a person or a new commit
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Iterator
+
+from agent import control, log
+from agent.errors import EXIT_FAILED, EXIT_OK, Stalled, Transient
+from agent.paths import Paths
+from agent.progress import Event, Progress, for_person, replay
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-q", "--quiet", action="store_true",
+                        help="no progress; a sentence only when it did not converge")
+
+
+def run(args: argparse.Namespace) -> int:
+    log.set_up(level=logging.WARNING)
+    progress = for_person(quiet=args.quiet)
+    try:
+        answer = control.ask(Paths(args.root).run, {"verb": "sync"})
+    except PermissionError:
+        raise Stalled("only who runs the daemon may ask it for a pass", "run it as root: sudo limpet sync") from None
+    if answer is not None:
+        exit_code, sentence = _wait(answer, progress)
+    else:
+        from agent.cli._pass import cancelled_by_signals, one_pass
+
+        result = one_pass(args.root, trigger="sync", progress=progress, cancel=cancelled_by_signals())
+        exit_code, sentence = result.exit_code, result.sentence
+    if exit_code != EXIT_OK:
+        print(sentence, file=sys.stderr)
+    elif not args.quiet:
+        print(sentence)
+    return exit_code
+
+
+def _wait(answer: Iterator[Event], progress: Progress) -> tuple[int, str]:
+    """The result of the daemon's pass. Errors: Transient when the daemon ends before."""
+    try:
+        for event in answer:
+            result = event.get("result")
+            if isinstance(result, dict):
+                return int(result.get("exit_code", EXIT_FAILED)), str(result.get("sentence", ""))
+            replay(event, progress)
+    except KeyboardInterrupt:
+        print("not waiting any longer; the daemon's pass goes on: limpet status", file=sys.stderr)
+        raise
+    raise Transient("the daemon ended before its pass did", "the next daemon goes on with it; try again")

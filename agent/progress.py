@@ -1,0 +1,152 @@
+"""How long work shows that it moves: to a person, to the log, or from a pass to the process that waits for it.
+
+Rules:
+1. Progress is for people. It decides nothing, and a reader that is gone never stops the work.
+2. `step` is one thing done or begun, one line; `detail` belongs to the step before it; `pull` and `wait` may come often
+   and are shown at most twice a second.
+3. No secret is ever passed in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, TextIO
+
+Event = dict[str, Any]  # one of step, detail, wait: text; or pull: reference, bytes: n, total: n
+
+INTERVAL = 0.5  # seconds between two lines of the same pull or wait
+
+
+class Progress(Protocol):
+    """What a pass calls while it works. `total` of a pull is 0 while unknown; done == total > 0 means complete."""
+
+    def step(self, text: str) -> None: ...
+    def detail(self, text: str) -> None: ...
+    def pull(self, reference: str, done: int, total: int) -> None: ...
+    def wait(self, text: str) -> None: ...
+
+
+class Silent:
+    """Shows nothing."""
+
+    def step(self, text: str) -> None: ...
+    def detail(self, text: str) -> None: ...
+    def pull(self, reference: str, done: int, total: int) -> None: ...
+    def wait(self, text: str) -> None: ...
+
+
+class Events:
+    """Turns the calls into events for `emit`, thinning out pulls and waits."""
+
+    def __init__(self, emit: Callable[[Event], None], monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._emit = emit
+        self._monotonic = monotonic
+        self._last: dict[str, float] = {}
+
+    def step(self, text: str) -> None:
+        self._emit({"step": text})
+
+    def detail(self, text: str) -> None:
+        self._emit({"detail": text})
+
+    def pull(self, reference: str, done: int, total: int) -> None:
+        if self._due(f"pull {reference}", at_once=0 < total <= done):
+            self._emit({"pull": reference, "bytes": done, "total": total})
+
+    def wait(self, text: str) -> None:
+        if self._due("wait"):
+            self._emit({"wait": text})
+
+    def _due(self, subject: str, *, at_once: bool = False) -> bool:
+        now = self._monotonic()
+        if not at_once and now - self._last.get(subject, -INTERVAL) < INTERVAL:
+            return False
+        self._last[subject] = now
+        return True
+
+
+def replay(event: Event, progress: Progress) -> None:
+    """Calls the method that the event came from; an event of a kind that is not known here is passed over."""
+    if "step" in event:
+        progress.step(str(event["step"]))
+    elif "detail" in event:
+        progress.detail(str(event["detail"]))
+    elif "wait" in event:
+        progress.wait(str(event["wait"]))
+    elif "pull" in event:
+        progress.pull(str(event["pull"]), int(event.get("bytes", 0)), int(event.get("total", 0)))
+
+
+class Lines:
+    """Plain lines on a stream: steps and details as they come, a wait once, a pull at its start and end."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._said: set[str] = set()
+
+    def step(self, text: str) -> None:
+        self._said.clear()
+        self._print(text)
+
+    def detail(self, text: str) -> None:
+        self._print(f"  {text}")
+
+    def wait(self, text: str) -> None:
+        self._once(f"  {text}")
+
+    def pull(self, reference: str, done: int, total: int) -> None:
+        if 0 < total <= done:
+            self._once(f"  pulled {reference} ({size(total)})")
+        else:
+            self._once(f"  pulling {reference}")
+
+    def _once(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            self._print(line)
+
+    def _print(self, line: str) -> None:
+        try:
+            print(line, file=self._stream, flush=True)
+        except (BrokenPipeError, ValueError):
+            self._print = lambda line: None  # type: ignore[method-assign]
+
+
+class JsonLines:
+    """Events as JSON lines on a descriptor, written whole; for a pass whose parent streams them on."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __call__(self, event: Event) -> None:
+        data = json.dumps(event, ensure_ascii=False).encode() + b"\n"
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data):]
+        except OSError:
+            self._descriptor = -1  # the reader is gone; the work goes on
+
+
+def for_person(*, quiet: bool = False) -> Progress:
+    """What suits this process's stderr: nothing, a live display on a terminal, or plain lines."""
+    if quiet:
+        return Silent()
+    if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        from agent.terminal import Terminal
+
+        return Terminal()
+    return Lines(sys.stderr)
+
+
+def size(count: int) -> str:
+    """A number of bytes for people: `812 B`, `4.2 MB`."""
+    value = float(count)
+    units = ["B", "kB", "MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value /= 1000
+        units.pop(0)
+    return f"{value:.0f} B" if units[0] == "B" else f"{value:.1f} {units[0]}"

@@ -1,0 +1,347 @@
+"""RESIDENT: the daemon's loop. It starts polls and passes as fresh children, times them out, and backs off.
+
+Rules:
+1. One thread, one `select`; nothing in the loop waits for anything else: a fed watchdog says that the loop turns.
+2. It decides when, never what: what is wrong with a revision, and what to do about it, is the pass's business.
+3. At most one poll and one pass run at a time. Polls go on while a pass runs, so a pass can notice a newer revision.
+4. A child that fails, hangs, or crashes costs a retry, never the loop.
+5. Only the standard library, systemd's `notify`, and modules of ours that keep to that are imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import Any, Protocol
+
+from agent import systemd_notify as systemd
+from agent.clock import Clock
+from agent.control import Client, Listener
+from agent.errors import EXIT_FAILED, EXIT_OK, EXIT_TEMPORARY, LimpetError
+from agent.jobs import Ending, Job, Limits
+from agent.log import logger
+from agent.paths import Paths
+from agent.progress import Event
+from agent.schedule import NEVER, Cadence, Schedule
+from agent.settings import Settings
+from agent.store.locks import Lock
+
+STOP_WITHIN = 80.0  # seconds; below TimeoutStopSec of the service
+POLL_LIMITS = Limits(silence=660.0, total=660.0, grace=5.0)  # a fetch that still moves has ten minutes
+PASS_SILENCE = 900.0  # seconds beyond the gate's deadline: hooks, slow stops, a pull that stands still
+PASS_TOTAL = 4 * 3600.0
+PASS_GRACE = 60.0  # between TERM and KILL
+
+Command = Callable[..., list[str]]  # (verb, *arguments) -> argv
+
+
+class Reporter(Protocol):
+    """The heartbeat, as far as the daemon writes it."""
+
+    def update(self, **sections: Any) -> None: ...
+
+
+class Supervisor:
+    """One daemon. `load` reads the settings (LimpetError when they are wrong); `command` gives the argv of a child."""
+
+    def __init__(
+        self, paths: Paths, *, load: Callable[[], Settings], reporter: Callable[[Settings], Reporter], command: Command,
+        clock: Clock, random: Random, phase: float, retry: float = 10.0,
+    ) -> None:
+        self._paths = paths
+        self._load = load
+        self._make_reporter = reporter
+        self._command = command
+        self._clock = clock
+        self._random = random
+        self._phase = phase
+        self._retry = retry
+        self._selector = selectors.DefaultSelector()
+        self._poll: Job | None = None
+        self._pass: Job | None = None
+        self._waiting: list[Client] = []  # for the next pass
+        self._watching: list[Client] = []  # the pass that runs
+        self._caught: set[int] = set()
+        self._stopping = False
+        self._seen = ""  # the newest revision of the source
+        self._tried = ""  # the newest revision when the last pass started, or that it saw itself
+        self._source: dict[str, Any] = {}
+        self._crashes = 0
+
+    def run(self) -> int:
+        """Runs until SIGTERM or SIGINT. Errors: Transient when a daemon holds the root already; what `load` raises."""
+        with Lock(self._paths.run / "daemon.lock", "a daemon"), contextlib.ExitStack() as stack:
+            self._use(self._load())
+            now = self._clock.monotonic()
+            self._schedule = Schedule(self._cadence(), phase=self._phase, random=self._random, now=now)
+            self._watchdog = systemd.Watchdog(now)
+            stack.enter_context(self._signals())
+            listener = Listener(self._paths.run)
+            stack.callback(listener.close)
+            self._selector.register(listener.socket, selectors.EVENT_READ, lambda mask: self._accept(listener))
+            stack.callback(self._selector.close)
+            logger.info("started: polls every %g s, full check every %g s", self._settings.source.poll,
+                        self._settings.converge.resync)
+            systemd.notify("READY=1", "STATUS=first pass is due")
+            while not (self._stopping and self._poll is None and self._pass is None):
+                self._turn()
+            logger.info("stopped")
+        return EXIT_OK
+
+    # --- one turn of the loop ---
+
+    def _turn(self) -> None:
+        self._start_what_is_due(self._clock.monotonic())
+        for key, mask in self._selector.select(self._pause(self._clock.monotonic())):
+            key.data(mask)
+        now = self._clock.monotonic()
+        self._watchdog.feed(now)
+        self._handle_signals(now)
+        for job, ended in ((self._poll, self._poll_ended), (self._pass, self._pass_ended)):
+            if job:
+                job.enforce(now)
+                if job.process.poll() is not None:
+                    self._reap(job, ended, now)
+        for client in [*self._waiting, *self._watching]:
+            self._refresh(client)
+
+    def _pause(self, now: float) -> float | None:
+        """Seconds until something is due, if nothing happens before."""
+        due = [self._watchdog.due]
+        if not self._stopping:
+            due += [self._schedule.poll_at, self._schedule.pass_at]
+        due += [job.deadline for job in (self._poll, self._pass) if job]
+        return max(0.0, min(due) - now) if min(due) < NEVER else None
+
+    def _start_what_is_due(self, now: float) -> None:
+        if self._stopping:
+            return
+        if self._poll is None and now >= self._schedule.poll_at:
+            if self._settings_changed():
+                self._reload(now)
+            self._schedule.polling()
+            self._poll = self._spawn("_poll", POLL_LIMITS, now)
+            if self._poll is None:
+                self._schedule.polled(now, succeeded=False)
+        if self._pass is None and now >= self._schedule.pass_at:
+            trigger = self._schedule.passing()
+            self._tried = self._seen
+            limits = Limits(PASS_SILENCE + self._settings.gate.deadline, PASS_TOTAL, PASS_GRACE)
+            self._pass = self._spawn("_pass", limits, now, "--trigger", trigger)
+            self._watching, self._waiting = self._watching + self._waiting, []
+            if self._pass is None:
+                self._answered(now, EXIT_TEMPORARY, "the pass could not be started", crashed=True)
+
+    # --- children ---
+
+    def _spawn(self, verb: str, limits: Limits, now: float, *arguments: str) -> Job | None:
+        try:
+            job = Job(verb.lstrip("_"), self._command(verb, *arguments), limits, now)
+        except OSError as error:
+            logger.error("cannot start a child: %s", error)
+            return None
+        self._selector.register(job.output, selectors.EVENT_READ, lambda mask: self._heard(job))
+        return job
+
+    def _heard(self, job: Job) -> None:
+        for event in job.read(self._clock.monotonic()):
+            if job is self._pass:
+                self._show(event)
+        if job.silent:
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(job.output)
+
+    def _show(self, event: Event) -> None:
+        if "step" in event:
+            logger.info("%s", event["step"])
+        for client in self._watching:
+            client.send(event)
+
+    def _reap(self, job: Job, ended: Callable[[Ending, float], None], now: float) -> None:
+        self._heard(job)
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(job.output)
+        ending = job.ended()
+        job.close()
+        assert ending
+        ended(ending, now)
+
+    def _poll_ended(self, ending: Ending, now: float) -> None:
+        self._poll = None
+        result = ending.result or {}
+        error = result.get("error")
+        if not ending.result:
+            error = {"message": f"the poll {ending.stopped or ending}", "hint": "", "code": "PollFailed"}
+        if error and error.get("code") == "Locked":  # a pass is fetching: as good as a poll
+            error = None
+        self._schedule.polled(now, succeeded=not error)
+        self._source = {"failures": self._schedule.poll_failures, "error": error}
+        if error:
+            logger.warning("the source cannot be read (%d in a row): %s; next try in %.0f s",
+                           self._schedule.poll_failures, error.get("message"), self._schedule.poll_at - now)
+        else:
+            self._source["last_success_at"] = self._clock.wall()
+            self._saw(str(result.get("commit") or self._seen), now)
+        self._report()
+
+    def _saw(self, commit: str, now: float) -> None:
+        if commit != self._seen:
+            logger.debug("the source is at %s", commit)
+        self._seen = commit
+        if commit != self._tried:
+            self._schedule.want("poll", now)
+
+    def _pass_ended(self, ending: Ending, now: float) -> None:
+        self._pass = None
+        result = ending.result or {}
+        if ending.crashed:
+            self._crashes += 1
+            self._answered(now, EXIT_FAILED, f"the pass {ending} without a result; it is tried again", crashed=True)
+        elif not result:
+            self._answered(now, EXIT_TEMPORARY, f"the pass was stopped: {ending.stopped}")
+        else:
+            if result.get("observed"):
+                self._seen = self._tried = str(result["observed"])
+                self._schedule.unwant("poll")
+            self._answered(now, int(result.get("exit_code", EXIT_FAILED)), str(result.get("sentence", "")),
+                           again_in=result.get("again_in"))
+
+    def _answered(self, now: float, exit_code: int, sentence: str, *, crashed: bool = False,
+                  again_in: float | None = None) -> None:
+        self._schedule.passed(now, exit_code, crashed=crashed, again_in=again_in)
+        look = max(0.0, min(self._schedule.poll_at, self._schedule.pass_at) - now)
+        status = sentence if self._stopping or look == NEVER else f"{sentence}, next look in {look:.0f} s"
+        logger.log(30 if exit_code else 20, "%s", status)
+        systemd.notify(f"STATUS={status}")
+        for client in self._watching:
+            client.send({"result": {"exit_code": exit_code, "sentence": sentence}}, last=True)
+            self._refresh(client)
+        self._watching = []
+        self._report()
+
+    # --- clients ---
+
+    def _accept(self, listener: Listener) -> None:
+        client = listener.accept()
+        if client:
+            self._selector.register(client.socket, selectors.EVENT_READ, lambda mask: self._served(client, mask))
+
+    def _served(self, client: Client, mask: int) -> None:
+        if mask & selectors.EVENT_WRITE:
+            client.flush()
+        request = client.receive() if mask & selectors.EVENT_READ and not client.closed else None
+        if isinstance(request, dict) and request.get("verb") == "sync" and client not in self._watching:
+            self._wanted(client)
+        elif request is not None:
+            client.close()
+        self._refresh(client)
+
+    def _wanted(self, client: Client) -> None:
+        now = self._clock.monotonic()
+        if self._stopping:
+            client.send({"result": {"exit_code": EXIT_TEMPORARY, "sentence": "the daemon is stopping"}}, last=True)
+            return
+        if self._pass:
+            client.send({"step": "a pass is running; another one follows it"})
+            self._schedule.poll_soon(now)  # a newer revision ends the running pass's wait
+        self._schedule.want("sync", now)
+        self._waiting.append(client)
+
+    def _refresh(self, client: Client) -> None:
+        """Forgets a client that is gone, and waits for its socket when bytes wait for it."""
+        if client.closed:
+            self._waiting = [other for other in self._waiting if other is not client]
+            self._watching = [other for other in self._watching if other is not client]
+            for key in [key for key in self._selector.get_map().values() if key.fileobj is client.socket]:
+                self._selector.unregister(key.fileobj)
+            return
+        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.pending else 0)
+        key = self._selector.get_key(client.socket)
+        if key.events != mask:
+            self._selector.modify(client.socket, mask, key.data)
+
+    # --- signals and settings ---
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Signals wake the loop, which handles them between two turns."""
+        ours = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+        reader, writer = socket.socketpair()
+        reader.setblocking(False)
+        writer.setblocking(False)
+        before = {number: signal.signal(number, lambda number, frame: self._caught.add(number)) for number in ours}
+        wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        self._selector.register(reader, selectors.EVENT_READ, lambda mask: reader.recv(4096))
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(wakeup)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            reader.close()
+            writer.close()
+
+    def _handle_signals(self, now: float) -> None:
+        caught, self._caught = self._caught, set()
+        if caught & {signal.SIGTERM, signal.SIGINT} and not self._stopping:
+            self._stop(now)
+        if signal.SIGHUP in caught and not self._stopping:
+            self._reload(now)
+
+    def _stop(self, now: float) -> None:
+        self._stopping = True
+        logger.info("stopping%s", ": the running pass finishes the action at hand" if self._pass else "")
+        systemd.notify("STOPPING=1", "STATUS=stopping")
+        if self._poll:
+            self._poll.stop("the daemon is stopping", now)
+        if self._pass:
+            self._pass.stop("the daemon is stopping", now, grace=STOP_WITHIN)
+        for client in self._waiting:
+            client.send({"result": {"exit_code": EXIT_TEMPORARY, "sentence": "the daemon is stopping"}}, last=True)
+
+    def _reload(self, now: float) -> None:
+        systemd.notify("RELOADING=1", f"MONOTONIC_USEC={systemd.monotonic_usec()}")
+        try:
+            self._use(self._load())
+        except LimpetError as error:
+            logger.error("the settings were not read again, the old ones stay: %s", error)
+            systemd.notify("READY=1", f"STATUS=the new settings are wrong: {error}")
+            return
+        logger.info("read the settings again")
+        self._schedule.change(self._cadence(), now)
+        self._schedule.want("settings", now)
+        systemd.notify("READY=1", "STATUS=settings read again")
+
+    def _use(self, settings: Settings) -> None:
+        self._settings = settings
+        self._settings_stamp = self._stamp()
+        self._reporter = self._make_reporter(settings)
+
+    def _cadence(self) -> Cadence:
+        return Cadence(self._settings.source.poll, self._settings.converge.resync, self._retry)
+
+    def _stamp(self) -> tuple[int, ...]:
+        try:
+            status = self._paths.settings.stat()
+        except OSError:
+            return ()
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+    def _settings_changed(self) -> bool:
+        return self._stamp() != self._settings_stamp
+
+    # --- the heartbeat ---
+
+    def _report(self) -> None:
+        """Says in the heartbeat that the daemon lives; a heartbeat that cannot be written ends nothing."""
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        due = min(self._schedule.poll_at, self._schedule.pass_at)
+        sections: dict[str, Any] = {"next": {"poll_at": wall + due - now if due < NEVER else None}}
+        try:
+            self._reporter.update(**sections, source=self._source)
+        except (LimpetError, OSError) as error:
+            logger.error("cannot write the heartbeat: %s", error)
