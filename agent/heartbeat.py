@@ -1,0 +1,244 @@
+"""What the heartbeat says, as a pure function of the facts in it: state, conditions, bounds, redaction. No I/O, no clock.
+
+Rules:
+1. A heartbeat is one JSON value (schema: `limpet schema heartbeat`). Facts come from the pass and the daemon; `concluded` derives
+   `state` and `conditions` from them, so that they can never disagree.
+2. `since` of a condition is kept while its status and reason stay the same.
+3. It fits into 64 KiB: lists are bounded first, then whole sections are emptied in a fixed order, and `truncated` names them.
+4. No URL with credentials leaves here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from agent.model import Json, canonical_json
+
+SCHEMA = 1
+MAX_BYTES = 64 * 1024
+STATES = ("Synced", "Progressing", "Degraded", "RolledBack", "Stalled", "Suspended", "Offline")
+OUTCOMES = ("Converged", "RolledBack", "HoldingKnownGood", "RollbackFailed", "Failed", "HeldBack", "Temporary", "Stalled",
+            "Inconclusive", "Superseded")
+PHASES = ("idle", "fetch", "verify", "render", "observe", "plan", "prefetch", "apply", "gate", "commit", "rollback", "prune")
+CHANGING = ("prefetch", "apply", "gate", "commit", "rollback")  # phases that bring in a release
+ALWAYS = ("Ready", "Healthy", "SourceVerified", "SourceFresh")  # the other conditions are there only while they are true
+FINE = ("healthy", "running", "completed", "present")  # words of `resources.by_health` that are no problem
+PENDING = ("starting", "unknown")
+STALE_AFTER = 3  # failed polls in a row
+LOW_DISK = 256 * 1024 * 1024  # free bytes of the state's file system
+
+_LISTS = {"problems": 20, "history": 10, "rejected": 20, "refused": 20, "warnings": 20, "damaged": 10, "suspended": 20,
+          "now": 50, "flapping": 20, "blocked_by": 10}
+_LONGEST_TEXT = 600
+_EMPTIED = (("warnings",), ("drift", "now"), ("refused",), ("history",), ("rejected",), ("resources", "problems"), ("damaged",),
+            ("suspended",), ("drift", "flapping"), ("host", "labels"), ("last_pass",), ("counters",), ("system",))
+_USERINFO = re.compile(r"\b([a-zA-Z][a-zA-Z0-9+.-]*://)([^/\s?#\"'<>]*)@")
+_QUERY = re.compile(r"([?&][^=&\s]*(?:token|password|passwd|secret|signature|api_?key|auth)[^=&\s]*=)[^&\s#\"'<>]+", re.IGNORECASE)
+
+
+def state_of(doc: Mapping[str, Json]) -> str:
+    """The one word. The first line that holds:
+
+    ============= ==========================================================================================================
+    Suspended     `suspended` names "*"
+    Progressing   a release other than the applied one is brought in now (`phase` in CHANGING, `attempted_release` != `release`)
+    RolledBack    `rolled_back` or `held` is set: known good is held instead of what the branch says
+    Stalled       the last pass ended `Stalled`: a person or a new commit is needed
+    Degraded      a resource has a problem, drift stays, a change is refused, or the last pass ended in a failure that is not
+                  the source's (`Failed`, `RollbackFailed`, `Inconclusive`, `Temporary`)
+    Offline       the source did not answer (three polls in a row, or never yet)
+    Progressing   no release is applied yet, or the last pass gave way to a newer revision
+    Synced        what the branch says, and may be applied now, is applied and healthy
+    ============= ==========================================================================================================
+    """
+    if any(entry["resource"] == "*" for entry in doc["suspended"]):
+        return "Suspended"
+    if doc["phase"] in CHANGING and doc["attempted_release"] != doc["release"]:
+        return "Progressing"
+    if doc["rolled_back"] or doc["held"]:
+        return "RolledBack"
+    if doc["outcome"] == "Stalled":
+        return "Stalled"
+    if troubles(doc):
+        return "Degraded"
+    if source_stale(doc):
+        return "Offline"
+    return "Synced" if doc["release"] and doc["outcome"] not in ("", "Superseded") else "Progressing"
+
+
+def troubles(doc: Mapping[str, Json]) -> list[str]:
+    """Why the host is `Degraded`, one sentence each; empty when it is not."""
+    found = []
+    error = doc["last_pass"].get("error") if doc["last_pass"] else None
+    if doc["outcome"] in ("Failed", "RollbackFailed", "Inconclusive", "Temporary") and not _of_source(error):
+        found.append(error["message"] if error else f"the last pass ended {doc['outcome']}")
+    bad = unhealthy(doc)
+    if bad:
+        named = ", ".join(f"{problem['resource']} ({problem['health']})" for problem in doc["resources"]["problems"][:3])
+        found.append(f"{bad} of {doc['resources']['total']} resources are not healthy" + (f": {named}" if named else ""))
+    if doc["drift"]["now"]:
+        found.append(f"{len(doc['drift']['now'])} resources have drifted: {', '.join(doc['drift']['now'][:3])}")
+    if doc["refused"]:
+        first = doc["refused"][0]
+        found.append(f"{len(doc['refused'])} changes are refused: {first['resource']}: {first['cause']}")
+    return found
+
+
+def unhealthy(doc: Mapping[str, Json]) -> int:
+    """How many resources have a problem."""
+    return sum(count for health, count in doc["resources"]["by_health"].items() if health not in (*FINE, *PENDING))
+
+
+def source_stale(doc: Mapping[str, Json]) -> bool:
+    source = doc["source"]
+    return bool(source["failures"] >= STALE_AFTER or (source["failures"] and not source["last_success_at"]))
+
+
+def explanation(doc: Mapping[str, Json], state: str) -> tuple[str, str]:
+    """Why the host is in `state`, and what to do (may be empty), for the condition Ready and for people."""
+    error = (doc["last_pass"] or {}).get("error")
+    hint = error["hint"] if error else ""
+    if state == "Suspended":
+        entry = next(entry for entry in doc["suspended"] if entry["resource"] == "*")
+        until = f" until {entry['until']}" if entry["until"] else ""
+        return f"suspended{until}: {entry['reason']}", "limpet resume"
+    if state == "RolledBack" and doc["rolled_back"]:
+        back = doc["rolled_back"]
+        return (f"rolled back from {back['from_revision'] or back['from_release']}: {back['reason']}",
+                f"push a commit that corrects or reverts it; to try it again: limpet retry {back['from_release']}")
+    if state == "RolledBack":
+        return f"a person holds release {doc['held']['release']}: {doc['held']['reason']}", "the next commit ends it"
+    if state == "Stalled":
+        return (error["message"] if error else "a person or a new commit is needed"), hint
+    if state == "Degraded":
+        refused = doc["refused"][0]["hint"] if doc["refused"] else ""
+        return "; ".join(troubles(doc)), hint or refused
+    if state == "Offline":
+        error = doc["source"]["error"] or {}
+        last = doc["source"]["last_success_at"] or "never"
+        return f"the source does not answer (last success: {last}): {error.get('message', '')}".rstrip(": "), error.get("hint", "")
+    if state == "Progressing":
+        return (f"{doc['phase']} of {doc['revision']['attempted'] or doc['revision']['observed'] or 'the first revision'}"
+                if doc["phase"] != "idle" else "no release is applied yet"), hint
+    waits = doc["next"]["blocked_by"]
+    if waits:
+        return f"{doc['revision']['observed']} waits: {', '.join(waits)}", ""
+    return f"at {doc['revision']['applied']}", ""
+
+
+def concluded(doc: dict[str, Json], previous: Mapping[str, Json], now: str) -> dict[str, Json]:
+    """The document with `state` and `conditions` derived from its facts. `now`: RFC 3339."""
+    state = state_of(doc)
+    known = {condition["type"]: condition for condition in previous.get("conditions", ())}
+    conditions = []
+    for kind, status, reason, message in _conditions(doc, state):
+        before = known.get(kind)
+        same = before is not None and (before["status"], before["reason"]) == (status, reason)
+        conditions.append({"type": kind, "status": status, "reason": reason, "message": message,
+                           "since": before["since"] if before is not None and same else now,
+                           "revision": doc["revision"]["attempted"] or doc["revision"]["observed"]})
+    return {**doc, "state": state, "conditions": conditions}
+
+
+def _conditions(doc: Mapping[str, Json], state: str) -> list[tuple[str, str, str, str]]:
+    """(type, status, reason, message) of every condition that is to be said now."""
+    ready = {"Synced": "True", "Progressing": "Unknown"}.get(state, "False")
+    found = [("Ready", ready, state, explanation(doc, state)[0]), _health(doc), _verification(doc), _freshness(doc)]
+    error = (doc["last_pass"] or {}).get("error") or {}
+
+    def add(kind: str, holds: object, reason: str, message: str) -> None:
+        if holds:
+            found.append((kind, "True", reason, message))
+
+    add("Reconciling", doc["phase"] != "idle", doc["phase"].capitalize(), f"in phase {doc['phase']}")
+    add("Stalled", doc["outcome"] == "Stalled", error.get("code", "Stalled"), error.get("message", ""))
+    add("Drifted", doc["drift"]["now"], "NotRepaired", ", ".join(doc["drift"]["now"][:5]))
+    add("Refused", doc["refused"], "Policy", "; ".join(f"{r['resource']}: {r['cause']}" for r in doc["refused"][:5]))
+    add("RolledBack", doc["rolled_back"] or doc["held"], "GateFailed" if doc["rolled_back"] else "HeldByHand",
+        explanation(doc, "RolledBack")[0] if doc["rolled_back"] or doc["held"] else "")
+    add("Inconclusive", doc["outcome"] == "Inconclusive", error.get("code", "NoContrast"), error.get("message", ""))
+    add("Suspended", doc["suspended"], "Asked", ", ".join(f"{s['resource']}: {s['reason']}" for s in doc["suspended"][:5]))
+    add("RebootRequired", doc["system"].get("reboot_required"), "PackagesUpdated", "the system asks for a reboot")
+    free = doc["system"].get("disk_free_bytes")
+    add("DiskPressure", free is not None and free < LOW_DISK, "LowSpace", f"{free} bytes are free for the state")
+    add("RuntimeUnavailable", error.get("code") == "RuntimeUnavailable", "RuntimeUnavailable", error.get("message", ""))
+    return found
+
+
+def _health(doc: Mapping[str, Json]) -> tuple[str, str, str, str]:
+    resources = doc["resources"]
+    if unhealthy(doc):
+        first = "; ".join(f"{p['resource']}: {p['message'] or p['health']}" for p in resources["problems"][:3])
+        return "Healthy", "False", "Unhealthy", first or f"{unhealthy(doc)} of {resources['total']}"
+    if not resources["total"]:
+        return "Healthy", "Unknown", "NothingObserved", "no resource was looked at yet"
+    if any(resources["by_health"].get(word) for word in PENDING):
+        return "Healthy", "Unknown", "Starting", "not every resource has an answer yet"
+    return "Healthy", "True", "AllHealthy", f"{resources['total']} of {resources['total']}"
+
+
+def _verification(doc: Mapping[str, Json]) -> tuple[str, str, str, str]:
+    found = doc["source"]["verification"]
+    if found["mode"] == "none":
+        return "SourceVerified", "Unknown", "NotConfigured", "source.verify is none: whoever may push is trusted"
+    status = {"verified": "True", "": "Unknown"}.get(found["result"], "False")
+    return "SourceVerified", status, (found["result"] or "NotYet").capitalize(), found["signer"]
+
+
+def _freshness(doc: Mapping[str, Json]) -> tuple[str, str, str, str]:
+    source = doc["source"]
+    message = (source["error"] or {}).get("message", "")
+    if source_stale(doc):
+        return "SourceFresh", "False", "NoAnswer", f"{source['failures']} polls failed in a row: {message}"
+    if not source["last_success_at"]:
+        return "SourceFresh", "Unknown", "NotYet", "the source was not asked yet"
+    return "SourceFresh", "True", "Retrying" if source["failures"] else "Answered", message
+
+
+# --- bounds -----------------------------------------------------------------------------------------------------------
+
+
+def bounded(doc: dict[str, Json]) -> dict[str, Json]:
+    """Redacted, lists and texts cut, at most MAX_BYTES as canonical JSON."""
+    cut: list[str] = []
+    doc = _trim(doc, "", cut)
+    for path in _EMPTIED:
+        if len(canonical_json({**doc, "truncated": cut}).encode()) < MAX_BYTES:
+            break
+        holder: Any = doc
+        for part in path[:-1]:
+            holder = holder[part]
+        if holder[path[-1]]:
+            holder[path[-1]] = None if path == ("last_pass",) else type(holder[path[-1]])()
+            cut.append(".".join(path))
+    return {**doc, "truncated": cut}
+
+
+def _trim(value: Any, name: str, cut: list[str]) -> Any:
+    if isinstance(value, str):
+        text = redact(value)
+        return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
+    if isinstance(value, dict):
+        return {key: _trim(item, key, cut) for key, item in value.items()
+                if not (key == "truncated" and isinstance(item, list))}
+    if isinstance(value, list | tuple):
+        bound = _LISTS.get(name, 100)
+        if len(value) > bound and name not in cut:
+            cut.append(name)
+        return [_trim(item, "", cut) for item in value[:bound]]
+    return value
+
+
+def redact(text: str) -> str:
+    """The text without passwords and tokens in its URLs. The user of an ssh URL is no secret and stays."""
+    def userinfo(found: re.Match[str]) -> str:
+        user = found[2].partition(":")[0] if "ssh" in found[1] else ""
+        return f"{found[1]}{user}@" if user else found[1]
+
+    return _QUERY.sub(r"\1***", _USERINFO.sub(userinfo, text))
+
+
+def _of_source(error: Mapping[str, Json] | None) -> bool:
+    return bool(error) and error is not None and error.get("phase") == "fetch"
