@@ -8,13 +8,11 @@ from typing import Any
 from agent import settings
 from agent.children import call
 from agent.cli._pass import of_error
+from agent.desired import FETCH_LIMIT, request
 from agent.errors import LimpetError
 from agent.paths import Paths
 from agent.progress import JsonLines
 from agent.settings import Settings
-
-CREDENTIALS = ("username", "token_file", "ca_file", "ssh_key", "known_hosts", "proxy")
-FETCH_TIMEOUT = 620.0  # seconds; the fetch itself stops after ten minutes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,12 +32,5 @@ def run(args: argparse.Namespace) -> int:
 
 def fetch(paths: Paths, current: Settings) -> dict[str, Any]:
     """What the source has for this host now; new commits are in the cache then. Errors: LimpetError."""
-    source = current.source
-    request = {
-        "url": source.url, "mirrors": list(source.mirrors), "branch": source.branch, "tag": source.tag,
-        "commit": source.commit, "timeout": source.timeout, "git_dir": str(paths.git),
-        "lock": str(paths.run / "fetch.lock"),
-        "credentials": {name: getattr(source, name) for name in CREDENTIALS},
-    }
-    answer, _ = call("_fetch", request, timeout=FETCH_TIMEOUT)
+    answer, _ = call("_fetch", request(paths, current, pin=""), timeout=FETCH_LIMIT)
     return answer

@@ -21,7 +21,7 @@ from agent import control
 
 WITHIN = 20.0  # seconds until a test gives up
 
-# Runs the supervisor below ROOT: the settings are ROOT/settings.json, a child is ROOT/VERB.py, the heartbeat is kept whole.
+# Runs the supervisor below ROOT: the settings are ROOT/settings.json, a child is ROOT/VERB.py, heartbeats are kept.
 DRIVER = """
 import json, os, sys
 from pathlib import Path
@@ -278,8 +278,8 @@ def test_polls_go_on_while_a_pass_runs(daemon: Daemon) -> None:
 
 def test_passes_never_overlap(daemon: Daemon) -> None:
     """While a pass runs no second one may start, whoever asks."""
-    daemon.script("_pass", PASS + "assert not os.path.exists(f'{root}/busy')\nopen(f'{root}/busy', 'w')\ntime.sleep(0.1)\n"
-                  "os.unlink(f'{root}/busy')\nsay(result={'exit_code': 0, 'sentence': 'converged'})")
+    daemon.script("_pass", PASS + "assert not os.path.exists(f'{root}/busy')\nopen(f'{root}/busy', 'w')\n"
+                  "time.sleep(0.1)\nos.unlink(f'{root}/busy')\nsay(result={'exit_code': 0, 'sentence': 'converged'})")
     daemon.settings(poll=0.02, resync=0.05)
     daemon.start()
     daemon.ready()
@@ -319,7 +319,8 @@ def test_several_clients_share_one_pass(daemon: Daemon) -> None:
 def test_a_client_that_leaves_changes_nothing(daemon: Daemon) -> None:
     """Ctrl-C in `sync` must leave the daemon's pass alone."""
     daemon.script("_pass", PASS + "for n in range(100): say(step='x' * 1000)\n"
-                  "while not os.path.exists(f'{root}/go'): time.sleep(0.01)\nsay(result={'exit_code': 0, 'sentence': 'converged'})")
+                  "while not os.path.exists(f'{root}/go'): time.sleep(0.01)\n"
+                  "say(result={'exit_code': 0, 'sentence': 'converged'})")
     daemon.start()
     daemon.ready()
     answer = daemon.sync()
@@ -393,7 +394,8 @@ def test_wrong_settings_leave_the_old_ones(daemon: Daemon) -> None:
     until(lambda: "converged" in daemon.log(), daemon)
     (daemon.root / "settings.json").write_text("not json")
     daemon.send(signal.SIGHUP)
-    until(lambda: "the settings were not read again, the old ones stay: settings.json:1: is wrong" in daemon.log(), daemon)
+    said = "the settings were not read again, the old ones stay: settings.json:1: is wrong"
+    until(lambda: said in daemon.log(), daemon)
     assert list(daemon.sync())[-1]["result"]["exit_code"] == 0
 
 
