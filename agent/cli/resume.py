@@ -1,0 +1,24 @@
+"""Ends a suspension; the next pass converges again."""
+
+from __future__ import annotations
+
+import argparse
+
+from agent.cli.suspend import checked
+from agent.paths import Paths
+from agent.store.orders import ALL, Orders
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("resource", nargs="?", default=ALL, metavar="RESOURCE", help="what was suspended (default: everything)")
+
+
+def run(args: argparse.Namespace) -> int:
+    orders = Orders(Paths(args.root).state)
+    resource = checked(args.resource)
+    left = [name for name in orders.load().suspended if name != resource]
+    what = "convergence" if resource == ALL else resource
+    print(f"{what} goes on with the next pass" if orders.resume(resource) else f"{what} was not suspended")
+    if left:
+        print(f"still suspended: {', '.join(sorted(left))}")
+    return 0

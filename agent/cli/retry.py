@@ -1,0 +1,32 @@
+"""Forgets that a release was rejected, so that the next pass tries it again."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from agent.errors import EXIT_FAILED
+from agent.paths import Paths
+from agent.store.orders import Orders
+from agent.store.state import StateStore
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("release", nargs="?", default="all", metavar="RELEASE",
+                        help="a release, manifest digest or commit, or the beginning of one (default: all)")
+
+
+def run(args: argparse.Namespace) -> int:
+    state_directory = Paths(args.root).state
+    state = StateStore(state_directory).load()
+    rejected = dict(state.rejected)
+    gone = state.forget_rejected(args.release)
+    if not gone:
+        print("no release is rejected" if not rejected else f"no rejected release begins with {args.release}")
+        print("\n".join(f"  {id}  {r.revision}  {r.reason}" for id, r in rejected.items()), end="\n" if rejected else "")
+        return 0 if not rejected else EXIT_FAILED
+    for id in gone:
+        Orders(state_directory).retry(id, time.time())
+        print(f"release {id} ({rejected[id].revision}) may be tried again")
+    print("the next pass tries it; to start one now: limpet sync")
+    return 0

@@ -1,0 +1,147 @@
+"""The heartbeat, for a person: the state first, why, what to do, since when; then what is there, the last pass, the next look.
+
+Exit code: 0 Synced or on its way with nothing wrong, 1 otherwise, or when the heartbeat is late.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from agent.cli.history import short_revision
+from agent.errors import EXIT_FAILED, LimpetError
+from agent.heartbeat import ALWAYS, explanation
+from agent.model import Json
+from agent.paths import Paths
+from agent.report import read, seconds_of
+from agent.store.locks import holder
+
+HEALTHY_STATES = ("Synced", "Progressing")
+_COLOURS = {"Synced": "green", "Progressing": "cyan", "Suspended": "yellow", "Offline": "yellow"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="the heartbeat as it is")
+
+
+def run(args: argparse.Namespace) -> int:
+    paths = Paths(args.root)
+    doc = read(_file(args.root))
+    late = lateness(doc, now=time.time(), monotonic=time.monotonic(), boot_id=_boot_id())
+    code = 0 if doc["state"] in HEALTHY_STATES and not late else EXIT_FAILED
+    if args.json:
+        print(json.dumps(doc, indent=2, ensure_ascii=False))
+        return code
+    daemon = holder(paths.run / "daemon.lock")
+    _print(doc, list(lines(doc, late=late, daemon=daemon is not None, now=time.time())))
+    return code
+
+
+def lateness(doc: Mapping[str, Json], *, now: float, monotonic: float, boot_id: str) -> float:
+    """Seconds since the heartbeat was due; 0 when it is on time. In the same boot the wall clock may have jumped."""
+    allowed = seconds_of(doc["due_by"]) - seconds_of(doc["written_at"])
+    same_boot = bool(boot_id) and boot_id == doc["boot_id"]
+    age = monotonic - doc["uptime_s"] if same_boot else now - seconds_of(doc["written_at"])
+    return max(0.0, age - allowed)
+
+
+def lines(doc: Mapping[str, Json], *, late: float, daemon: bool, now: float) -> Iterator[str]:
+    """The text, line by line. The first is the state."""
+    why, remedy = explanation(doc, doc["state"])
+    yield f"{doc['state']}: {why}"
+    if remedy:
+        yield f"  to do       {remedy}"
+    if late:
+        yield f"  LATE        the heartbeat is {_span(late)} overdue; what follows is old"
+        yield "  to do       " + ("the daemon hangs: systemctl restart limpet" if daemon else
+                                 "no daemon runs here: systemctl start limpet, or `limpet sync` for one pass")
+    ready = next(c for c in doc["conditions"] if c["type"] == "Ready")
+    yield f"  since       {_when(ready['since'], now)}"
+    yield from _what(doc, now)
+    for condition in doc["conditions"]:
+        bad = condition["status"] == "False" if condition["type"] in ALWAYS else True
+        if bad and condition["type"] not in ("Ready", "Reconciling"):
+            yield f"  {condition['type']:<11} {condition['message']} (since {_when(condition['since'], now)})"
+    for problem in doc["resources"]["problems"]:
+        yield f"  {problem['health']:<11} {problem['resource']}" + (f": {problem['message']}" if problem["message"] else "")
+    for warning in (*doc["damaged"], *doc["warnings"]):
+        yield f"  warning     {warning}"
+    yield from _passes(doc, now)
+
+
+def _what(doc: Mapping[str, Json], now: float) -> Iterator[str]:
+    revision, source = doc["revision"], doc["source"]
+    yield f"  host        {doc['host']['name']}  limpet {doc['agent_version']}"
+    yield f"  source      {source['url']} {source['branch']}, last answer {_when(source['last_success_at'], now)}"
+    applied = short_revision(revision["applied"]) or "nothing"
+    yield f"  applied     {applied}" + (f", release {doc['release'][:8]}, {_when(revision['applied_at'], now)}"
+                                        if doc["release"] else "")
+    if revision["observed"] and revision["observed"] != revision["applied"]:
+        yield f"  observed    {short_revision(revision['observed'])}"
+    for rejected in doc["rejected"][:3]:
+        yield f"  rejected    {short_revision(rejected['revision'])}, release {rejected['release'][:8]}: {rejected['reason']}"
+    counts = ", ".join(f"{count} {health}" for health, count in sorted(doc["resources"]["by_health"].items()))
+    yield f"  resources   {doc['resources']['total']}" + (f": {counts}" if counts else "")
+
+
+def _passes(doc: Mapping[str, Json], now: float) -> Iterator[str]:
+    last = doc["last_pass"]
+    if last:
+        counts = ", ".join(f"{last[word]} {word}" for word in ("created", "replaced", "deleted", "corrective", "failed")
+                           if last.get(word))
+        yield (f"  last pass   {doc['outcome']}, {_when(last['started_at'], now)}, {last['duration_s']:.1f} s"
+               f" ({last['trigger']}): {counts or 'nothing to do'}")
+        error = last["error"]
+        if error:
+            yield f"  error       {error['message']}"
+            yield from [f"  to do       {error['hint']}"] if error["hint"] else []
+    due = seconds_of(doc["next"]["poll_at"])
+    yield "  next        " + (f"look in {_span(due - now)}" if due > now else "look is due now" if due else "not planned")
+    if doc["next"]["blocked_by"]:
+        yield f"  waits for   {', '.join(doc['next']['blocked_by'])}"
+
+
+def _print(doc: Mapping[str, Json], text: list[str]) -> None:
+    if not sys.stdout.isatty():
+        print("\n".join(text))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(text[0], style=f"bold {_COLOURS.get(doc['state'], 'red')}", markup=False)
+    for line in text[1:]:
+        console.print(line, markup=False, style="red" if line.startswith("  LATE") else None)
+
+
+def _file(root: Path) -> Path:
+    """Where the heartbeat is; at its usual place when the settings are wrong."""
+    from agent import settings
+
+    try:
+        return Paths(root).host(settings.load(root).heartbeat.file)
+    except LimpetError:
+        return Paths(root).host(settings.Heartbeat().file)
+
+
+def _boot_id() -> str:
+    from agent.clock import SystemClock
+
+    return SystemClock().boot_id()
+
+
+def _when(time_text: str, now: float) -> str:
+    at = seconds_of(time_text)
+    if not at:
+        return "never"
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(at))} ({_span(now - at)} ago)" if now >= at else time_text
+
+
+def _span(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0, seconds):.0f} s"

@@ -1,0 +1,50 @@
+"""Freezes convergence, of everything or of one resource, until `limpet resume` or for a time. Survives reboots.
+
+A running pass finishes; the next one holds still. The heartbeat says who is suspended, and why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+
+from agent.errors import Stalled
+from agent.paths import Paths
+from agent.store.orders import ALL, Orders, Suspension
+
+_RESOURCE = re.compile(r"[a-z]+/.+")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("resource", nargs="?", default=ALL, metavar="RESOURCE",
+                        help="such as container/shop-web-1 or file/etc/motd (default: everything)")
+    parser.add_argument("--reason", required=True, help="for those who find the host suspended")
+    parser.add_argument("--for", dest="duration", default="", metavar="TIME", help="such as 30m or 2h (default: until resumed)")
+
+
+def run(args: argparse.Namespace) -> int:
+    resource = checked(args.resource)
+    now = time.time()
+    until = now + seconds(args.duration) if args.duration else 0.0
+    Orders(Paths(args.root).state).suspend(resource, Suspension(args.reason, now, until))
+    what = "convergence" if resource == ALL else resource
+    print(f"{what} is suspended " + (f"for {args.duration}" if args.duration else "until `limpet resume`"))
+    return 0
+
+
+def checked(resource: str) -> str:
+    """The resource's name. Errors: Stalled."""
+    if resource != ALL and not _RESOURCE.fullmatch(resource):
+        raise Stalled(f"{resource!r} is no resource", "write it as `limpet plan` does: container/shop-web-1", code="NoResource")
+    return resource
+
+
+def seconds(duration: str) -> float:
+    """Errors: Stalled."""
+    from agent.settings_load import parse_duration
+
+    try:
+        return parse_duration(duration)
+    except ValueError as error:
+        raise Stalled(*error.args, code="NoDuration") from None

@@ -1,0 +1,18 @@
+"""The version of Limpet, of its digests' scheme, and of the Python that runs it."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+
+from agent import __version__
+from agent.model import SCHEME
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+def run(args: argparse.Namespace) -> int:
+    print(f"limpet {__version__} (digest scheme {SCHEME}, Python {platform.python_version()})")
+    return 0
