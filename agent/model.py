@@ -331,7 +331,7 @@ class Plan:
             late = " (after the gate)" if change.stage == "prune" else ""
             lines.append(f"{change.verb} {change.key}: {change.cause}{late}")
             for action in self.actions:
-                if action.key == change.key and action.stage == change.stage:
+                if action.key == change.key:
                     args = " ".join(f"{k}={_short(v)}" for k, v in sorted(action.args.items()))
                     after = f" after {','.join(map(str, action.after))}" if action.after else ""
                     lines.append(f"    [{action.id}] {action.verb}{' ' + args if args else ''}{after}")

@@ -1,0 +1,62 @@
+"""Plan -> outcomes. Decides nothing: runs each action when those before it are done, in parallel where there is no order.
+
+Rules:
+1. Every action is journalled before and after.
+2. After the first failure nothing new is started; what runs is awaited.
+3. Only `LimpetError` is an outcome. Anything else is a bug and ends the process.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from graphlib import TopologicalSorter
+
+from agent.errors import LimpetError
+from agent.host import Host
+from agent.model import Action, Manifest, Outcome
+from agent.progress import Progress
+from agent.store.journal import Journal
+
+WORKERS = 4
+
+
+def apply(actions: Iterable[Action], manifest: Manifest, host: Host, journal: Journal, progress: Progress,
+          stop: threading.Event) -> list[Outcome]:
+    """Execute actions in dependency order. When `stop` is set, the actions at hand are finished and the rest is skipped."""
+    todo = {action.id: action for action in actions}
+    order = TopologicalSorter({id: [i for i in action.after if i in todo] for id, action in todo.items()})
+    order.prepare()
+    outcomes: dict[int, Outcome] = {}
+    running: dict[Future[Outcome], int] = {}
+    workers = 1 if os.environ.get("LIMPET_TEST_SERIAL") else WORKERS
+    with ThreadPoolExecutor(workers, thread_name_prefix="apply") as pool:
+        while True:
+            if not stop.is_set() and not any(outcome.result == "failed" for outcome in outcomes.values()):
+                for number in sorted(order.get_ready()):
+                    running[pool.submit(_run, todo[number], manifest, host, journal, progress)] = number
+            if not running:
+                break
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                number = running.pop(future)
+                outcomes[number] = future.result()
+                order.done(number)
+    return [outcomes.get(number) or Outcome(action, "skipped") for number, action in todo.items()]
+
+
+def _run(action: Action, manifest: Manifest, host: Host, journal: Journal, progress: Progress) -> Outcome:
+    started = time.monotonic()
+    journal.begin(action)
+    try:
+        host.execute(action, manifest.resources.get(action.key))
+    except LimpetError as error:
+        error.resource = error.resource or str(action.key)
+        journal.end(action, "failed")
+        return Outcome(action, "failed", error, time.monotonic() - started)
+    journal.end(action, "done")
+    progress.step(f"{action.verb} {action.key}: {action.cause}")
+    return Outcome(action, "done", None, time.monotonic() - started)

@@ -1,0 +1,125 @@
+"""What the branch wants: fetch, verify and render, each hostile input in a child of its own; bytes in, manifest out.
+
+Rules:
+1. Nothing here touches the host. The tip is known by its commit id; everything is rendered from that commit's objects.
+2. All content is hashed again on this side before it is stored.
+3. Equal inputs are rendered once: the manifest is remembered by (commit, settings, facts, version).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from agent import __version__, children, verify
+from agent.errors import Stalled
+from agent.model import SCHEME, Manifest, canonical_json, sha256
+from agent.paths import Paths
+from agent.settings import Settings
+from agent.store.content import Content
+from agent.store.manifests import Manifests, Rendered
+
+FETCH_LIMIT = 660.0  # seconds; the child itself gives up after ten minutes
+RENDER_LIMIT = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """The newest commit of the pinned ref. `message`, `author` are the commit's; `at` is its author time, seconds."""
+
+    commit: str
+    revision: str  # main@sha1:<commit>
+    message: str = ""
+    author: str = ""
+    at: float = 0.0
+
+
+def request(paths: Paths, settings: Settings, pin: str, *, probe: bool = False) -> dict[str, Any]:
+    """What the fetch child is asked for."""
+    source = settings.source
+    kind = "commit" if source.commit else "tag" if source.tag else "branch"
+    local = {name: getattr(source, name) for name in ("ssh_key", "known_hosts", "token_file", "ca_file")}
+    credentials = {name: str(paths.host(value)) if value else "" for name, value in local.items()}
+    return {
+        "url": source.url, "mirrors": list(source.mirrors), "ref": {kind: source.commit or source.tag or source.branch},
+        "git_dir": str(paths.git), "lock": str(paths.run / "fetch.lock"), "pin": pin, "timeout": source.timeout, "probe": probe,
+        "credentials": {**credentials, "username": source.username, "proxy": source.proxy},
+    }
+
+
+class Desired:
+    """The parent's side of fetch and render for one installation."""
+
+    def __init__(self, paths: Paths, settings: Settings, cancel: children.Cancel) -> None:
+        self.paths, self.settings, self.cancel = paths, settings, cancel
+        self.content, self.manifests = Content(paths.content), Manifests(paths.manifests)
+        self.rendered = Rendered(paths.run / "rendered.json")
+
+    def fetch(self, pin: str) -> Tip:
+        """The tip of the pinned ref, verified to descend from `pin` (empty: none yet). Errors: Transient, Stalled."""
+        answer, _ = children.call("_fetch", request(self.paths, self.settings, pin), timeout=FETCH_LIMIT, cancel=self.cancel)
+        verify.verify(answer, pin, self.settings.source)
+        return self._tip(answer)
+
+    def _tip(self, answer: dict[str, Any]) -> Tip:
+        commit = answer["commit"]
+        return Tip(commit, f"{self.settings.source.ref_name}@sha1:{commit}", answer.get("message") or "",
+                   answer.get("author") or "", float(answer.get("author_time") or 0.0))
+
+    def source_answers(self) -> str:
+        """Empty when the source gives any protocol answer, else what is wrong (commit-confirmed)."""
+        try:
+            children.call("_fetch", request(self.paths, self.settings, "", probe=True),
+                          timeout=self.settings.source.timeout + 5, cancel=self.cancel)
+        except Exception as error:
+            from agent.errors import Interrupted, LimpetError
+
+            if isinstance(error, Interrupted) or not isinstance(error, LimpetError):
+                raise
+            return error.message
+        return ""
+
+    def newest_observed(self) -> str:
+        """The commit that the last fetch (perhaps of another process) brought; empty when there is none."""
+        try:
+            return (self.paths.git / "refs/limpet/observed").read_text().strip()
+        except OSError:
+            return ""
+
+    def render(self, tip: Tip, repo_name: str) -> Manifest:
+        """The manifest of this host at a tip; its contents are in the store afterwards. Errors: BadInput, Stalled, Transient."""
+        from agent.render import facts
+
+        context = {
+            "host": self.settings.host.name, "labels": dict(self.settings.host.labels), "facts": facts.gather(),
+            "root": str(self.paths.root), "repo_name": repo_name, "strict": False,
+        }
+        inputs = sha256(canonical_json([tip.commit, self.settings.source.path, context, SCHEME, __version__]))
+        known = self.rendered.find(inputs)
+        if known and self.manifests.has(known):
+            try:
+                manifest = self.manifests.get(known)
+                if all(self.content.has(digest) for digest in manifest.content()):
+                    return manifest
+            except Stalled:
+                pass  # damaged: it is rendered again
+        manifest = self._rendered(tip, context)
+        self.manifests.put(manifest)
+        self.rendered.note(inputs, manifest.digest)
+        return manifest
+
+    def _rendered(self, tip: Tip, context: dict[str, Any]) -> Manifest:
+        wanted = {"git_dir": str(self.paths.git), "commit": tip.commit, "path": self.settings.source.path, "context": context}
+        header, body = children.call("_render", wanted, timeout=RENDER_LIMIT, cancel=self.cancel)
+        manifest = Manifest.from_json(header["manifest"])
+        blobs, offset = [], 0
+        for digest, size in header["blobs"]:
+            blobs.append(body[offset : offset + size])
+            offset += size
+            if sha256(blobs[-1]) != digest:
+                raise Stalled("the render child gave content that does not match its digest", "report this", code="RenderMismatch")
+        stored = set(self.content.put_many(blobs))
+        lacking = manifest.content() - stored
+        if lacking:
+            raise Stalled(f"the render child gave no content for {len(lacking)} files", "report this", code="RenderMismatch")
+        return manifest

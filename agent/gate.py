@@ -1,0 +1,178 @@
+"""Observations over time -> healthy | wait | rejected. Pure; time is an argument, in seconds of a monotonic clock.
+
+Rules:
+1. All of the manifest's containers are judged, not only the changed ones. Healthy means: good for `settle` seconds without a break.
+2. What cannot get better is rejected at once: an exited container that is no one-shot, a failed one-shot, an unhealthy health
+   check, a restart loop. The rest waits until the deadline.
+3. Contrast: what failed already before the release was applied, and was not changed by it, cannot condemn it.
+4. The source must answer after the change when it answered before (commit-confirmed).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from agent.model import Check, Key, Manifest, ObservedContainer, Resource
+
+RESTARTS = 3  # so many restarts since the release was applied are a loop
+Decision = Literal["healthy", "wait", "rejected"]
+Grade = Literal["good", "wait", "bad"]
+SOURCE = "source"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """`settle` and `deadline` in seconds. `excused`: subjects that failed before apply and did not change ("container/x", "check/y")."""
+
+    settle: float
+    deadline: float
+    excused: frozenset[str] = frozenset()
+    source_required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What was seen at one moment. `checks`: name -> empty when green, else what is wrong. `source`: None when not asked."""
+
+    at: float
+    containers: tuple[ObservedContainer, ...]
+    checks: Mapping[str, str] = field(default_factory=dict)
+    source: str | None = None  # empty: it answers; else what is wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What the gate remembers between samples."""
+
+    started: float
+    good_since: float | None = None
+    restarts: Mapping[str, tuple[str, int]] = field(default_factory=dict)  # container name -> (id, count at first sight)
+    last: Mapping[str, int] = field(default_factory=dict)  # container name -> restart count of the previous sample
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One subject that is not good. `hint` says what a person can do."""
+
+    subject: str
+    grade: Grade
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`findings`: all that is not good, the bad first. `wait_s`: seconds until a healthy verdict is possible."""
+
+    decision: Decision
+    findings: tuple[Finding, ...] = ()
+    wait_s: float = 0.0
+
+    @property
+    def reason(self) -> str:
+        return "; ".join(f"{f.subject}: {f.message}" for f in self.findings)
+
+
+def judge(manifest: Manifest, sample: Sample, progress: Progress, terms: Terms) -> tuple[Verdict, Progress]:
+    """The decision at this sample, and what to remember for the next."""
+    found = [*_containers(manifest, sample, progress), *_checks(manifest, sample, progress, terms)]
+    if terms.source_required and sample.source:
+        found.append(Finding(SOURCE, "wait", f"does not answer any more: {sample.source}",
+                             "the change may have cut the host off; look at routes, DNS and firewall in this commit"))
+    found = [finding for finding in found if finding.subject not in terms.excused]
+    restarted = any(count != progress.last.get(name, count) for name, count in _counts(sample).items())
+    good = not found and not restarted
+    since = (progress.good_since if progress.good_since is not None else sample.at) if good else None
+    remembered = Progress(progress.started, since, _first_counts(sample, progress), _counts(sample))
+    bad = tuple(sorted((f for f in found if f.grade == "bad"), key=lambda f: f.subject))
+    waiting = tuple(f for f in found if f.grade == "wait")
+    if bad:
+        return Verdict("rejected", bad + waiting), remembered
+    if since is not None and sample.at - since >= terms.settle:
+        return Verdict("healthy"), remembered
+    if sample.at - progress.started >= terms.deadline:
+        late = tuple(Finding(f.subject, "bad", f"{f.message} after {terms.deadline:.0f} s", f.hint) for f in waiting)
+        return Verdict("rejected", late or (Finding("gate", "bad", f"not steady for {terms.settle:.0f} s within {terms.deadline:.0f} s"),)), remembered
+    left = terms.settle - (sample.at - since) if since is not None else terms.settle
+    return Verdict("wait", waiting, left), remembered
+
+
+def excused(manifest: Manifest, sample: Sample, changed: set[Key]) -> frozenset[str]:
+    """Subjects that fail now, before anything is touched, and are not about to change: they can condemn no release."""
+    progress = Progress(sample.at)
+    found = [*_containers(manifest, sample, progress), *_checks(manifest, sample, progress, Terms(0, 0))]
+    return frozenset(f.subject for f in found if f.subject.startswith("check/") or Key.parse(f.subject) not in changed)
+
+
+def _counts(sample: Sample) -> dict[str, int]:
+    return {c.name: c.restart_count for c in sample.containers if c.restart_count is not None}
+
+
+def _first_counts(sample: Sample, progress: Progress) -> dict[str, tuple[str, int]]:
+    first = dict(progress.restarts)
+    for c in sample.containers:
+        known = first.get(c.name)
+        if c.owned and c.restart_count is not None and (known is None or known[0] != c.id or known[1] > c.restart_count):
+            first[c.name] = (c.id, c.restart_count)
+    return first
+
+
+def _containers(manifest: Manifest, sample: Sample, progress: Progress) -> list[Finding]:
+    by_name = {c.name: c for c in sample.containers if c.owned}
+    found = []
+    for resource in manifest.of_kind("container"):
+        instance = by_name.get(resource.key.name)
+        finding = _one_shot(resource, instance) if resource.spec["oneshot"] else _service(resource, instance, progress)
+        if finding:
+            found.append(finding)
+    return found
+
+
+def _one_shot(resource: Resource, instance: ObservedContainer | None) -> Finding | None:
+    subject = str(resource.key)
+    if instance is None or (instance.state == "exited" and instance.exit_code == 0):
+        return None  # it ran to success and may have been removed since: the plan knows
+    if instance.state == "exited":
+        return Finding(subject, "bad", f"one-shot exited with code {instance.exit_code}", f"docker logs {instance.name}")
+    return Finding(subject, "wait", f"one-shot is {instance.state}")
+
+
+def _service(resource: Resource, instance: ObservedContainer | None, progress: Progress) -> Finding | None:
+    subject, logs = str(resource.key), f"docker logs {resource.key.name}"
+    if instance is None:
+        return Finding(subject, "wait", "is missing")
+    first = progress.restarts.get(instance.name)
+    restarts = (instance.restart_count or 0) - (first[1] if first and first[0] == instance.id else 0)
+    if restarts >= RESTARTS:
+        return Finding(subject, "bad", f"restarts for ever: {restarts} restarts, last exit code {instance.exit_code}", logs)
+    if instance.state in ("exited", "dead"):
+        detail = f"; {instance.error}" if instance.error else ""
+        return Finding(subject, "bad", f"exited with code {instance.exit_code}{detail}",
+                       f"{logs}; if it is meant to run once, mark the service with `x-limpet: {{oneshot: true}}`")
+    if instance.state != "running":
+        return Finding(subject, "wait", f"is {instance.state}", logs)
+    if instance.health == "unhealthy":
+        return Finding(subject, "bad", "its health check fails", f"docker inspect -f '{{{{json .State.Health}}}}' {instance.name}")
+    if instance.health == "starting":
+        return Finding(subject, "wait", "its health check has not passed yet", logs)
+    return None
+
+
+def _checks(manifest: Manifest, sample: Sample, progress: Progress, terms: Terms) -> list[Finding]:
+    found = []
+    for check in manifest.checks:
+        wrong = sample.checks.get(check.name, "")
+        if wrong:
+            late = check.within and sample.at - progress.started >= check.within
+            found.append(Finding(f"check/{check.name}", "bad" if late else "wait", wrong + (f" after {check.within:.0f} s" if late else ""),
+                                 describe(check)))
+    return found
+
+
+def describe(check: Check) -> str:
+    """How a person can run a check by hand."""
+    if check.http:
+        return f"curl -i {check.http} (wants status {check.status})"
+    return f"nc -vz {check.tcp.replace(':', ' ')}" if check.tcp else " ".join(check.exec)

@@ -1,0 +1,350 @@
+"""Manifest + observed + inventory -> plan. Pure: equal arguments, equal plan.
+
+Rules:
+1. Fates come first (`agent.kinds`), each decided for one resource. Only then are their steps ordered across resources.
+2. A step waits for what it needs, never for more: unrelated resources are changed in parallel.
+3. A service is down as shortly as can be: it gives way (`release`) only when all it needs is ready and its candidate is created,
+   unless something it needs (a changed file, a re-created network) or another's claim waits for it to give way.
+4. What gives way to nobody is removed only after the gate has passed (stage "prune").
+5. A resource whose need is refused is refused too; half of a change is never planned.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from agent.kinds import KINDS, claims, container
+from agent.kinds.base import Fate, Part, Step, View, refuse
+from agent.model import Action, Change, Key, Need, ObservedContainer, Plan, Refusal, Stage
+
+WAIT_LIMIT = 300.0  # seconds that an `await` action may take
+
+
+def plan(view: View, wait_limit: float = WAIT_LIMIT) -> Plan:
+    """What must be done, in which order, and why. `wait_limit`: seconds a dependency may take to become healthy."""
+    view, fates = _decide(view)
+    fates = _give_way(view, fates)
+    graph = _Graph(view, fates, wait_limit)
+    changes = [
+        Change(key, fate.verb, fate.cause, _stage(fate), view.corrective(key))
+        for key, fate in sorted(fates.items(), key=lambda item: (KINDS[item[0].kind].rank, item[0]))
+        if fate.verb not in ("ok", "refuse")
+    ]
+    changes.sort(key=lambda change: change.stage)
+    refusals = tuple(fate.refusal for _, fate in sorted(fates.items()) if fate.refusal)
+    return Plan(tuple(changes), tuple(graph.actions()), refusals)
+
+
+def without(whole: Plan, refusals: Iterable[Refusal]) -> Plan:
+    """The plan without the resources that are refused and without all that waits for them."""
+    refused = {refusal.key: refusal for refusal in refusals}
+    by_id = {action.id: action for action in whole.actions}
+    grew = True
+    while grew:
+        grew = False
+        for action in whole.actions:
+            blocker = next((by_id[i].key for i in action.after if by_id[i].key in refused), None)
+            if blocker is not None and action.key not in refused:
+                refused[action.key] = Refusal(action.key, f"waits for {blocker}, which is refused", refused[blocker].hint)
+                grew = True
+    return Plan(
+        tuple(change for change in whole.changes if change.key not in refused),
+        tuple(action for action in whole.actions if action.key not in refused),
+        tuple(sorted({*whole.refusals, *refused.values()}, key=lambda refusal: refusal.key)),
+    )
+
+
+# --- fates ------------------------------------------------------------------------------------------------------------
+
+
+def _decide(view: View) -> tuple[View, dict[Key, Fate]]:
+    """The fate of every resource that is desired, owned or there. Networks first: what is attached must know of their replacement."""
+    owned = {Key("container", c.key_name) for c in view.observed.containers if c.owned and c.key_name}
+    owned |= {Key("network", n.name) for n in view.observed.networks.values() if n.owned}
+    keys = {*view.target.manifest.resources, *view.inventory, *owned}
+    stuck: set[Key] = set()
+    while True:
+        fates = {key: _fate(key, view) for key in keys if key.kind == "network"}
+        for key in stuck:
+            fates[key] = refuse(key, "must be re-created, but a container on it is refused", "see the refusal of the container")
+        view = replace(view, recreated=frozenset(key.name for key, fate in fates.items() if fate.verb == "replace"))
+        fates |= {key: _fate(key, view) for key in keys if key.kind != "network"}
+        _refuse_dependents(view, fates)
+        held = {network for c in view.observed.containers if c.owned and fates[Key("container", c.key_name)].verb == "refuse"
+                for network in c.networks}
+        newly = {Key("network", name) for name in view.recreated & held} - stuck
+        if not newly:
+            return view, fates
+        stuck |= newly
+
+
+def _fate(key: Key, view: View) -> Fate:
+    return KINDS[key.kind].fate(key, view.target.manifest.resources.get(key), view)
+
+
+def _refuse_dependents(view: View, fates: dict[Key, Fate]) -> None:
+    grew = True
+    while grew:
+        grew = False
+        for key, resource in view.target.manifest.resources.items():
+            if not fates[key].steps:
+                continue
+            blocked = [n.key for n in resource.needs if n.required and n.key in fates and fates[n.key].verb == "refuse"]
+            if blocked:
+                first = fates[blocked[0]].refusal
+                fates[key] = refuse(key, f"waits for {blocked[0]}, which is refused", first.hint if first else "")
+                grew = True
+
+
+def _held_claims(key: Key, view: View) -> set[str]:
+    """What a resource holds now: as the inventory remembers and as the host shows."""
+    owned = view.inventory.get(key)
+    held = set(owned.claims) if owned else set()
+    if key.kind != "container":
+        return held | {claims.path(key.name)} if key.kind in ("file", "directory", "symlink") else held
+    for instance in view.containers(key.name):
+        held |= set(instance.ports)
+        if instance.name == key.name:
+            held.add(claims.name(key.name))
+    return held
+
+
+def _takes(fate: Fate) -> bool:
+    return fate.verb in ("create", "replace", "return", "start") and bool(fate.part("start"))
+
+
+def _give_way(view: View, fates: dict[Key, Fate]) -> dict[Key, Fate]:
+    """Deletions that free what something new needs happen before it; the rest waits for the gate."""
+    wanted = {key: view.target.manifest.resources[key].claims for key, fate in fates.items() if _takes(fate)}
+    changed = dict(fates)
+    for key, fate in fates.items():
+        if not fate.part("prune") or key in view.target.manifest.resources:
+            continue
+        held = _held_claims(key, view)
+        clash = any(claims.clashing(taken, held) for taken in wanted.values())
+        if key.kind == "container":
+            attached = any(view.recreated & set(c.networks) for c in view.containers(key.name))
+            if clash or attached:
+                changed[key] = replace(fate, steps=container.give_up(key, view))
+        elif clash:
+            changed[key] = replace(fate, steps=tuple(replace(step, part="release") for step in fate.steps))
+        elif _app_file_in_use(key, view, fates):
+            changed[key] = replace(fate, steps=tuple(replace(step, part="start") for step in fate.steps))
+    return changed
+
+
+def _app_file_in_use(key: Key, view: View, fates: dict[Key, Fate]) -> bool:
+    """Whether containers of the file's app are replaced now: they must not see the removed file when they start."""
+    owned = view.inventory.get(key)
+    return bool(owned and owned.app) and any(
+        fate.part("release") and other.kind == "container" and _app(other, view) == (owned.app if owned else "")
+        for other, fate in fates.items()
+    )
+
+
+def _app(key: Key, view: View) -> str:
+    resource, owned = view.target.manifest.resources.get(key), view.inventory.get(key)
+    return str(resource.spec["app"]) if resource else owned.app if owned else ""
+
+
+def _stage(fate: Fate) -> Stage:
+    return "prune" if all(step.part == "prune" for step in fate.steps) else "apply"
+
+
+# --- order ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Node:
+    """One step in the graph; sorts by kind, key and position, so that the numbering is stable."""
+
+    rank: int
+    key: Key
+    index: int
+    step: Step = field(compare=False)
+
+
+PARTS: tuple[Part, ...] = ("prepare", "release", "start")
+
+
+class _Graph:
+    """The steps of all fates with the edges between them."""
+
+    def __init__(self, view: View, fates: dict[Key, Fate], wait_limit: float) -> None:
+        self.view, self.fates, self.wait_limit = view, fates, wait_limit
+        self.after: dict[_Node, set[_Node]] = {}
+        self.parts: dict[tuple[Key, Part], list[_Node]] = defaultdict(list)
+        self.awaits: dict[tuple[Key, str], _Node] = {}
+        for key, fate in sorted(fates.items()):
+            for step in fate.steps:
+                self._add(key, step)
+        self.freed = self._freed()
+        for key in sorted(fates):
+            self._order_parts(key)
+        for key, resource in sorted(view.target.manifest.resources.items()):
+            if fates[key].steps:
+                for need in resource.needs:
+                    self._order_need(key, need)
+        self._order_claims()
+        self._order_paths()
+        self._order_prune()
+
+    def _add(self, key: Key, step: Step) -> _Node:
+        nodes = self.parts[key, step.part]
+        node = _Node(KINDS[key.kind].rank, key, PARTS.index(step.part) * 100 + len(nodes) if step.part in PARTS else 900 + len(nodes), step)
+        self.after[node] = {nodes[-1]} if nodes else set()
+        nodes.append(node)
+        return node
+
+    def _edge(self, before: _Node | None, then: _Node | None) -> None:
+        if before is not None and then is not None and before is not then:
+            self.after[then].add(before)
+
+    def _first(self, key: Key, *parts: Part) -> _Node | None:
+        return next((nodes[0] for part in parts if (nodes := self.parts.get((key, part)))), None)
+
+    def _last(self, key: Key, *parts: Part) -> _Node | None:
+        return next((nodes[-1] for part in parts if (nodes := self.parts.get((key, part)))), None)
+
+    def _freed(self) -> list[tuple[Key, Key]]:
+        """Pairs (holder, taker): the holder gives way and the taker wants one of its claims."""
+        takers = [(key, self.view.target.manifest.resources[key].claims) for key, fate in self.fates.items() if _takes(fate)]
+        holders = [(key, _held_claims(key, self.view)) for key, fate in self.fates.items() if fate.part("release")]
+        return [(holder, taker) for holder, held in holders for taker, taken in takers
+                if holder != taker and claims.clashing(taken, held)]
+
+    def _gives_way_early(self, key: Key) -> bool:
+        """Whether something that others or this resource need waits for its release."""
+        if any(holder == key for holder, _ in self.freed) or self._on_recreated(key):
+            return True
+        resource = self.view.target.manifest.resources.get(key)
+        return resource is not None and any(self._is_late(need.key) for need in resource.needs)
+
+    def _on_recreated(self, key: Key) -> bool:
+        """Whether an instance of it is attached to a network that is replaced."""
+        return key.kind == "container" and any(self.view.recreated & set(c.networks) for c in self.view.containers(key.name))
+
+    def _is_late(self, key: Key) -> bool:
+        """Whether a file is written only after its users have given way: it exists and changes."""
+        return key.kind in ("file", "symlink") and key.name in self.view.observed.files and bool(self.parts.get((key, "start")))
+
+    def _order_parts(self, key: Key) -> None:
+        self._edge(self._last(key, "release"), self._first(key, "start"))
+        self._edge(self._last(key, "prepare"), self._first(key, "start"))
+        if not self._on_recreated(key):
+            self._edge(self._last(key, "prepare"), self._first(key, "release"))
+
+    def _order_need(self, key: Key, need: Need) -> None:
+        """`need` before `key`: files that change after `key` gave way, other needs before it is created or gives way."""
+        ready = self._ready(need)
+        if self._is_late(need.key):
+            self._edge(self._last(key, "release"), self._first(need.key, "start"))
+            self._edge(ready, self._first(key, "start"))
+        elif need.key.kind == "container":
+            self._edge(ready, self._first(key, "start"))
+            if not self._gives_way_early(key):
+                self._edge(ready, self._first(key, "release"))
+        else:
+            self._edge(ready, self._first(key, "prepare", "start"))
+            self._edge(ready, self._first(key, "start"))
+
+    def _ready(self, need: Need) -> _Node | None:
+        """The node after which a need is met, None when it is met already."""
+        last = self._last(need.key, "start")
+        if need.condition not in ("healthy", "completed") or need.key not in self.view.target.manifest.resources:
+            return last
+        if last is None and self._met(need):
+            return None
+        known = self.awaits.get((need.key, need.condition))
+        if known is None:
+            step = Step("start", "await", {"container": need.key.name, "condition": need.condition, "timeout": self.wait_limit})
+            known = _Node(KINDS["container"].rank, need.key, 800 + len(self.awaits), step)
+            self.after[known] = {last} if last else set()
+            self.awaits[need.key, need.condition] = known
+        return known
+
+    def _met(self, need: Need) -> bool:
+        current = [c for c in self.view.containers(need.key.name) if c.name == need.key.name]
+        if need.condition == "healthy":
+            return any(_is_healthy(c) for c in current)
+        owned = self.view.owned(need.key)
+        return any(c.state == "exited" and c.exit_code == 0 for c in current) or bool(owned and owned.completed)
+
+    def _order_claims(self) -> None:
+        for holder, taker in self.freed:
+            self._edge(self._last(holder, "release"), self._first(taker, "start"))
+            if not self._on_recreated(taker) and not self._on_recreated(holder) and not self.fates[holder].part("start"):
+                self._edge(self._last(taker, "prepare"), self._first(holder, "release"))
+        for name in self.view.recreated:
+            remove = self._first(Key("network", name), "release")
+            for instance in self.view.observed.containers:
+                if instance.owned and name in instance.networks:
+                    self._edge(self._last(Key("container", instance.key_name), "release"), remove)
+
+    def _order_paths(self) -> None:
+        """Directories before what lies in them; removed app files between the stop and the start of their app's containers."""
+        for key in self.fates:
+            if key.kind not in ("file", "directory", "symlink"):
+                continue
+            node = self._first(key, "start")
+            for parent in _parents(key.name):
+                self._edge(self._last(Key("directory", parent), "start"), node)
+            if node is None or key in self.view.target.manifest.resources or not _app(key, self.view):
+                continue
+            for other in self.fates:
+                if other.kind == "container" and _app(other, self.view) == _app(key, self.view):
+                    self._edge(self._last(other, "release"), node)
+                    self._edge(node, self._first(other, "start"))
+
+    def _order_prune(self) -> None:
+        """Dependents before what they need, then by descending rank, then the deeper path first."""
+        pruned = sorted(key for key in self.fates if self.parts.get((key, "prune")))
+        for key in pruned:
+            owned = self.view.inventory.get(key)
+            for need in owned.needs if owned else ():
+                self._edge(self._last(key, "prune"), self._first(Key.parse(need), "prune"))
+            for other in pruned:
+                deeper = key.kind != "container" and other.kind == "directory" and key.name.startswith(other.name + "/")
+                if KINDS[key.kind].rank > KINDS[other.kind].rank or deeper:
+                    self._edge(self._last(key, "prune"), self._first(other, "prune"))
+
+    def actions(self) -> list[Action]:
+        """Numbered in one stable topological order."""
+        waiting = {node: len(before) for node, before in self.after.items()}
+        followers: dict[_Node, list[_Node]] = defaultdict(list)
+        for node, before in self.after.items():
+            for other in before:
+                followers[other].append(node)
+        ready = [node for node, count in waiting.items() if not count]
+        heapq.heapify(ready)
+        numbers: dict[_Node, int] = {}
+        found: list[Action] = []
+        while ready:
+            node = heapq.heappop(ready)
+            numbers[node] = len(numbers) + 1
+            found.append(self._action(node, numbers))
+            for follower in followers[node]:
+                waiting[follower] -= 1
+                if not waiting[follower]:
+                    heapq.heappush(ready, follower)
+        if len(found) != len(self.after):
+            raise AssertionError("the plan has a cycle: " + ", ".join(sorted({str(n.key) for n in self.after if n not in numbers})))
+        return found
+
+    def _action(self, node: _Node, numbers: dict[_Node, int]) -> Action:
+        after = tuple(sorted(numbers[other] for other in self.after[node]))
+        stage: Stage = "prune" if node.step.part == "prune" else "apply"
+        cause = self.fates[node.key].cause or "others wait for it"
+        return Action(numbers[node], node.step.verb, node.key, cause, node.step.args, after, stage, self.view.corrective(node.key))
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.strip("/").split("/")[:-1]
+    return ["/" + "/".join(parts[: i + 1]) for i in range(len(parts))]
+
+
+def _is_healthy(instance: ObservedContainer) -> bool:
+    return instance.state == "running" and instance.health in ("healthy", "")

@@ -1,0 +1,114 @@
+"""What the steps of one pass share: the host, the stores, the state, and how they look at them.
+
+`decide` is the one way from a target to a plan: observe, plan, brakes.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from agent.brakes import Policy, brakes
+from agent.clock import Clock
+from agent.desired import Desired, Tip
+from agent.errors import LimpetError, Stalled
+from agent.gate import Verdict
+from agent.host import Host
+from agent.kinds.base import Held, View
+from agent.model import EMPTY, Key, Observed, Outcome, Owned, Plan, Release
+from agent.observe import Look
+from agent.paths import Paths
+from agent.plan import plan
+from agent.progress import Progress
+from agent.settings import Settings
+from agent.store.inventory import InventoryStore
+from agent.store.journal import Journal
+from agent.store.state import State, StateStore
+
+ALLOW_PRUNE = re.compile(r"^Limpet-Allow-Prune:\s*(\d+)\s*$", re.MULTILINE)
+
+
+@dataclass(slots=True)
+class Record:
+    """What the pass did, for the report."""
+
+    plan: Plan = field(default_factory=Plan)
+    outcomes: list[Outcome] = field(default_factory=list)
+    verdict: Verdict | None = None
+    trouble: LimpetError | None = None
+    damaged: list[str] = field(default_factory=list)
+
+
+class Session:
+    """One pass on one installation, under the pass lock."""
+
+    def __init__(self, paths: Paths, settings: Settings, host: Host, desired: Desired, clock: Clock, progress: Progress,
+                 cancel: threading.Event) -> None:
+        self.paths, self.settings, self.host, self.desired = paths, settings, host, desired
+        self.clock, self.progress, self.cancel = clock, progress, cancel
+        self.store, self.inventory, self.journal = StateStore(paths.state), InventoryStore(paths.state), Journal(paths.journal)
+        self.state = State()
+        self.record = Record()
+        self.tip: Tip | None = None
+        self.observed = Observed()
+
+    def load(self) -> None:
+        """State and inventory; damage is noted. Errors: Stalled (newer schema)."""
+        self.state = self.store.load()
+        self.inventory.load()
+        self.record.damaged = [*self.store.damaged, *self.inventory.damaged]
+
+    def save(self) -> None:
+        self.store.save(self.state)
+
+    def held(self, release: Release | None) -> Held:
+        """A remembered release with its manifest; empty when there is none or its manifest was lost."""
+        if release is None:
+            return Held()
+        try:
+            return Held(self.desired.manifests.get(release.manifest_digest), release.lock)
+        except Stalled as damage:
+            self.record.damaged.append(damage.message)
+            return Held()
+
+    @property
+    def known_good(self) -> Release | None:
+        return self.state.known_good[0] if self.state.known_good else None
+
+    def look(self, targets: Iterable[Held], *, deep: bool = False) -> Look:
+        """What must be looked at for these releases and all that is owned."""
+        manifests = [held.manifest for held in targets]
+        keys = {key for manifest in manifests for key in manifest.resources} | set(self.inventory.entries)
+        paths = frozenset(key.name for key in keys if key.kind in ("file", "directory", "symlink"))
+        images = tuple(sorted({image for manifest in manifests for image in manifest.images()}))
+        return Look(paths, images, deep)
+
+    def observe(self, target: Held, *, deep: bool = False) -> Observed:
+        """One snapshot, kept as the newest."""
+        self.observed = self.host.observe(self.look([target], deep=deep))
+        return self.observed
+
+    def decide(self, target: Held, known_good: Held, observed: Observed | None = None) -> tuple[View, Plan]:
+        """Observe (unless given), plan, brake."""
+        observed = observed or self.observe(target)
+        view = View(target, observed, self.inventory.entries, self.held(self.state.applied), known_good)
+        return view, brakes(plan(view, self.settings.gate.deadline), view, self.policy(view))
+
+    def policy(self, view: View) -> Policy:
+        """The host owner's word, and what the newest commit allows where the owner lets it."""
+        converge, policy = self.settings.converge, self.settings.policy
+        allowed = ALLOW_PRUNE.search(self.tip.message) if self.tip and policy.trailers else None
+        now = self.clock.wall()
+        held = {name: s.reason for name, s in self.state.suspended.items() if name != "*" and s.holds(now)}
+        return Policy(converge.prune, converge.max_prune, int(allowed[1]) if allowed else 0, policy.files_deny, None, held)
+
+    def own_what_is_right(self, view: View, plan_: Plan) -> dict[Key, Owned]:
+        """Entries for resources that are right already but not owned yet: an inventory that was lost, or a first release."""
+        from agent import ownership
+
+        return ownership.entries(plan_, view, self.host.save_original)
+
+
+NOTHING = Held(EMPTY)

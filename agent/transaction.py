@@ -1,0 +1,256 @@
+"""One release, all or nothing: own -> apply -> gate -> commit, or back to known good.
+
+Rules:
+1. What is about to be done is written down before it is done: the attempt before its first action, the rejection before the first
+   action of the rollback, the verdict before the prune.
+2. Trouble that may pass (`Transient`) condemns nothing: the attempt stays, and the next pass goes on with it.
+3. With no known good there is nothing to go back to: the release stays as it is, degraded, and is judged again each pass.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from agent import gate, ownership
+from agent.apply import apply
+from agent.errors import (
+    EXIT_FAILED,
+    EXIT_HELD_BACK,
+    EXIT_OK,
+    EXIT_ROLLBACK_FAILED,
+    EXIT_ROLLED_BACK,
+    EXIT_TEMPORARY,
+    Interrupted,
+    LimpetError,
+)
+from agent.kinds.base import Held, View
+from agent.model import Action, Manifest, Observed, Plan, Release
+from agent.session import Session
+from agent.store.state import Attempt, Pin, RolledBack
+
+GATE_INTERVAL = 0.5  # seconds between two looks
+LEAST_LEFT = 30.0  # seconds that a resumed gate has at least, besides `settle`
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How the host was left. `outcome` is a word of the heartbeat; `reason` and `hint` are for people."""
+
+    outcome: str
+    exit_code: int
+    reason: str = ""
+    hint: str = ""
+
+
+class Superseded(Exception):
+    """A newer revision was fetched while the gate waited."""
+
+
+def attempt(session: Session, release: Release, view: View, plan: Plan) -> Ending:
+    """Applies a prepared release, judges it, and commits it or goes back. Errors: Transient, Interrupted, Superseded."""
+    good = session.known_good
+    _begin(session, release, view, plan)
+    failure = _carry_out(session, view, plan)
+    if failure is not None:
+        verdict = gate.Verdict("rejected", (gate.Finding(failure.resource, "bad", failure.message, failure.hint),))
+    else:
+        session.state.applied = release
+        _enter_gate(session)
+        verdict = _gate(session, view.target, plan)
+    session.record.verdict = verdict
+    if verdict.decision == "healthy":
+        return commit(session, release, view.target)
+    if good is None or good.id == release.id or not session.settings.gate.rollback:
+        session.save()
+        return Ending("Degraded", EXIT_FAILED, verdict.reason, _hint(verdict))
+    session.state.reject(release, reason=verdict.reason, at=session.clock.wall(), revision=session.state.attempt.revision
+                         if session.state.attempt else release.revision)
+    return roll_back(session, verdict)
+
+
+def repair(session: Session, view: View, plan: Plan) -> Ending:
+    """Repairs drift of a release that is known good, and prunes what an earlier pass left. Errors: LimpetError."""
+    if plan.changes:
+        failure = _carry_out(session, view, plan)
+        if failure is not None:
+            raise failure
+        prune(session, view.target)
+    elif missing := session.own_what_is_right(view, plan):
+        session.inventory.own(missing)
+    return Ending("Converged", EXIT_HELD_BACK if plan.refusals else EXIT_OK)
+
+
+def commit(session: Session, release: Release, target: Held) -> Ending:
+    """The gate has passed: known good := this release, pin := its revision; then what it replaced is removed."""
+    session.journal.step("commit")
+    prove(session, release)
+    remaining = prune(session, target)
+    return Ending("Converged", EXIT_HELD_BACK if remaining.refusals else EXIT_OK)
+
+
+def prove(session: Session, release: Release) -> None:
+    """Makes a release known good at the newest revision, durably."""
+    tip, source, state = session.tip, session.settings.source, session.state
+    revision = state.attempt.revision if state.attempt else release.revision
+    commit_id = revision.partition("@sha1:")[2] or (tip.commit if tip else "")
+    state.prove(replace(release, revision=revision), Pin(source.url, source.ref, commit_id))
+    session.save()
+
+
+def roll_back(session: Session, verdict: gate.Verdict) -> Ending:
+    """Back to known good; the release that failed is remembered before anything is touched."""
+    state, good, failed = session.state, session.known_good, session.state.attempt
+    assert good is not None and failed is not None
+    session.journal.step("roll back")
+    session.progress.step(f"rolling back to {good.revision}: {verdict.reason}")
+    state.attempt = replace(failed, phase="rolling-back")
+    session.save()
+    target = session.held(good)
+    view, plan = session.decide(target, target)
+    try:
+        failure = _carry_out(session, view, plan)
+    except Interrupted:
+        raise
+    except LimpetError as error:
+        failure = error
+    if failure is not None:
+        return Ending("RollbackFailed", EXIT_ROLLBACK_FAILED, f"rolling back failed: {failure.message}", failure.hint)
+    state.applied = good
+    after = _gate(session, target, plan, again=True)
+    reason = verdict.reason or (state.rejected[failed.release.id].reason if failed.release.id in state.rejected else "")
+    state.attempt = None
+    state.count(rollbacks=1)
+    if after.decision != "healthy":
+        state.forget_rejected(failed.release.id)
+        session.save()
+        return Ending("Inconclusive", EXIT_TEMPORARY, f"{reason}; but known good is not healthy either: {after.reason}", _hint(after))
+    state.rolled_back = RolledBack(failed.release.id, failed.revision, reason, session.clock.wall())
+    session.save()
+    prune(session, target)
+    return Ending("RolledBack", EXIT_ROLLED_BACK, reason, _hint(verdict))
+
+
+def prune(session: Session, target: Held) -> Plan:
+    """Removes what nothing needs any more, and disowns it; the plan that remains. Errors: LimpetError, after a save."""
+    view, plan = session.decide(target, target)
+    session.inventory.own(ownership.settled(view))
+    leftover = plan.staged("prune")
+    if leftover:
+        session.journal.step("prune")
+        _execute(session, leftover, target.manifest)
+        view, plan = session.decide(target, target)
+    session.inventory.disown(ownership.disowned(session.inventory.entries, target.manifest, plan))
+    session.inventory.save()
+    releases = [*session.state.releases()]
+    manifests = {release.manifest_digest for release in releases}
+    session.desired.manifests.collect(manifests)
+    _collect_content(session, releases)
+    return plan
+
+
+def _collect_content(session: Session, releases: list[Release]) -> None:
+    keep = {digest for release in releases for digest in session.held(release).manifest.content()}
+    originals = (owned.original for owned in session.inventory.entries.values() if owned.original)
+    keep |= {str(original["content"]) for original in originals if original.get("content")}
+    session.desired.content.collect(keep)
+
+
+def _begin(session: Session, release: Release, view: View, plan: Plan) -> None:
+    """Writes the attempt down; what failed before it began cannot condemn it."""
+    state, clock = session.state, session.clock
+    known = state.attempt
+    if known and known.release.id == release.id:
+        state.attempt = replace(known, tries=known.tries + 1, phase=known.phase if not plan.staged("apply") else "applying")
+    else:
+        excused = _excused(session, view, plan) if session.known_good else frozenset()
+        revision = session.tip.revision if session.tip else release.revision
+        state.attempt = Attempt(release, revision, "applying", clock.wall(), clock.monotonic(), clock.boot_id(),
+                                tuple(sorted(excused)))
+    session.save()
+
+
+def _excused(session: Session, view: View, plan: Plan) -> frozenset[str]:
+    manifest = view.known_good.manifest
+    sample = _sample(session, session.host.observe(session.look([view.known_good], deep=True)), manifest)
+    return gate.excused(manifest, sample, {change.key for change in plan.changes})
+
+
+def _enter_gate(session: Session) -> None:
+    state, clock = session.state, session.clock
+    if state.attempt and state.attempt.phase != "gating":
+        state.attempt = replace(state.attempt, phase="gating", started_wall=clock.wall(), started_monotonic=clock.monotonic(),
+                                boot_id=clock.boot_id())
+    session.save()
+
+
+def _carry_out(session: Session, view: View, plan: Plan) -> LimpetError | None:
+    """Owns, then executes the plan's apply stage; the failure that is the release's own. Errors: Transient, Interrupted."""
+    session.record.plan = plan
+    actions = plan.staged("apply")
+    session.inventory.own(ownership.entries(plan, view, session.host.save_original))
+    if not actions:
+        return None
+    session.journal.step("apply")
+    return _execute(session, actions, view.target.manifest)
+
+
+def _execute(session: Session, actions: list[Action], manifest: Manifest) -> LimpetError | None:
+    outcomes = apply(actions, manifest, session.host, session.journal, session.progress, session.cancel)
+    session.record.outcomes += outcomes
+    errors = [outcome.error for outcome in outcomes if isinstance(outcome.error, LimpetError)]
+    session.record.trouble = session.record.trouble or (errors[0] if errors else None)
+    for error in errors:
+        if error.retryable:
+            raise error
+    if errors:
+        return errors[0]
+    if any(outcome.result == "skipped" for outcome in outcomes):
+        raise Interrupted("the pass was asked to stop", "the next pass goes on where it stopped", code="Interrupted")
+    return None
+
+
+def _gate(session: Session, target: Held, plan: Plan, *, again: bool = False) -> gate.Verdict:
+    """Looks until there is a verdict. `again`: known good after a rollback. Errors: Superseded, Interrupted, Transient."""
+    session.journal.step("gate")
+    clock, settings, attempt = session.clock, session.settings.gate, session.state.attempt
+    refused = {refusal.key for refusal in plan.refusals}
+    manifest = replace(target.manifest, resources={k: r for k, r in target.manifest.resources.items() if k not in refused})
+    elapsed = 0.0 if again or attempt is None else attempt.elapsed(
+        monotonic=clock.monotonic(), wall=clock.wall(), boot_id=clock.boot_id())
+    deadline = max(settings.deadline, elapsed + settings.settle + (LEAST_LEFT if elapsed else 0))
+    asks = settings.require_source and session.source_answered and not again
+    terms = gate.Terms(settings.settle, deadline, frozenset(attempt.baseline if attempt else ()), asks)
+    progress, begun_at = gate.Progress(clock.monotonic() - elapsed), session.desired.newest_observed()
+    while True:
+        observed = session.host.observe(session.look([target], deep=True))
+        session.observed = observed
+        sample = _sample(session, observed, manifest)
+        verdict, after = gate.judge(manifest, sample, progress, terms)
+        if verdict.decision == "healthy" and asks:
+            sample = replace(sample, at=clock.monotonic(), source=session.desired.source_answers())
+            verdict, after = gate.judge(manifest, sample, progress, terms)
+        progress = after
+        if verdict.decision != "wait":
+            return verdict
+        session.progress.wait(verdict.reason or f"healthy, watching for {verdict.wait_s:.0f} s more")
+        session.waiting(verdict)
+        clock.sleep(min(GATE_INTERVAL, max(verdict.wait_s, 0.05)) if not verdict.findings else GATE_INTERVAL, session.cancel)
+        if session.cancel.is_set():
+            raise Interrupted("the pass was asked to stop while the gate waited", "the next pass resumes the gate", code="Interrupted")
+        if not again and session.desired.newest_observed() != begun_at:
+            raise Superseded
+
+
+def _sample(session: Session, observed: Observed, manifest: Manifest) -> gate.Sample:
+    from agent.drivers.probes import run_checks
+
+    return gate.Sample(session.clock.monotonic(), observed.containers, run_checks(manifest.checks))
+
+
+def _hint(verdict: gate.Verdict) -> str:
+    return next((finding.hint for finding in verdict.findings if finding.hint), "")
+
+
+def counts(changes: Plan, outcomes: list[object]) -> Counter[str]:
+    return Counter()
