@@ -1,0 +1,315 @@
+"""Runs the hostile-input parts (`fetch`, `render`) as fresh, limited processes, and is their entry on the other side.
+
+Protocol: the request is one JSON object on the child's stdin. The answer on stdout is one line of JSON, then raw
+bytes whose meaning the header tells. A failure is `{"error": {"class", "message", "hint", "code", "resource",
+"problems"}}`.
+
+Rules:
+1. A child is an `exec`, not a fork: nothing of the parent's memory, descriptors or environment reaches it but the
+   request.
+2. Limits are set on the child from outside, before it has read a single byte of input.
+3. Whatever ends a call (answer, timeout, cancel, crash), no process of the child's group is left behind.
+4. A child that gives no answer condemns nothing: that is `Transient`, with the last line it said. One that ran into a
+   limit is `Stalled`: the same input would run into it again.
+5. Only the standard library is imported: the resident process and the light pass use this module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import IO, Any, Protocol
+
+from agent.errors import (
+    EXIT_OK,
+    EXIT_STALLED,
+    EXIT_TEMPORARY,
+    BadInput,
+    Failed,
+    Interrupted,
+    LimpetError,
+    Problem,
+    Stalled,
+    Transient,
+)
+
+Json = dict[str, Any]
+Answer = tuple[Json, Iterable[bytes]]
+
+GRACE_S = 2.0  # between SIGTERM and SIGKILL
+STDERR_KEPT = 16 * 1024  # bytes; the last ones
+REQUEST_LIMIT = 16 * 1024 * 1024  # bytes
+CANCEL_POLL_S = 0.1
+MIB = 1024 * 1024
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one child may use. Sizes in bytes, `cpu` in seconds. `output` bounds the answer that the parent takes."""
+
+    memory: int = 2048 * MIB  # address space
+    cpu: int = 120
+    files: int = 512
+    file_size: int = 1024 * MIB
+    output: int = 512 * MIB
+
+
+class Cancel(Protocol):
+    """A `threading.Event`, or anything that says when to give up."""
+
+    def is_set(self) -> bool: ...
+
+
+def call(
+    verb: str,
+    request: Mapping[str, Any],
+    *,
+    timeout: float,
+    limits: Limits | None = None,
+    cancel: Cancel | None = None,
+    user: str | int | None = None,
+) -> tuple[Json, bytes]:
+    """Runs `limpet VERB` as a child; gives the answer's header and the bytes after it.
+
+    `timeout` in seconds for the whole call; `user` is who the child runs as (default: the caller). Errors: what the
+    child reported; Transient `ChildTimeout`, `ChildCrashed`; Stalled `LimitExceeded`; Interrupted when `cancel` was
+    set.
+    """
+    limits = limits or Limits()
+    name = verb.lstrip("_")
+    process = _spawn(verb, user)
+    try:
+        _limit(process.pid, limits)
+        ended, stdout, stderr = _talk(process, json.dumps(request).encode(), timeout, limits.output, cancel)
+        if ended != "closed":
+            raise _unfinished(name, ended, timeout, limits)
+        return _answer(name, process.wait(GRACE_S), bytes(stdout), bytes(stderr), limits)
+    except subprocess.TimeoutExpired:
+        raise Transient(f"{name} answered but did not end", "it is tried again", code="ChildTimeout") from None
+    finally:
+        _end(process)
+
+
+def _unfinished(name: str, ended: str, timeout: float, limits: Limits) -> LimpetError:
+    if ended == "cancelled":
+        return Interrupted(f"{name} was cancelled", code="Cancelled")
+    if ended == "timeout":
+        what = f"{name} did not finish within {timeout:g} s and was stopped"
+        return Transient(what, "it is tried again; look for a hanging network or disk", code="ChildTimeout")
+    what = f"the answer of {name} is larger than {limits.output // MIB} MiB"
+    return Stalled(what, "make the repository smaller", code="LimitExceeded")
+
+
+def command(verb: str) -> list[str]:
+    """The argv of a child: our own interpreter, isolated, nothing but the installed package."""
+    return [sys.executable, "-I", "-m", "agent", verb]
+
+
+def _spawn(verb: str, user: str | int | None) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command(verb),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        cwd="/",
+        env={"PATH": PATH, "HOME": "/", "LANG": "C.UTF-8"},
+        start_new_session=True,
+        umask=0o077,
+        user=user,
+        group=user,
+        extra_groups=None if user is None else [],
+    )
+
+
+def _limit(pid: int, limits: Limits) -> None:
+    values = (
+        (resource.RLIMIT_AS, limits.memory),
+        (resource.RLIMIT_CPU, limits.cpu),
+        (resource.RLIMIT_NOFILE, limits.files),
+        (resource.RLIMIT_FSIZE, limits.file_size),
+        (resource.RLIMIT_CORE, 0),
+    )
+    for kind, value in values:
+        with contextlib.suppress(ProcessLookupError):  # it ended at once; its exit status tells why
+            resource.prlimit(pid, kind, (value, value))
+
+
+def _talk(
+    process: subprocess.Popen[bytes], request: bytes, timeout: float, output: int, cancel: Cancel | None
+) -> tuple[str, bytearray, bytearray]:
+    """Feeds the request and collects both outputs.
+
+    How it ended: `closed`, `timeout`, `cancelled` or `output` (too much).
+    """
+    assert process.stdin and process.stdout and process.stderr
+    stdout, stderr, rest = bytearray(), bytearray(), memoryview(request)
+    deadline = time.monotonic() + timeout
+    with selectors.DefaultSelector() as selector:
+        os.set_blocking(process.stdin.fileno(), False)
+        selector.register(process.stdin, selectors.EVENT_WRITE)
+        selector.register(process.stdout, selectors.EVENT_READ, stdout)
+        selector.register(process.stderr, selectors.EVENT_READ, stderr)
+        while selector.get_map():
+            if cancel is not None and cancel.is_set():
+                return "cancelled", stdout, stderr
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return "timeout", stdout, stderr
+            for key, _ in selector.select(left if cancel is None else min(left, CANCEL_POLL_S)):
+                if key.fileobj is process.stdin:
+                    rest = _feed(selector, process.stdin, rest)
+                    continue
+                chunk = os.read(key.fd, 1 << 16)
+                key.data.extend(chunk)
+                if not chunk:
+                    selector.unregister(key.fileobj)
+            del stderr[:-STDERR_KEPT]
+            if len(stdout) > output:
+                return "output", stdout, stderr
+    return "closed", stdout, stderr
+
+
+def _feed(selector: selectors.BaseSelector, stdin: IO[bytes], rest: memoryview) -> memoryview:
+    try:
+        rest = rest[os.write(stdin.fileno(), rest[: 1 << 16]) :]
+    except BlockingIOError:
+        return rest
+    except BrokenPipeError:
+        rest = rest[:0]
+    if not rest:
+        selector.unregister(stdin)
+        stdin.close()
+    return rest
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends the whole group, gently first when its leader still runs, and reaps the leader."""
+    if process.poll() is None:
+        _kill(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_S)
+    _kill(process.pid, signal.SIGKILL)
+    process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
+
+
+def _kill(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def _answer(name: str, status: int, stdout: bytes, stderr: bytes, limits: Limits) -> tuple[Json, bytes]:
+    line, _, body = stdout.partition(b"\n")
+    try:
+        header = json.loads(line) if line else None
+    except ValueError:
+        header = None
+    if isinstance(header, dict) and "error" in header:
+        raise _error(header["error"])
+    if isinstance(header, dict) and status == EXIT_OK:
+        return header, body
+    if status == -signal.SIGXCPU:
+        raise Stalled(
+            f"{name} used more than {limits.cpu} s of CPU",
+            "make the repository smaller or simpler",
+            code="LimitExceeded",
+        )
+    said = [text for text in stderr.decode("utf-8", "replace").splitlines() if text.strip()]
+    how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+    raise Transient(
+        f"{name} {how} without an answer" + (f": {said[-1].strip()[:300]}" if said else ""),
+        "it is tried again; if it stays, report it with the log",
+        code="ChildCrashed",
+    )
+
+
+def _error(document: Mapping[str, Any]) -> LimpetError:
+    """The child's error as the exception it was."""
+    kind = document.get("class")
+    if kind == "BadInput" and document.get("problems"):
+        return BadInput(Problem(p["file"], p["line"], p["message"], p.get("hint", "")) for p in document["problems"])
+    known: dict[Any, type[LimpetError]] = {"Stalled": Stalled, "Failed": Failed, "Interrupted": Interrupted}
+    return known.get(kind, Transient)(
+        str(document.get("message", "")),
+        str(document.get("hint", "")),
+        code=str(document.get("code", "")),
+        resource=str(document.get("resource", "")),
+    )
+
+
+# --- the child's side -----------------------------------------------------------------------------------------------
+
+
+def serve(handle: Callable[[Json], Answer]) -> int:
+    """Reads the request, gives it to `handle`, writes its answer (header and chunks) or its error. The exit code."""
+    _confine()
+    try:
+        request = json.loads(sys.stdin.buffer.read(REQUEST_LIMIT))
+        header, chunks = handle(request)
+    except LimpetError as error:
+        _write(error_document(error))
+        return EXIT_TEMPORARY if error.retryable else EXIT_STALLED
+    except MemoryError:
+        _write(
+            error_document(
+                Stalled(
+                    "it needs more memory than the agent allows itself",
+                    "make the repository smaller",
+                    code="LimitExceeded",
+                )
+            )
+        )
+        return EXIT_STALLED
+    _write(header, chunks)
+    return EXIT_OK
+
+
+def error_document(error: LimpetError) -> Json:
+    """The error as the protocol has it; subclasses of the four kinds go by their base."""
+    kinds: tuple[type[LimpetError], ...] = (BadInput, Stalled, Interrupted, Failed, Transient)
+    kind = next((k for k in kinds if isinstance(error, k)), Transient)
+    problems = [
+        {"file": p.file, "line": p.line, "message": p.message, "hint": p.hint}
+        for p in (error.problems if isinstance(error, BadInput) else ())
+    ]
+    return {
+        "error": {
+            "class": kind.__name__,
+            "message": error.message,
+            "hint": error.hint,
+            "code": error.code,
+            "resource": error.resource,
+            "problems": problems,
+        }
+    }
+
+
+def _write(header: Json, chunks: Iterable[bytes] = ()) -> None:
+    out = sys.stdout.buffer
+    out.write(json.dumps(header).encode() + b"\n")
+    for chunk in chunks:
+        out.write(chunk)
+    out.flush()
+
+
+def _confine() -> None:
+    """No new privileges for us and ours, and death with the parent (a killed pass leaves no fetch behind)."""
+    import ctypes  # only the child pays for it
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    no_new_privs, parent_death_signal = 38, 1
+    libc.prctl(no_new_privs, 1, 0, 0, 0)
+    libc.prctl(parent_death_signal, int(signal.SIGKILL), 0, 0, 0)

@@ -1,0 +1,17 @@
+"""The hidden verb behind which the fetch child runs: request on stdin, answer on stdout (see `agent.children`)."""
+
+from __future__ import annotations
+
+import argparse
+
+from agent.children import serve
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """None: everything is in the request."""
+
+
+def run(args: argparse.Namespace) -> int:
+    from agent.fetch.run import handle
+
+    return serve(handle)

@@ -1,0 +1,90 @@
+"""Time as an argument: the real clock, and one that tests turn by hand.
+
+Rules: every interval is measured with `monotonic`; `wall` is for people and for windows; a boot is told apart by
+`boot_id`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the agent may know about time. Seconds everywhere."""
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary point of this boot; never jumps."""
+
+    def wall(self) -> float:
+        """Seconds since the epoch; may jump."""
+
+    def sleep(self, seconds: float, wake: threading.Event | None = None) -> bool:
+        """Waits, or returns True early as soon as `wake` is set."""
+
+    def boot_id(self) -> str:
+        """Differs after every boot; empty where the kernel does not say."""
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
+
+    def sleep(self, seconds: float, wake: threading.Event | None = None) -> bool:
+        if wake is not None:
+            return wake.wait(max(0.0, seconds))
+        time.sleep(max(0.0, seconds))
+        return False
+
+    def boot_id(self) -> str:
+        try:
+            return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        except OSError:
+            return ""
+
+
+class FakeClock:
+    """Stands still until `sleep` or `advance` moves it;
+
+    `jump` moves only the wall clock, `reboot` starts another boot.
+    """
+
+    def __init__(self, wall: float = 1_700_000_000.0, monotonic: float = 1_000.0) -> None:
+        self._wall = wall
+        self._monotonic = monotonic
+        self._boot = 1
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    def wall(self) -> float:
+        return self._wall
+
+    def sleep(self, seconds: float, wake: threading.Event | None = None) -> bool:
+        self.slept.append(seconds)
+        if wake is not None and wake.is_set():
+            return True
+        self.advance(max(0.0, seconds))
+        return False
+
+    def boot_id(self) -> str:
+        return f"boot-{self._boot}"
+
+    def advance(self, seconds: float) -> None:
+        self._monotonic += seconds
+        self._wall += seconds
+
+    def jump(self, seconds: float) -> None:
+        self._wall += seconds
+
+    def reboot(self) -> None:
+        self._boot += 1
+        self._monotonic = 1.0

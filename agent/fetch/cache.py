@@ -1,0 +1,225 @@
+"""The bare cache: where the objects lie, which commit was seen last, and whether the files are still those that were
+written.
+
+Rules:
+1. It is an ordinary bare repository that `git --git-dir` can read; its only ref is `refs/limpet/observed`.
+2. Whoever changes it holds the lock; locks and temporary files found meanwhile are left over from a killed fetch and
+   go away.
+3. Objects are synced before the ref that names them, and the ref before the stamp. The stamp holds the last answer
+   and the size and times of every object file: as long as it matches, nothing needs to be read again. It does not
+   outlive a boot, because a power cut may leave a file that has the right size and the wrong content.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.errors import Transient
+
+if TYPE_CHECKING:
+    from dulwich.object_store import DiskObjectStore
+
+OBSERVED = "refs/limpet/observed"
+STAMP = "limpet.json"
+SCHEMA = 1
+CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
+LOCK_POLL_S = 0.05
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+class Damaged(Exception):
+    """What the cache holds is not what Git wrote; the text says what."""
+
+
+class Cache:
+    """One bare repository. Nothing here loads a Git library but `store`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._store: DiskObjectStore | None = None
+
+    @classmethod
+    def create(cls, beside: Path) -> Cache:
+        """An empty one next to `beside`, under a name of its own."""
+        cache = cls(beside.with_name(f"{beside.name}.new-{secrets.token_hex(4)}"))
+        for directory in ("objects/info", "objects/pack", "refs/heads", "refs/limpet"):
+            (cache.path / directory).mkdir(parents=True)
+        (cache.path / "config").write_text(CONFIG, encoding="ascii")
+        (cache.path / "HEAD").write_text(f"ref: {OBSERVED}\n", encoding="ascii")
+        return cache
+
+    def exists(self) -> bool:
+        return self.path.is_dir() and any(self.path.iterdir())
+
+    def whole(self) -> bool:
+        """Whether the frame of a repository is there."""
+        return all((self.path / name).is_dir() for name in ("objects/pack", "refs")) and (self.path / "HEAD").is_file()
+
+    def observed(self) -> str:
+        """The commit that was seen last; empty when there is none."""
+        try:
+            text = (self.path / OBSERVED).read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            return ""
+        return text if _COMMIT.fullmatch(text) else ""
+
+    def stamp(self) -> dict[str, Any]:
+        """What was written after the last fetch;
+
+        empty when it is missing, unreadable, of another boot, or the files have changed.
+        """
+        try:
+            stamp = json.loads((self.path / STAMP).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        if not isinstance(stamp, dict) or stamp.get("schema") != SCHEMA or stamp.get("boot_id") != boot_id():
+            return {}
+        return stamp if stamp.get("files") == self._files() else {}
+
+    def _files(self) -> dict[str, list[int]]:
+        """Size, times and inode of each object file."""
+        found = {}
+        for directory, _, names in os.walk(self.path / "objects"):
+            for name in names:
+                file = Path(directory, name)
+                status = file.lstat()
+                found[str(file.relative_to(self.path))] = [
+                    status.st_size,
+                    status.st_mtime_ns,
+                    status.st_ctime_ns,
+                    status.st_ino,
+                ]
+        return found
+
+    def settle(self, answer: dict[str, Any], pin: str) -> None:
+        """Makes the objects durable, then the ref, then the stamp.
+
+        Ancestry stays known as long as the commit does.
+        """
+        self.close()
+        sync(self.path / "objects" / "pack")
+        before = self.stamp()
+        same = before.get("answer", {}).get("commit") == answer["commit"]
+        ancestry = {**(before["ancestry"] if same else {}), **({pin: answer["descends"]} if pin else {})}
+        (self.path / OBSERVED).parent.mkdir(parents=True, exist_ok=True)
+        write(self.path / OBSERVED, f"{answer['commit']}\n".encode())
+        stamp = {
+            "schema": SCHEMA,
+            "boot_id": boot_id(),
+            "files": self._files(),
+            "ancestry": ancestry,
+            "answer": answer,
+        }
+        write(self.path / STAMP, json.dumps(stamp).encode())
+
+    def store(self) -> DiskObjectStore:
+        """The objects; kept open until `close`."""
+        if self._store is None:
+            from dulwich.object_store import DiskObjectStore
+
+            self._store = DiskObjectStore(str(self.path / "objects"), fsync_object_files=True)
+        return self._store
+
+    def close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def tidy(self) -> None:
+        """Removes what a killed fetch left:
+
+        locks, temporary files, packs without an index, caches that were being made.
+        """
+        for pattern in (f"{self.path.name}.new-*", f"{self.path.name}.old-*"):
+            for leftover in self.path.parent.glob(pattern):
+                shutil.rmtree(leftover, ignore_errors=True)
+        for lock in (
+            *self.path.glob("*.lock"),
+            *self.path.glob("refs/**/*.lock"),
+            *self.path.glob("objects/**/*.lock"),
+        ):
+            lock.unlink(missing_ok=True)
+        for file in (*self.path.glob("objects/tmp*"), *self.path.glob("objects/pack/tmp*")):
+            file.unlink(missing_ok=True)
+        for file in self.path.glob("objects/pack/*.pack"):
+            if not file.with_suffix(".idx").exists():
+                file.unlink(missing_ok=True)
+
+    def swap(self, place: Path) -> None:
+        """Moves this cache to `place`; what was there is removed, nothing of it is kept."""
+        self.close()
+        old = place.with_name(f"{place.name}.old-{secrets.token_hex(4)}")
+        with contextlib.suppress(FileNotFoundError):
+            place.rename(old)
+        self.path.rename(place)
+        self.path = place
+        sync(place.parent)
+        shutil.rmtree(old, ignore_errors=True)
+
+    def discard(self) -> None:
+        self.close()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def hold(lock: Path, wait: float) -> Iterator[None]:
+    """Only one fetch at a time;
+
+    waits up to `wait` seconds. Errors: Transient `Locked`, naming the holder's process id.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + wait
+    with os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    file.seek(0)
+                    raise Transient(
+                        f"another fetch holds {lock} (process {file.read().strip() or 'unknown'})",
+                        "it is tried again",
+                        code="Locked",
+                    ) from None
+                time.sleep(LOCK_POLL_S)
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def write(path: Path, data: bytes) -> None:
+    """Replaces a file atomically and durably."""
+    temporary = path.with_name(f"{path.name}.lock")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    sync(path.parent)
+
+
+def sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

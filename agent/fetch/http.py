@@ -1,0 +1,232 @@
+"""Smart HTTP over the standard library: one connection that is kept, credentials sent only to the origin they belong
+to.
+
+Rules: redirects are followed for the first request only, and only within the same host, never from https to http.
+Credentials are never sent in the clear. The proxy is that of the settings; the environment is not asked.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urljoin, urlsplit
+
+from agent.errors import LimpetError, Stalled, Transient
+from agent.fetch import trouble, wire
+from agent.fetch.address import Address, shown
+from agent.fetch.request import Credentials, reason
+from agent.fetch.source import Meter, sha1_only
+
+if TYPE_CHECKING:
+    from dulwich.object_store import DiskObjectStore, ObjectStoreGraphWalker
+    from dulwich.objects import ObjectID
+
+SERVICE = "git-upload-pack"
+REDIRECTS = 3
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class HttpSource:
+    """`https://` and `http://`."""
+
+    def __init__(self, address: Address, credentials: Credentials, timeout: float, meter: Meter) -> None:
+        self.address = address
+        self.meter = meter
+        self.timeout = timeout
+        self.offered = wire.Advertisement(0, frozenset())
+        self._credentials = credentials
+        self._base = address.path.rstrip("/")
+        self._authorization = self._authorize()
+        self._connection: http.client.HTTPConnection | None = None
+
+    def _authorize(self) -> str:
+        token = self._credentials.token() or self.address.password
+        username = self._credentials.username or self.address.username
+        if not token and not username:
+            return ""
+        if self.address.scheme == "http" and self.address.host not in LOOPBACK:
+            raise Stalled(
+                f"{self.address.shown} would get the credentials in the clear",
+                "use https in source.url",
+                code="Credentials",
+            )
+        return "Basic " + base64.b64encode(f"{username or 'git'}:{token}".encode()).decode()
+
+    def probe(self) -> None:
+        try:
+            self._discover()
+        except LimpetError as error:
+            if error.code not in ("Credentials", "NoRepository", "HttpStatus", "ServerBusy", "Redirect"):
+                raise
+
+    def refs(self, prefixes: Sequence[str]) -> dict[str, str]:
+        if not self.offered.capabilities:
+            self._discover()
+        if self.offered.version != 2:
+            return self.offered.refs
+        with self.post(wire.ls_refs(self.offered, prefixes)) as answer:
+            return wire.ls_refs_answer(answer.read)
+
+    def receive(self, store: DiskObjectStore, wants: list[ObjectID], walker: ObjectStoreGraphWalker) -> None:
+        from agent.fetch.receive import HttpClient, receive
+
+        with trouble.translated(self.address, self.timeout), self._http_errors():
+            receive(HttpClient(self), "", store, wants, walker, self.address)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _discover(self) -> None:
+        """The first request: what the server offers, with redirects inside the host followed."""
+        for _ in range(REDIRECTS + 1):
+            with self._request("GET", f"{self._base}/info/refs?service={SERVICE}", {}, None) as answer:
+                if answer.status in (301, 302, 303, 307, 308):
+                    self._redirected(answer.header("Location"))
+                    continue
+                answer.expect(f"application/x-{SERVICE}-advertisement")
+                self.offered = wire.advertisement(answer.read)
+                sha1_only(self.offered.object_format, self.address)
+                return
+        raise Stalled(
+            f"{self.address.shown} redirects more than {REDIRECTS} times", "correct source.url", code="Redirect"
+        )
+
+    def _redirected(self, location: str) -> None:
+        base = f"{self.address.scheme}://{_netloc(self.address)}"
+        target = urlsplit(urljoin(f"{base}{self._base}/info/refs", location))
+        path, marker, _ = target.path.partition("/info/refs")
+        same = f"{target.scheme}://{target.netloc}" == base
+        if not same or not marker or target.username:
+            elsewhere = shown(f"{target.scheme}://{target.netloc}{path}") if target.netloc else "elsewhere"
+            raise Stalled(
+                f"{self.address.shown} redirects to {wire.plain(elsewhere)}",
+                "set source.url to that address if it is the right one",
+                code="Redirect",
+            )
+        self._base = path
+
+    @contextmanager
+    def post(self, body: bytes) -> Iterator[HttpAnswer]:
+        """One command of the protocol."""
+        headers = {"Content-Type": f"application/x-{SERVICE}-request", "Accept": f"application/x-{SERVICE}-result"}
+        with self._request("POST", f"{self._base}/{SERVICE}", headers, body) as answer:
+            answer.expect(f"application/x-{SERVICE}-result")
+            yield answer
+
+    @contextmanager
+    def _request(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Iterator[HttpAnswer]:
+        with trouble.translated(self.address, self.timeout), self._http_errors():
+            with self._send(method, target, headers, body) as response:
+                yield HttpAnswer(response, self.address, self.meter)
+                if response.read(1):
+                    self.close()  # more came than was read: not to be used again
+
+    def _send(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
+    ) -> http.client.HTTPResponse:
+        """The response's head. A kept connection that the server has closed meanwhile is opened once more."""
+        fields = {"User-Agent": "git/limpet", "Git-Protocol": "version=2", "Pragma": "no-cache", **headers}
+        if self._authorization:
+            fields["Authorization"] = self._authorization
+        kept = self._connection is not None
+        connection = self._connection = self._connection or self._connect()
+        self.meter.requests += 1
+        try:
+            connection.request(method, target, body, fields)
+            return connection.getresponse()
+        except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+            self.close()
+            if not kept:
+                raise
+            return self._send(method, target, headers, body)
+
+    def _connect(self) -> http.client.HTTPConnection:
+        host, port, proxy = self.address.host, self.address.port, self._credentials.proxy
+        at = urlsplit(proxy if "://" in proxy or not proxy else f"http://{proxy}")
+        if proxy and (at.scheme != "http" or not at.hostname):
+            raise Stalled("source.proxy cannot be used", "write http://host:port", code="Proxy")
+        first = (at.hostname, at.port or 3128) if at.hostname else (host, port)
+        if self.address.scheme == "http":
+            connection = http.client.HTTPConnection(*first, timeout=self.timeout)
+        else:
+            connection = http.client.HTTPSConnection(*first, timeout=self.timeout, context=self._tls())
+        if proxy:
+            user = f"{unquote(at.username)}:{unquote(at.password or '')}" if at.username else ""
+            token = base64.b64encode(user.encode()).decode()
+            connection.set_tunnel(host, port, {"Proxy-Authorization": f"Basic {token}"} if user else {})
+        return connection
+
+    def _tls(self) -> ssl.SSLContext:
+        ca_file = self._credentials.ca_file
+        try:
+            return ssl.create_default_context(cafile=ca_file or None)
+        except OSError as error:
+            raise Stalled(
+                f"source.ca_file {ca_file} cannot be used: {reason(error)}",
+                "make it a readable PEM file",
+                code="Credentials",
+            ) from None
+
+    @contextmanager
+    def _http_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except http.client.HTTPException as error:
+            self.close()
+            cut = isinstance(error, (http.client.IncompleteRead, http.client.RemoteDisconnected))
+            what = "the connection was cut" if cut else f"the answer is not HTTP ({type(error).__name__})"
+            raise Transient(f"{self.address.server}: {what}", trouble.AGAIN, code="Disconnected") from None
+        except OSError as error:
+            self.close()
+            if "Tunnel connection failed: 407" in str(error):
+                raise trouble.status(self.address, 407, "from the proxy", None) from None
+            if "Tunnel connection failed" in str(error):
+                raise Transient(
+                    f"the proxy could not reach {self.address.server}: {wire.plain(str(error))}",
+                    "check source.proxy",
+                    code="Proxy",
+                ) from None
+            raise
+        except BaseException:
+            self.close()
+            raise
+
+
+class HttpAnswer:
+    """A response, measured."""
+
+    def __init__(self, response: http.client.HTTPResponse, address: Address, meter: Meter) -> None:
+        self.status = response.status
+        self._response = response
+        self._address = address
+        self._meter = meter
+
+    def header(self, name: str) -> str:
+        return self._response.getheader(name) or ""
+
+    def read(self, size: int) -> bytes:
+        data = self._response.read(size)
+        self._meter.add(len(data))
+        return data
+
+    def expect(self, content_type: str) -> None:
+        """Errors: what an unwanted status or type of content means."""
+        if self.status != 200:
+            raise trouble.status(self._address, self.status, self._response.reason, self.header("Retry-After"))
+        found = self.header("Content-Type").partition(";")[0].strip()
+        if found != content_type:
+            raise wire.NotGit(f"it sent {wire.plain(found) or 'content without a type'}")
+
+
+def _netloc(address: Address) -> str:
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    usual = {"https": 443, "http": 80}[address.scheme]
+    return host if address.port == usual else f"{host}:{address.port}"

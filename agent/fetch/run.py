@@ -1,0 +1,281 @@
+"""One fetch, top to bottom: ask for the ref; when it is new, bring its objects, look at them, say whether they
+descend from the pin.
+
+Rules: the url is asked first and the mirrors in their order, each only when those before could not be reached. Asking
+needs no lock; changing the cache does. A cache that turns out to be damaged is replaced once; when the fresh one is
+incomplete too, the source is.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from agent.errors import LimpetError, Stalled, Transient
+from agent.fetch import trouble
+from agent.fetch.address import Address, parse
+from agent.fetch.cache import Cache, Damaged, hold
+from agent.fetch.request import Request
+from agent.fetch.source import Meter, Source
+
+if TYPE_CHECKING:
+    from dulwich.objects import ObjectID
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """What the source has: the object the ref names, and the commit behind it when the source told."""
+
+    oid: str
+    commit: str
+
+
+def handle(document: Json) -> tuple[Json, tuple[bytes, ...]]:
+    """The child's work: a request in, an answer out. Errors: Transient, Stalled."""
+    request = Request.from_json(document)
+    with _deadline(request):
+        return (_each(request, _probe) if request.probe else _each(request, _fetch)), ()
+
+
+def _each(request: Request, work: Any) -> Json:
+    """`work` with the first source that can be reached."""
+    meter = Meter(request.max_bytes)
+    failures: list[LimpetError] = []
+    for position, url in enumerate(request.urls):
+        source = connect(parse(url), request, meter)
+        try:
+            answer: Json = work(request, source, position > 0)
+        except Transient as error:
+            failures.append(error)
+            if error.code in ("Locked", "Deadline", "DiskFull"):
+                break
+            continue
+        finally:
+            source.close()
+        return answer | {"requests": meter.requests, "bytes": meter.received, "url": source.address.shown}
+    first = failures[0]
+    if len(failures) > 1:
+        others = "; ".join(error.message for error in failures[1:])
+        raise Transient(f"{first.message}; nor does a mirror help: {others}", first.hint, code=first.code)
+    raise first
+
+
+def connect(address: Address, request: Request, meter: Meter) -> Source:
+    """The way to this source; only its own libraries are loaded, and no connection is made yet."""
+    if address.scheme == "file":
+        from agent.fetch.local import LocalSource
+
+        return LocalSource(address, meter)
+    if address.scheme == "bundle":
+        from agent.fetch.local import BundleSource
+
+        return BundleSource(address, meter)
+    if address.scheme == "git":
+        from agent.fetch.stream import TcpSource
+
+        return TcpSource(address, request.timeout, meter)
+    if address.scheme == "ssh":
+        from agent.fetch.ssh import SshSource
+
+        return SshSource(address, request.credentials, request.timeout, meter)
+    from agent.fetch.http import HttpSource
+
+    return HttpSource(address, request.credentials, request.timeout, meter)
+
+
+def _probe(request: Request, source: Source, mirror: bool) -> Json:
+    source.probe()
+    return {"answers": True}
+
+
+def _fetch(request: Request, source: Source, mirror: bool) -> Json:
+    tip = _ask(request, source)
+    cache = Cache(request.git_dir)
+    stamp = {} if request.check else cache.stamp()
+    known = stamp.get("answer", {})
+    if known and known["oid"] == tip.oid and known["commit"] == cache.observed():
+        ancestry = _remembered(stamp, request.pin)
+        if ancestry != "unknown":
+            answer: Json = known | {"descends": ancestry, "changed": False, "replaced": ""}
+            return answer
+    with hold(request.lock, request.overall):
+        return _bring(request, source, tip, mirror)
+
+
+def _remembered(stamp: Json, pin: str) -> bool | str | None:
+    """Whether the stamp's commit descends from the pin; None without a pin, "unknown" when it was not looked at."""
+    if not pin:
+        return None
+    if stamp["answer"]["commit"] == pin:
+        return True
+    found: bool | str = stamp["ancestry"].get(pin, "unknown")
+    return found
+
+
+def _ask(request: Request, source: Source) -> Tip:
+    """Errors: Stalled when the source has no such ref."""
+    if request.kind == "commit":
+        return Tip(request.ref, request.ref)
+    refs = source.refs([request.ref])
+    oid = refs.get(request.ref)
+    if oid is not None:
+        return Tip(oid, refs.get(f"{request.ref}^{{}}", oid))
+    where = source.address.shown
+    branches = sorted(name[11:] for name in source.refs(["refs/heads/"]) if name.startswith("refs/heads/"))
+    if not branches:
+        raise Stalled(
+            f"{where} is empty: it has no branch yet",
+            f"push a first commit to its branch {request.name}",
+            code="EmptyRepository",
+        )
+    some = ", ".join(branches[:5]) + (", ..." if len(branches) > 5 else "")
+    raise Stalled(
+        f"{where} has no {request.kind} {request.name}: it was deleted or renamed; what runs here is kept",
+        f"push it again, or set source.{request.kind}; its branches are {some}",
+        code="RefMissing",
+    )
+
+
+def _bring(request: Request, source: Source, tip: Tip, mirror: bool) -> Json:
+    """Under the lock: the tip's objects into a cache that is sound. The answer."""
+    cache = Cache(request.git_dir)
+    cache.tidy()
+    before = cache.observed()
+    replaced = _problem(request, cache)
+    fresh = bool(replaced) or not cache.exists()
+    work = Cache.create(cache.path) if fresh else cache
+    try:
+        try:
+            answer = _obtain(request, source, tip, work, before if mirror else "")
+        except Damaged as damage:
+            if fresh:
+                raise _incomplete(source, damage) from None
+            replaced, fresh, work = str(damage), True, Cache.create(cache.path)
+            try:
+                answer = _obtain(request, source, tip, work, "")
+            except Damaged as again:
+                raise _incomplete(source, again) from None
+        work.settle(answer, request.pin)
+        if fresh:
+            work.swap(cache.path)
+    except OSError as error:
+        raise trouble.disk(error, cache.path) from None
+    finally:
+        work.close()
+        if work.path != cache.path:
+            work.discard()
+    return answer | {"changed": answer["commit"] != before, "replaced": replaced}
+
+
+def _problem(request: Request, cache: Cache) -> str:
+    """What is wrong with the cache as it lies there;
+
+    empty when nothing is. All content is read when its files have changed.
+    """
+    if not cache.exists():
+        return ""
+    if not cache.whole():
+        return "it is no repository"
+    if cache.stamp() and not request.check:
+        return ""
+    from agent.fetch import check
+
+    try:
+        observed = cache.observed()
+        if not observed:
+            return "it does not say which commit was seen last"
+        check.inspect(cache.store(), _id(observed), rehash=True)
+        if request.pin and _id(request.pin) in cache.store():
+            check.head(cache.store(), _id(request.pin), rehash=True)
+    except Damaged as damage:
+        return str(damage)
+    except Stalled:
+        return ""  # it is the revision that is bad, not the cache
+    except Exception as error:  # whatever a damaged index makes the library say
+        return f"its files cannot be read ({type(error).__name__})"
+    return ""
+
+
+def _obtain(request: Request, source: Source, tip: Tip, cache: Cache, ahead: str) -> Json:
+    """The tip's objects, from the cache when they are there, else from the source. The answer, less what `_each`
+    adds.
+
+    `ahead` is the commit that was seen last when this source is a mirror: one that lags behind it moves nothing back.
+    Errors: Damaged, and those of the source.
+    """
+    from agent.fetch import check
+
+    store = cache.store()
+    try:
+        commit = check.peel(store, _id(tip.oid))
+        check.inspect(store, commit)
+    except Damaged:
+        _receive(source, tip, cache, request.pin)
+        commit = check.peel(store, _id(tip.oid))
+        check.inspect(store, commit)
+    if ahead and _id(ahead) in store and check.descends(store, _id(ahead), commit):
+        commit = _id(ahead)
+    descends = None
+    if request.pin:
+        descends = _id(request.pin) in store and check.descends(store, commit, _id(request.pin))
+    tag = tip.oid if tip.oid != commit.decode() and request.kind == "tag" else ""
+    return {
+        "commit": commit.decode(),
+        "oid": tip.oid,
+        "tag": tag,
+        "descends": descends,
+        **check.describe(store, commit),
+    }
+
+
+def _receive(source: Source, tip: Tip, cache: Cache, pin: str) -> None:
+    """Errors: those of the source; Damaged when what came does not fit together with what was there."""
+    from dulwich.object_store import ObjectStoreGraphWalker
+
+    from agent.fetch import check
+
+    store = cache.store()
+    known = [_id(oid) for oid in (cache.observed(), pin) if oid and _id(oid) in store]
+    walker = ObjectStoreGraphWalker(known, lambda oid: list(check.head(store, oid).parents))
+    try:
+        source.receive(store, [_id(tip.oid)], walker)
+    except (LimpetError, Damaged, OSError):
+        raise
+    except Exception as error:  # the library's many words for a pack that is wrong
+        raise Damaged(f"the received pack cannot be used ({type(error).__name__})") from None
+
+
+def _incomplete(source: Source, damage: Damaged) -> Transient:
+    return Transient(
+        f"{source.address.shown} sent an incomplete or damaged history: {damage}",
+        "check it there with `git fsck`; it must not be a shallow clone",
+        code="Incomplete",
+    )
+
+
+def _id(oid: str) -> ObjectID:
+    from dulwich.objects import ObjectID
+
+    return ObjectID(oid.encode())
+
+
+@contextmanager
+def _deadline(request: Request) -> Iterator[None]:
+    """Ends the fetch after `overall` seconds, wherever it is; a source that sends one byte at a time ends here."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Transient(f"the fetch was not finished after {request.overall:g} s", "it is tried again", code="Deadline")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, request.overall)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

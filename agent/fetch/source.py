@@ -1,0 +1,62 @@
+"""What every way to a source has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from agent.errors import Stalled
+
+if TYPE_CHECKING:
+    from dulwich.object_store import DiskObjectStore, ObjectStoreGraphWalker
+    from dulwich.objects import ObjectID
+
+    from agent.fetch.address import Address
+
+
+@dataclass(slots=True)
+class Meter:
+    """Counts what went over the wire. `limit` in bytes."""
+
+    limit: int
+    requests: int = 0
+    received: int = 0
+
+    def add(self, count: int) -> None:
+        """Errors: Stalled `TooLarge` past the limit."""
+        self.received += count
+        if self.received > self.limit:
+            raise Stalled(
+                f"the source sends more than {self.limit // (1024 * 1024)} MiB",
+                "take large files out of the repository and its history",
+                code="TooLarge",
+            )
+
+
+class Source(Protocol):
+    """One way to one source. All methods raise only LimpetError for what the other side does."""
+
+    address: Address
+    meter: Meter
+
+    def probe(self) -> None:
+        """Returns when the source gave any answer of its protocol."""
+
+    def refs(self, prefixes: Sequence[str]) -> dict[str, str]:
+        """Name -> object id of the refs below the prefixes (more may come); `NAME^{}` is what a tag points at."""
+
+    def receive(self, store: DiskObjectStore, wants: list[ObjectID], walker: ObjectStoreGraphWalker) -> None:
+        """Brings the wanted objects and their history into the store; `walker` tells what is there already."""
+
+    def close(self) -> None:
+        """Ends connections; may be called twice."""
+
+
+def sha1_only(object_format: str, address: Address) -> None:
+    if object_format != "sha1":
+        raise Stalled(
+            f"{address.shown} uses the object format {object_format}",
+            "use a repository with the format sha1",
+            code="ObjectFormat",
+        )

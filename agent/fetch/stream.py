@@ -1,0 +1,123 @@
+"""The protocol as a plain stream: `git://`, and what SSH shares with it."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from agent.fetch import trouble, wire
+from agent.fetch.address import Address
+from agent.fetch.source import Meter, sha1_only
+
+if TYPE_CHECKING:
+    from dulwich.object_store import DiskObjectStore, ObjectStoreGraphWalker
+    from dulwich.objects import ObjectID
+
+SERVICE = b"git-upload-pack"
+
+
+class Pipe(Protocol):
+    """A running upload-pack on the other side."""
+
+    def read(self, size: int) -> bytes:
+        """`size` bytes, fewer only at the end."""
+
+    def write(self, data: bytes) -> int | None: ...
+
+    def readable(self) -> bool:
+        """Whether a read would give something at once."""
+
+    def close(self) -> None: ...
+
+
+class StreamSource:
+    """What `git://` and SSH share; they differ in `open`."""
+
+    def __init__(self, address: Address, timeout: float, meter: Meter) -> None:
+        self.address = address
+        self.timeout = timeout
+        self.meter = meter
+
+    def open(self) -> Pipe:
+        """Starts upload-pack, asking for protocol v2."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Ends what is shared by several pipes."""
+
+    def probe(self) -> None:
+        with trouble.translated(self.address, self.timeout):
+            pipe = self.open()
+            try:
+                wire.advertisement(pipe.read)
+            except wire.Refused:
+                return  # it is there, and speaks Git
+            finally:
+                pipe.close()
+
+    def refs(self, prefixes: Sequence[str]) -> dict[str, str]:
+        with trouble.translated(self.address, self.timeout):
+            pipe = self.open()
+            try:
+                offered = wire.advertisement(pipe.read)
+                sha1_only(offered.object_format, self.address)
+                if offered.version != 2:
+                    pipe.write(wire.FLUSH)
+                    return offered.refs
+                pipe.write(wire.ls_refs(offered, prefixes))
+                found = wire.ls_refs_answer(pipe.read)
+                pipe.write(wire.FLUSH)
+                return found
+            finally:
+                pipe.close()
+
+    def receive(self, store: DiskObjectStore, wants: list[ObjectID], walker: ObjectStoreGraphWalker) -> None:
+        from agent.fetch.receive import StreamClient, receive
+
+        with trouble.translated(self.address, self.timeout):
+            receive(StreamClient(self), self.address.path, store, wants, walker, self.address)
+
+
+class TcpSource(StreamSource):
+    """`git://`: no credentials, no encryption; for networks that are trusted."""
+
+    def open(self) -> Pipe:
+        self.meter.requests += 1
+        pipe = TcpPipe(socket.create_connection((self.address.host, self.address.port), self.timeout), self.meter)
+        try:
+            host = f"host={self.address.server}".encode()
+            pipe.write(wire.packet(SERVICE + b" " + self.address.path.encode() + b"\0" + host + b"\0\0version=2\0"))
+        except BaseException:
+            pipe.close()
+            raise
+        return pipe
+
+
+class TcpPipe:
+    """A connected socket; its time-out is that of silence."""
+
+    def __init__(self, connection: socket.socket, meter: Meter) -> None:
+        self._socket = connection
+        self._meter = meter
+
+    def read(self, size: int) -> bytes:
+        parts, missing = [], size
+        while missing and (data := self._socket.recv(min(missing, 1 << 16))):
+            self._meter.add(len(data))
+            parts.append(data)
+            missing -= len(data)
+        return b"".join(parts)
+
+    def write(self, data: bytes) -> int | None:
+        self._socket.sendall(data)
+        return len(data)
+
+    def readable(self) -> bool:
+        return bool(select.select([self._socket], [], [], 0)[0])
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.close()

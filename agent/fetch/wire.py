@@ -1,0 +1,129 @@
+"""The little of Git's protocol that a poll needs: the advertisement, and `ls-refs` of protocol v2. No I/O of its own.
+
+Rules: a `read(n)` gives n bytes, or fewer at the end of the stream. What the other side says is text of a stranger:
+it is cut, and control characters are taken out, before it gets into a message.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+Read = Callable[[int], bytes]
+
+FLUSH, DELIMITER, END = b"0000", b"0001", b"0002"
+AGENT = b"agent=git/limpet"
+_OID = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
+
+class NotGit(Exception):
+    """The answer is not Git's protocol."""
+
+
+class Refused(Exception):
+    """The other side said `ERR`, with this text."""
+
+
+class Cut(Exception):
+    """The connection ended in the middle of an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advertisement:
+    """What a server says first: its version and capabilities, and with the old versions all its refs."""
+
+    version: int
+    capabilities: frozenset[bytes]
+    refs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def object_format(self) -> str:
+        for capability in self.capabilities:
+            if capability.startswith(b"object-format="):
+                return capability[14:].strip().decode("ascii", "replace")
+        return "sha1"
+
+
+def packet(payload: bytes) -> bytes:
+    return b"%04x" % (len(payload) + 4) + payload
+
+
+def plain(text: bytes | str, limit: int = 200) -> str:
+    """What a stranger said, fit for a message."""
+    words = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    return " ".join("".join(c if c.isprintable() else " " for c in words).split())[:limit]
+
+
+def read_packet(read: Read) -> bytes:
+    """One packet's payload; FLUSH, DELIMITER and END stand for themselves."""
+    head = read(4)
+    if len(head) < 4:
+        raise Cut("the connection was closed" if not head else "the connection was cut")
+    try:
+        size = int(head, 16)
+    except ValueError:
+        raise NotGit("the answer is not Git's protocol") from None
+    if size < 4:
+        return head if size < 3 else b""
+    payload = read(size - 4)
+    if len(payload) < size - 4:
+        raise Cut("the connection was cut")
+    if payload.startswith(b"ERR "):
+        raise Refused(plain(payload[4:]))
+    return payload
+
+
+def _section(read: Read) -> Iterator[bytes]:
+    while (payload := read_packet(read)) not in (FLUSH, END):
+        yield payload
+
+
+def advertisement(read: Read) -> Advertisement:
+    """Reads what a server says first, with or without the heading of smart HTTP."""
+    try:
+        first = read_packet(read)
+    except Cut:
+        raise NotGit("the answer is not Git's protocol") from None
+    if first.startswith(b"# service="):
+        for _ in _section(read):
+            pass
+        first = read_packet(read)
+    if first.rstrip(b"\n") == b"version 2":
+        return Advertisement(2, frozenset(line.rstrip(b"\n") for line in _section(read)))
+    if first.rstrip(b"\n") == b"version 1":
+        first = read_packet(read)
+    if first == FLUSH:
+        return Advertisement(0, frozenset())
+    line, _, capabilities = first.partition(b"\0")
+    refs = dict(_refs([line, *_section(read)]))
+    refs.pop("capabilities^{}", None)
+    return Advertisement(0, frozenset(capabilities.split()), refs)
+
+
+def _refs(lines: Iterable[bytes]) -> Iterator[tuple[str, str]]:
+    for line in lines:
+        oid, _, rest = line.rstrip(b"\n").partition(b" ")
+        if oid == b"unborn" or oid == b"shallow":
+            continue
+        if not rest or not _OID.fullmatch(oid):
+            raise NotGit("the list of refs cannot be read")
+        name, *attributes = rest.split(b" ")
+        yield name.decode("utf-8", "replace"), oid.decode()
+        for attribute in attributes:
+            if attribute.startswith(b"peeled:") and _OID.fullmatch(attribute[7:]):
+                yield f"{name.decode('utf-8', 'replace')}^{{}}", attribute[7:].decode()
+
+
+def ls_refs(offered: Advertisement, prefixes: Iterable[str]) -> bytes:
+    """The request for the refs below these prefixes, tags with what they point at."""
+    parts = [packet(b"command=ls-refs\n"), packet(AGENT + b"\n")]
+    if any(capability.startswith(b"object-format=") for capability in offered.capabilities):
+        parts.append(packet(f"object-format={offered.object_format}\n".encode()))
+    parts += [DELIMITER, packet(b"peel\n")]
+    parts += [packet(f"ref-prefix {prefix}\n".encode()) for prefix in prefixes]
+    return b"".join([*parts, FLUSH])
+
+
+def ls_refs_answer(read: Read) -> dict[str, str]:
+    return dict(_refs(_section(read)))
