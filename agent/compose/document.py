@@ -67,8 +67,9 @@ def parse(file: str, data: bytes, budget: Budget) -> list[Document]:
 
 def _compose(file: str, text: str) -> list[Node]:
     import yaml
+    from yaml.cyaml import CParser
 
-    parser = yaml.CParser(text)
+    parser = CParser(text)
     try:
         return _nodes(parser, file)
     except yaml.MarkedYAMLError as error:

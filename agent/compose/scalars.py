@@ -128,7 +128,7 @@ def show_float(value: float) -> str:
     text = "".join(map(str, digits))
     point = len(text) + int(exponent)
     minus = "-" if sign else ""
-    if point - 1 < -4 or point - 1 >= 21:
+    if point - 1 < -4 or point - 1 >= 6:
         mantissa = text[0] + ("." + text[1:] if len(text) > 1 else "")
         return f"{minus}{mantissa}e{'-' if point - 1 < 0 else '+'}{abs(point - 1):02}"
     if point <= 0:

@@ -1,0 +1,82 @@
+"""A project as Compose YAML that any Compose loads to the same meaning.
+
+Rules: text is quoted wherever a YAML reader could take it for something else; a dollar sign is doubled; resources that no
+active service uses are left out; a service that no profile enables is written only when an active one may depend on it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .project import Project
+
+_PLAIN = re.compile(r"(?:\.{1,2}/)?[A-Za-z/_](?:[A-Za-z0-9./_@+=-]|:(?=[A-Za-z0-9./_@+=-]))*\Z")
+_WORDS = {"true", "false", "yes", "no", "on", "off", "y", "n", "null"}
+_BREAKS = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x2029, 0xFEFF, 0xFFFE, 0xFFFF)}
+
+
+def canonical(project: Project) -> str:
+    """The YAML of a project; paths are relative to its directory."""
+    project = project.used_by_services()
+    services = dict(project.services)
+    for service in project.services.values():
+        for other in service.get("depends_on") or ():
+            if other in project.disabled:
+                services[other] = project.disabled[other]
+    document: dict[str, Any] = {"name": project.name, "services": {name: services[name] for name in sorted(services)}}
+    for section in ("networks", "volumes", "configs", "secrets", "models"):
+        if below := getattr(project, section):
+            document[section] = below
+    document.update(project.extensions)
+    return "".join(f"{line}\n" for line in _mapping(document, 0, ()))
+
+
+def _mapping(value: Mapping[str, Any], depth: int, path: tuple[str, ...]) -> Iterator[str]:
+    for key, item in value.items():
+        lead = f"{'  ' * depth}{_text(key)}:"
+        if isinstance(item, Mapping) and item:
+            yield lead
+            yield from _mapping(item, depth + 1, (*path, key))
+        elif isinstance(item, list) and item:
+            yield lead
+            yield from _sequence(item, depth + 1, (*path, key))
+        else:
+            yield f"{lead} {_scalar(item, (*path, key))}"
+
+
+def _sequence(value: list[Any], depth: int, path: tuple[str, ...]) -> Iterator[str]:
+    for item in value:
+        if isinstance(item, Mapping | list) and item:
+            below = _mapping(item, depth + 1, path) if isinstance(item, Mapping) else _sequence(item, depth + 1, path)
+            first, *rest = below
+            yield f"{'  ' * depth}- {first.lstrip()}"
+            yield from rest
+        else:
+            yield f"{'  ' * depth}- {_scalar(item, path)}"
+
+
+def _scalar(value: Any, path: tuple[str, ...]) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        # the schema wants the memory of `deploy` as text
+        return f'"{value}"' if path[-1] == "memory" and "deploy" in path else str(value)
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return repr(value) if "e" not in repr(value) or "." in repr(value) else repr(value).replace("e", ".0e")
+        return ".nan" if value != value else ".inf" if value > 0 else "-.inf"
+    if isinstance(value, str):
+        return _text(value.replace("$", "$$"))
+    return "{}" if isinstance(value, Mapping) else "[]"
+
+
+def _text(value: str) -> str:
+    if _PLAIN.match(value) and value.lower() not in _WORDS:
+        return value
+    return json.dumps(value, ensure_ascii=False).translate(_BREAKS)

@@ -1,0 +1,180 @@
+"""Whether the services that are active fit together: every reference has its target, nothing contradicts itself, no circles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from .errors import Place, Problems
+from .tree import List, Map
+
+Services = dict[str, Map]
+
+_DOMAIN = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
+_HOST = rf"(?:{_DOMAIN}(?:\.{_DOMAIN})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(
+    rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*(?::[\w][\w.-]{{0,127}})?(?:@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{{32,}})?\Z",
+    re.ASCII,
+)
+_PULL_POLICY = re.compile(r"(?:always|never|build|missing|refresh|daily|weekly|every_(?:[0-9]+[wdhms])+)\Z")
+
+
+class Check:
+    """The checks of one project; `services` are the active ones, `disabled` those that no profile enables."""
+
+    def __init__(self, root: Map, services: Services, disabled: Services, problems: Problems) -> None:
+        self.root, self.services, self.disabled, self.problems = root, services, disabled, problems
+
+    def run(self) -> None:
+        for name, service in self.services.items():
+            if f"services.{name}" in self.problems.broken:
+                continue
+            self.image(name, service)
+            self.references(name, service)
+            self.depends_on(name, service)
+            self.limits(name, service)
+            self.mounts(name, service)
+        self.circles()
+
+    def error(self, place: Place, message: str, hint: str) -> None:
+        self.problems.error(place, message, hint)
+
+    def known(self, section: str) -> Iterable[str]:
+        below = self.root.get(section)
+        return below if isinstance(below, Map) else ()
+
+    def image(self, name: str, service: Map) -> None:
+        if "image" not in service:
+            if "build" not in service and "provider" not in service:
+                self.error(service.at, f"services.{name}: it has neither an image nor a build", "add `image:`")
+        elif not _IMAGE.match(service["image"]):
+            self.error(
+                service.place("image"),
+                f"services.{name}: {service['image']!r} is not an image reference",
+                "write it as [REGISTRY/]NAME[:TAG][@DIGEST], the name in lower case",
+            )
+        policy = service.get("pull_policy")
+        if policy is not None and not _PULL_POLICY.match(policy):
+            hint = "use always, never, missing, build, refresh, daily, weekly or every_12h"
+            self.error(service.place("pull_policy"), f"services.{name}: unknown pull_policy {policy!r}", hint)
+        test = service.get("healthcheck", {}).get("test")
+        if test and test[0] not in ("CMD", "CMD-SHELL", "NONE"):
+            self.error(
+                service["healthcheck"].place("test"),
+                f"services.{name}: the healthcheck's test starts with {test[0]!r}",
+                'start the list with "CMD", "CMD-SHELL" or "NONE", or write the test as text',
+            )
+
+    def references(self, name: str, service: Map) -> None:
+        if "network_mode" in service and service.get("networks"):
+            self.error(
+                service.place("network_mode"),
+                f"services.{name}: `network_mode` and `networks` exclude each other",
+                "keep one of them",
+            )
+        wanted: list[tuple[str, str, Place]] = []
+        networks = service.get("networks") or Map()
+        wanted += [("networks", key, networks.place(key)) for key in networks]
+        models = service.get("models") or Map()
+        wanted += [("models", key, models.place(key)) for key in models]
+        for volume in service.get("volumes", ()):
+            if volume.get("type") == "volume" and volume.get("source"):
+                wanted.append(("volumes", volume["source"], volume.place("source")))
+        for section in ("configs", "secrets"):
+            wanted += [(section, item.get("source", ""), item.place("source")) for item in service.get(section, ())]
+        for item in service.get("build", {}).get("secrets", ()):
+            wanted.append(("secrets", item.get("source", ""), item.place("source")))
+        for section, key, place in wanted:
+            if key not in self.known(section):
+                self.error(
+                    place,
+                    f"services.{name}: the {section[:-1]} {key!r} is not defined",
+                    f"add it under the top-level `{section}:`",
+                )
+
+    def depends_on(self, name: str, service: Map) -> None:
+        depends = service.get("depends_on") or Map()
+        for other, how in depends.items():
+            place = depends.place(other)
+            if other in self.services or (other in self.disabled and how.get("required") is False):
+                continue
+            if f"services.{other}" in self.problems.broken:
+                continue
+            if other in self.disabled:
+                profiles = ", ".join(self.disabled[other].get("profiles", ()))
+                message = f"services.{name}: it depends on {other!r}, which no active profile enables"
+                self.error(place, message, f"activate one of its profiles ({profiles}), or set `required: false`")
+            else:
+                self.error(place, f"services.{name}: it depends on {other!r}, which is not defined", "define it, or remove it")
+
+    def limits(self, name: str, service: Map) -> None:
+        deploy = service.get("deploy") or Map()
+        scale, replicas = service.get("scale"), deploy.get("replicas")
+        if scale is not None and replicas is not None and scale != replicas:
+            self.differ(name, service, "scale", "deploy.replicas")
+        if scale is not None and deploy:
+            deploy.put("replicas", scale, service.place("scale"))
+        for key, count, holder in (("scale", scale, service), ("replicas", replicas, deploy)):
+            if count is not None and count < 0:
+                self.error(holder.place(key), f"services.{name}: {key} must not be negative, not {count}", "use 0 or more")
+        resources = deploy.get("resources") or Map()
+        for kind, pairs in (
+            ("limits", (("cpus", "cpus"), ("mem_limit", "memory"), ("pids_limit", "pids"))),
+            ("reservations", (("mem_reservation", "memory"),)),
+        ):
+            given = resources.get(kind)
+            for key, other in pairs if given is not None else ():
+                if service.get(key) and service[key] != given.get(other, 0):
+                    self.differ(name, service, key, f"deploy.resources.{kind}.{other}")
+        count = scale if scale is not None else replicas if replicas is not None else 1
+        if count > 1 and "container_name" in service:
+            self.error(
+                service.place("container_name"),
+                f"services.{name}: {count} containers cannot share one container_name",
+                "remove container_name, or run one container",
+            )
+        for watch in (service.get("develop") or Map()).get("watch", ()):
+            if not watch.get("target") and watch.get("action") not in ("rebuild", "restart"):
+                self.error(watch.at, f"services.{name}.develop.watch: it has no target", "add `target:`")
+
+    def differ(self, name: str, service: Map, key: str, other: str) -> None:
+        self.error(service.place(key), f"services.{name}: `{key}` and `{other}` differ", "keep one, or give both the same value")
+
+    def mounts(self, name: str, service: Map) -> None:
+        mounted: dict[str, str] = {}
+        targets: list[tuple[str, str, Place]] = []
+        tmpfs = service.get("tmpfs")
+        if isinstance(tmpfs, List):
+            targets += [(str(item).split(":")[0], "tmpfs", place) for item, place in tmpfs.placed()]
+        volumes = service.get("volumes")
+        if isinstance(volumes, List):
+            targets += [(str(item.get("target", "")), "volumes", place) for item, place in volumes.placed()]
+        for target, kind, place in targets:
+            if target in mounted:
+                self.error(place, f"services.{name}: {target!r} is mounted twice", "keep one of the two")
+            mounted[target] = kind
+
+    def circles(self) -> None:
+        """Services that wait for one another for ever, each circle once."""
+        state: dict[str, int] = {}
+        for start in sorted(self.services):
+            stack: list[tuple[str, Any]] = [(start, None)] if start not in state else []
+            while stack:
+                name, rest = stack[-1]
+                if rest is None:
+                    state[name] = 1
+                    rest = iter(sorted(self.services[name].get("depends_on") or ()))
+                    stack[-1] = (name, rest)
+                following = next(rest, None)
+                if following is None:
+                    state[name] = 2
+                    stack.pop()
+                elif state.get(following) == 1:
+                    names = [entry[0] for entry in stack]
+                    way = " -> ".join([*names[names.index(following) :], following])
+                    place = self.services[name]["depends_on"].place(following)
+                    self.error(place, f"the services depend on one another in a circle: {way}", "break the circle")
+                elif following in self.services and following not in state:
+                    stack.append((following, None))

@@ -1,0 +1,165 @@
+"""Compose's dialect of environment files.
+
+`KEY=value`, `KEY: value`, `export KEY=value`, `KEY` alone (taken from what is known already), comments, single quotes
+(literal), double quotes (escapes and variables, may span lines), no quotes (variables, ends at ` #`). Variables see the
+caller's names first, then the names above. `format: raw` is `KEY=value` to the end of the line and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .errors import ComposeError, Place, Problems
+from .interpolate import InvalidTemplate, Lookup, MissingVariable, substitute
+
+MAX_BYTES = 1 << 20
+_SPACE = "\t\v\f\r \x85\xa0"
+_ESCAPE = re.compile(r"\\(?:[abcfnrtv$\"\\]|0\d{0,3})")
+_SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\", '"': '"'}
+
+
+def parse(file: str, data: bytes, lookup: Lookup, problems: Problems, known: dict[str, str] | None = None) -> dict[str, str]:
+    """The variables of a file, laid over `known` (which is changed). Raises ComposeError."""
+    return _Parser(file, text_of(file, data), lookup, problems, {} if known is None else known).run()
+
+
+def parse_raw(file: str, data: bytes) -> dict[str, str]:
+    """The variables of a file of `format: raw`. Raises ComposeError."""
+    variables = {}
+    for line in text_of(file, data, bom=False).split("\n"):
+        key, equals, value = line.removesuffix("\r").partition("=")
+        if equals:
+            variables[key] = value
+    return variables
+
+
+def text_of(file: str, data: bytes, bom: bool = True) -> str:
+    if len(data) > MAX_BYTES:
+        raise ComposeError(f"the file has {len(data)} bytes; at most {MAX_BYTES} are read", file, hint="make it smaller")
+    try:
+        return data.decode("utf-8-sig" if bom else "utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ComposeError("the file is not UTF-8 text", file, line, hint="save it as UTF-8") from None
+
+
+class _Parser:
+    def __init__(self, file: str, text: str, lookup: Lookup, problems: Problems, known: dict[str, str]) -> None:
+        self.file, self.text, self.lookup, self.problems, self.known = file, text, lookup, problems, known
+        self.position = 0
+        self.counted, self.lines = 0, 1
+
+    def place(self) -> Place:
+        self.lines += self.text.count("\n", self.counted, self.position)
+        self.counted = self.position
+        return Place(self.file, self.lines)
+
+    def fail(self, message: str, hint: str) -> ComposeError:
+        return ComposeError(message, *self.place(), hint=hint)
+
+    def find(self, name: str) -> str | None:
+        value = self.lookup(name)
+        return self.known.get(name) if value is None else value
+
+    def run(self) -> dict[str, str]:
+        while self.next_statement():
+            key, inherited = self.key()
+            if inherited:
+                value = self.lookup(key)
+                if value is not None:
+                    self.known[key] = value
+                continue
+            self.known[key] = self.value()
+        return self.known
+
+    def next_statement(self) -> bool:
+        text = self.text
+        while self.position < len(text):
+            if text[self.position].isspace():
+                self.position += 1
+            elif text[self.position] == "#":
+                end = text.find("\n", self.position)
+                self.position = len(text) if end < 0 else end
+            else:
+                return True
+        return False
+
+    def key(self) -> tuple[str, bool]:
+        """The name of a statement; true when it stands alone on its line."""
+        text, start = self.text, self.position
+        if re.compile(r"export\s+").match(text, start):
+            start += len("export")
+            while start < len(text) and text[start] in _SPACE:
+                start += 1
+        for index in range(start, len(text)):
+            char = text[index]
+            if char in "=:\n":
+                name = text[start:index].rstrip()
+                self.position = index + 1
+                while self.position < len(text) and text[self.position] in _SPACE:
+                    self.position += 1
+                if " " in name:
+                    raise self.fail(f"the name {name!r} contains a space", "write it as NAME=value")
+                return name, char == "\n"
+            if not (char in _SPACE or char in "_.-[]" or char.isalpha() or char.isnumeric()):
+                self.position = index
+                line = text[start:].split("\n", 1)[0]
+                raise self.fail(
+                    f"the character {char!r} is not allowed in the name {line!r}", "names have letters, digits, _ . -"
+                )
+        self.position = len(text)
+        return text[start:].rstrip(), True
+
+    def value(self) -> str:
+        text, start = self.text, self.position
+        quote = text[start : start + 1]
+        if quote and quote in "'\"":
+            return self.quoted(quote)
+        end = text.find("\n", start)
+        end = len(text) if end < 0 else end
+        place = self.place()
+        self.position = min(end + 1, len(text))
+        return self.expand(text[start:end].split(" #", 1)[0].rstrip(), place)
+
+    def quoted(self, quote: str) -> str:
+        text, start = self.text, self.position
+        pieces: list[str] = []
+        escaped = False
+        for index in range(start + 1, len(text)):
+            char = text[index]
+            if char != quote:
+                if not escaped and char == "\\":
+                    escaped = True
+                    continue
+                pieces.append("\\" + char if escaped else char)
+                escaped = False
+            elif escaped:
+                pieces.append(char)
+                escaped = False
+            else:
+                place = self.place()
+                self.position = index + 1
+                value = "".join(pieces)
+                return self.expand(_ESCAPE.sub(_unescape, value), place) if quote == '"' else value
+        line = text[start:].split("\n", 1)[0]
+        raise self.fail(f"the quote of {line!r} is not closed", "close it, or write the value without quotes")
+
+    def expand(self, value: str, place: Place) -> str:
+        def undefined(name: str) -> None:
+            self.problems.warn(place, f"the variable {name} is not set; it is taken as blank")
+
+        try:
+            return substitute(value, self.find, undefined)
+        except (InvalidTemplate, MissingVariable) as error:
+            raise ComposeError(str(error), *place, hint="write $$ for a dollar sign, or use single quotes") from None
+
+
+def _unescape(found: re.Match[str]) -> str:
+    body = found[0][1:]
+    if body == "$":
+        return "$$"
+    if body[0] == "0":
+        digits = body[1:]
+        octal = len(digits) == 3 and all(digit in "01234567" for digit in digits) and int(digits, 8) < 256
+        return chr(int(digits, 8)) if octal else "\\" + digits
+    return _SIMPLE.get(body, found[0])

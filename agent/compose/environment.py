@@ -1,0 +1,106 @@
+"""`env_file` and `label_file`: read, and laid below what the service sets itself.
+
+Variables in an env file see the project's variables first, then the service's own environment, then the names above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from . import dotenv
+from .errors import ComposeError, Place, Problems
+from .paths import is_host_path
+from .tree import List, Map
+
+Read = Callable[[str, Place, bool], tuple[str, bytes] | None]
+
+
+def resolve_environment(service: Map, environment: dict[str, str], read: Read, problems: Problems) -> None:
+    """Completes `environment` from the project's variables and the service's env files, in place."""
+    own = service.get("environment")
+    own = own if isinstance(own, Map) else Map(at=service.at)
+    for key, value in own.items():
+        if value is None and key in environment:
+            own[key] = environment[key]
+
+    def lookup(name: str) -> str | None:
+        value = environment.get(name)
+        return own.get(name) if value is None else value
+
+    known: dict[str, str] = {key: value for key, value in own.items() if value is not None}
+    places: dict[str, Place] = {}
+    for entry, where in _placed(service.get("env_file")):
+        found = _read(entry.get("path"), entry.get("required", True), where, read, problems, "env_file")
+        if found is None:
+            continue
+        before = dict(known)
+        kind = entry.get("format", "")
+        if kind == "raw":
+            known.update(dotenv.parse_raw(*found))
+        elif kind in ("", ".env"):
+            dotenv.parse(*found, lookup, problems, known)
+        else:
+            problems.error(where, f"the env_file format {kind!r} is not known", "leave `format` out, or write `raw`")
+        places.update({key: where for key in known if before.get(key) != known[key]})
+    merged = Map(at=own.at)
+    for key in [*known, *own]:
+        merged.put(key, own[key] if key in own else known[key], own.places.get(key, places.get(key, own.at)))
+    if merged or "environment" in service:
+        service.put("environment", merged, service.place("environment"))
+
+
+def resolve_labels(service: Map, read: Read, problems: Problems) -> None:
+    """Completes `labels` from the service's label files, in place."""
+    labels = Map(at=service.at)
+    for entry, where in _placed(service.get("label_file")):
+        found = _read(entry, True, where, read, problems, "label_file")
+        if found is not None:
+            for key, value in dotenv.parse(*found, labels.get, problems).items():
+                labels.put(key, value, where)
+    own = service.get("labels")
+    if isinstance(own, Map):
+        for key, value in own.items():
+            labels.put(key, value, own.place(key))
+    if labels:
+        service.put("labels", labels, service.place("labels"))
+
+
+def _placed(value: object) -> list[tuple[Map, Place]]:
+    return list(value.placed()) if isinstance(value, List) else []
+
+
+def _read(
+    path: object, required: bool, where: Place, read: Read, problems: Problems, key: str
+) -> tuple[str, bytes] | None:
+    if not isinstance(path, str) or not path:
+        problems.error(where, f"the {key} has no path", "name the file")
+        return None
+    if is_host_path(path):
+        if required:
+            hint = "move it into the repository, or set `required: false`"
+            problems.error(where, f"the {key} {path!r} is not in the repository", hint)
+        return None
+    try:
+        return read(path, where, required)
+    except ComposeError as error:
+        problems.add(error)
+        return None
+
+
+def read_dotenv(
+    path: str, data: bytes, environment: dict[str, str], problems: Problems, known: dict[str, str] | None = None
+) -> dict[str, str]:
+    """The variables of a `.env` file; a syntax error is reported and leaves those above it."""
+    variables: dict[str, str] = {} if known is None else known
+
+    def lookup(name: str) -> str | None:
+        value = environment.get(name)
+        return variables.get(name) if value is None else value
+
+    try:
+        dotenv.parse(path, data, lookup, problems, variables)
+    except ComposeError as error:
+        problems.add(error)
+    return variables
+
+

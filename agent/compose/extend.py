@@ -1,0 +1,89 @@
+"""`extends`: a service that starts from another one, of the same file or of another.
+
+Rules: what is extended is resolved first, so chains work; a chain that comes back to itself is an error; the extending
+service is laid over the extended one by the merge rules; what it marks with `!reset` or `!override` is removed first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .document import Path
+from .errors import ComposeError, Place, Problems
+from .merge import SERVICE_RULES, merge_maps
+from .tree import Map, copy
+
+Chain = tuple[tuple[str, str], ...]
+Load = Callable[[str, Place], tuple[str, Map, list[Path]]]
+
+
+def apply_extends(root: Map, file: str, removed: list[Path], load: Load, problems: Problems) -> None:
+    """Resolves the `extends` of every service of a file in place. `load` reads another file: (its name, its services, its removals)."""
+    services = root.get("services")
+    if not isinstance(services, Map):
+        return
+    resolver = _Resolver(load)
+    for name in list(services):
+        try:
+            resolver.service(name, services, file, removed, ())
+        except ComposeError as error:
+            problems.add(error)
+            problems.broken.add(f"services.{name}")
+
+
+class _Resolver:
+    def __init__(self, load: Load) -> None:
+        self.load = load
+
+    def service(self, name: str, services: Map, file: str, removed: list[Path], chain: Chain) -> Map | None:
+        service = services[name]
+        if not isinstance(service, Map) or "extends" not in service:
+            return service if isinstance(service, Map) else None
+        place = service.place("extends")
+        wanted, other = _target(service["extends"], place, name)
+        base_services, base_file, base_removed = services, file, removed
+        if other is not None:
+            base_file, base_services, base_removed = self.load(other, place)
+        if wanted not in base_services:
+            raise ComposeError(
+                f"services.{name}: it extends {wanted!r}, which {base_file} does not have",
+                *place, hint=f"define it, or choose one of {', '.join(list(base_services)[:8]) or 'its services'}",
+            )  # fmt: skip
+        if (base_file, name) in chain:
+            way = " -> ".join([*(step for _, step in chain), name])
+            raise ComposeError(f"the services extend one another in a circle: {way}", *place, hint="break the circle")
+        base = self.service(wanted, base_services, base_file, base_removed, (*chain, (base_file, name)))
+        if base is None:
+            return service
+        source = copy(base)
+        remove(source, removed, ("services", name))
+        merged = merge_maps(source, service, services.place(name), SERVICE_RULES)
+        del merged["extends"]
+        merged.at = service.at
+        services[name] = merged
+        return merged
+
+
+def _target(extends: Any, place: Place, name: str) -> tuple[str, str | None]:
+    if isinstance(extends, str):
+        return extends, None
+    if isinstance(extends, Map) and isinstance(extends.get("service"), str):
+        file = extends.get("file")
+        if file is None or isinstance(file, str):
+            return extends["service"], file
+    raise ComposeError(
+        f"services.{name}.extends: it names no service", *place, hint="write `extends: {service: NAME}`, with `file:` if need be"
+    )
+
+
+def remove(tree: Any, removed: Iterable[Path], prefix: Path = ()) -> None:
+    """Removes the recorded paths from a tree that stands at `prefix`."""
+    for path in removed:
+        if len(path) <= len(prefix) or path[: len(prefix)] != prefix:
+            continue
+        node = tree
+        for part in path[len(prefix) : -1]:
+            node = node.get(part) if isinstance(node, Map) else None
+        if isinstance(node, Map):
+            node.pop(path[-1], None)

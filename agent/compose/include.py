@@ -1,0 +1,92 @@
+"""`include`: other projects' files taken into this one.
+
+Rules: an included file is loaded as a project of its own, with its directory and its `.env`, then its resources are taken
+over; the including file may add to them, by the merge rules; the same resource reached twice is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from .document import Path
+from .errors import ComposeError, Place, Problems
+from .extend import remove
+from .merge import SPECIAL, _same, merge
+from .tree import List, Map
+
+_KEYS = ("services", "volumes", "networks", "secrets", "configs", "models")
+
+
+@dataclass(frozen=True, slots=True)
+class Include:
+    """One entry: the first path is the project, the others lie over it. `env_files` is None when not set."""
+
+    paths: tuple[str, ...]
+    directory: str
+    env_files: tuple[str, ...] | None
+    place: Place
+
+
+def include_entries(root: Map, problems: Problems) -> list[Include]:
+    listed = root.get("include")
+    if listed is None:
+        return []
+    if not isinstance(listed, List):
+        problems.error(root.place("include"), "`include` must be a list", "write each file as an item: `- path`")
+        return []
+    result = []
+    for item, place in listed.placed():
+        try:
+            result.append(_entry(item, place))
+        except ComposeError as error:
+            problems.add(error)
+    return result
+
+
+def _entry(item: Any, place: Place) -> Include:
+    if isinstance(item, str):
+        item = Map([("path", item)], place)
+    if isinstance(item, Map):
+        for key in item:
+            if key not in ("path", "project_directory", "env_file"):
+                hint = "use path, project_directory and env_file"
+                raise ComposeError(f"include: unknown key {key!r}", *item.place(key), hint=hint)
+        paths = _texts(item.get("path"))
+        env_files = _texts(item.get("env_file")) if item.get("env_file") is not None else ()
+        directory = item.get("project_directory") or ""
+        if paths and env_files is not None and isinstance(directory, str):
+            return Include(paths, directory, env_files or None, place)
+    raise ComposeError("include: a path is expected", *place, hint="write the path, or a mapping with `path`")
+
+
+def _texts(value: Any) -> tuple[str, ...] | None:
+    items: Iterable[Any] = value if isinstance(value, List) else [value]
+    texts = tuple(item for item in items if isinstance(item, str))
+    return texts if len(texts) == (len(value) if isinstance(value, List) else 1) else None
+
+
+def import_model(source: Map, target: Map, removed: list[Path], problems: Problems) -> None:
+    """Takes the resources of an included model into the including file's tree."""
+    for section in _KEYS:
+        found = source.get(section)
+        if not isinstance(found, Map):
+            continue
+        if target.get(section) is None:
+            target.put(section, Map(at=found.at), source.place(section))
+        into = target[section]
+        for name, item in found.items():
+            place = found.place(name)
+            if not isinstance(into, Map):
+                break
+            if name not in into:
+                into.put(name, item, place)
+            elif not _same(item, into[name]):
+                remove(item, removed, (section, name))
+                rules = SPECIAL.at(section, name)
+                try:
+                    into[name] = merge(item, into[name], into.place(name), rules)
+                except ComposeError as error:
+                    problems.add(error)
+                    problems.broken.add(f"{section}.{name}")

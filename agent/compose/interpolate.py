@@ -1,0 +1,209 @@
+"""Variables in values: `$X`, `${X}` and the operators `:-` `-` `:?` `?` `:+` `+`, nested; `$$` is a dollar sign.
+
+Only values are interpolated, never keys, in each file on its own before it is merged. Values that have to be numbers or
+booleans are converted here, as the schema sees them afterwards. An undefined variable is blank and a warning.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from .errors import Place, Problems
+from .tree import List, Map, Rules
+
+Lookup = Callable[[str], str | None]
+
+MAX_NESTING = 32
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OPERATOR = re.compile(r":?[-+?]")
+
+
+class InvalidTemplate(ValueError):
+    """A `${` that does not begin a variable."""
+
+
+class MissingVariable(ValueError):
+    """A variable that the text demands with `?` is not set."""
+
+
+def substitute(text: str, lookup: Lookup, undefined: Callable[[str], None] | None = None, depth: int = 0) -> str:
+    """The text with its variables replaced. Raises InvalidTemplate or MissingVariable."""
+    if "$" not in text:
+        return text
+    if depth > MAX_NESTING:
+        raise InvalidTemplate(f"variables nest more than {MAX_NESTING} deep")
+    pieces: list[str] = []
+    position, line_end, last_brace = 0, -1, -1
+    while (dollar := text.find("$", position)) >= 0:
+        pieces.append(text[position:dollar])
+        follow = text[dollar + 1 : dollar + 2]
+        if follow == "$":
+            pieces.append("$")
+            position = dollar + 2
+        elif follow == "{":
+            if dollar > line_end:
+                line_end = text.find("\n", dollar) if "\n" in text else len(text)
+                line_end = len(text) if line_end < 0 else line_end
+                last_brace = text.rfind("}", dollar, line_end)
+            value, position = _braced(text, dollar, last_brace, lookup, undefined, depth)
+            pieces.append(value)
+        elif name := _NAME.match(text, dollar + 1):
+            pieces.append(_plain(name[0], lookup, undefined))
+            position = name.end()
+        else:
+            pieces.append("$")
+            position = dollar + 1
+    pieces.append(text[position:])
+    return "".join(pieces)
+
+
+def _plain(name: str, lookup: Lookup, undefined: Callable[[str], None] | None) -> str:
+    value = lookup(name)
+    if value is None:
+        if undefined is not None:
+            undefined(name)
+        return ""
+    return value
+
+
+def _braced(
+    text: str, dollar: int, last_brace: int, lookup: Lookup, undefined: Callable[[str], None] | None, depth: int
+) -> tuple[str, int]:
+    """The value of the `${…}` at `dollar`, and where the text goes on."""
+    name = _NAME.match(text, dollar + 2)
+    if not name:
+        raise InvalidTemplate("`${` is not followed by a name")
+    if text[name.end() : name.end() + 1] == "}":
+        return _plain(name[0], lookup, undefined), name.end() + 1
+    operator = _OPERATOR.match(text, name.end())
+    if not operator or last_brace < operator.end():
+        raise InvalidTemplate(f"`${{{name[0]}` is not closed, or has an unknown operator")
+    end = _closing(text, dollar, last_brace)
+    word = text[operator.end() : end]
+    value = lookup(name[0])
+    kind = operator[0]
+    present = value is not None and (value != "" or not kind.startswith(":"))
+    if kind.endswith("+"):
+        result = substitute(word, lookup, undefined, depth + 1) if present else value or ""
+    elif present:
+        result = value or ""
+    elif kind.endswith("-"):
+        result = substitute(word, lookup, undefined, depth + 1)
+    else:
+        reason = substitute(word, lookup, undefined, depth + 1)
+        raise MissingVariable(f"the variable {name[0]} is required" + (f": {reason}" if reason else ""))
+    return result, end + 1
+
+
+def _closing(text: str, start: int, last: int) -> int:
+    """Where the brace that opens after `start` closes; the last brace of the line when they do not balance."""
+    opened, position = 0, start
+    while position <= last:
+        char = text[position]
+        if char == "}":
+            opened -= 1
+            if opened == 0:
+                return position
+        elif char == "{":
+            opened += 1
+            position += 1
+        position += 1
+    return last
+
+
+def _boolean(text: str) -> bool:
+    word = text.lower()
+    if word in ("true", "y", "yes", "on"):
+        return True
+    if word in ("false", "n", "no", "off"):
+        return False
+    raise ValueError(f"{text!r} is not a boolean")
+
+
+def _integer(text: str) -> int:
+    if not re.fullmatch(r"[-+]?[0-9]+", text) or not -(1 << 63) <= int(text) < 1 << 63:
+        raise ValueError(f"{text!r} is not an integer")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    if not re.fullmatch(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", text):
+        raise ValueError(f"{text!r} is not a number")
+    return float(text)
+
+
+_CONTAINER: dict[str, Callable[[str], Any]] = {
+    "cpu_count": _integer, "cpu_percent": _number, "cpu_period": _integer, "cpu_quota": _integer,
+    "cpu_rt_period": _integer, "cpu_rt_runtime": _integer, "cpus": _number, "cpu_shares": _integer,
+    "init": _boolean, "oom_kill_disable": _boolean, "oom_score_adj": _integer, "pids_limit": _integer,
+    "privileged": _boolean, "read_only": _boolean, "ulimits.*": _integer, "ulimits.*.hard": _integer,
+    "ulimits.*.soft": _integer, "volumes.[].read_only": _boolean, "volumes.[].volume.nocopy": _boolean,
+}  # fmt: skip
+_SERVICE: dict[str, Callable[[str], Any]] = {
+    "depends_on.*.required": _boolean, "depends_on.*.restart": _boolean, "healthcheck.retries": _integer,
+    "healthcheck.disable": _boolean, "ports.[].target": _integer, "stdin_open": _boolean, "tty": _boolean,
+    "deploy.replicas": _integer, "deploy.update_config.parallelism": _integer,
+    "deploy.update_config.max_failure_ratio": _number, "deploy.rollback_config.parallelism": _integer,
+    "deploy.rollback_config.max_failure_ratio": _number, "deploy.restart_policy.max_attempts": _integer,
+    "deploy.placement.max_replicas_per_node": _integer, "scale": _integer,
+}  # fmt: skip
+CASTS: Rules[Callable[[str], Any]] = Rules(
+    {f"services.*.{key}": cast for key, cast in {**_CONTAINER, **_SERVICE}.items()}
+    | {f"services.*.pre_start.*.{key}": cast for key, cast in _CONTAINER.items()}
+    | {f"networks.*.{key}": _boolean for key in ("external", "internal", "attachable", "enable_ipv4", "enable_ipv6")}
+    | {f"{kind}.*.external": _boolean for kind in ("volumes", "secrets", "configs")}
+)
+
+
+def interpolate(root: Map, lookup: Lookup, problems: Problems) -> None:
+    """Replaces the variables of all values of a tree in place; every failure is reported, its value kept as written."""
+    for key, value in root.items():
+        root[key] = _walk(value, root.place(key), (key,), CASTS.step(key), lookup, problems)
+
+
+def _walk(
+    value: Any, place: Place, path: tuple[str, ...], casts: Rules[Callable[[str], Any]] | None, lookup: Lookup, problems: Problems
+) -> Any:
+    if isinstance(value, str):
+        if casts is None or casts.value is None:
+            return _text(value, place, path, lookup, problems) if "$" in value else value
+        return _cast(value, place, path, casts.value, lookup, problems)
+    if isinstance(value, Map):
+        for key, item in value.items():
+            if item.__class__ is not str or casts is not None or "$" in item:
+                value[key] = _walk(
+                    item, value.place(key), (*path, key), casts.step(key) if casts else None, lookup, problems
+                )
+    elif isinstance(value, List):
+        below = casts.step("[]") if casts else None
+        for index, item in enumerate(value):
+            value[index] = _walk(item, value.places[index], (*path, f"[{index}]"), below, lookup, problems)
+    return value
+
+
+def _text(text: str, place: Place, path: tuple[str, ...], lookup: Lookup, problems: Problems) -> str:
+    def undefined(name: str) -> None:
+        problems.warn(place, f"the variable {name} is not set; it is taken as blank")
+
+    try:
+        return substitute(text, lookup, undefined)
+    except InvalidTemplate as error:
+        problems.error(place, f"{'.'.join(path)}: {error}", "write $$ for a dollar sign")
+    except MissingVariable as error:
+        problems.error(place, f"{'.'.join(path)}: {error}", "set it in the .env file beside the Compose file")
+    problems.broken.add(".".join(path[:2]))
+    return text
+
+
+def _cast(
+    text: str, place: Place, path: tuple[str, ...], cast: Callable[[str], Any], lookup: Lookup, problems: Problems
+) -> Any:
+    value = _text(text, place, path, lookup, problems)
+    try:
+        return cast(value)
+    except ValueError as error:
+        problems.error(place, f"{'.'.join(path)}: {error}", "correct the value, or the variable it comes from")
+        problems.broken.add(".".join(path[:2]))
+        return value

@@ -1,0 +1,299 @@
+"""Laying one tree over another by Compose's rules.
+
+Rules: mappings merge key by key, lists are joined without repeating an equal item, any other value is replaced. What
+differs by path stands in `SPECIAL`; what identifies an item of a list, so that a later one replaces an earlier one, in
+`IDENTITY`. Places go with the entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from .errors import ComposeError, Place
+from .scalars import show
+from .shortforms import volume_target
+from .tree import List, Map, Rules, copy
+
+Merger = Callable[[Any, Any, Place, "Rules[Merger] | None"], Any]
+Identify = Callable[[Any, Place], Hashable]
+
+
+def _refuse(place: Place, message: str) -> ComposeError:
+    return ComposeError(message, place.file, place.line, place.column, "give it the same form in both files, or `!override` it")
+
+
+def merge(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> Any:
+    """`over` laid over `base`, which is changed in place. `place` is where `over` was written. Raises ComposeError."""
+    if rules is not None and rules.value is not None:
+        return rules.value(base, over, place, rules)
+    if over is None:
+        return base
+    if isinstance(base, Map):
+        if not isinstance(over, Map):
+            raise _refuse(place, "a mapping cannot be overridden by another type")
+        return merge_maps(base, over, place, rules)
+    if isinstance(base, List):
+        if not isinstance(over, List):
+            raise _refuse(place, "a list cannot be overridden by another type")
+        return _join(base, over, place, rules)
+    return over
+
+
+def merge_maps(base: Map, over: Map, place: Place, rules: Rules[Merger] | None) -> Map:
+    for key, value in over.items():
+        where = over.place(key)
+        if key in base:
+            below = rules.step(key) if rules is not None else None
+            value = merge(base[key], value, where, below)
+        base.put(key, value, where)
+    return base
+
+
+def _join(base: List, over: List, place: Place, rules: Rules[Merger] | None) -> List:
+    for item, where in over.placed():
+        if not any(_same(item, other) for other in base):
+            base.add(item, where)
+    return base
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equality that keeps 1, 1.0 and true apart, as they differ when printed."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
+
+
+def sequence(value: Any, place: Place) -> List:
+    """A mapping or a single value as the list it stands for: `{A: 1}` is `[A=1]`."""
+    if isinstance(value, List):
+        return value
+    result = List(at=place)
+    if isinstance(value, Map):
+        for key, item in sorted(value.items(), key=lambda entry: _entry(entry[0], entry[1])):
+            for single in item if isinstance(item, List) else [item]:
+                result.add(_entry(key, single) if not isinstance(item, List) else f"{key}={show(single)}", value.place(key))
+    elif isinstance(value, str):
+        result.add(value, place)
+    return result
+
+
+def _entry(key: str, value: Any) -> str:
+    return key if value is None else f"{key}={show(value)}"
+
+
+def _replace(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> Any:
+    return over
+
+
+def _joined(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> Any:
+    return _join(sequence(base, place), sequence(over, place), place, rules)
+
+
+def _key_values(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> Any:
+    entries = copy(sequence(base, place))
+    for item, where in sequence(over, place).placed():
+        entries.add(item, where)
+    return unique(entries, key_value)
+
+
+def _mapping(value: Any, place: Place, default: dict[str, Any] | None) -> Map:
+    """A list of names as the mapping it stands for."""
+    if isinstance(value, Map):
+        return value
+    result = Map(at=place)
+    for name, where in List([value], at=place).placed() if isinstance(value, str) else value.placed() if isinstance(value, List) else ():
+        if not isinstance(name, str):
+            raise _refuse(where, "a name is expected here")
+        result.put(name, None if default is None else Map(default.items(), where), where)
+    if value is not None and not isinstance(value, str | List):
+        raise _refuse(place, "a list of names or a mapping is expected here")
+    return result
+
+
+def _as_maps(default: dict[str, Any] | None) -> Merger:
+    def merger(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> Any:
+        return merge_maps(_mapping(base, place, default), _mapping(over, place, default), place, rules)
+
+    return merger
+
+
+def _build(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> Any:
+    def long(value: Any) -> Map:
+        if isinstance(value, Map):
+            return value
+        result = Map(at=place)
+        if isinstance(value, str):
+            result.put("context", value, place)
+        return result
+
+    return merge_maps(long(base), long(over), place, rules)
+
+
+def _logging(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> Any:
+    """Options of different drivers have nothing to do with one another."""
+    if not isinstance(base, Map) or not isinstance(over, Map):
+        raise _refuse(place, "`logging` must be a mapping")
+    if "driver" in base and "driver" in over and base["driver"] != over["driver"]:
+        return over
+    return merge_maps(base, over, place, rules)
+
+
+def _ulimit(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> Any:
+    return merge_maps(base, over, place, rules) if isinstance(base, Map) and isinstance(over, Map) else over
+
+
+def _ipam_config(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> Any:
+    """Address pools with the same subnet are one pool."""
+    if not isinstance(base, List) or not isinstance(over, List):
+        raise _refuse(place, "`ipam.config` must be a list")
+    result = List(at=base.at)
+
+    def index(subnet: Any) -> int:
+        return next((i for i, pool in enumerate(result) if pool.get("subnet") == subnet), -1)
+
+    for old in base:
+        right = _mapping(old, place, None)
+        for new, where in over.placed():
+            left = _mapping(new, where, None)
+            if left.get("subnet") != right.get("subnet") and index(left.get("subnet")) < 0:
+                result.add(left, where)
+                continue
+            merged = merge_maps(right, left, where, rules.step("[]") if rules else None)
+            at = index(merged.get("subnet"))
+            if at >= 0:
+                result[at] = merged
+            else:
+                result.add(merged, where)
+    return result
+
+
+_STARTED = {"condition": "service_started", "required": True}
+SPECIAL: Rules[Merger] = Rules(
+    {f"{kind}.*.labels": _key_values for kind in ("networks", "volumes", "secrets", "configs")}
+    | {"networks.*.ipam.config": _ipam_config}
+    | {
+        f"services.*.{key}": _key_values
+        for key in (
+            "annotations", "build.args", "build.additional_contexts", "build.labels", "environment", "labels",
+            "volumes.*.volume.labels", "sysctls", "deploy.labels",
+        )
+    }
+    | {
+        f"services.*.{key}": _joined
+        for key in ("build.extra_hosts", "dns", "dns_opt", "dns_search", "env_file", "label_file", "extra_hosts", "tmpfs")
+    }
+    | {f"services.*.{key}": _replace for key in ("command", "entrypoint", "healthcheck.test")}
+    | {
+        "services.*.build": _build,
+        "services.*.depends_on": _as_maps(_STARTED),
+        "services.*.models": _as_maps(None),
+        "services.*.networks": _as_maps(None),
+        "services.*.logging": _logging,
+        "services.*.ulimits.*": _ulimit,
+    }
+)  # fmt: skip
+SERVICE_RULES = SPECIAL.at("services", "x")
+
+
+def key_value(item: Any, place: Place) -> Hashable:
+    if not isinstance(item, str):
+        raise ComposeError(f"text is expected here, not {show(item)}", *place, hint="put it in quotes")
+    return item.partition("=")[0]
+
+
+def _target(kind: str) -> Identify:
+    def identify(item: Any, place: Place) -> Hashable:
+        if isinstance(item, Map):
+            if not isinstance(item.get("target"), str):
+                raise ComposeError(f"the {kind} has no `target`", *place, hint="say where it is mounted in the container")
+            return str(item["target"])
+        if kind == "volume":
+            return volume_target(item, place)
+        parts = str(item).split(":")
+        return parts[1] if len(parts) > 1 else parts[0]
+
+    return identify
+
+
+def _mounted(directory: str) -> Identify:
+    def identify(item: Any, place: Place) -> Hashable:
+        if isinstance(item, Map):
+            return str(item["target"]) if "target" in item else f"{directory}/{show(item.get('source'))}"
+        return f"{directory}/{item}"
+
+    return identify
+
+
+def _port(item: Any, place: Place) -> Hashable:
+    if not isinstance(item, Map):
+        return str(item)
+    if "target" not in item:
+        raise ComposeError("the port has no `target`", *place, hint="`target` is the port inside the container")
+    published = item.get("published")  # 8080 and "8080" are not the same to the reference loader
+    return (str(item.get("host_ip", "0.0.0.0")), type(published).__name__, show(published), show(item["target"]), str(item.get("protocol", "tcp")))
+
+
+def _env_file(item: Any, place: Place) -> Hashable:
+    if isinstance(item, Map) and not isinstance(item.get("path"), str):
+        raise ComposeError("the env_file has no `path`", *place, hint="name the file with `path`")
+    return str(item["path"]) if isinstance(item, Map) else str(item)
+
+
+def _itself(item: Any, place: Place) -> Hashable:
+    if isinstance(item, bool) or not isinstance(item, str | int):
+        raise ComposeError(f"a port is expected here, not {show(item)}", *place, hint="write the port as a number")
+    return str(item)
+
+
+IDENTITY: Rules[Identify] = Rules(
+    {"networks.*.labels": key_value, "networks.*.ipam.options": key_value}
+    | {
+        f"services.*.{key}": key_value
+        for key in (
+            "annotations", "build.args", "build.additional_contexts", "build.platform", "build.tags", "build.labels",
+            "cap_add", "cap_drop", "deploy.labels", "dns", "dns_opt", "dns_search", "environment", "labels", "links",
+            "networks.*.aliases", "networks.*.link_local_ips", "profiles", "sysctls", "tmpfs",
+        )
+    }
+    | {
+        "services.*.devices": _target("device"),
+        "services.*.volumes": _target("volume"),
+        "services.*.configs": _mounted(""),
+        "services.*.secrets": _mounted("/run/secrets"),
+        "services.*.env_file": _env_file,
+        "services.*.expose": _itself,
+        "services.*.ports": _port,
+    }
+)  # fmt: skip
+
+
+def unique(items: List, identify: Identify) -> List:
+    """One item for each identity: the last one, at the place in the list of the first."""
+    result = List(at=items.at)
+    index: dict[Hashable, int] = {}
+    for item, place in items.placed():
+        key = identify(item, place)
+        if key in index:
+            result[index[key]] = item
+            result.places[index[key]] = place
+        else:
+            index[key] = len(result)
+            result.add(item, place)
+    return result
+
+
+def enforce_unique(value: Any, rules: Rules[Identify] | None = IDENTITY) -> Any:
+    """Removes from every list the items that a later one of the same identity replaces. Raises ComposeError."""
+    if rules is None:
+        return value
+    if isinstance(value, Map):
+        for key, item in value.items():
+            value[key] = enforce_unique(item, rules.step(key))
+    elif isinstance(value, List) and rules.value is not None:
+        return unique(value, rules.value)
+    return value

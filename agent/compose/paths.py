@@ -1,0 +1,120 @@
+"""Paths of the repository and of the host, and making the first relative to the project directory.
+
+Rules: a path that starts with `/`, `~` or a Windows drive is the host's and is never touched. Every other path is relative
+to the directory of the file that names it; included and extended files have theirs rewritten when they are taken in, and at
+the end each is written from the project directory, as `./x` or `../x`.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable
+from typing import Any
+
+from .errors import Place, Problems
+from .tree import NOWHERE, List, Map, Rules
+
+Change = Callable[[str, Place], str]
+Visit = Callable[[Any, Place, Change], Any]
+
+_REMOTE = ("https://", "http://", "git://", "ssh://", "github.com/", "git@", "service:")
+
+
+def is_host_path(path: str) -> bool:
+    drive = len(path) > 2 and path[0].isalpha() and path[1] == ":" and path[2] in "/\\"
+    return path[:1] in ("/", "~") or path.startswith("\\\\") or drive
+
+
+def join(base: str, path: str) -> str:
+    """A normalised path; one that leaves the virtual root starts with `..`."""
+    return posixpath.normpath(posixpath.join(base, path))
+
+
+def escapes(path: str) -> bool:
+    return path == ".." or path.startswith(("../", "/"))
+
+
+def relative(path: str, start: str) -> str:
+    """`path` as seen from the directory `start`; both below the same virtual root."""
+    return posixpath.relpath(posixpath.join("/", path), posixpath.join("/", start))
+
+
+def _path(value: Any, place: Place, change: Change) -> Any:
+    if not isinstance(value, str) or not value or is_host_path(value):
+        return value
+    return change(value, place)
+
+
+def _context(value: Any, place: Place, change: Change) -> Any:
+    if isinstance(value, str) and ("://" in value or value.startswith(_REMOTE)):
+        return value
+    return _path(value, place, change)
+
+
+def _mount(value: Any, place: Place, change: Change) -> Any:
+    if isinstance(value, Map) and value.get("type") == "bind" and "source" in value:
+        value["source"] = _path(value["source"], value.place("source"), change)
+    return value
+
+
+def _device(value: Any, place: Place, change: Change) -> Any:
+    """A local volume that is a bind mount in disguise."""
+    options = value.get("driver_opts") if isinstance(value, Map) and value.get("driver") == "local" else None
+    if isinstance(options, Map) and options.get("o") == "bind" and "device" in options:
+        options["device"] = _path(options["device"], options.place("device"), change)
+    return value
+
+
+_PATHS: Rules[Visit] = Rules(
+    {
+        f"{owner}.{key}": visit
+        for owner in ("services.*", "services.*.pre_start.*")
+        for key, visit in {"env_file.*.path": _path, "label_file.*": _path, "volumes.*": _mount}.items()
+    }
+    | {
+        "services.*.build.context": _context,
+        "services.*.build.additional_contexts.*": _context,
+        "services.*.build.ssh.*": _path,
+        "services.*.extends.file": _path,
+        "services.*.develop.watch.*.path": _path,
+        "configs.*.file": _path,
+        "secrets.*.file": _path,
+        "volumes.*": _device,
+    }
+)
+
+
+def rebase(root: Map, base: str) -> None:
+    """Rewrites the paths of a tree, relative to the directory `base`, so that they are relative to what `base` is relative to."""
+    _visit(root, NOWHERE, lambda path, _: join(base, path), _PATHS)
+
+
+def finish(root: Map, working_dir: str, problems: Problems) -> None:
+    """Writes every path of the repository as the canonical form does, and refuses those that leave it."""
+
+    def change(path: str, place: Place) -> str:
+        if escapes(join(working_dir, path)):
+            problems.error(
+                place,
+                f"the path {path!r} leaves the repository",
+                "move the file into the repository, or give an absolute path of the host",
+            )
+        path = posixpath.normpath(path)
+        return path if path in (".", "..") or path.startswith("../") else f"./{path}"
+
+    _visit(root, NOWHERE, change, _PATHS)
+
+
+def _visit(value: Any, place: Place, change: Change, rules: Rules[Visit] | None) -> Any:
+    if rules is None:
+        return value
+    if rules.value is not None:
+        return rules.value(value, place, change)
+    if isinstance(value, Map):
+        for key, item in value.items():
+            value[key] = _visit(item, value.place(key), change, rules.step(key))
+    elif isinstance(value, List):
+        below = rules.step("[]")
+        for index, (item, where) in enumerate(value.placed()):
+            value[index] = _visit(item, where, change, below)
+    return value

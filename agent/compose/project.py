@@ -1,0 +1,62 @@
+"""A loaded project: values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .errors import Warning
+from .paths import is_host_path, join
+from .tree import Map, place_of
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """One Compose project in canonical form; the README describes it."""
+
+    name: str
+    working_dir: str
+    services: Mapping[str, Map]
+    disabled: Mapping[str, Map]
+    networks: Mapping[str, Map]
+    volumes: Mapping[str, Map]
+    configs: Mapping[str, Map]
+    secrets: Mapping[str, Map]
+    models: Mapping[str, Map]
+    extensions: Mapping[str, Any]
+    environment: Mapping[str, str]
+    profiles: tuple[str, ...]
+    config_files: tuple[str, ...]
+    files_read: tuple[str, ...]
+    warnings: tuple[Warning, ...]
+    _root: Map = field(repr=False, compare=False)
+
+    def position(self, *path: str | int) -> tuple[str, int]:
+        """File and line of the deepest part of the path that was written somewhere."""
+        place = place_of(self._root, path)
+        return place.file, place.line
+
+    def repository_path(self, path: str) -> str | None:
+        """The virtual-root path of a path of the canonical form; None for a path of the host."""
+        return None if is_host_path(path) else join(self.working_dir, path)
+
+    def used_by_services(self) -> Project:
+        """The project without the resources that no active service uses; Compose does not make those either."""
+        used: dict[str, set[str]] = {key: set() for key in ("networks", "volumes", "configs", "secrets", "models")}
+        for service in self.services.values():
+            used["networks"].update(service.get("networks") or ())
+            used["models"].update(service.get("models") or ())
+            for volume in service.get("volumes", ()):
+                if volume.get("type") == "volume" and "source" in volume:
+                    used["volumes"].add(volume["source"])
+            for section in ("configs", "secrets"):
+                used[section].update(item["source"] for item in service.get(section, ()) if "source" in item)
+            used["secrets"].update(item["source"] for item in (service.get("build") or {}).get("secrets", ()))
+        return replace(
+            self,
+            **{
+                section: {key: item for key, item in getattr(self, section).items() if key in names}
+                for section, names in used.items()
+            },
+        )

@@ -1,0 +1,212 @@
+"""Validation against the Compose Specification's JSON Schema (`compose-spec.json`, shipped as it is published).
+
+Speaks the part of JSON Schema that this schema uses, and reports every error with the path of the offending key. Where a
+value may have several forms, the errors of the form that was meant (the one of the same type) are reported.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Step = str | int
+Found = tuple[tuple[Step, ...], str, str]
+
+_NAMES = {
+    "object": "a mapping", "array": "a list", "string": "text", "number": "a number", "integer": "a whole number",
+    "boolean": "true or false", "null": "nothing",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Rule:
+    """One compiled schema."""
+
+    types: tuple[str, ...] = ()
+    properties: dict[str, Rule] | None = None
+    patterns: tuple[tuple[Callable[[str], Any], Rule], ...] = ()
+    additional: Rule | None = None
+    closed: bool = False
+    required: tuple[str, ...] = ()
+    items: Rule | None = None
+    unique: bool = False
+    enum: tuple[Any, ...] = ()
+    pattern: Callable[[str], Any] | None = None
+    pattern_text: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    one_of: tuple[Rule, ...] = ()
+
+
+class _Compiler:
+    def __init__(self, schema: dict[str, Any]) -> None:
+        self.schema = schema
+        self.refs: dict[str, Rule] = {}
+
+    def rule(self, schema: dict[str, Any]) -> Rule:
+        if "$ref" in schema:
+            name = schema["$ref"].rpartition("/")[2]
+            if name not in self.refs:
+                self.refs[name] = Rule()
+                self.fill(self.refs[name], self.schema["$defs"][name])
+            return self.refs[name]
+        rule = Rule()
+        self.fill(rule, schema)
+        return rule
+
+    def fill(self, rule: Rule, schema: dict[str, Any]) -> None:
+        types = schema.get("type", ())
+        rule.types = (types,) if isinstance(types, str) else tuple(types)
+        if "properties" in schema:
+            rule.properties = {key: self.rule(below) for key, below in schema["properties"].items()}
+        rule.patterns = tuple(
+            (_search(pattern), self.rule(below)) for pattern, below in schema.get("patternProperties", {}).items()
+        )
+        additional = schema.get("additionalProperties", True)
+        rule.closed = additional is False
+        rule.additional = self.rule(additional) if isinstance(additional, dict) else None
+        rule.required = tuple(schema.get("required", ()))
+        rule.items = self.rule(schema["items"]) if "items" in schema else None
+        rule.unique = schema.get("uniqueItems", False)
+        rule.enum = tuple(schema.get("enum", ()))
+        rule.pattern_text = schema.get("pattern", "")
+        rule.pattern = _search(rule.pattern_text) if rule.pattern_text else None
+        rule.minimum, rule.maximum = schema.get("minimum"), schema.get("maximum")
+        rule.one_of = tuple(self.rule(below) for below in schema.get("oneOf", ()))
+
+
+def _search(pattern: str) -> Callable[[str], Any]:
+    return re.compile(re.sub(r"\$$", r"\\Z", pattern)).search
+
+
+SPECIFICATION: dict[str, Any] = json.loads((Path(__file__).parent / "compose-spec.json").read_bytes())
+ROOT = _Compiler(SPECIFICATION).rule(SPECIFICATION)
+
+
+def validate(value: Any, rule: Rule = ROOT) -> list[Found]:
+    """Every error as (path, message, hint)."""
+    return list(_errors(value, rule, ()))
+
+
+def _type(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer"
+    if isinstance(value, float):
+        return "integer" if value.is_integer() else "number"
+    if isinstance(value, str):
+        return "string"
+    return "array" if isinstance(value, list) else "object"
+
+
+def _accepts(rule: Rule, kind: str) -> bool:
+    return not rule.types or kind in rule.types or (kind == "integer" and "number" in rule.types)
+
+
+def _errors(value: Any, rule: Rule, path: tuple[Step, ...]) -> Iterator[Found]:
+    kind = _type(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        yield path, "infinity and not-a-number have no meaning here", "write a finite number, or quote the text"
+        return
+    if rule.types and not _accepts(rule, kind):
+        yield path, f"must be {_or(rule.types)}, not {_NAMES[kind]}", _quote_hint(rule.types, kind)
+        return
+    if rule.one_of:
+        yield from _forms(value, kind, rule.one_of, path)
+    if rule.enum and value not in rule.enum:
+        yield path, f"must be one of {', '.join(map(str, rule.enum))}", "choose one of them"
+    if kind == "object":
+        yield from _object(value, rule, path)
+    elif kind == "array":
+        yield from _array(value, rule, path)
+    elif kind == "string":
+        if rule.pattern is not None and not rule.pattern(value):
+            yield path, f"{value!r} does not match {rule.pattern_text}", "write it in that form"
+    elif kind in ("integer", "number"):
+        if rule.minimum is not None and value < rule.minimum:
+            yield path, f"must be at least {rule.minimum}, not {value}", "raise it"
+        if rule.maximum is not None and value > rule.maximum:
+            yield path, f"must be at most {rule.maximum}, not {value}", "lower it"
+
+
+def _object(value: dict[str, Any], rule: Rule, path: tuple[Step, ...]) -> Iterator[Found]:
+    known = rule.properties or {}
+    for key, item in value.items():
+        below = known.get(key)
+        if below is not None:
+            yield from _errors(item, below, (*path, key))
+        matched = below is not None
+        for search, under in rule.patterns:
+            if search(key):
+                matched = True
+                yield from _errors(item, under, (*path, key))
+        if not matched:
+            if rule.closed:
+                yield (*path, key), *_unknown(key, known, bool(rule.patterns) and not known)
+            elif rule.additional is not None:
+                yield from _errors(item, rule.additional, (*path, key))
+    for key in rule.required:
+        if key not in value:
+            yield path, f"the key {key!r} is missing", f"add `{key}:`"
+
+
+def _array(value: list[Any], rule: Rule, path: tuple[Step, ...]) -> Iterator[Found]:
+    if rule.items is not None:
+        for index, item in enumerate(value):
+            yield from _errors(item, rule.items, (*path, index))
+    if rule.unique and len(value) > 1:
+        seen: set[str] = set()
+        for index, item in enumerate(value):
+            text = json.dumps(item, sort_keys=True)
+            if text in seen:
+                yield (*path, index), "the item is already in the list", "remove one of the two"
+            seen.add(text)
+
+
+def _forms(value: Any, kind: str, forms: tuple[Rule, ...], path: tuple[Step, ...]) -> Iterator[Found]:
+    attempts = [list(_errors(value, form, path)) for form in forms]
+    matching = sum(not found for found in attempts)
+    if matching == 1:
+        return
+    if matching > 1:
+        yield path, "fits more than one form of this key", "use one form"
+        return
+    meant = [found for form, found in zip(forms, attempts, strict=True) if _accepts(form, kind) or any(f[0] != path for f in found)]
+    if meant:
+        yield from max(meant, key=lambda found: max(len(error[0]) for error in found))
+        return
+    types = tuple(dict.fromkeys(name for form in forms for name in (form.types or _types_of(form))))
+    yield path, f"must be {_or(types)}, not {_NAMES[kind]}", _quote_hint(types, kind)
+
+
+def _types_of(rule: Rule) -> tuple[str, ...]:
+    return tuple(name for form in rule.one_of for name in (form.types or _types_of(form)))
+
+
+def _or(types: tuple[str, ...]) -> str:
+    names = [_NAMES[name] for name in types]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _quote_hint(types: tuple[str, ...], kind: str) -> str:
+    if "string" in types and kind in ("integer", "number", "boolean"):
+        return "put it in quotes"
+    return "see the Compose Specification for the forms of this key"
+
+
+def _unknown(key: str, known: dict[str, Rule], names: bool) -> tuple[str, str]:
+    if names:
+        return f"the name {key!r} is not allowed", "use letters, digits, dots, dashes and underscores"
+    from difflib import get_close_matches
+
+    close = get_close_matches(key, known, 1)
+    hint = f"did you mean {close[0]!r}?" if close else "remove it; keys of your own start with x-"
+    return f"unknown key {key!r}", hint
