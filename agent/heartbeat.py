@@ -19,8 +19,9 @@ from agent.model import Json, canonical_json
 SCHEMA = 1
 MAX_BYTES = 64 * 1024
 STATES = ("Synced", "Progressing", "Degraded", "RolledBack", "Stalled", "Suspended", "Offline")
-OUTCOMES = ("Converged", "RolledBack", "HoldingKnownGood", "RollbackFailed", "Failed", "HeldBack", "Temporary", "Stalled",
-            "Inconclusive", "Superseded")
+OUTCOMES = ("Converged", "RolledBack", "HoldingKnownGood", "RollbackFailed", "Degraded", "Failed", "HeldBack", "Temporary",
+            "Stalled", "Inconclusive", "Superseded")
+FAILURES = ("RollbackFailed", "Degraded", "Failed", "Temporary", "Inconclusive")  # outcomes that make a host `Degraded`
 PHASES = ("idle", "fetch", "verify", "render", "observe", "plan", "prefetch", "apply", "gate", "commit", "rollback", "prune")
 CHANGING = ("prefetch", "apply", "gate", "commit", "rollback")  # phases that bring in a release
 ALWAYS = ("Ready", "Healthy", "SourceVerified", "SourceFresh")  # the other conditions are there only while they are true
@@ -47,7 +48,7 @@ def state_of(doc: Mapping[str, Json]) -> str:
     RolledBack    `rolled_back` or `held` is set: known good is held instead of what the branch says
     Stalled       the last pass ended `Stalled`: a person or a new commit is needed
     Degraded      a resource has a problem, drift stays, a change is refused, or the last pass ended in a failure that is not
-                  the source's (`Failed`, `RollbackFailed`, `Inconclusive`, `Temporary`)
+                  the source's (FAILURES)
     Offline       the source did not answer (three polls in a row, or never yet)
     Progressing   no release is applied yet, or the last pass gave way to a newer revision
     Synced        what the branch says, and may be applied now, is applied and healthy
@@ -72,7 +73,7 @@ def troubles(doc: Mapping[str, Json]) -> list[str]:
     """Why the host is `Degraded`, one sentence each; empty when it is not."""
     found = []
     error = doc["last_pass"].get("error") if doc["last_pass"] else None
-    if doc["outcome"] in ("Failed", "RollbackFailed", "Inconclusive", "Temporary") and not _of_source(error):
+    if doc["outcome"] in FAILURES and not _of_source(error):
         found.append(error["message"] if error else f"the last pass ended {doc['outcome']}")
     bad = unhealthy(doc)
     if bad:

@@ -106,8 +106,7 @@ class State:
     pin: Pin | None = None
     known_good: list[Release] = field(default_factory=list)
     applied: Release | None = None
-    applied_revision: str = ""  # where `applied` was last seen; a commit that changes no content moves only this
-    applied_at: float = 0.0  # wall time, seconds
+    proved_at: float = 0.0  # when the newest known good passed its gate; wall time, seconds
     attempt: Attempt | None = None
     rejected: dict[str, Rejection] = field(default_factory=dict)
     rolled_back: RolledBack | None = None
@@ -120,30 +119,37 @@ class State:
         """The pinned commit of this (url, ref); empty when there is none yet."""
         return self.pin.commit if self.pin and (self.pin.url, self.pin.ref) == (url, ref) else ""
 
-    def prove(self, release: Release, pin: Pin, at: float) -> None:
-        """The gate has passed (also of an unchanged release at a new commit): known good, applied, and the new pin.
+    @property
+    def applied_revision(self) -> str:
+        """Where `applied` was last seen: an attempt's revision, else the pin, else where it was first seen."""
+        if self.applied is None:
+            return ""
+        if self.attempt and self.attempt.release.id == self.applied.id:
+            return self.attempt.revision
+        newest = bool(self.known_good) and self.known_good[0].id == self.applied.id
+        return self.pin.commit if newest and self.pin else self.applied.revision
 
-        What it supersedes (attempt, rollback) is forgotten. `at`: wall time, seconds.
+    @property
+    def applied_at(self) -> float:
+        """Since when `applied` is what the host runs; wall time, seconds."""
+        if self.attempt and self.applied and self.attempt.release.id == self.applied.id:
+            return self.attempt.started_wall
+        return self.rolled_back.at if self.rolled_back else self.proved_at
+
+    def prove(self, release: Release, pin: Pin, at: float = 0.0) -> None:
+        """The gate has passed (also of a known good release at a new commit): known good, applied, and the new pin.
+
+        What it supersedes (attempt, rollback) is forgotten. `at`: wall time, seconds; 0 counts as `release.at`.
         """
-        if self.applied is None or self.applied.id != release.id:
-            self.applied_at = at
+        if not self.known_good or self.known_good[0].id != release.id or self.rolled_back:
+            self.proved_at = at or release.at
         others = [good for good in self.known_good if good.id != release.id]
         self.known_good = [release, *others][:KNOWN_GOOD]
         self.pin = pin
         self.applied = release
-        self.applied_revision = pin.commit
         self.attempt = None
         self.rolled_back = None
         self.rejected.pop(release.id, None)
-
-    def returned(self, release: Release, why: RolledBack) -> None:
-        """The host is back at a known good `release`, and holds it."""
-        newest = bool(self.known_good) and self.known_good[0].id == release.id
-        self.applied = release
-        self.applied_revision = self.pin.commit if newest and self.pin else release.revision
-        self.applied_at = why.at
-        self.attempt = None
-        self.rolled_back = why
 
     def reject(self, release: Release, *, reason: str, at: float, revision: str) -> None:
         """Remembers that it failed its gate; the oldest rejections beyond the bound are forgotten."""
@@ -186,8 +192,7 @@ class State:
             "pin": asdict(self.pin) if self.pin else None,
             "known_good": [release.to_json() for release in self.known_good],
             "applied": self.applied.to_json() if self.applied else None,
-            "applied_revision": self.applied_revision,
-            "applied_at": self.applied_at,
+            "proved_at": self.proved_at,
             "attempt": self.attempt.to_json() if self.attempt else None,
             "rejected": [[id, asdict(rejection)] for id, rejection in self.rejected.items()],
             "rolled_back": asdict(self.rolled_back) if self.rolled_back else None,
@@ -203,8 +208,7 @@ class State:
             pin=Pin(**doc["pin"]) if doc.get("pin") else None,
             known_good=[Release.from_json(release) for release in doc.get("known_good", ())],
             applied=Release.from_json(doc["applied"]) if doc.get("applied") else None,
-            applied_revision=doc.get("applied_revision", ""),
-            applied_at=doc.get("applied_at", 0.0),
+            proved_at=doc.get("proved_at", 0.0),
             attempt=Attempt.from_json(doc["attempt"]) if doc.get("attempt") else None,
             rejected={id: Rejection(**rejection) for id, rejection in doc.get("rejected", ())},
             rolled_back=RolledBack(**doc["rolled_back"]) if doc.get("rolled_back") else None,
