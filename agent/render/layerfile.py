@@ -1,0 +1,283 @@
+"""`layer.yaml`: variables, app directories, attributes of host files, checks.
+
+Rules:
+1. The files of all layers are read in order; of the same thing, the later layer's word counts.
+2. Attributes of a path come from every pattern that matches it; of each attribute, the most specific value counts:
+   an exact path before any glob, then the pattern with more literal characters, then the later one.
+3. What this version cannot do (units, hooks) is an error, never ignored.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from agent.compose.errors import Place
+from agent.compose.tree import Map
+from agent.model import Check
+from agent.render.layers import LAYER, below
+from agent.render.problems import Problems
+from agent.render.schema import Section, host_path, kind_of, plain, read_yaml
+from agent.render.tree import Tree
+
+ATTRIBUTES = ("mode", "owner", "group", "check", "on_change", "type", "target", "state")
+SIGNALS = ("HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "TERM", "WINCH", "CONT", "STOP", "ALRM", "PIPE")
+MODE = re.compile(r"[0-7]{3,4}\Z")
+ACCOUNT = re.compile(r"(?:[a-z_][a-z0-9_.-]{0,31}\$?|[0-9]{1,10})\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a changed host file does to a service: `signal` is a signal's name, empty when the service is re-created."""
+
+    app: str
+    service: str
+    signal: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What `files:` says about one path. `places` tells where each value was written; empty text is not set."""
+
+    mode: str = ""
+    owner: str = ""
+    group: str = ""
+    check: tuple[str, ...] = ()
+    on_change: tuple[Change, ...] = ()
+    type: str = "file"
+    target: str = ""
+    state: str = "present"
+    places: Mapping[str, Place] = field(default_factory=dict)
+    layer: int = 0  # of the last word on type or state
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One entry of `files:`. `values` holds what was written, already checked."""
+
+    text: str
+    layer: int
+    place: Place
+    values: Mapping[str, Any]
+    places: Mapping[str, Place]
+    regex: re.Pattern[str] | None
+
+    @property
+    def rank(self) -> tuple[bool, int, int]:
+        return self.regex is None, len(re.sub(r"[*?]|\[[^\]]*\]", "", self.text)), self.layer
+
+    def matches(self, path: str) -> bool:
+        return self.text == path if self.regex is None else bool(self.regex.match(path))
+
+
+@dataclass(slots=True)
+class LayerFiles:
+    """What the `layer.yaml` of all layers say together."""
+
+    vars: list[Mapping[str, Any]] = field(default_factory=list)
+    directories: dict[str, tuple[str, Place]] = field(default_factory=dict)
+    patterns: list[Pattern] = field(default_factory=list)
+    checks: dict[str, Check] = field(default_factory=dict)
+
+    def attributes(self, path: str) -> Attributes:
+        """The attributes of one host path."""
+        found: dict[str, Any] = {}
+        places: dict[str, Place] = {}
+        layer = 0
+        for pattern in sorted((p for p in self.patterns if p.matches(path)), key=lambda p: p.rank):
+            found.update(pattern.values)
+            places.update(pattern.places)
+            layer = pattern.layer if {"type", "state"} & set(pattern.values) else layer
+        return Attributes(**found, places=places, layer=layer)
+
+    def exact(self) -> list[Pattern]:
+        return [pattern for pattern in self.patterns if pattern.regex is None]
+
+
+def read_layer_files(tree: Tree, layers: tuple[str, ...], problems: Problems) -> LayerFiles:
+    """Reads `layer.yaml` of every layer."""
+    result = LayerFiles()
+    for index, layer in enumerate(layers):
+        root = read_yaml(tree, below(layer, LAYER), problems)
+        if root is None:
+            continue
+        section = Section(root, "", problems)
+        section.known("vars", "apps", "files", "units", "checks", "hooks")
+        result.vars.append(plain(section.section("vars").map))
+        _directories(section.section("apps"), result)
+        for text, entry in section.section("files").sections():
+            if pattern := _pattern(text, entry, section.section("files").place(text), index):
+                result.patterns.append(pattern)
+        for name, entry in section.section("checks").sections():
+            if check := _check(name, entry):
+                result.checks[name] = check
+        _unsupported(section)
+    return result
+
+
+def _unsupported(section: Section) -> None:
+    for key, instead in (("units", "manage them by hand for now"), ("hooks", "use a one-shot service for now")):
+        value = section.map.get(key)
+        if isinstance(value, Map) and not any(value.values()):
+            continue
+        if value:
+            section.wrong(key, f"{key} are not supported by this version of Limpet yet", f"remove them; {instead}")
+
+
+def _directories(apps: Section, result: LayerFiles) -> None:
+    for name, app in apps.sections():
+        app.known("directory")
+        text = app.text("directory")
+        path = host_path(text)
+        if text and (path is None or path == "/"):
+            app.wrong("directory", f"{app.name('directory')} must be an absolute path below /, not {text!r}",
+                      f"write /opt/{name}")
+        elif path:
+            result.directories[name] = (path, app.place("directory"))
+
+
+def _pattern(text: str, entry: Section, place: Place, layer: int) -> Pattern | None:
+    glob = any(char in text for char in "*?[")
+    path = host_path(text)
+    if path is None or path == "/":
+        entry.problems.add(place.file, place.line, f"files: {text!r} is not an absolute host path",
+                           "write the path on the host: /etc/app/app.conf")
+        return None
+    entry.known(*ATTRIBUTES)
+    values = _values(entry)
+    if glob and ("target" in values or values.get("type", "file") != "file" or values.get("state") == "absent"):
+        entry.problems.add(place.file, place.line, f"files: {text!r}: type, target and state need one path",
+                           "write one entry for each path")
+        return None
+    if (values.get("type") == "symlink") != ("target" in values):
+        entry.problems.add(place.file, place.line, f"files: {text!r}: a symlink, and only that, needs a target",
+                           "write {type: symlink, target: /path}")
+        return None
+    places = {key: entry.place(key) for key in values}
+    return Pattern(path, layer, place, values, places, _regex(path) if glob else None)
+
+
+def _values(entry: Section) -> dict[str, Any]:
+    """The checked values of one entry of `files:`; only those that were written."""
+    found: dict[str, Any] = {}
+    for key in ("mode", "owner", "group"):
+        if key in entry.map and (value := _account_or_mode(entry, key)):
+            found[key] = value
+    if "target" in entry.map and (target := entry.text("target")):
+        found["target"] = target
+    if "type" in entry.map:
+        found["type"] = entry.choice("type", "file", "file", "directory", "symlink")
+    if "state" in entry.map:
+        found["state"] = entry.choice("state", "present", "present", "absent")
+    if "check" in entry.map:
+        found["check"] = _argv(entry, "check")
+        if found["check"] and not any("{file}" in word for word in found["check"]):
+            entry.wrong("check", f"{entry.name('check')} does not use {{file}}",
+                        "write {file} where the candidate's path belongs: nginx -t -c {file}")
+    if "on_change" in entry.map:
+        changes = (_change(value, place, entry) for value, place in entry.items("on_change"))
+        found["on_change"] = tuple(change for change in changes if change)
+    return found
+
+
+def _account_or_mode(entry: Section, key: str) -> str:
+    value = entry.map[key]
+    if key == "mode":
+        if not isinstance(value, str) or not MODE.match(value):
+            entry.wrong(key, f"{entry.name(key)} must be an octal mode in quotes, not {value!r}", 'write mode: "0644"')
+            return ""
+        return value.zfill(4)
+    text = entry.text(key)
+    if text and not ACCOUNT.match(text):
+        entry.wrong(key, f"{entry.name(key)}: {text!r} cannot name a user or group", "write a name or a number")
+        return ""
+    return text
+
+
+def _argv(section: Section, key: str) -> tuple[str, ...]:
+    """A command as an argv: a list as it is, a text split into words; no shell ever sees it."""
+    value = section.map[key]
+    try:
+        words = shlex.split(value) if isinstance(value, str) else list(value) if isinstance(value, list) else []
+    except ValueError as error:
+        section.wrong(key, f"{section.name(key)}: {error}", "close the quote")
+        return ()
+    if not words or not all(isinstance(word, str) for word in words):
+        section.wrong(key, f"{section.name(key)} must be a command", "write [program, argument]; numbers in quotes")
+        return ()
+    return tuple(words)
+
+
+def _change(value: Any, place: Place, entry: Section) -> Change | None:
+    """One item of `on_change`."""
+    def wrong(message: str, hint: str) -> None:
+        entry.problems.add(place.file, place.line, f"{entry.name('on_change')}: {message}", hint)
+
+    if not isinstance(value, str):
+        wrong(f"must be text, not {kind_of(value)}", "write restart app/service")
+        return None
+    verb, _, target = value.partition(" ")
+    target = target.strip()
+    signal = signal_name(verb.removeprefix("signal:")) if verb.startswith("signal:") else ""
+    if verb.startswith("signal:") and not signal:
+        wrong(f"{verb!r} names no signal", f"one of {', '.join(SIGNALS)}")
+    elif not signal and verb not in ("restart", "recreate", "reload"):
+        wrong(f"unknown action {value!r}", "restart, recreate or signal:HUP, and then app/service")
+    elif "/" not in target:
+        wrong(f"{value!r} acts on a systemd unit, which this version of Limpet does not support yet",
+              "name a container's service as app/service, or remove it; units come later")
+    elif verb == "reload" or target.count("/") > 1 or not all(target.split("/")):
+        wrong(f"{value!r} cannot be done to a service", f"write restart {target} or signal:HUP app/service")
+    else:
+        app, _, service = target.partition("/")
+        return Change(app, service, signal, place)
+    return None
+
+
+def signal_name(text: str) -> str:
+    """`HUP` for HUP, SIGHUP or sighup; empty when it is no signal."""
+    name = text.upper().removeprefix("SIG")
+    return name if name in SIGNALS else ""
+
+
+def _regex(pattern: str) -> re.Pattern[str]:
+    """`*` and `?` stay within one directory, `**` crosses them."""
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern)
+    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    made = []
+    for part in parts:
+        if part.startswith("[") and len(part) > 2:
+            made.append("[" + part[1:-1].replace("\\", r"\\").replace("!", "^", 1 if part[1] == "!" else 0) + "]")
+        else:
+            made.append(known.get(part, re.escape(part)))
+    return re.compile("".join(made) + r"\Z")
+
+
+def _check(name: str, entry: Section) -> Check | None:
+    """One entry of `checks:`."""
+    entry.known("http", "tcp", "exec", "status", "timeout", "within")
+    kinds = [key for key in ("http", "tcp", "exec") if key in entry.map]
+    if len(kinds) != 1:
+        entry.problems.add(entry.map.at.file, entry.map.at.line, f"checks.{name} must have one of http, tcp and exec",
+                           'write {http: "http://127.0.0.1:8080/healthz"}')
+        return None
+    http, tcp = entry.text("http"), entry.text("tcp")
+    parts = urlsplit(http)
+    if "http" in entry.map and (parts.scheme not in ("http", "https") or not parts.hostname):
+        entry.wrong("http", f"{entry.name('http')}: {http!r} is not an http or https URL", 'write "http://127.0.0.1:8080/"')
+        return None
+    if "tcp" in entry.map and not re.match(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:/]+):[0-9]{1,5}\Z", tcp):
+        entry.wrong("tcp", f"{entry.name('tcp')}: {tcp!r} is not ADDRESS:PORT", 'write "127.0.0.1:5432"')
+        return None
+    if "status" in entry.map and not http:
+        entry.wrong("status", f"{entry.name('status')} is only for http", "remove it")
+    argv = _argv(entry, "exec") if "exec" in entry.map else ()
+    status = entry.integer("status", 200, 100, 599)
+    place = entry.map.at
+    return Check(name, http=http, status=status, tcp=tcp, exec=argv, timeout=entry.seconds("timeout", 10.0),
+                 within=entry.seconds("within", 0.0), origin=f"{place.file}:{place.line}")

@@ -1,0 +1,246 @@
+"""Layers: which directories of the repository make this host, and their files laid over one another.
+
+Rules:
+1. Without `fleet.yaml` the directory itself is the only layer.
+2. A layer counts when all labels of its `when` match; `{label}` and `{host}` in its path are substituted.
+3. Files are overlaid file by file: of the same path, the one of the later layer counts. `NAME.j2` stands for `NAME`.
+4. `layer.yaml` is not overlaid: each layer's is read, in order.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from agent.compose.errors import Place
+from agent.compose.tree import List, Map
+from agent.render.problems import Problems, did_you_mean
+from agent.render.schema import Section, kind_of, merged, plain, read_yaml
+from agent.render.tree import Refused, Tree
+
+FLEET = "fleet.yaml"
+LAYER = "layer.yaml"
+SUFFIX = ".j2"
+PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One entry of `layers:`. `when`: label -> patterns, one of which must match."""
+
+    path: str
+    when: Mapping[str, tuple[str, ...]]
+    optional: bool
+    place: Place
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        return all(label in labels and any(fnmatchcase(labels[label], pattern) for pattern in patterns)
+                   for label, patterns in self.when.items())
+
+    def names(self) -> list[str]:
+        """What its path substitutes: labels and `host`."""
+        return PLACEHOLDER.findall(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What `fleet.yaml` says. `base` is the directory that everything is relative to, empty for the root."""
+
+    base: str
+    rules: tuple[Rule, ...]
+    vars: Mapping[str, Any]
+
+
+def below(base: str, path: str) -> str:
+    return posixpath.join(base, path) if base and path else base or path
+
+
+def read_fleet(tree: Tree, base: str, problems: Problems) -> Fleet:
+    """Reads `fleet.yaml` in `base`; a missing one is the single layer `base`."""
+    _misnamed(tree, base, problems, "fleet.yml", FLEET)
+    if base and not tree.is_dir(base):
+        problems.add(base, 0, "the directory that source.path names is not in the repository",
+                     tree.note(base) or "correct source.path in the host's settings")
+        return Fleet(base, (), {})
+    root = read_yaml(tree, below(base, FLEET), problems)
+    if root is None:
+        return Fleet(base, (Rule("", {}, False, Place(base)),), {})
+    section = Section(root, "", problems)
+    section.known("layers", "vars")
+    rules = [rule for value, place in section.items("layers") if (rule := _rule(value, place, problems))]
+    if "layers" not in root:
+        rules = [Rule("", {}, False, Place(base))]
+    return Fleet(base, tuple(rules), plain(section.section("vars").map))
+
+
+def _misnamed(tree: Tree, directory: str, problems: Problems, wrong: str, right: str) -> None:
+    with problems.collect():
+        if wrong in tree.children(directory):
+            problems.add(below(directory, wrong), 0, f"is not read: the name is {right}",
+                         f"git mv {below(directory, wrong)} {below(directory, right)}")
+
+
+def _rule(value: Any, place: Place, problems: Problems) -> Rule | None:
+    if isinstance(value, str):
+        path, when, optional = value, {}, False
+    elif isinstance(value, Map):
+        section = Section(value, "layers", problems)
+        section.known("path", "when", "optional")
+        if not isinstance(value.get("path"), str):
+            problems.add(place.file, place.line, "a layer needs a path", "write - path: DIRECTORY")
+            return None
+        path, optional, place = value["path"], section.truth("optional"), section.place("path")
+        when = {label: _patterns(section.section("when"), label) for label in section.section("when").map}
+    else:
+        problems.add(place.file, place.line, f"a layer must be a directory or a mapping, not {kind_of(value)}",
+                     "write - base, or - path: base")
+        return None
+    clean = posixpath.normpath(path)
+    if not path or path.startswith("/") or clean.split("/")[0] == ".." or "\\" in path:
+        problems.add(place.file, place.line, f"the layer {path!r} lies outside the repository",
+                     "a layer is a directory of this repository, relative to fleet.yaml")
+        return None
+    return Rule("" if clean == "." else clean, when, optional, place)
+
+
+def _patterns(when: Section, label: str) -> tuple[str, ...]:
+    """The patterns of one label; truth values and numbers as they are written."""
+    found = []
+    for value, place in when.items(label):
+        if isinstance(value, Map | List) or value is None:
+            when.problems.add(place.file, place.line, f"layers.when.{label} must be text or a list of texts, "
+                              f"not {kind_of(value)}", "write role: web, role: web-*, or role: [web, proxy]")
+        else:
+            found.append(str(value).lower() if isinstance(value, bool) else str(value))
+    return tuple(found)
+
+
+def select(tree: Tree, fleet: Fleet, host: str, labels: Mapping[str, str], problems: Problems) -> tuple[str, ...]:
+    """The directories of this host's layers, in order. Missing ones that are not optional are noted."""
+    chosen: list[str] = []
+    for rule in fleet.rules:
+        if not rule.matches(labels):
+            continue
+        path = _substituted(rule, {**labels, "host": host}, problems)
+        if path is None:
+            continue
+        directory = below(fleet.base, path)
+        with problems.collect():
+            if tree.is_dir(directory):
+                if directory not in chosen:
+                    chosen.append(directory)
+            elif _is_there(tree, directory):
+                tree.read(directory)  # a submodule or a link to nowhere says so itself
+                problems.add(rule.place.file, rule.place.line, f"the layer {path} is a file", "name a directory")
+            elif not rule.optional:
+                near = did_you_mean(posixpath.basename(path), tree.children(posixpath.dirname(directory)))
+                hint = near if near.startswith("did") else "add a file below it, or say optional: true"
+                problems.add(rule.place.file, rule.place.line, f"the layer {path} is not in the repository",
+                             tree.note(directory) or hint)
+    return tuple(chosen)
+
+
+def _is_there(tree: Tree, path: str) -> bool:
+    return posixpath.basename(path) in tree.children(posixpath.dirname(path))
+
+
+def _substituted(rule: Rule, values: Mapping[str, str], problems: Problems) -> str | None:
+    """The path with its names filled in; None when one is missing, which is noted unless the layer is optional."""
+    for name in rule.names():
+        value = values.get(name)
+        if value is None and rule.optional:
+            return None
+        if value is None:
+            problems.add(rule.place.file, rule.place.line, f"the host has no label {name}, which {rule.path} needs",
+                         f"set it in the host's settings (with --repo: --label {name}=...), or say optional: true")
+            return None
+        if value in ("", ".", "..") or "/" in value or "\\" in value:
+            problems.add(rule.place.file, rule.place.line, f"the value {value!r} of {name} cannot be part of a path",
+                         "a label used in a path holds letters, digits, dots and dashes")
+            return None
+    return PLACEHOLDER.sub(lambda found: values[found[1]], rule.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a file of the overlay comes from: path in the repository, index of the layer, whether it is a template."""
+
+    path: str
+    layer: int
+    template: bool = False
+
+
+class Overlay:
+    """The files of all layers as one tree of paths relative to a layer; `.j2` files are rendered by `template`."""
+
+    def __init__(self, tree: Tree, layers: tuple[str, ...], template: Callable[[str, bytes], bytes]) -> None:
+        self.tree, self.layers = tree, layers
+        self._template = template
+        self._rendered: dict[str, bytes] = {}
+
+    def find(self, path: str) -> Source | None:
+        """The file at exactly this path, of the last layer that has it."""
+        for index in range(len(self.layers) - 1, -1, -1):
+            place = below(self.layers[index], path)
+            if self.tree.is_file(place):
+                return Source(place, index)
+        return None
+
+    def named(self, path: str) -> Source | None:
+        """The file at this path, or the template that makes it. Raises Refused when one layer has both."""
+        exact, template = self.find(path), self.find(path + SUFFIX)
+        if template is None or (exact is not None and exact.layer > template.layer):
+            return exact
+        if exact is not None and exact.layer == template.layer:
+            raise Refused(template.path, f"and {exact.path} are the same file", "keep one of the two")
+        return Source(template.path, template.layer, True)
+
+    def content(self, source: Source) -> bytes:
+        """The bytes, rendered when it is a template. Raises Refused, Wrong."""
+        if source.template and source.path in self._rendered:
+            return self._rendered[source.path]
+        data = self.tree.read(source.path)
+        if data is None:
+            raise Refused(source.path, "is a directory where a file is expected", "remove or rename it")
+        if source.template:
+            data = self._rendered[source.path] = self._template(source.path, data)
+        return data
+
+    def files(self, prefix: str) -> dict[str, Source]:
+        """Path -> source of every file below a directory (or of the file itself), sorted by path."""
+        found: dict[str, Source] = {}
+        for index, layer in enumerate(self.layers):
+            start = len(layer) + 1 if layer else 0
+            for path in self.tree.files(below(layer, prefix)):
+                found[path[start:]] = Source(path, index)
+        return dict(sorted(found.items()))
+
+    def is_dir(self, path: str) -> bool:
+        return any(self.tree.is_dir(below(layer, path)) for layer in self.layers)
+
+    def children(self, path: str) -> list[str]:
+        return sorted({name for layer in self.layers for name in self.tree.children(below(layer, path))})
+
+    def origin(self, path: str) -> str:
+        """The path in the repository that messages about `path` should name."""
+        path = "" if path == "." else path
+        try:
+            source = self.named(path) if path else None
+        except Refused as error:
+            return error.path
+        if source is not None:
+            return source.path
+        there = [layer for layer in self.layers if self.tree.is_dir(below(layer, path))]
+        return below((there or self.layers or ("",))[-1], path)
+
+
+def layer_vars(fleet: Fleet, settings: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """The fleet's variables with each layer's laid over them."""
+    result: Any = dict(fleet.vars)
+    for values in settings:
+        result = merged(result, dict(values))
+    return dict(result)

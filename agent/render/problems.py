@@ -1,0 +1,88 @@
+"""Everything wrong in one rendering, collected: a person sees all of it at once, each with its place and remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from agent.compose.errors import ComposeError, ComposeErrors
+from agent.errors import BadInput, Problem
+from agent.render.tree import Refused
+
+MAX_SHOWN = 500  # a broken generator can make thousands
+
+
+class Wrong(Exception):
+    """One problem that ends the work on one thing; the rest goes on."""
+
+    def __init__(self, file: str, line: int, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.problem = Problem(file, line, message, hint)
+
+
+class _Collect:
+    def __init__(self, problems: Problems) -> None:
+        self._problems = problems
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        return self._problems.keep(error)
+
+
+class Problems:
+    """Collects errors and warnings. With `strict`, a warning is an error."""
+
+    def __init__(self, strict: bool = False) -> None:
+        self.strict = strict
+        self._errors: dict[tuple[str, int, str], Problem] = {}
+        self._warnings: dict[str, None] = {}
+
+    def add(self, file: str, line: int, message: str, hint: str = "") -> None:
+        if len(self._errors) < MAX_SHOWN:
+            self._errors.setdefault((file, line, message), Problem(file, line, message, hint))
+
+    def warn(self, file: str, line: int, message: str, hint: str = "") -> None:
+        if self.strict:
+            self.add(file, line, message, hint)
+        else:
+            self._warnings.setdefault(str(Problem(file, line, message, hint)))
+
+    @property
+    def errors(self) -> list[Problem]:
+        return [self._errors[key] for key in sorted(self._errors)]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(sorted(self._warnings))
+
+    def collect(self) -> _Collect:
+        """Ends the block at its first problem and keeps it."""
+        return _Collect(self)
+
+    def keep(self, error: BaseException | None) -> bool:
+        """Notes what one of our exceptions tells; false for any other."""
+        if isinstance(error, Refused):
+            self.add(error.path, 0, error.message, error.hint)
+        elif isinstance(error, Wrong):
+            self.add(error.problem.file, error.problem.line, error.problem.message, error.problem.hint)
+        elif isinstance(error, ComposeError | ComposeErrors):
+            for each in error.errors if isinstance(error, ComposeErrors) else (error,):
+                self.add(each.file, each.line, each.message, each.hint)
+        else:
+            return False
+        return True
+
+    def raise_any(self) -> None:
+        if self._errors:
+            raise BadInput(self.errors)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`did you mean X?`, or the words that are known; empty when there are none."""
+    words = sorted(set(known))
+    close = difflib.get_close_matches(word, words, 1, 0.6)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"known here: {', '.join(words[:20])}{', …' if len(words) > 20 else ''}" if words else ""

@@ -1,0 +1,235 @@
+"""Templates: Jinja2 in its sandbox, with strict names and own limits.
+
+Rules:
+1. A template sees `facts`, `vars`, `host`, `labels`, Jinja's own filters and tests; nothing random, no other template.
+2. An undefined name is an error that names it; `x is defined` and `x | default(...)` work.
+3. Output, intermediate texts and numbers are bounded, so that a small template cannot eat the host.
+4. Lines that hold only a block tag leave no empty line behind; the final newline stays.
+5. Equal input, equal output: nothing that prints differently from run to run can be printed.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any
+
+from jinja2 import StrictUndefined, Template, TemplateSyntaxError, UndefinedError, nodes
+from jinja2.compiler import CodeGenerator, Frame
+from jinja2.exceptions import SecurityError, TemplateError
+from jinja2.sandbox import SandboxedEnvironment
+
+from agent.render.problems import Wrong, did_you_mean
+
+MAX_OUTPUT = 4 << 20  # characters
+MAX_TEXT = 1 << 20  # characters of one value
+MAX_COUNT = 10_000  # of a width, an indentation, a repetition
+MAX_BITS = 4096  # of a number
+WIDTH = re.compile(r"[0-9]{5,}")
+FORBIDDEN = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
+
+
+class _Missing(UndefinedError):
+    """A name that is not defined, and its siblings that are."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        super().__init__(name)
+        self.name, self.known = name, known
+
+
+class _Undefined(StrictUndefined):
+    """Fails on every use but a test, and tells the name."""
+
+    __slots__ = ()
+
+    @property
+    def _undefined_message(self) -> str:
+        return str(self._undefined_name)
+
+    def __init__(self, hint: str | None = None, obj: Any = None, name: str | None = None, exc: Any = None) -> None:
+        known = [str(key) for key in obj] if isinstance(obj, Mapping) else []
+        super().__init__(hint, obj, name, lambda message: _Missing(message, known))  # type: ignore[arg-type]
+
+
+class _Generator(CodeGenerator):
+    """Sends `~` through the environment, which bounds it."""
+
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
+        self.write("environment.join_text((")
+        for part in node.nodes:
+            self.visit(part, frame)
+            self.write(", ")
+        self.write("))")
+
+
+class _Environment(SandboxedEnvironment):
+    code_generator_class = _Generator
+    intercepted_binops = frozenset(("+", "*", "%", "**"))
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        if operator == "*":
+            for text, times in ((left, right), (right, left)):
+                if isinstance(text, str | list | tuple) and isinstance(times, int) and len(text) * times > MAX_TEXT:
+                    raise SecurityError(f"a repeated text of more than {MAX_TEXT} characters")
+        integers = isinstance(left, int) and isinstance(right, int)
+        if operator == "**" and integers and left.bit_length() * right > MAX_BITS:
+            raise SecurityError(f"a number of more than {MAX_BITS} bits")
+        if operator == "%" and isinstance(left, str):
+            _format_bound(left)
+        return _bound(super().call_binop(context, operator, left, right))
+
+    def join_text(self, parts: tuple[Any, ...]) -> str:
+        return str(_bound("".join(str(part) for part in parts)))
+
+    def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(getattr(__obj, "__self__", None), str):
+            _count_bound(*args, *kwargs.values())
+        return _bound(super().call(__context, __obj, *args, **kwargs))
+
+    def wrap_str_format(self, value: Any) -> Any:
+        if isinstance(text := getattr(value, "__self__", None), str):
+            _format_bound(text)
+        return super().wrap_str_format(value)
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """A key of a mapping wins over its methods: `vars.items` is the variable."""
+        if isinstance(obj, Mapping) and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
+
+def _bound(value: Any) -> Any:
+    if isinstance(value, str | list | tuple) and len(value) > MAX_TEXT:
+        raise SecurityError(f"a value of more than {MAX_TEXT} characters")
+    return value
+
+
+def _format_bound(text: str) -> None:
+    if WIDTH.search(text):
+        raise SecurityError("a format of 10000 or more columns")
+
+
+def _count_bound(*values: Any) -> None:
+    if any(isinstance(value, int) and value > MAX_COUNT for value in values):
+        raise SecurityError(f"a width or count of more than {MAX_COUNT}")
+
+
+def _bounded_filter(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter that takes a width, a count or a format, with that bounded."""
+
+    @functools.wraps(function)  # takes Jinja's marks along
+    def filtered(*args: Any, **kwargs: Any) -> Any:
+        _count_bound(*args[1:], *kwargs.values())
+        if args and isinstance(args[0], str) and "%" in args[0]:
+            _format_bound(args[0])
+        return _bound(function(*args, **kwargs))
+
+    return filtered
+
+
+def _printable(value: Any) -> Any:
+    if callable(value) and not isinstance(value, _Undefined):
+        raise SecurityError("a function cannot be printed; call it with ()")
+    return value
+
+
+class Templates:
+    """Renders templates with one set of names."""
+
+    def __init__(self, names: Mapping[str, Any]) -> None:
+        self._names = dict(names)
+        self._environment = _Environment(
+            undefined=_Undefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, finalize=_printable,
+            cache_size=0,
+        )
+        self._environment.globals.pop("lipsum")
+        self._environment.filters.pop("random")
+        for name in ("center", "indent", "batch", "slice", "wordwrap", "format", "round"):
+            self._environment.filters[name] = _bounded_filter(self._environment.filters[name])
+
+    def render(self, file: str, data: bytes) -> bytes:
+        """The rendered file. Raises Wrong with the line at fault."""
+        try:
+            source = data.decode()
+        except UnicodeDecodeError as error:
+            raise Wrong(file, data.count(b"\n", 0, error.start) + 1, "the template is not UTF-8 text",
+                        "save it as UTF-8, or drop the suffix .j2 if it is no template") from None
+        try:
+            tree = self._environment.parse(source, file, file)
+            self._check(file, tree)
+            code = self._environment.compile(tree, file, file)
+            template = Template.from_code(self._environment, code, self._environment.make_globals(None))
+        except TemplateSyntaxError as error:
+            raise Wrong(file, error.lineno, f"not a valid template: {error.message}",
+                        "correct the line; text that is no template goes between {% raw %} and {% endraw %}") from None
+        return self._run(file, tree, template)
+
+    def _check(self, file: str, tree: nodes.Template) -> None:
+        for node in tree.find_all(FORBIDDEN):
+            raise Wrong(file, node.lineno, "include, import and extends are not available in templates",
+                        "write the text in this file, or keep it in vars")
+
+    def _run(self, file: str, tree: nodes.Template, template: Template) -> bytes:
+        parts: list[str] = []
+        size = 0
+        try:
+            for part in template.generate(self._names):
+                size += len(part)
+                if size > MAX_OUTPUT:
+                    raise SecurityError(f"more than {MAX_OUTPUT} characters of output")
+                parts.append(part)
+            return "".join(parts).encode()
+        except _Missing as error:
+            line = _line(error.__traceback__, file)
+            name, known = _spelled(tree, line, error.name), error.known or list(self._names)
+            raise Wrong(file, line, f"{name} is not defined", _remedy(name, error.name, known)) from None
+        except SecurityError as error:
+            raise Wrong(file, _line(error.__traceback__, file), f"not allowed in a template: {error}",
+                        "templates are for configuration: make it smaller or simpler") from None
+        except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError,
+                MemoryError) as error:
+            raise Wrong(file, _line(error.__traceback__, file), f"the template fails: {type(error).__name__}: {error}",
+                        "look at the types of the values that are used in this line") from None
+
+
+def _remedy(name: str, last: str, known: list[str]) -> str:
+    near = did_you_mean(last, known)
+    if name.startswith("vars."):
+        remedy = f"set it under vars: in fleet.yaml or a layer.yaml, or write {{{{ {name} | default('...') }}}}"
+    elif name.startswith("labels."):
+        remedy = f"give the host this label in its settings (with --repo: --label {last}=...), or use default('...')"
+    else:
+        remedy = "templates know facts, vars, host and labels"
+    return f"{near}; {remedy}" if near.startswith("did") else remedy
+
+
+def _line(trace: TracebackType | None, file: str) -> int:
+    """The innermost line of the template in a traceback."""
+    line = 0
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == file:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def _spelled(tree: nodes.Template, line: int, name: str) -> str:
+    """The whole expression that ends in the missing name, as it is written in that line."""
+    for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
+        if node.lineno == line and (text := _dotted(node)) and text.rpartition(".")[2] == name:
+            return text
+    return name
+
+
+def _dotted(node: nodes.Node) -> str:
+    if isinstance(node, nodes.Name):
+        return node.name
+    if isinstance(node, nodes.Getattr):
+        below = _dotted(node.node)
+        return f"{below}.{node.attr}" if below else ""
+    if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
+        below = _dotted(node.node)
+        return f"{below}.{node.arg.value}" if below else ""
+    return ""

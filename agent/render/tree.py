@@ -1,0 +1,402 @@
+"""A revision of the repository as a read-only tree. Nothing is ever checked out.
+
+Rules, the same for every implementation:
+1. Paths are relative to the root of the repository, with `/`, and never hold `.`, `..`, `.git`, NUL or a backslash.
+2. Symbolic links are followed inside the tree, as if their target stood in their place. A link that leaves the tree,
+   dangles or runs in a circle, a submodule and a hostile name are refused when they are used, and only then.
+3. `files` lists what is refused too, so that a reader meets it; `read` raises `Refused` for it.
+4. Budgets bound what one rendering may list and read.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from dulwich.errors import NotGitRepository
+from dulwich.object_store import DiskObjectStore
+from dulwich.objects import ObjectID
+from dulwich.repo import Repo
+
+from agent.errors import Transient
+
+MAX_FILE = 8 << 20  # bytes
+MAX_TOTAL = 128 << 20  # bytes, every file counted once
+MAX_ENTRIES = 100_000
+MAX_LINKS = 40  # followed on the way to one file
+LINK_HINT = "put the file itself in the repository"
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+Kind = Literal["file", "directory", "link", "submodule", "refused"]
+
+
+class Refused(Exception):
+    """Something in the tree that must not be used. `path` is where it stands in the repository."""
+
+    def __init__(self, path: str, message: str, hint: str = "") -> None:
+        super().__init__(f"{path}: {message}")
+        self.path, self.message, self.hint = path, message, hint
+
+
+class Tree(Protocol):
+    """What rendering reads."""
+
+    name: str
+
+    def files(self, prefix: str = "") -> list[str]:
+        """The files below a directory (or the file itself), sorted, links to files included."""
+
+    def read(self, path: str) -> bytes | None:
+        """The content of a file, None when there is none. Raises Refused."""
+
+    def mode(self, path: str) -> int:
+        """0o755 for an executable file, else 0o644."""
+
+    def is_dir(self, path: str) -> bool:
+        """Whether there is a directory; "" is the root. Raises Refused."""
+
+    def is_file(self, path: str) -> bool:
+        """Whether there is something else than a directory, which may be refused when it is read."""
+
+    def children(self, path: str) -> list[str]:
+        """The names directly below a directory, sorted; empty when there is none."""
+
+    def note(self, path: str) -> str:
+        """What a person should know about a path that is not there; usually empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name in a directory. `ref` is what the implementation needs to read it, `reason` why it is refused."""
+
+    kind: Kind
+    ref: bytes = b""
+    executable: bool = False
+    reason: str = ""
+
+
+@dataclass
+class BaseTree:
+    """The rules above over two primitives: the entries of a real directory and the bytes of an entry."""
+
+    name: str
+    _listed: dict[str, Mapping[str, Entry]] = field(default_factory=dict, init=False)
+    _read: dict[str, bytes] = field(default_factory=dict, init=False)
+    _entries: int = field(default=0, init=False)
+    _bytes: int = field(default=0, init=False)
+    _walked: int = field(default=0, init=False)
+
+    def _list(self, directory: str) -> Mapping[str, Entry]:
+        raise NotImplementedError
+
+    def _content(self, path: str, entry: Entry) -> bytes:
+        """The bytes of a file or the target of a link, at most MAX_FILE + 1 of them."""
+        raise NotImplementedError
+
+    def files(self, prefix: str = "") -> list[str]:
+        found = self._resolve(prefix)
+        if found is None:
+            return []
+        real, entry = found
+        if entry.kind != "directory":
+            return [prefix]
+        return sorted(self._walk(prefix, real, ()))
+
+    def read(self, path: str) -> bytes | None:
+        found = self._resolve(path)
+        if found is None or found[1].kind == "directory":
+            return None
+        real, entry = found
+        if entry.kind == "submodule":
+            raise Refused(path, "is a Git submodule, which is not fetched",
+                          "add its files to this repository, or remove it from the directory that is used")
+        if entry.kind == "refused":
+            raise Refused(path, entry.reason, "rename or remove it")
+        if real not in self._read:
+            self._read[real] = self._checked(path, self._content(real, entry))
+        return self._read[real]
+
+    def mode(self, path: str) -> int:
+        found = self._resolve(path)
+        return 0o755 if found is not None and found[1].executable else 0o644
+
+    def is_dir(self, path: str) -> bool:
+        found = self._resolve(path)
+        return found is not None and found[1].kind == "directory"
+
+    def is_file(self, path: str) -> bool:
+        try:
+            found = self._resolve(path)
+        except Refused:
+            return True
+        return found is not None and found[1].kind != "directory"
+
+    def children(self, path: str) -> list[str]:
+        found = self._resolve(path)
+        if found is None or found[1].kind != "directory":
+            return []
+        return sorted(self._children(found[0]))
+
+    def note(self, path: str) -> str:
+        return ""
+
+    def _checked(self, path: str, data: bytes) -> bytes:
+        if len(data) > MAX_FILE:
+            raise Refused(path, f"is larger than {MAX_FILE >> 20} MiB, the limit of one file",
+                          "put it into an image, or fetch it on the host; Git holds configuration")
+        if data.startswith(LFS_POINTER) and len(data) < 1024:
+            raise Refused(path, "is a Git LFS pointer, not the file itself",
+                          f"take it out of LFS: git lfs untrack {path}, then add it again")
+        self._bytes += len(data)
+        if self._bytes > MAX_TOTAL:
+            raise Refused(path, f"the files that this host uses have more than {MAX_TOTAL >> 20} MiB together",
+                          "put large files into images")
+        return data
+
+    def _children(self, directory: str) -> Mapping[str, Entry]:
+        if directory not in self._listed:
+            entries = {name: _safe(name, entry) for name, entry in self._list(directory).items()}
+            self._entries += len(entries)
+            if self._entries > MAX_ENTRIES:
+                raise self._too_many(directory)
+            self._listed[directory] = entries
+        return self._listed[directory]
+
+    def _walk(self, shown: str, real: str, above: tuple[str, ...]) -> Iterator[str]:
+        """The files below the real directory `real`, with the paths by which they were asked for."""
+        for name, entry in self._children(real).items():
+            path = _join(shown, name)
+            below, target = _join(real, name), entry
+            self._walked += 1
+            if self._walked > MAX_ENTRIES:
+                raise self._too_many(path)
+            if entry.kind == "link":
+                try:
+                    below, target = self._resolve(path) or (below, entry)
+                except Refused:
+                    yield path
+                    continue
+            if target.kind != "directory":
+                yield path
+            elif below == real or below in above:
+                raise Refused(path, "is a symbolic link to a directory that it stands in", "remove the link")
+            else:
+                yield from self._walk(path, below, (*above, real))
+
+    def _too_many(self, path: str) -> Refused:
+        return Refused(path, f"the repository has more than {MAX_ENTRIES} entries where this host looks",
+                       "use fewer files, or set source.path to the directory that is meant")
+
+    def _resolve(self, path: str) -> tuple[str, Entry] | None:
+        """The real path and entry behind `path`, links followed; None when it is not there."""
+        todo = [(part, False) for part in reversed(path.split("/")) if part]
+        real, entry, links = "", Entry("directory"), 0
+        while todo:
+            part, linked = todo.pop()
+            if entry.kind != "directory":
+                return (real, entry) if entry.kind in ("submodule", "refused") else None
+            if part == "..":
+                if not real:
+                    raise Refused(path, "is or lies below a symbolic link out of the repository", LINK_HINT)
+                real = real.rpartition("/")[0]
+                continue
+            child = self._children(real).get(part)
+            if child is None and linked:
+                raise Refused(path, f"is or lies below a symbolic link to {_join(real, part)}, which is not in Git",
+                              "add the target to Git, or remove the link")
+            if child is None:
+                return None
+            if child.kind == "link":
+                links += 1
+                if links > MAX_LINKS:
+                    raise Refused(path, "symbolic links run in a circle", "remove one of them")
+                todo += [(step, True) for step in reversed(self._target(path, _join(real, part), child))]
+            else:
+                real, entry = _join(real, part), child
+        return real, entry
+
+    def _target(self, path: str, link: str, entry: Entry) -> list[str]:
+        """The steps that a link stands for, seen from its directory."""
+        try:
+            target = self._content(link, entry).decode()
+        except UnicodeDecodeError:
+            raise Refused(path, "is a symbolic link whose target is not UTF-8", LINK_HINT) from None
+        if target.startswith("/"):
+            raise Refused(path, f"is or lies below a symbolic link out of the repository, to {target}", LINK_HINT)
+        return [part for part in target.split("/") if part not in ("", ".")]
+
+
+def _join(directory: str, name: str) -> str:
+    return f"{directory}/{name}" if directory else name
+
+
+def _safe(name: str, entry: Entry) -> Entry:
+    """The entry, or a refused one when its name could mislead whoever writes or reads it."""
+    lowered = name.lower().rstrip(". ")
+    if name in ("", ".", "..") or "/" in name or "\\" in name or lowered == ".git" or lowered == "git~1":
+        return Entry("refused", reason=f"has a forbidden name ({name!r})")
+    if any(ord(char) < 32 or ord(char) == 127 or 0xD800 <= ord(char) < 0xE000 for char in name):
+        return Entry("refused", reason="has control characters or bytes in its name that are not UTF-8")
+    return entry
+
+
+class MemoryTree(BaseTree):
+    """A tree from a mapping of path to content, for tests. `links` maps path to target; `modules` are submodules."""
+
+    def __init__(self, content: Mapping[str, bytes | str], *, name: str = "fleet",
+                 executable: frozenset[str] = frozenset(), links: Mapping[str, str] | None = None,
+                 modules: frozenset[str] = frozenset()) -> None:
+        super().__init__(name)
+        self._nodes: dict[str, dict[str, Entry]] = {"": {}}
+        for path, data in content.items():
+            self._put(path, Entry("file", data.encode() if isinstance(data, str) else data, path in executable))
+        for path, target in (links or {}).items():
+            self._put(path, Entry("link", target.encode()))
+        for path in modules:
+            self._put(path, Entry("submodule"))
+
+    def _put(self, path: str, entry: Entry) -> None:
+        directory, _, name = path.rpartition("/")
+        if directory not in self._nodes:
+            self._nodes[directory] = {}
+            self._put(directory, Entry("directory"))
+        self._nodes[directory][name] = entry
+
+    def _list(self, directory: str) -> Mapping[str, Entry]:
+        return self._nodes.get(directory, {})
+
+    def _content(self, path: str, entry: Entry) -> bytes:
+        return entry.ref
+
+
+class GitTree(BaseTree):
+    """A commit in a bare repository, read object by object."""
+
+    def __init__(self, git_dir: str | Path, commit: str, name: str = "") -> None:
+        super().__init__(name or Path(git_dir).name.removesuffix(".git"))
+        self._store = DiskObjectStore(str(Path(git_dir) / "objects"))
+        self._trees: dict[str, bytes] = {"": self._object(commit.encode(), b"commit").tree}
+
+    def close(self) -> None:
+        self._store.close()
+
+    def _object(self, sha: bytes, kind: bytes) -> Any:
+        try:
+            found = self._store[ObjectID(sha)]
+        except Exception as error:  # damaged objects raise what they like: zlib, struct, assertion and dulwich errors
+            raise Transient(f"object {sha.decode()[:12]} cannot be read from the Git cache: {type(error).__name__}",
+                            "the cache is fetched anew", code="CacheDamaged") from error
+        if found.type_name != kind:
+            raise Transient(f"object {sha.decode()[:12]} is a {found.type_name.decode()}, not a {kind.decode()}",
+                            "the cache is fetched anew", code="CacheDamaged")
+        return found
+
+    def _list(self, directory: str) -> Mapping[str, Entry]:
+        entries: dict[str, Entry] = {}
+        for raw, mode, sha in self._object(self._trees[directory], b"tree").items():
+            name = raw.decode(errors="surrogateescape")
+            entries[name] = _git_entry(mode, sha)
+            if stat.S_ISDIR(mode):
+                self._trees[_join(directory, name)] = sha
+        return entries
+
+    def _content(self, path: str, entry: Entry) -> bytes:
+        return bytes(self._object(bytes(entry.ref), b"blob").data)
+
+
+def _git_entry(mode: int, sha: bytes) -> Entry:
+    if stat.S_ISDIR(mode):
+        return Entry("directory", sha)
+    if stat.S_ISLNK(mode):
+        return Entry("link", sha)
+    if stat.S_ISREG(mode):
+        return Entry("file", sha, bool(mode & 0o100))
+    return Entry("submodule", sha)
+
+
+class DirTree(BaseTree):
+    """A directory for `--repo`: what Git tracks in it when it is a checkout, as it lies there now; else everything."""
+
+    def __init__(self, directory: str | Path, name: str = "") -> None:
+        self._root = Path(directory).resolve()
+        super().__init__(name or self._root.name)
+        self._tracked = _tracked(self._root)
+
+    @property
+    def git(self) -> bool:
+        """Whether only what Git tracks is seen."""
+        return self._tracked is not None
+
+    def note(self, path: str) -> str:
+        if self._tracked is None or not os.path.lexists(self._root / path):
+            return ""
+        return f"it is there, but Git does not track it: git add {path}"
+
+    def _list(self, directory: str) -> Mapping[str, Entry]:
+        there = self._root / directory
+        if self._tracked is None:
+            try:
+                with os.scandir(there) as found:
+                    return {item.name: _disk_entry(item.stat(follow_symlinks=False).st_mode) for item in found
+                            if item.name != ".git"}
+            except OSError as error:
+                raise Refused(directory, f"cannot be read: {error.strerror}", "look at its permissions") from error
+        entries = {}
+        for name, mode in self._tracked.get(directory, {}).items():
+            try:
+                disk = (there / name).lstat().st_mode
+            except OSError:
+                continue  # tracked, and removed in the working tree
+            entries[name] = Entry("submodule") if stat.S_IFMT(mode) == 0o160000 else _disk_entry(disk, mode)
+        return entries
+
+    def _content(self, path: str, entry: Entry) -> bytes:
+        if entry.kind == "link":
+            return os.fsencode((self._root / path).readlink())
+        try:
+            descriptor = os.open(self._root / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with os.fdopen(descriptor, "rb") as file:
+                return file.read(MAX_FILE + 1)
+        except OSError as error:
+            raise Refused(path, f"cannot be read: {error.strerror}", "look at its permissions") from error
+
+
+def _disk_entry(mode: int, tracked: int | None = None) -> Entry:
+    if stat.S_ISDIR(mode):
+        return Entry("directory")
+    if stat.S_ISLNK(mode):
+        return Entry("link")
+    if stat.S_ISREG(mode):
+        executable = mode if tracked is None or not stat.S_ISREG(tracked) else tracked
+        return Entry("file", executable=bool(executable & 0o100))
+    return Entry("refused", reason="is neither a file nor a directory nor a link")
+
+
+def _tracked(root: Path) -> dict[str, dict[str, int]] | None:
+    """Directory -> name -> mode of what the index of the checkout around `root` holds below it; None outside of Git."""
+    try:
+        repo = Repo.discover(str(root))
+    except NotGitRepository:
+        return None
+    with repo:
+        if repo.bare:
+            return None
+        prefix = os.path.relpath(root, Path(repo.path).resolve())
+        start = b"" if prefix == "." else os.fsencode(prefix) + b"/"
+        directories: dict[str, dict[str, int]] = {"": {}}
+        for raw, entry in repo.open_index().items():
+            if raw.startswith(start) and hasattr(entry, "mode"):
+                _add(directories, raw[len(start):].decode(errors="surrogateescape"), entry.mode)
+    return directories
+
+
+def _add(directories: dict[str, dict[str, int]], path: str, mode: int) -> None:
+    directory, _, name = path.rpartition("/")
+    if directory not in directories:
+        directories[directory] = {}
+        _add(directories, directory, stat.S_IFDIR)
+    directories[directory][name] = mode
