@@ -1,0 +1,318 @@
+"""Changes containers, networks and volumes through the docker SDK. Decides nothing; every verb may be repeated.
+
+What the Engine does (found out on 20.10 and 26.1, kept by tests/contract), and what the verbs build on:
+
+- A stopped container keeps the *id* of each network it was in. When a network was removed and made again under the same
+  name, `start` fails with "network <old id> not found". `disconnect` by name drops the stale entry, even while no such
+  network exists; `connect` replaces it, with aliases and static address as given, resolved by name at the next start
+  (the list then shows an empty network id). The container keeps its id; `HostConfig.NetworkMode` never changes.
+- A network whose containers are all stopped can be removed. A stopped container holds no address and no port: whoever
+  starts first has them; the other's start fails.
+- `rename` works in any state; the new name resolves on its networks at once. The old name is free at once.
+- The restart policy can be changed in any state, also while it restarts. A container stopped by `stop` stays down when
+  dockerd restarts, unless its policy is `always`: that is why a kept container gets policy `no`.
+- `stop` works on a paused container. A start that fails leaves state `created` (exit code 127 or 128), its networks and
+  no endpoint.
+- `kill` with any signal ends the restart policy of a container that has no StopSignal in its configuration: its next exit
+  is final. With a StopSignal only that one does. So containers that are to be signalled are created with theirs spelled out.
+- `connect` on a stopped container may be repeated; on a running one the repeat is 403 "already exists".
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agent.drivers import engine_errors, registry
+from agent.drivers.engine import Engine
+from agent.errors import Failed, Interrupted, Transient
+from agent.kinds import engine_request
+from agent.kinds.engine_resources import restart_policy
+from agent.model import DIGEST_LABEL, INSTANCE_LABEL, NAME_LABEL, Resource
+
+if TYPE_CHECKING:
+    from docker.api.client import APIClient
+
+TIMEOUT = 120  # seconds that one answer may take
+STOP_DEFAULT = 10  # seconds that the Engine gives a container to stop
+POLL = 0.1, 1.0  # seconds between two looks while waiting: first, longest
+
+
+class Docker:
+    """The verbs. `mapped`: host path -> path for the Engine; `docker_config`: credentials; `stop`: ends waits when set.
+    """
+
+    def __init__(
+        self, engine: Engine, instance: str, *, mapped: Callable[[str], str], docker_config: Path, stop: threading.Event
+    ) -> None:
+        self._engine = engine
+        self._instance = instance
+        self._mapped = mapped
+        self._docker_config = docker_config
+        self._stop = stop
+        self._local = threading.local()
+
+    # --- networks, volumes, images ---
+
+    def create_network(self, resource: Resource) -> None:
+        body = engine_request.network_request(resource, self._instance)
+        name = body["Name"]
+        with self._translated(f"network {name}", "create"):
+            try:
+                self._post("/networks/create", body)
+            except self._api_error() as error:
+                there = self._engine.network(name) if error.status_code == 409 else None
+                if there is None:
+                    raise
+                if not self._is_mine(there.get("Labels"), resource):
+                    raise Failed(
+                        f"network {name} exists and is not ours",
+                        f"remove it (docker network rm {name}) or mark it external",
+                        code="NameTaken",
+                    ) from error
+
+    def remove_network(self, id: str) -> None:
+        with self._translated(f"network {id}", "remove", missing_is_done=True):
+            try:
+                self._client().remove_network(id)
+            except self._api_error() as error:
+                if error.status_code != 403 or (there := self._engine.network(id)) is None:
+                    raise
+                names = sorted(c.get("Name", "") for c in (there.get("Containers") or {}).values())
+                raise Transient(
+                    f"network {there['Name']} is still used by {', '.join(names) or 'a container'}",
+                    f"docker network disconnect -f {there['Name']} NAME",
+                    code="InUse",
+                ) from error
+
+    def create_volume(self, resource: Resource) -> None:
+        body = engine_request.volume_request(resource, self._instance)
+        with self._translated(f"volume {body['Name']}", "create"):
+            self._post("/volumes/create", body)
+
+    def pull(self, reference: str, progress: registry.Progress | None = None) -> str:
+        """Pulls an image and gives its id. Errors: Transient; Stalled when the registry refuses or does not have it."""
+        registry.pull(self._client, self._engine, reference, self._docker_config, progress, self._stop)
+        image = self._engine.image(reference)
+        if image is None:
+            raise Transient(
+                f"image {reference} was pulled and is gone",
+                "does something prune images on this host?",
+                code="ImageMissing",
+            )
+        return str(image["Id"])
+
+    # --- containers ---
+
+    def create(self, resource: Resource, *, name: str, image: str) -> None:
+        """Creates a container under `name` from the image with id `image`; the reference is shown when it is that image
+        still.
+        """
+        reference = resource.spec["image"]
+        local = self._engine.image(reference)
+        same = local is not None and local["Id"] == image
+        there = local if same else self._engine.image(image)
+        body = engine_request.create_request(
+            resource,
+            reference if same else image,
+            instance=self._instance,
+            image_id=image,
+            mapped=self._mapped,
+            api=self._engine.api,
+            stop_signal=((there or {}).get("Config") or {}).get("StopSignal") or "",
+        )
+        with self._translated(f"container {name}", "create"):
+            try:
+                self._create(body, name, resource.spec["config"].get("platform"))
+            except self._api_error() as error:
+                there = self._engine.container(name) if error.status_code == 409 else None
+                if there is None:
+                    raise
+                if not self._is_mine(there["Config"]["Labels"], resource) or there["Image"] != image:
+                    raise _name_taken(name, there) from error
+
+    def start(self, *, container: str) -> None:
+        with self._translated(f"container {container}", "start"):
+            self._client().start(container)  # 304 when it runs
+
+    def stop(self, *, container: str) -> None:
+        """Stops it within its own grace period (StopTimeout), then kills it."""
+        there = self._engine.container(container)
+        if there is None or there["State"]["Status"] in ("created", "exited", "dead"):
+            return
+        grace = there["Config"].get("StopTimeout")
+        with self._translated(f"container {container}", "stop", missing_is_done=True):
+            self._client().stop(container, timeout=STOP_DEFAULT if grace is None else grace)
+
+    def rename(self, *, container: str, to: str) -> None:
+        there, holder = self._engine.container(container), self._engine.container(to)
+        if (
+            there is None
+            and holder is not None
+            and (holder["Config"]["Labels"] or {}).get(INSTANCE_LABEL) == self._instance
+        ):
+            return  # done before, under its earlier name
+        if there is not None and holder is not None and holder["Name"] == f"/{to}":
+            if holder["Id"] == there["Id"]:
+                return
+            raise _name_taken(to, holder)
+        with self._translated(f"container {container}", f"rename to {to}"):
+            self._client().rename(container, to)
+
+    def policy(self, resource: Resource | None, *, container: str, policy: str = "") -> None:
+        """Sets the restart policy: as given (`no`, `on-failure:3`), or the resource's own."""
+        config = {"restart": policy} if policy or resource is None else resource.spec["config"]
+        wanted = restart_policy(config)
+        with self._translated(f"container {container}", "change the restart policy"):
+            self._post(f"/containers/{container}/update", {"RestartPolicy": wanted | {"Name": wanted["Name"] or "no"}})
+
+    def connect(self, resource: Resource, *, container: str, network: str) -> None:
+        """Joins a network with the aliases and addresses of the resource."""
+        endpoint = engine_request.endpoint(resource.spec, network, self._engine.api)
+        with self._translated(f"container {container}", f"connect to {network}"):
+            try:
+                self._post(f"/networks/{network}/connect", {"Container": container, "EndpointConfig": endpoint})
+            except self._api_error() as error:
+                if "already exists in network" not in str(error.explanation):
+                    raise
+
+    def disconnect(self, *, container: str, network: str) -> None:
+        with self._translated(f"container {container}", f"disconnect from {network}", missing_is_done=True):
+            try:
+                self._post(f"/networks/{network}/disconnect", {"Container": container, "Force": True})
+            except self._api_error() as error:
+                if "is not connected to" not in str(error.explanation):
+                    raise
+
+    def unpause(self, *, container: str) -> None:
+        with self._translated(f"container {container}", "unpause"):
+            try:
+                self._client().unpause(container)
+            except self._api_error() as error:
+                if "is not paused" not in str(error.explanation):
+                    raise
+
+    def signal(self, *, container: str, signal: str) -> None:
+        """Sends a signal; a container that does not run has nobody to tell and reads its files when it starts."""
+        with self._translated(f"container {container}", f"signal {signal}"):
+            try:
+                self._client().kill(container, signal)
+            except self._api_error() as error:
+                if "is not running" not in str(error.explanation):
+                    raise
+
+    def remove(self, *, container: str) -> None:
+        """Removes it, running or not. Its volumes stay, anonymous ones too: they are data."""
+        with self._translated(f"container {container}", "remove", missing_is_done=True):
+            try:
+                self._client().remove_container(container, force=True)
+            except self._api_error() as error:
+                if "is already in progress" not in str(error.explanation):
+                    raise
+
+    def wait(self, *, container: str, condition: str, timeout: float) -> None:
+        """Waits until it is `healthy` or `completed`. Errors: Failed at once when that cannot happen any more, or in
+        time.
+        """
+        end, pause = time.monotonic() + timeout, POLL[0]
+        while True:
+            there = self._engine.container(container)
+            if there is None:
+                raise Transient(f"container {container} is gone", "the next pass looks again", code="Missing")
+            name = there["Name"].removeprefix("/")
+            if _reached(name, there, condition):
+                return
+            left = end - time.monotonic()
+            if left <= 0:
+                health = (there["State"].get("Health") or {}).get("Status", "")
+                now = f"{there['State']['Status']} {health}".rstrip()
+                raise Failed(
+                    f"container {name} is not {condition} after {timeout:g} s; it is {now}",
+                    f"docker logs {name}",
+                    code="NotReady",
+                )
+            if self._stop.wait(min(pause, left)):
+                raise Interrupted(
+                    f"stopped while waiting for container {name}", "the next pass goes on", code="Interrupted"
+                )
+            pause = min(pause * 1.5, POLL[1])
+
+    # --- how ---
+
+    def _client(self) -> APIClient:
+        """One client for each thread. The SDK is imported when something is to be done, never before."""
+        if not hasattr(self._local, "client"):
+            with engine_errors.translated("Docker", "connect to"):
+                self._local.client = registry.client(self._engine.socket_path, self._engine.ping(), TIMEOUT)
+        client: APIClient = self._local.client
+        return client
+
+    def _create(self, body: dict[str, Any], name: str, platform: str | None) -> None:
+        self._client().create_container_from_config(body, name, platform)  # type: ignore[no-untyped-call]
+
+    def _post(self, path: str, body: dict[str, Any]) -> Any:
+        """A request whose body the SDK would not pass on whole."""
+        client = self._client()
+        return client._result(client._post_json(client._url("{0}", path), data=body))  # type: ignore[attr-defined]
+
+    @contextmanager
+    def _translated(self, subject: str, doing: str, *, missing_is_done: bool = False) -> Iterator[None]:
+        self._client()
+        with engine_errors.translated(subject, doing, missing_is_done=missing_is_done):
+            yield
+
+    def _api_error(self) -> type[Any]:
+        from docker.errors import APIError
+
+        return APIError
+
+    def _is_mine(self, labels: dict[str, str] | None, resource: Resource) -> bool:
+        found = labels or {}
+        return found.get(INSTANCE_LABEL) == self._instance and found.get(DIGEST_LABEL) == resource.digest
+
+
+def _name_taken(name: str, there: dict[str, Any]) -> Failed:
+    labels = there["Config"]["Labels"] or {}
+    whose = (
+        f"our container for {labels[NAME_LABEL]}"
+        if NAME_LABEL in labels
+        else f"container {there['Id'][:12]} of image {there['Config']['Image']}"
+    )
+    return Failed(
+        f"the name {name} is taken by {whose}",
+        f"look at it (docker inspect {name}), then rename or remove it",
+        code="NameTaken",
+    )
+
+
+def _reached(name: str, there: dict[str, Any], condition: str) -> bool:
+    """Whether a container meets the condition. Errors: Failed when it never will."""
+    state = there["State"]
+    status, health = state["Status"], (state.get("Health") or {}).get("Status", "")
+    logs = f"see why: docker logs {name}"
+    if condition == "completed":
+        if status == "exited" and state["ExitCode"] != 0:
+            raise Failed(f"container {name} ended with exit code {state['ExitCode']}", logs, code="ExitedWithError")
+        if status == "dead" or (status == "created" and state.get("Error")):
+            raise Failed(f"container {name} cannot run: {state.get('Error') or status}", logs, code="CannotStart")
+        return bool(status == "exited")
+    if status in ("exited", "dead", "removing") or (status == "created" and state.get("Error")):
+        code = f" with exit code {state['ExitCode']}" if status == "exited" else f": {state.get('Error') or status}"
+        raise Failed(f"container {name} ended{code} before it was healthy", logs, code="Exited")
+    if health == "unhealthy":
+        raise Failed(
+            f"container {name} is unhealthy",
+            f"see its last probes: docker inspect -f '{{{{json .State.Health}}}}' {name}",
+            code="Unhealthy",
+        )
+    if status == "running" and health in ("", "none"):
+        raise Failed(
+            f"container {name} has no health check, but something waits for it to be healthy",
+            "add a healthcheck to the service, or wait for service_started",
+            code="NoHealthCheck",
+        )
+    return bool(status == "running" and health == "healthy")

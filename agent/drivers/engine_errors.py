@@ -1,0 +1,135 @@
+"""What the Engine says when it refuses, as errors with a remedy. The only place that knows its words.
+
+Rules:
+1. No answer, or a daemon that is going down, is Transient: it condemns no release.
+2. A container that cannot be created or started because of what it asks for is Failed: the release is to blame.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from agent.drivers.engine import unavailable
+from agent.errors import Failed, LimpetError, Transient
+
+# Words of the Engine, runc or containerd -> code, remedy. The first match counts.
+TEMPORARY: list[tuple[str, str, str]] = [
+    (
+        r"no space left on device|disk quota exceeded",
+        "DiskFull",
+        "free space where Docker keeps its data: docker system df; df -h",
+    ),
+    (r"no such image", "ImageMissing", "the next pass pulls it again; does something prune images on this host?"),
+    (r"network .* not found", "NetworkMissing", "the next pass makes it again"),
+    (r"no such container", "Missing", "the next pass looks again; does something else remove containers?"),
+    (
+        r"shutting down|containerd.*(connection refused|not running)|transport is closing|ttrpc: closed|"
+        r"context canceled|context deadline exceeded|cannot allocate memory|resource temporarily unavailable|"
+        r"too many open files",
+        "RuntimeUnavailable",
+        "see what Docker says: journalctl -u docker",
+    ),
+    (r"marked for removal|removal of container .* is already in progress", "Busy", "the next pass looks again"),
+]
+FAILURES: list[tuple[str, str, str]] = [
+    (
+        r"port is already allocated|address already in use.*(listen|bind)|(listen|bind).*address already in use",
+        "PortTaken",
+        "see who holds the port: ss -ltnup; docker ps. Then stop it, or publish another port",
+    ),
+    (
+        r"address already in use|no available .*addresses",
+        "AddressTaken",
+        "another container has this address: docker network inspect; choose another static address or a larger subnet",
+    ),
+    (
+        r"pool overlaps|could not find an available.*pool|all predefined address pools",
+        "SubnetTaken",
+        "see the networks that are there: docker network ls; ip route. Then choose another subnet under ipam",
+    ),
+    (
+        r"bind source path does not exist|error while creating mount source path",
+        "BindMissing",
+        "create the path on the host, or track it in the repository beside the Compose file",
+    ),
+    (
+        r"not a directory.*mount|mount.*not a directory|trying to mount a directory onto a file",
+        "BindType",
+        "a file is mounted on a directory or the other way round: look at the path on the host and in the image",
+    ),
+    (
+        r"executable file not found|no such file or directory: unknown|exec format error|permission denied: unknown",
+        "CannotStart",
+        "correct `command`, `entrypoint` or `working_dir` of the service, or take an image for this architecture",
+    ),
+    (
+        r"unable to find user|no matching entries in passwd|unable to find group",
+        "UnknownUser",
+        "the image has no such user: use a number in `user`, or a name that the image knows",
+    ),
+    (
+        r"could not select device driver|no such device|error gathering device information",
+        "NoDevice",
+        "the host lacks the device or its driver: see `devices`, `gpus` of the service",
+    ),
+    (
+        r"unknown (log|logging) driver|no such runtime|unknown runtime|plugin .* not found",
+        "NotInstalled",
+        "install it on the host, or use another driver",
+    ),
+    (
+        r"user specified ip address is supported",
+        "NoSubnet",
+        "a static address needs a network with a subnet of its own: networks.NAME.ipam.config",
+    ),
+    (
+        r"joining network namespace|cannot join",
+        "Namespace",
+        "the container whose namespace it shares must run first: depends_on",
+    ),
+]
+STATUS = re.compile(r"\s+")
+LONGEST = 500  # characters of the Engine's words in a message
+
+
+@contextmanager
+def translated(subject: str, doing: str, *, missing_is_done: bool = False) -> Iterator[None]:
+    """Runs SDK calls; their errors become ours. `missing_is_done`: a 404 means that nothing is left to do."""
+    from docker.errors import APIError, DockerException
+    from requests.exceptions import RequestException
+
+    try:
+        yield
+    except APIError as error:
+        if missing_is_done and error.status_code == 404:
+            return
+        raise from_words(subject, doing, error.status_code or 0, str(error.explanation or error)) from error
+    except (DockerException, RequestException, OSError) as error:
+        raise unavailable(f"{doing} {subject}: Docker does not answer: {short(str(error))}") from error
+
+
+def from_words(subject: str, doing: str, status: int, words: str) -> LimpetError:
+    """The error for an answer of the Engine."""
+    said = f"cannot {doing} {subject}: {short(words)}"
+    lower = words.lower()
+    for pattern, code, hint in TEMPORARY:
+        if re.search(pattern, lower):
+            return Transient(said, hint, code=code)
+    for pattern, code, hint in FAILURES:
+        if re.search(pattern, lower):
+            return Failed(said, hint, code=code)
+    if status in (404, 429, 502, 503, 504):
+        return Transient(said, "the next pass tries again", code="RuntimeRefused")
+    return Failed(
+        said,
+        "the Engine refused what the service asks for; correct the Compose file, or see journalctl -u docker",
+        code="RuntimeRefused",
+    )
+
+
+def short(words: str) -> str:
+    """The Engine's words on one line, at most 500 characters."""
+    line = STATUS.sub(" ", words).strip()
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"

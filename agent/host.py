@@ -1,0 +1,135 @@
+"""The host as the steps of a pass see it: look, act, pull, check. One Protocol; the real one and the tests' fake
+implement it.
+
+`RealHost` decides nothing: it hands each verb to the driver that one table names.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from agent.drivers.candidate import check_candidate
+from agent.drivers.docker import Docker
+from agent.drivers.engine import Engine
+from agent.drivers.files import Blobs, Files
+from agent.model import Action, Observed, Resource, Spec
+from agent.observe import Look, observe
+from agent.paths import Paths
+
+Progress = Callable[[str, int, int], None]  # reference, bytes so far, bytes known of
+__all__ = ["Host", "Look", "Progress", "RealHost"]
+
+UNMAPPED = ("/dev", "/proc", "/sys", "/run", "/var/run")  # bind sources that are the machine's own, whatever the root
+
+
+class EngineSettings(Protocol):
+    """The section `engine` of the settings."""
+
+    @property
+    def socket(self) -> str: ...
+    @property
+    def docker_config(self) -> str: ...
+
+
+class Host(Protocol):
+    """Every verb is safe to repeat. Errors: Transient, Stalled, Failed, Interrupted."""
+
+    def observe(self, request: Look) -> Observed: ...
+    def execute(self, action: Action, resource: Resource | None) -> None: ...
+    def pull(self, reference: str, progress: Progress | None = None) -> str: ...
+    def image_id(self, reference: str) -> str | None: ...
+    def check_candidate(self, resource: Resource) -> None: ...
+    def save_original(self, path: str) -> Spec: ...
+
+
+class RealHost:
+    """This machine. `stop` ends waits (with Interrupted) when it is set."""
+
+    def __init__(
+        self, paths: Paths, engine: EngineSettings, content: Blobs, instance: str, stop: threading.Event | None = None
+    ) -> None:
+        self.root = paths.root
+        self.instance = instance
+        self.content = content
+        self.engine = Engine(engine.socket)
+        self.files = Files(str(self.root), content)
+        self.docker = Docker(
+            self.engine,
+            instance,
+            mapped=self.mapped,
+            docker_config=paths.host(engine.docker_config),
+            stop=stop or threading.Event(),
+        )
+
+    def mapped(self, source: str) -> str:
+        """The place of a bind source for the Engine: below the root, but for the machine's own devices and sockets."""
+        if self.root == Path("/") or any(source == place or source.startswith(f"{place}/") for place in UNMAPPED):
+            return source
+        return f"{self.root}{source}"
+
+    def observe(self, request: Look) -> Observed:
+        return observe(request, str(self.root), self.engine, self.instance)
+
+    def execute(self, action: Action, resource: Resource | None) -> None:
+        VERBS[action.key.kind, action.verb](self, action, resource)
+
+    def pull(self, reference: str, progress: Progress | None = None) -> str:
+        return self.docker.pull(reference, progress)
+
+    def image_id(self, reference: str) -> str | None:
+        image = self.engine.image(reference)
+        return image["Id"] if image else None
+
+    def check_candidate(self, resource: Resource) -> None:
+        check_candidate(resource, self.content.get(resource.spec["content"]), self.root)
+
+    def save_original(self, path: str) -> Spec:
+        return self.files.save_original(path)
+
+    def close(self) -> None:
+        self.engine.close()
+
+
+def _desired(resource: Resource | None) -> Resource:
+    if resource is None:
+        raise ValueError("this verb needs the resource")
+    return resource
+
+
+Verb = Callable[[RealHost, Action, Resource | None], None]
+
+VERBS: dict[tuple[str, str], Verb] = {
+    ("file", "write"): lambda host, action, resource: host.files.write(_desired(resource)),
+    ("file", "remove"): lambda host, action, resource: host.files.remove(action.key.name),
+    ("file", "rmdir"): lambda host, action, resource: host.files.rmdir(action.key.name),
+    ("file", "restore"): lambda host, action, resource: host.files.restore(action.key.name, action.args["original"]),
+    ("file", "attributes"): lambda host, action, resource: host.files.attributes(_desired(resource)),
+    ("directory", "mkdir"): lambda host, action, resource: host.files.mkdir(_desired(resource)),
+    ("directory", "attributes"): lambda host, action, resource: host.files.attributes(_desired(resource)),
+    ("directory", "remove"): lambda host, action, resource: host.files.remove(action.key.name),
+    ("directory", "rmdir"): lambda host, action, resource: host.files.rmdir(action.key.name),
+    ("directory", "restore"): lambda host, action, resource: host.files.restore(
+        action.key.name, action.args["original"]
+    ),
+    ("symlink", "link"): lambda host, action, resource: host.files.link(_desired(resource)),
+    ("symlink", "remove"): lambda host, action, resource: host.files.remove(action.key.name),
+    ("symlink", "rmdir"): lambda host, action, resource: host.files.rmdir(action.key.name),
+    ("symlink", "restore"): lambda host, action, resource: host.files.restore(action.key.name, action.args["original"]),
+    ("network", "create"): lambda host, action, resource: host.docker.create_network(_desired(resource)),
+    ("network", "remove"): lambda host, action, resource: host.docker.remove_network(action.args["id"]),
+    ("volume", "create"): lambda host, action, resource: host.docker.create_volume(_desired(resource)),
+    ("container", "create"): lambda host, action, resource: host.docker.create(_desired(resource), **action.args),
+    ("container", "stop"): lambda host, action, resource: host.docker.stop(**action.args),
+    ("container", "rename"): lambda host, action, resource: host.docker.rename(**action.args),
+    ("container", "policy"): lambda host, action, resource: host.docker.policy(resource, **action.args),
+    ("container", "connect"): lambda host, action, resource: host.docker.connect(_desired(resource), **action.args),
+    ("container", "disconnect"): lambda host, action, resource: host.docker.disconnect(**action.args),
+    ("container", "start"): lambda host, action, resource: host.docker.start(**action.args),
+    ("container", "unpause"): lambda host, action, resource: host.docker.unpause(**action.args),
+    ("container", "remove"): lambda host, action, resource: host.docker.remove(**action.args),
+    ("container", "signal"): lambda host, action, resource: host.docker.signal(**action.args),
+    ("container", "await"): lambda host, action, resource: host.docker.wait(**action.args),
+}

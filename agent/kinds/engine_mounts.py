@@ -1,0 +1,58 @@
+"""The volumes of a service as the Engine's Binds and Mounts. Pure; a part of `engine_request`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agent.kinds.engine_resources import size
+from agent.model import Spec
+
+Body = dict[str, Any]
+Mapped = Callable[[str], str]  # a host path -> the path that the Engine sees, below `--root`
+
+
+def volumes(config: Spec, mapped: Mapped = str) -> tuple[list[str], list[Body]]:
+    """Binds and Mounts. A bind mount that may be created on the host is a Bind, since a Mount cannot say so before API
+    1.42.
+    """
+    by_target = {volume["target"]: volume for volume in config.get("volumes") or ()}
+    binds: list[str] = []
+    mounts: list[Body] = []
+    for volume in by_target.values():
+        if volume["type"] != "bind":
+            mounts.append(_mount(volume))
+            continue
+        bind = volume.get("bind") or {}
+        source = mapped(volume["source"])
+        advanced = bind.get("create_host_path") is False or bind.get("propagation") or bind.get("recursive")
+        if advanced or ":" in source or ":" in volume["target"]:
+            mounts.append(_mount(volume | {"source": source}))
+        else:
+            options = ["ro" if volume.get("read_only") else "rw", *([bind["selinux"]] if bind.get("selinux") else [])]
+            binds.append(f"{source}:{volume['target']}:{','.join(options)}")
+    return binds, mounts
+
+
+def _mount(volume: Mapping[str, Any]) -> Body:
+    mount: Body = {"Type": volume["type"], "Target": volume["target"]}
+    if volume.get("source"):
+        mount["Source"] = volume["source"]
+    if volume.get("read_only"):
+        mount["ReadOnly"] = True
+    bind, named, tmpfs = volume.get("bind") or {}, volume.get("volume") or {}, volume.get("tmpfs") or {}
+    if bind and volume["type"] == "bind":
+        flags = {"disabled": "NonRecursive", "writable": "ReadOnlyNonRecursive", "readonly": "ReadOnlyForceRecursive"}
+        mount["BindOptions"] = {"Propagation": bind["propagation"]} if bind.get("propagation") else {}
+        mount["BindOptions"] |= {flag: True for word, flag in flags.items() if bind.get("recursive") == word}
+    if named and volume["type"] == "volume":
+        fields = {"NoCopy": named.get("nocopy"), "Subpath": named.get("subpath"), "Labels": named.get("labels")}
+        mount["VolumeOptions"] = {key: value for key, value in fields.items() if value}
+    if tmpfs and volume["type"] == "tmpfs":
+        fields = {"SizeBytes": size(tmpfs["size"]) if tmpfs.get("size") else None, "Mode": _octal(tmpfs.get("mode"))}
+        mount["TmpfsOptions"] = {key: value for key, value in fields.items() if value is not None}
+    return mount
+
+
+def _octal(mode: Any) -> int | None:
+    return int(mode, 8) if isinstance(mode, str) else mode

@@ -1,0 +1,189 @@
+"""Limits, devices and the restart policy of a service, as the Engine wants them. Pure; a part of `engine_request`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from agent.model import Spec
+
+Body = dict[str, Any]
+
+BYTES = {"mem_limit": "Memory", "mem_reservation": "MemoryReservation", "memswap_limit": "MemorySwap"}
+NUMBERS = {
+    "mem_swappiness": "MemorySwappiness",
+    "cpu_count": "CpuCount",
+    "cpu_shares": "CpuShares",
+    "pids_limit": "PidsLimit",
+}
+MICROSECONDS = {
+    "cpu_period": "CpuPeriod",
+    "cpu_quota": "CpuQuota",
+    "cpu_rt_period": "CpuRealtimePeriod",
+    "cpu_rt_runtime": "CpuRealtimeRuntime",
+}
+AS_IT_IS = {
+    "cgroup_parent": "CgroupParent",
+    "cpuset": "CpusetCpus",
+    "device_cgroup_rules": "DeviceCgroupRules",
+    "oom_kill_disable": "OomKillDisable",
+}
+RESOURCE_KEYS = frozenset(
+    {
+        *BYTES,
+        *NUMBERS,
+        *MICROSECONDS,
+        *AS_IT_IS,
+        "cpus",
+        "cpu_percent",
+        "blkio_config",
+        "devices",
+        "gpus",
+        "ulimits",
+        "deploy",
+        "restart",
+    }
+)
+
+_SIZE = re.compile(r"(-?\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?", re.IGNORECASE)
+_BLKIO = {
+    "device_read_bps": "BlkioDeviceReadBps",
+    "device_read_iops": "BlkioDeviceReadIOps",
+    "device_write_bps": "BlkioDeviceWriteBps",
+    "device_write_iops": "BlkioDeviceWriteIOps",
+}
+_POLICIES = {"none": "no", "any": "always"}
+
+
+def ulimits_and_limits(config: Spec) -> Body:
+    """The resource part of HostConfig."""
+    host: Body = {field: config[key] for key, field in AS_IT_IS.items() if config.get(key) is not None}
+    host |= {field: size(config[key]) for key, field in BYTES.items() if config.get(key) is not None}
+    host |= {field: whole(config[key]) for key, field in NUMBERS.items() if config.get(key) is not None}
+    host |= {field: microseconds(config[key]) for key, field in MICROSECONDS.items() if config.get(key) is not None}
+    if config.get("cpus") is not None:
+        host["NanoCpus"] = nano(config["cpus"])
+    if config.get("cpu_percent") is not None:
+        host["CpuPercent"] = whole(config["cpu_percent"])
+    host |= _blkio(config.get("blkio_config") or {})
+    host |= _deploy((config.get("deploy") or {}).get("resources") or {})
+    if config.get("ulimits"):
+        host["Ulimits"] = [_ulimit(name, limit) for name, limit in sorted(config["ulimits"].items())]
+    devices, requests = _devices(config)
+    if devices:
+        host["Devices"] = devices
+    if requests:
+        host["DeviceRequests"] = requests
+    return host
+
+
+def _deploy(resources: Mapping[str, Any]) -> Body:
+    limits, reservations = resources.get("limits") or {}, resources.get("reservations") or {}
+    host: Body = {}
+    if limits.get("memory"):
+        host["Memory"] = size(limits["memory"])
+    if limits.get("cpus"):
+        host["NanoCpus"] = nano(limits["cpus"])
+    if limits.get("pids"):
+        host["PidsLimit"] = whole(limits["pids"])
+    if reservations.get("memory"):
+        host["MemoryReservation"] = size(reservations["memory"])
+    return host
+
+
+def restart_policy(config: Spec) -> Body:
+    """Name and MaximumRetryCount; an empty name when the service says nothing. `deploy.restart_policy` wins over
+    `restart`.
+    """
+    name, _, attempts = str(config.get("restart") or "").partition(":")
+    deployed = (config.get("deploy") or {}).get("restart_policy")
+    if deployed:
+        name, attempts = str(deployed.get("condition") or "any"), str(deployed.get("max_attempts") or "")
+    return {"Name": _POLICIES.get(name, name), "MaximumRetryCount": int(attempts or 0)}
+
+
+def _ulimit(name: str, limit: Any) -> Body:
+    if not isinstance(limit, Mapping):
+        return {"Name": name, "Soft": whole(limit), "Hard": whole(limit)}
+    return {"Name": name, "Soft": whole(limit.get("soft", 0)), "Hard": whole(limit.get("hard", 0))}
+
+
+def _blkio(config: Mapping[str, Any]) -> Body:
+    host: Body = {}
+    if config.get("weight") is not None:
+        host["BlkioWeight"] = whole(config["weight"])
+    if config.get("weight_device"):
+        host["BlkioWeightDevice"] = [{"Path": d["path"], "Weight": whole(d["weight"])} for d in config["weight_device"]]
+    for key, field in _BLKIO.items():
+        if config.get(key):
+            host[field] = [{"Path": device["path"], "Rate": size(device["rate"])} for device in config[key]]
+    return host
+
+
+def _devices(config: Spec) -> tuple[list[Body], list[Body]]:
+    """Device mappings, and device requests (GPUs, CDI names, reservations)."""
+    devices: list[Body] = []
+    requests: list[Body] = []
+    cdi: list[str] = []
+    for device in config.get("devices") or ():
+        source, target, permissions = _device(device)
+        if source == target and "=" in source:
+            cdi.append(source)
+        else:
+            devices.append({"PathOnHost": source, "PathInContainer": target, "CgroupPermissions": permissions})
+    if cdi:
+        requests.append({"Driver": "cdi", "DeviceIDs": cdi})
+    gpus: list[Any] = [{"count": -1}] if config.get("gpus") == "all" else list(config.get("gpus") or ())
+    for gpu in gpus:
+        requests.append(_device_request(gpu, [*(gpu.get("capabilities") or ()), "gpu"]))
+    resources = (config.get("deploy") or {}).get("resources") or {}
+    for device in (resources.get("reservations") or {}).get("devices") or ():
+        requests.append(_device_request(device, list(device.get("capabilities") or ())))
+    return devices, requests
+
+
+def _device(device: Any) -> tuple[str, str, str]:
+    if isinstance(device, Mapping):
+        return device["source"], device.get("target") or device["source"], device.get("permissions") or "rwm"
+    source, *more = device.split(":")
+    return source, more[0] if more else source, more[1] if len(more) > 1 else "rwm"
+
+
+def _device_request(request: Mapping[str, Any], capabilities: list[str]) -> Body:
+    ids = list(request.get("device_ids") or ())
+    count = request.get("count", 0 if ids else -1)
+    return {
+        "Driver": request.get("driver") or "",
+        "Count": -1 if count == "all" else whole(count),
+        "DeviceIDs": ids,
+        "Capabilities": [capabilities],
+        "Options": dict(request.get("options") or {}),
+    }
+
+
+def size(value: Any) -> int:
+    """Bytes, from a number or from text with a unit of 1024 (`64m`, `1.5gb`). Errors: ValueError."""
+    if not isinstance(value, str):
+        return int(value)
+    match = _SIZE.fullmatch(value.strip())
+    if match is None:
+        raise ValueError(f"{value!r} is not a number of bytes")
+    return int(Decimal(match[1]) * 1024 ** (" kmgtp".index(match[2].lower() or " ")))
+
+
+def nano(cpus: Any) -> int:
+    """Billionths of a CPU."""
+    return int(Decimal(str(cpus)) * 10**9)
+
+
+def microseconds(value: Any) -> int:
+    """A number of microseconds, or a duration as text."""
+    match = re.fullmatch(r"([\d.]+)(us|ms|s)", str(value))
+    return int(Decimal(match[1]) * {"us": 1, "ms": 1000, "s": 10**6}[match[2]]) if match else whole(value)
+
+
+def whole(value: Any) -> int:
+    """A whole number, also from text."""
+    return int(Decimal(str(value)))

@@ -1,0 +1,296 @@
+"""What is really there, read once: containers, networks, volumes, images, and the paths that are asked for.
+
+Unknown is not missing: whatever cannot be read raises; nothing is left out silently.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import grp
+import hashlib
+import os
+import pwd
+import re
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from agent.drivers.beneath import Beneath
+from agent.drivers.engine import Engine
+from agent.errors import Stalled, Transient
+from agent.kinds import claims
+from agent.model import (
+    APP_LABEL,
+    DIGEST_LABEL,
+    INSTANCE_LABEL,
+    NAME_LABEL,
+    Observed,
+    ObservedContainer,
+    ObservedFile,
+    ObservedNetwork,
+    ObservedVolume,
+)
+
+_HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)$")
+_EXITED = re.compile(r"(?:Exited|Restarting) \((-?\d+)\)")
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What to look at besides containers, networks and volumes.
+
+    `paths`: host paths. `images`: references to resolve. `deep`: our containers are inspected too (restart policy and
+    count, start time, error); kept and candidate ones always are. `runtime=False`: files only, the Engine is not asked.
+    """
+
+    paths: frozenset[str] = frozenset()
+    images: tuple[str, ...] = ()
+    deep: bool = False
+    runtime: bool = True
+
+
+def observe(look: Look, root: str, engine: Engine, instance: str) -> Observed:
+    """One snapshot. Errors: Transient when Docker or a file system does not answer."""
+    files = observe_files(look.paths, root)
+    if not look.runtime:
+        return Observed(files=files)
+    images = engine.images()
+    return Observed(
+        files=files,
+        containers=_containers(engine, instance, look.deep),
+        networks=_networks(engine.networks(), instance),
+        volumes={v["Name"]: ObservedVolume(v["Name"], *_ours(v.get("Labels"), instance)) for v in engine.volumes()},
+        images=_references(look.images, images, engine),
+        image_ids=frozenset(image["Id"] for image in images),
+    )
+
+
+# --- containers ------------------------------------------------------------------------------------------------------
+
+
+def _containers(engine: Engine, instance: str, deep: bool) -> tuple[ObservedContainer, ...]:
+    found = []
+    for listed in engine.containers():
+        labels = listed.get("Labels") or {}
+        owned = labels.get(INSTANCE_LABEL) == instance
+        names = container_names(listed)
+        inspected = None
+        if owned and (deep or labels.get(NAME_LABEL, "") not in names):
+            inspected = engine.container(listed["Id"])
+            if inspected is None:
+                continue  # removed between the list and the look
+        found.append(container(listed, instance, inspected))
+    return tuple(sorted(found, key=lambda c: (c.name, c.id)))
+
+
+def container_names(listed: Mapping[str, Any]) -> list[str]:
+    """The names of a listed container, its own first; links of others to it (`/other/alias`) are none."""
+    return [name[1:] for name in listed.get("Names") or () if name.count("/") == 1]
+
+
+def container(
+    listed: Mapping[str, Any], instance: str, inspected: Mapping[str, Any] | None = None
+) -> ObservedContainer:
+    """One container from its entry in the Engine's list and, when there is one, its inspection."""
+    labels = listed.get("Labels") or {}
+    owned = labels.get(INSTANCE_LABEL) == instance
+    names = container_names(listed)
+    health, exit_code = health_and_exit_code(listed.get("Status") or "")
+    networks = (listed.get("NetworkSettings") or {}).get("Networks") or {}
+    state, policy = (
+        (inspected or {}).get("State") or {},
+        ((inspected or {}).get("HostConfig") or {}).get("RestartPolicy") or {},
+    )
+    return ObservedContainer(
+        id=listed["Id"],
+        name=names[0] if names else listed["Id"][:12],
+        owned=owned,
+        state=listed["State"],
+        image_id=listed["ImageID"],
+        key_name=labels.get(NAME_LABEL, "") if owned else "",
+        app=labels.get(APP_LABEL, "") if owned else "",
+        digest=labels.get(DIGEST_LABEL, "") if owned else "",
+        health=health,
+        exit_code=exit_code,
+        networks={name: (endpoint or {}).get("NetworkID") or "" for name, endpoint in networks.items()},
+        ports=tuple(
+            sorted(
+                {
+                    claims.port(port.get("Type", "tcp"), port.get("IP", ""), port["PublicPort"])
+                    for port in listed.get("Ports") or ()
+                    if port.get("PublicPort")
+                }
+            )
+        ),
+        volumes=tuple(
+            sorted(m["Name"] for m in listed.get("Mounts") or () if m.get("Type") == "volume" and m.get("Name"))
+        ),
+        restart_policy=policy_text(policy) if inspected is not None else None,
+        restart_count=inspected.get("RestartCount", 0) if inspected is not None else None,
+        started_at=state.get("StartedAt", ""),
+        error=state.get("Error", ""),
+    )
+
+
+def policy_text(policy: Mapping[str, Any]) -> str:
+    """A restart policy as Compose writes it: `no`, `always`, `on-failure:3`."""
+    count = policy.get("MaximumRetryCount") or 0
+    return f"{policy.get('Name') or 'no'}{f':{count}' if count else ''}"
+
+
+def health_and_exit_code(status: str) -> tuple[str, int | None]:
+    """From the Engine's words, the same from 20.10 to 29: `Up 3 minutes (healthy)`, `Up 1 second (health: starting)`,
+    `Exited (1) 2 hours ago`, `Restarting (1) 3 seconds ago`, `Up 3 minutes (Paused)`, `Created`, `Dead`, `Removal In
+    Progress`."""
+    health, exited = _HEALTH.search(status), _EXITED.match(status)
+    return (health[1] if health else ""), (int(exited[1]) if exited else None)
+
+
+def _ours(labels: Mapping[str, str] | None, instance: str) -> tuple[bool, str]:
+    owned = (labels or {}).get(INSTANCE_LABEL) == instance
+    return owned, (labels or {}).get(DIGEST_LABEL, "") if owned else ""
+
+
+def _networks(listed: list[dict[str, Any]], instance: str) -> dict[str, ObservedNetwork]:
+    """By name. The Engine allows several networks of one name; ours wins, then the smallest id."""
+    found = [ObservedNetwork(n["Id"], n["Name"], *_ours(n.get("Labels"), instance)) for n in listed]
+    chosen: dict[str, ObservedNetwork] = {}
+    for network in sorted(found, key=lambda n: (not n.owned, n.id)):
+        chosen.setdefault(network.name, network)
+    return chosen
+
+
+# --- images ----------------------------------------------------------------------------------------------------------
+
+
+def _references(wanted: Iterable[str], images: list[dict[str, Any]], engine: Engine) -> dict[str, str]:
+    """Reference -> image id. The list answers for usual references; the Engine itself for all it does not know."""
+    known = {
+        reference: image["Id"]
+        for image in images
+        for reference in [*(image.get("RepoTags") or ()), *(image.get("RepoDigests") or ()), image["Id"]]
+    }
+    found: dict[str, str] = {}
+    for reference in wanted:
+        image_id = known.get(familiar(reference))
+        if image_id is None:
+            image = engine.image(reference)
+            image_id = image["Id"] if image else None
+        if image_id is not None:
+            found[reference] = image_id
+    return found
+
+
+def familiar(reference: str) -> str:
+    """A reference as the Engine lists it: without `docker.io/` and `library/`, with `:latest` when it names no tag or
+    digest.
+    """
+    if reference.startswith("sha256:"):
+        return reference
+    name = reference
+    for prefix in ("docker.io/", "index.docker.io/", "library/"):
+        name = name.removeprefix(prefix)
+    last = name.rpartition("/")[2]
+    return name if ":" in last or "@" in last else f"{name}:latest"
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def observe_files(paths: Iterable[str], root: str) -> dict[str, ObservedFile]:
+    """What lies at these paths; the parent of each directory is walked once."""
+    found: dict[str, ObservedFile] = {}
+    beneath = Beneath(root)
+    for _, group in groupby(
+        sorted(paths, key=lambda path: path.rpartition("/")[::2]), key=lambda path: path.rpartition("/")[0]
+    ):
+        siblings = list(group)
+        try:
+            with beneath.parent(siblings[0]) as (parent, _):
+                for path in siblings:
+                    there = _file(parent, path)
+                    if there is not None:
+                        found[path] = there
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # nothing can lie there
+        except Stalled:
+            found |= {path: ObservedFile("other", 0, 0, 0) for path in siblings}  # behind a link that is not trusted
+        except OSError as error:
+            raise Transient(
+                f"cannot read {siblings[0]}: {error.strerror}", "check the file system (dmesg)", code="FileSystem"
+            ) from error
+    return found
+
+
+def _file(parent: int, path: str) -> ObservedFile | None:
+    name = path.rpartition("/")[2]
+    try:
+        status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        mode = status.st_mode
+        kind = (
+            "file"
+            if stat.S_ISREG(mode)
+            else "directory"
+            if stat.S_ISDIR(mode)
+            else "symlink"
+            if stat.S_ISLNK(mode)
+            else "other"
+        )
+        return ObservedFile(
+            kind,
+            stat.S_IMODE(mode),
+            status.st_uid,
+            status.st_gid,
+            _user(status.st_uid),
+            _group(status.st_gid),
+            content=_content(parent, name) if kind == "file" else "",
+            target=os.readlink(name, dir_fd=parent) if kind == "symlink" else "",
+            empty=kind == "directory" and _empty(parent, name),
+        )
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EINVAL, errno.ENOTDIR):
+            raise Transient(f"{path} changed while it was read", "the next pass looks again", code="Busy") from error
+        raise
+
+
+def _content(parent: int, name: str) -> str:
+    descriptor = os.open(name, _READ, dir_fd=parent)
+    try:
+        digest = hashlib.sha256()
+        while chunk := os.read(descriptor, _CHUNK):
+            digest.update(chunk)
+        return digest.hexdigest()
+    finally:
+        os.close(descriptor)
+
+
+def _empty(parent: int, name: str) -> bool:
+    descriptor = os.open(name, _READ | os.O_DIRECTORY, dir_fd=parent)
+    try:
+        with os.scandir(descriptor) as entries:
+            return next(entries, None) is None
+    finally:
+        os.close(descriptor)
+
+
+@functools.lru_cache(maxsize=1024)
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+@functools.lru_cache(maxsize=1024)
+def _group(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
