@@ -14,14 +14,14 @@ import contextlib
 import selectors
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from random import Random
 from typing import Any, Protocol
 
 from agent import systemd_notify as systemd
 from agent.clock import Clock
 from agent.control import Client, Listener
-from agent.errors import EXIT_FAILED, EXIT_OK, EXIT_TEMPORARY, LimpetError
+from agent.errors import EXIT_OK, EXIT_TEMPORARY, LimpetError, Stalled, Transient
 from agent.jobs import Ending, Job, Limits
 from agent.log import logger
 from agent.paths import Paths
@@ -42,7 +42,9 @@ Command = Callable[..., list[str]]  # (verb, *arguments) -> argv
 class Reporter(Protocol):
     """The heartbeat, as far as the daemon writes it."""
 
-    def update(self, **sections: Any) -> None: ...
+    def alive(self, *, poll_at: float | None = None) -> None: ...
+    def source(self, *, commit: str = "", error: LimpetError | None = None, failures: int = 0) -> None: ...
+    def crashed(self, error: LimpetError) -> None: ...
 
 
 class Supervisor:
@@ -69,8 +71,6 @@ class Supervisor:
         self._stopping = False
         self._seen = ""  # the newest revision of the source
         self._tried = ""  # the newest revision when the last pass started, or that it saw itself
-        self._source: dict[str, Any] = {}
-        self._crashes = 0
 
     def run(self) -> int:
         """Runs until SIGTERM or SIGINT. Errors: Transient when a daemon holds the root already; what `load` raises."""
@@ -172,25 +172,25 @@ class Supervisor:
 
     def _poll_ended(self, ending: Ending, now: float) -> None:
         self._poll = None
-        result = ending.result or {}
-        error = result.get("error")
-        if not ending.result:
-            error = {"message": f"the poll {ending.stopped or ending}", "hint": "", "code": "PollFailed"}
-        if error and error.get("code") == "Locked":  # a pass is fetching: as good as a poll
-            error = None
-        self._schedule.polled(now, succeeded=not error)
-        self._source = {"failures": self._schedule.poll_failures, "error": error}
-        if error:
-            logger.warning("the source cannot be read (%d in a row): %s; next try in %.0f s",
-                           self._schedule.poll_failures, error.get("message"), self._schedule.poll_at - now)
-        else:
-            self._source["last_success_at"] = self._clock.wall()
-            self._saw(str(result.get("commit") or self._seen), now)
-        self._report()
+        error = _error(ending.result)
+        if ending.result is None and not self._stopping:
+            error = Transient(f"the poll {'was stopped: ' + ending.stopped if ending.stopped else ending}",
+                              "see the log", code="PollFailed")
+        asked = not self._stopping and not (error and error.code == "Locked")  # a fetching pass is as good as a poll
+        self._schedule.polled(now, succeeded=error is None or not asked)
+        if asked:
+            self._source_answered(str((ending.result or {}).get("commit", "")), error, now)
+        self._alive()
 
-    def _saw(self, commit: str, now: float) -> None:
-        if commit != self._seen:
-            logger.debug("the source is at %s", commit)
+    def _source_answered(self, commit: str, error: LimpetError | None, now: float) -> None:
+        failures = self._schedule.poll_failures
+        with self._heartbeat():
+            self._reporter.source(commit=commit, error=error, failures=failures)
+        if error:
+            logger.warning("the source cannot be read (%d in a row): %s; next try in %.0f s", failures, error,
+                           self._schedule.poll_at - now)
+            return
+        logger.debug("the source is at %s", commit)
         self._seen = commit
         if commit != self._tried:
             self._schedule.want("poll", now)
@@ -198,17 +198,18 @@ class Supervisor:
     def _pass_ended(self, ending: Ending, now: float) -> None:
         self._pass = None
         result = ending.result or {}
-        if ending.crashed:
-            self._crashes += 1
-            self._answered(now, EXIT_FAILED, f"the pass {ending} without a result; it is tried again", crashed=True)
-        elif not result:
-            self._answered(now, EXIT_TEMPORARY, f"the pass was stopped: {ending.stopped}")
-        else:
-            if result.get("observed"):
-                self._seen = self._tried = str(result["observed"])
-                self._schedule.unwant("poll")
-            self._answered(now, int(result.get("exit_code", EXIT_FAILED)), str(result.get("sentence", "")),
-                           again_in=result.get("again_in"))
+        error = _error(ending.result)
+        if not result:
+            what = f"was stopped: {ending.stopped}" if ending.stopped else f"{ending} without a result"
+            error = Transient(f"the pass {what}; it is tried again", "see the log", code="PassCrashed")
+        if error and error.code != "Locked":  # another pass has the heartbeat then
+            with self._heartbeat():
+                self._reporter.crashed(error)
+        if result.get("observed"):
+            self._seen = self._tried = str(result["observed"])
+            self._schedule.unwant("poll")
+        self._answered(now, int(result.get("exit_code", EXIT_TEMPORARY)), str(result.get("sentence", error)),
+                       crashed=ending.crashed, again_in=result.get("again_in"))
 
     def _answered(self, now: float, exit_code: int, sentence: str, *, crashed: bool = False,
                   again_in: float | None = None) -> None:
@@ -221,7 +222,7 @@ class Supervisor:
             client.send({"result": {"exit_code": exit_code, "sentence": sentence}}, last=True)
             self._refresh(client)
         self._watching = []
-        self._report()
+        self._alive()
 
     # --- clients ---
 
@@ -336,12 +337,27 @@ class Supervisor:
 
     # --- the heartbeat ---
 
-    def _report(self) -> None:
-        """Says in the heartbeat that the daemon lives; a heartbeat that cannot be written ends nothing."""
-        now, wall = self._clock.monotonic(), self._clock.wall()
-        due = min(self._schedule.poll_at, self._schedule.pass_at)
-        sections: dict[str, Any] = {"next": {"poll_at": wall + due - now if due < NEVER else None}}
+    def _alive(self) -> None:
+        poll_at = self._schedule.poll_at
+        with self._heartbeat():
+            self._reporter.alive(poll_at=self._wall(poll_at) if poll_at < NEVER else None)
+
+    @contextlib.contextmanager
+    def _heartbeat(self) -> Iterator[None]:
+        """A heartbeat that cannot be written is said in the log, and ends nothing."""
         try:
-            self._reporter.update(**sections, source=self._source)
+            yield
         except (LimpetError, OSError) as error:
-            logger.error("cannot write the heartbeat: %s", error)
+            logger.error("the heartbeat cannot be written: %s", error)
+
+    def _wall(self, monotonic: float) -> float:
+        return self._clock.wall() + monotonic - self._clock.monotonic()
+
+
+def _error(result: Mapping[str, Any] | None) -> LimpetError | None:
+    """What a child reports to have failed with."""
+    said = (result or {}).get("error")
+    if not isinstance(said, dict):
+        return None
+    kind = Transient if said.get("retryable", True) else Stalled
+    return kind(str(said.get("message", "")), str(said.get("hint", "")), code=str(said.get("code", "")))

@@ -21,7 +21,7 @@ from agent import control
 
 WITHIN = 20.0  # seconds until a test gives up
 
-# Runs the supervisor below ROOT: the settings are ROOT/settings.json, a child is ROOT/VERB.py, heartbeats are kept.
+# Runs the supervisor below ROOT: the settings are ROOT/settings.json, a child is ROOT/VERB.py.
 DRIVER = """
 import json, os, sys
 from pathlib import Path
@@ -30,6 +30,7 @@ from agent import log, supervisor
 from agent.clock import SystemClock
 from agent.errors import LimpetError, Stalled
 from agent.paths import Paths
+from agent.report import Reporter
 from agent.settings import Converge, Gate, Settings, Source
 
 root = Path(sys.argv[1])
@@ -44,16 +45,14 @@ def load():
     return Settings(source=Source(url="file:///nowhere", branch="main", poll=doc["poll"]),
                     converge=Converge(resync=doc["resync"]), gate=Gate(deadline=doc.get("deadline", 1.0)))
 
-class Reporter:
-    def update(self, **sections):
-        with open(root / "heartbeats", "a") as file:
-            file.write(json.dumps(sections) + "\\n")
+def reporter(settings):
+    return Reporter(Paths(root), settings, SystemClock())
 
 def command(verb, *arguments):
     return [sys.executable, "-I", "-S", str(root / f"{verb}.py"), str(root), *arguments]
 
 log.set_up()
-daemon = supervisor.Supervisor(Paths(root), load=load, reporter=lambda settings: Reporter(), command=command,
+daemon = supervisor.Supervisor(Paths(root), load=load, reporter=reporter, command=command,
                                clock=SystemClock(), random=Random(1), phase=0.5, retry=0.05)
 try:
     sys.exit(daemon.run())
@@ -128,6 +127,10 @@ class Daemon:
     def lines(self, file: str) -> list[str]:
         path = self.root / file
         return path.read_text().splitlines() if path.exists() else []
+
+    def heartbeat(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads((self.root / "run/limpet/heartbeat.json").read_text())
+        return document
 
     def log(self) -> str:
         return (self.root / "log").read_text()
@@ -231,6 +234,7 @@ def test_a_crashed_pass_is_reported_and_tried_again(daemon: Daemon, how: str) ->
     daemon.start()
     until(lambda: daemon.lines("passes")[:2] == ["start", "retry"], daemon)
     assert "without a result; it is tried again" in daemon.log()
+    assert daemon.heartbeat()["last_pass"]["error"]["code"] == "PassCrashed"
     daemon.answers(0, "converged")
     until(lambda: "converged" in daemon.log(), daemon)
 
@@ -254,9 +258,11 @@ def test_a_source_that_fails_keeps_the_heartbeat_alive(daemon: Daemon) -> None:
     daemon.settings(poll=0.05, resync=600.0)
     daemon.start()
     until(lambda: len(daemon.lines("polls")) >= 4, daemon)
-    beats = [json.loads(line) for line in daemon.lines("heartbeats")]
-    assert len(beats) >= 4
-    assert [beat["source"]["failures"] for beat in beats if beat.get("source")][:3] == [1, 2, 3]
+    until(lambda: daemon.heartbeat()["source"]["failures"] >= 4, daemon)
+    first = daemon.heartbeat()
+    assert first["source"]["error"]["message"] == "no route"
+    assert first["next"]["poll_at"]
+    until(lambda: daemon.heartbeat()["seq"] > first["seq"], daemon)
     assert "the source cannot be read (2 in a row): no route" in daemon.log()
 
 

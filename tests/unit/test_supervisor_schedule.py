@@ -1,0 +1,161 @@
+"""When polls and passes are due: numbers in, numbers out."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.errors import EXIT_FAILED, EXIT_HELD_BACK, EXIT_OK, EXIT_ROLLED_BACK, EXIT_STALLED, EXIT_TEMPORARY
+from agent.schedule import JITTER, NEVER, POLL_BACKOFF_CAP, Cadence, Schedule, phase
+
+MINUTE = Cadence(poll=60.0, resync=600.0)
+
+
+def schedule(*, place: float = 0.5, seed: int = 1, now: float = 1000.0, cadence: Cadence = MINUTE) -> Schedule:
+    return Schedule(cadence, phase=place, random=Random(seed), now=now)
+
+
+@given(st.floats(0, 0.999), st.floats(0, 1e7), st.integers(0, 100))
+def test_polls_keep_the_phase_of_the_host(place: float, now: float, seed: int) -> None:
+    """Every poll must lie in its host's phase, later than now, at most one interval and the jitter away."""
+    it = schedule(place=place, now=now, seed=seed)
+    for _ in range(5):
+        assert now < it.poll_at <= now + 60 * (1 + JITTER) + 1e-6
+        late = (it.poll_at - place * 60) % 60
+        assert late <= 60 * JITTER + 1e-6 or late >= 60 - 1e-6
+        now = it.poll_at
+        it.polling()
+        assert it.poll_at == NEVER
+        it.polled(now + 0.2, succeeded=True)
+
+
+def test_hosts_are_spread_over_the_interval() -> None:
+    """The phases of many hosts must fill the interval, and one host's must stay."""
+    phases = [phase(f"{number:032x}") for number in range(1000)]
+    tenths = [sum(tenth / 10 <= p < (tenth + 1) / 10 for p in phases) for tenth in range(10)]
+    assert all(60 <= count <= 140 for count in tenths)
+    assert phase("abc") == phase("abc")
+
+
+@given(st.integers(1, 60), st.integers(0, 1000))
+def test_failed_polls_back_off_up_to_a_cap(failures: int, seed: int) -> None:
+    """The wait after n failures must lie between a second and the doubled interval, never above the cap."""
+    it = schedule(seed=seed)
+    for _ in range(failures):
+        it.polling()
+        it.polled(5000.0, succeeded=False)
+    assert 1.0 <= it.poll_at - 5000.0 <= min(POLL_BACKOFF_CAP, 60 * 2.0 ** (failures - 1))
+    it.polled(5000.0, succeeded=True)
+    assert it.poll_failures == 0
+
+
+def test_backoff_is_full_jitter() -> None:
+    """Hosts that fail together must come back spread over the whole wait."""
+    waits = []
+    for seed in range(300):
+        it = schedule(seed=seed)
+        for _ in range(10):
+            it.passing()
+            it.passed(0.0, EXIT_TEMPORARY)
+        waits.append(it.pass_at)
+    assert min(waits) < 60 and max(waits) > 540 and 240 < sum(waits) / len(waits) < 360
+
+
+@pytest.mark.parametrize("exit_code", [EXIT_OK, EXIT_ROLLED_BACK, EXIT_HELD_BACK, EXIT_STALLED])
+def test_an_answer_that_stands_waits_for_the_resync(exit_code: int) -> None:
+    """Converged, rolled back, held back and stalled passes must be followed by one after the resync interval."""
+    it = schedule()
+    assert it.passing() == "start"
+    it.passed(1000.0, exit_code)
+    assert 1600.0 <= it.pass_at <= 1660.0
+    assert it.passing() == "resync"
+
+
+@pytest.mark.parametrize(("exit_code", "crashed"),
+                         [(EXIT_TEMPORARY, False), (EXIT_FAILED, False), (EXIT_TEMPORARY, True)])
+def test_failures_are_retried_with_growing_waits(exit_code: int, crashed: bool) -> None:
+    """What failed for the time being, or crashed, must be retried, the first time within the first bound."""
+    it = schedule()
+    it.passing()
+    it.passed(1000.0, exit_code, crashed=crashed)
+    assert 1001.0 <= it.pass_at <= 1010.0
+    assert it.passing() == "retry"
+    it.passed(1000.0, EXIT_OK)
+    assert it.pass_failures == 0
+
+
+def test_passes_and_polls_count_their_failures_apart() -> None:
+    """A source that does not answer must not slow down the retries of a pass."""
+    it = schedule()
+    for _ in range(9):
+        it.polling()
+        it.polled(1000.0, succeeded=False)
+    it.passing()
+    it.passed(1000.0, EXIT_TEMPORARY)
+    assert it.pass_failures == 1
+    assert it.pass_at <= 1010.0
+
+
+def test_a_new_revision_forgets_the_failures() -> None:
+    """A new revision must get a pass at once, whatever the backoff says, with a fresh count."""
+    it = schedule()
+    for _ in range(9):
+        it.passing()
+        it.passed(1000.0, EXIT_TEMPORARY)
+    it.want("poll", 1001.0)
+    assert it.pass_at <= 1001.0
+    assert it.passing() == "poll"
+    it.passed(1002.0, EXIT_TEMPORARY)
+    assert it.pass_failures == 1
+
+
+def test_wishes_during_a_pass_become_one_pass() -> None:
+    """Whatever is wanted while a pass runs must lead to one pass right after it, for the weightiest reason."""
+    it = schedule()
+    it.passing()
+    for trigger in ("poll", "sync", "settings"):
+        it.want(trigger, 1000.0)
+    assert it.pass_at == NEVER
+    it.passed(1010.0, EXIT_TEMPORARY)
+    assert (it.pass_at, it.passing()) == (1010.0, "sync")
+    it.passed(1011.0, EXIT_OK)
+    assert it.pass_at > 1600.0
+
+
+def test_a_pass_that_saw_the_newer_revision_needs_no_other() -> None:
+    """A wish that the running pass has fulfilled must be forgotten, and no other."""
+    it = schedule()
+    it.passing()
+    it.want("poll", 1000.0)
+    it.unwant("poll")
+    it.passed(1000.0, EXIT_OK)
+    assert it.pass_at > 1600.0
+    it.passing()
+    it.want("sync", 1000.0)
+    it.unwant("poll")
+    it.passed(1000.0, EXIT_OK)
+    assert it.pass_at == 1000.0
+
+
+def test_a_pass_may_ask_for_an_earlier_one_but_not_for_a_later_one() -> None:
+    """`again_in` must bring the next pass forward, and never put it off."""
+    it = schedule()
+    it.passing()
+    it.passed(1000.0, EXIT_HELD_BACK, again_in=30.0)
+    assert it.pass_at == 1030.0
+    it.passing()
+    it.passed(1000.0, EXIT_HELD_BACK, again_in=1e6)
+    assert it.pass_at <= 1660.0
+
+
+def test_shorter_intervals_count_at_once() -> None:
+    """New settings must not have to wait for the end of an old, longer interval."""
+    it = schedule(cadence=Cadence(poll=86400.0, resync=86400.0))
+    it.passing()
+    it.passed(1000.0, EXIT_OK)
+    it.change(MINUTE, 1000.0)
+    assert it.poll_at <= 1066.0
+    assert it.pass_at <= 1660.0
