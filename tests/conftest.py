@@ -8,14 +8,15 @@ Rules:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.harness import images
-from tests.harness.engine import Engine, machine_engine
+from tests.harness import hosts, images
+from tests.harness.engine import CHECKOUT, Engine, machine_engine
 from tests.harness.gitrepo import GitRepo
+from tests.harness.hosts import HostNetwork, host_network
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,8 +26,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    if report.failed:
+        for each in list(hosts.RUNNING):
+            each.keep_artifacts(CHECKOUT / "artifacts" / item.nodeid.replace("/", "_") / each.name)
     if report.skipped and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, and in CI that is a failure: {report.longrepr}"
@@ -53,3 +59,14 @@ def prefix(engine: Engine) -> Iterator[str]:
 def repo(tmp_path: Path) -> GitRepo:
     """An empty bare Git repository."""
     return GitRepo(tmp_path / "git" / "fleet.git")
+
+
+@pytest.fixture(scope="session")
+def host_net(engine: Engine) -> Iterator[HostNetwork]:
+    """The network of the test hosts; servers that they reach bind to its `gateway`."""
+    with host_network(engine) as made:
+        yield made
+
+
+def pytest_sessionfinish() -> None:
+    hosts.forget_wheel()

@@ -46,10 +46,12 @@ _PROBE = ["CMD-SHELL", "wget -q -O /dev/null http://127.0.0.1:${PORT:-8080}/"]
 
 @dataclass(frozen=True)
 class Image:
-    """A ready image: its tag, its id, and its `docker save` archive."""
+    """A ready image: its tag, its id, its configuration document and layers, and all that as `docker save` has it."""
 
     ref: str
     id: str
+    config: bytes
+    layers: tuple[bytes, ...]
     archive: bytes
 
 
@@ -135,7 +137,7 @@ def make(ref: str, config: Mapping[str, object], version: str = "v1", files: Map
         for digest, layer in zip(digests, layers, strict=True):
             _add(archive, f"{digest}/layer.tar", layer, 0o644)
         _add(archive, "manifest.json", json.dumps(manifest).encode(), 0o644)
-    return Image(ref, f"sha256:{image_id}", buffer.getvalue())
+    return Image(ref, f"sha256:{image_id}", document, tuple(layers), buffer.getvalue())
 
 
 @functools.cache

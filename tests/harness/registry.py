@@ -1,22 +1,30 @@
 """Debian's docker-registry on loopback.
 
-`with registry(tmp_path) as r: r.push(client, image, "team/web:1")` gives the reference `127.0.0.1:PORT/team/web:1`.
+`with registry(tmp_path) as r: r.push(image, "team/web:1")` gives the reference `127.0.0.1:PORT/team/web:1`.
 It can be stopped and started on the same port (a registry that is down), frozen (one that hangs), and have a login.
 """
 
 from __future__ import annotations
 
+import base64
+import functools
+import gzip
+import hashlib
 import json
 import signal
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.message import Message
 from pathlib import Path
 
 import bcrypt
-import docker
 
-from tests.harness.images import Image, load
+from tests.harness.images import Image
 from tests.harness.net import Server, free_port
+
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 
 class Registry:
@@ -57,18 +65,42 @@ class Registry:
     def resume(self) -> None:
         self._server.signal(signal.SIGCONT)
 
-    def push(self, client: docker.DockerClient, wanted: Image, name: str) -> str:
-        """Puts an image there as `name:tag`, leaves no tag of it on the Engine, and gives the full reference."""
+    def push(self, wanted: Image, name: str) -> str:
+        """Puts an image there as `name:tag` and gives the full reference. No Engine is asked."""
         repository, _, tag = name.partition(":")
-        remote = f"{self.address}/{repository}"
         tag = tag or "latest"
-        load(client, wanted)
-        client.images.get(wanted.ref).tag(remote, tag)
-        auth = {"username": self.login[0], "password": self.login[1]} if self.login else None
-        for line in client.images.push(remote, tag, stream=True, decode=True, auth_config=auth):
-            assert "error" not in line, f"push of {remote}:{tag}: {line['error']}"
-        client.images.remove(f"{remote}:{tag}", noprune=True)
-        return f"{remote}:{tag}"
+        layers = [self._upload(repository, layer, LAYER) for layer in map(_compressed, wanted.layers)]
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": self._upload(repository, wanted.config, "application/vnd.docker.container.image.v1+json"),
+            "layers": layers,
+        }
+        self._call("PUT", f"/v2/{repository}/manifests/{tag}", json.dumps(manifest).encode(), MANIFEST)
+        return f"{self.address}/{repository}:{tag}"
+
+    def _upload(self, repository: str, blob: bytes, media_type: str) -> dict[str, object]:
+        digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
+        where = self._call("POST", f"/v2/{repository}/blobs/uploads/")["Location"]
+        separator = "&" if "?" in where else "?"
+        self._call("PUT", f"{where}{separator}digest={digest}", blob, "application/octet-stream")
+        return {"mediaType": media_type, "size": len(blob), "digest": digest}
+
+    def _call(self, method: str, url: str, body: bytes = b"", content_type: str = "") -> Message:
+        url = url if url.startswith("http") else f"http://{self.address}{url}"
+        request = urllib.request.Request(url, body, method=method)
+        if content_type:
+            request.add_header("Content-Type", content_type)
+        if self.login:
+            request.add_header("Authorization", "Basic " + base64.b64encode(":".join(self.login).encode()).decode())
+        with urllib.request.urlopen(request, timeout=30) as response:
+            headers: Message = response.headers
+            return headers
+
+
+@functools.lru_cache(maxsize=4)
+def _compressed(layer: bytes) -> bytes:
+    return gzip.compress(layer, 1, mtime=0)
 
 
 @contextmanager
