@@ -13,6 +13,7 @@ from random import Random
 from agent import log
 from agent.clock import SystemClock
 from agent.errors import Stalled, Transient
+from agent.identity import instance
 from agent.paths import Paths
 from agent.schedule import phase
 from agent.settings import Settings
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     paths, clock, command = Paths(args.root), SystemClock(), child_command(args.root)
     supervisor = Supervisor(
         paths, load=lambda: load_settings(command), reporter=lambda settings: Reporter(paths, settings, clock),
-        command=command, clock=clock, random=Random(), phase=phase(machine_id() + str(args.root)),
+        command=command, clock=clock, random=Random(), phase=phase(instance(paths)),
     )
     return supervisor.run()
 
@@ -56,12 +57,3 @@ def load_settings(command: Command) -> Settings:
         raise Stalled("\n".join(problems) or said["message"], said["hint"], code=said["code"])
     return Settings.from_json(answer["settings"])
 
-
-def machine_id() -> str:
-    """Of this machine, whatever the root; the host name where there is none."""
-    try:
-        return Path("/etc/machine-id").read_text(encoding="ascii").strip()
-    except OSError:
-        import socket
-
-        return socket.gethostname()
