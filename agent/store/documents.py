@@ -125,8 +125,10 @@ class Document:
             link = self.previous.with_name(f".{self.previous.name}{durable.MARK}link")
             link.unlink(missing_ok=True)
             os.link(self.path, link)
-            link.replace(self.previous)
-            link.unlink(missing_ok=True)  # renaming one name of a file to another of its names does nothing
+            try:
+                link.replace(self.previous)
+            finally:
+                link.unlink(missing_ok=True)  # renaming one name of a file to another of its names does nothing
 
     def _say(self, what: str, consequence: str) -> None:
         note = f"{what}; {consequence}"

@@ -1,0 +1,349 @@
+"""Documents, contents, manifests: whole or not at all, and damage is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.errors import Stalled, Transient
+from agent.model import Key, Manifest, Resource, sha256
+from agent.store import durable
+from agent.store.content import Content
+from agent.store.documents import Document, pack
+from agent.store.manifests import Manifests, Rendered
+from tests.fakes import dying
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=20,
+)
+
+
+def document(directory: Path, schema: int = 1) -> Document:
+    return Document(directory / "state.json", schema, {"first": True})
+
+
+@given(value=VALUES)
+@settings(max_examples=60, deadline=None)
+def test_value_comes_back(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
+    """A value that was written must be read back equal, by another process's view of the file."""
+    directory = tmp_path_factory.mktemp("value")
+    document(directory).write(value)
+    assert document(directory).read() == value
+
+
+def test_absent_is_default_without_complaint(tmp_path: Path) -> None:
+    """A first start must give the default, a fresh copy each time, and report no damage."""
+    doc = document(tmp_path)
+    doc.read()["changed"] = 1
+    assert doc.read() == {"first": True}
+    assert doc.damaged == [] and not doc.lost
+
+
+def test_unchanged_value_writes_nothing(tmp_path: Path) -> None:
+    """Writing the value that is there must not touch the disk: a pass with nothing to do wears no flash."""
+    doc = document(tmp_path)
+    assert doc.write({"a": 1})
+    assert dying.trace(lambda: doc.write({"a": 1})) == []
+
+
+def test_modes(tmp_path: Path) -> None:
+    """State must be readable by its owner only, whatever the umask."""
+    mask = os.umask(0)
+    try:
+        doc = Document(tmp_path / "state" / "state.json", 1, {})
+        doc.write(1)
+        doc.write(2)
+    finally:
+        os.umask(mask)
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in (tmp_path / "state").iterdir()} == {
+        "state.json": "0o600", "state.json.1": "0o600"}
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+
+
+def test_write_order_is_durable(tmp_path: Path) -> None:
+    """The bytes must be on the disk before they get the name, and the name before the call returns."""
+    doc = document(tmp_path)
+    doc.write({"a": 1})
+    calls = [(call, name) for call, name in dying.trace(lambda: doc.write({"a": 2})) if call in ("write", "fsync", "replace")]
+    kinds = [call + ("/directory" if name == tmp_path.name else "") for call, name in calls]
+    assert kinds == ["replace", "write", "fsync", "replace", "fsync/directory"]
+    assert calls[3][1] == "state.json"
+
+
+@given(old=VALUES, older=VALUES, new=VALUES)
+@settings(max_examples=15, deadline=None)
+def test_killed_anywhere_gives_old_or_new(
+    tmp_path_factory: pytest.TempPathFactory, older: object, old: object, new: object,
+) -> None:
+    """A writer killed at any call must leave the old or the new value, nothing damaged, and nothing behind after the next open."""
+    directory = tmp_path_factory.mktemp("killed")
+    seen = []
+
+    def reset() -> None:
+        shutil.rmtree(directory)
+        directory.mkdir()
+        document(directory).write(older)
+        document(directory).write(old)
+
+    for _ in dying.survive(lambda: document(directory).write(new), reset):
+        doc = document(directory)
+        found = doc.read()
+        assert found in (old, new)
+        assert doc.damaged == []
+        doc.clean()
+        assert {path.name for path in directory.iterdir()} <= {"state.json", "state.json.1"}
+        doc.write(new)
+        assert document(directory).read() == new
+        seen.append(found)
+    assert document(directory).read() == new
+
+
+def test_killed_first_write(tmp_path: Path) -> None:
+    """The very first write, killed anywhere, must leave the default or the value."""
+    directory = tmp_path / "state"
+    points = 0
+    for points in dying.survive(lambda: document(directory).write({"a": 1}), lambda: shutil.rmtree(directory, True)):
+        assert document(directory).read() in ({"first": True}, {"a": 1})
+        assert document(directory).damaged == []
+    assert points > 10
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_any_damage_falls_back(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Any flipped, cut or zeroed newest generation must be noticed, said, and give the generation before, never a mix."""
+    directory = tmp_path_factory.mktemp("damaged")
+    doc = document(directory)
+    doc.write({"number": 1, "text": "before"})
+    doc.write({"number": 2, "text": "after"})
+    whole = bytearray(doc.path.read_bytes())
+    kind = data.draw(st.sampled_from(["flip", "cut", "zero", "gone", "directory"]))
+    place = data.draw(st.integers(0, len(whole) - 1))
+    if kind == "flip":
+        whole[place] ^= 1 << data.draw(st.integers(0, 7))
+        doc.path.write_bytes(whole)
+    elif kind == "cut":
+        doc.path.write_bytes(whole[:place])
+    elif kind == "zero":
+        doc.path.write_bytes(bytes(len(whole)))
+    else:
+        doc.path.unlink()
+        if kind == "directory":
+            doc.path.mkdir()
+    fresh = document(directory)
+    found = fresh.read()
+    if found == {"number": 2, "text": "after"}:  # a flip in the version of the writer, which decides nothing
+        assert kind == "flip" and place < whole.index(b"\n")
+        return
+    assert found == {"number": 1, "text": "before"}
+    assert len(fresh.damaged) == 1 and "one change older" in fresh.damaged[0]
+    assert not fresh.lost
+
+
+def test_damaged_generation_is_never_kept(tmp_path: Path) -> None:
+    """A write over a damaged generation must not push the whole one out."""
+    doc = document(tmp_path)
+    doc.write(1)
+    doc.write(2)
+    doc.path.write_bytes(b"garbage")
+    doc.write(3)
+    doc.path.write_bytes(b"garbage")
+    assert document(tmp_path).read() == 1
+
+
+def test_both_lost_starts_anew_and_says_so(tmp_path: Path) -> None:
+    """When both generations are damaged, the default must be used, and both must be named."""
+    doc = document(tmp_path)
+    doc.write(1)
+    doc.write(2)
+    doc.path.write_bytes(b"")
+    doc.previous.write_bytes(b"\0" * 100)
+    fresh = document(tmp_path)
+    assert fresh.read() == {"first": True}
+    assert fresh.lost and len(fresh.damaged) == 1
+    assert "state.json is damaged" in fresh.damaged[0] and "state.json.1 is damaged" in fresh.damaged[0]
+
+
+def test_newer_schema_stalls_and_is_not_overwritten(tmp_path: Path) -> None:
+    """A file of a newer Limpet must stall both reading and writing, with the remedy, and stay as it is."""
+    document(tmp_path, schema=3).write({"new": True})
+    before = (tmp_path / "state.json").read_bytes()
+    for attempt in (lambda: document(tmp_path, schema=2).read(), lambda: document(tmp_path, schema=2).write(1)):
+        with pytest.raises(Stalled, match="schema 3") as caught:
+            attempt()
+        assert "install Limpet" in caught.value.hint and caught.value.code == "NewerSchema"
+    assert (tmp_path / "state.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("call", ["open", "write", "fsync", "link", "replace"])
+def test_full_disk_is_transient_and_leaves_nothing(tmp_path: Path, call: str) -> None:
+    """A full disk at any call must be Transient with the remedy, keep the old value, and leave no temporary file."""
+    doc = document(tmp_path)
+    doc.write(1)
+    with pytest.raises(Transient) as caught:
+        dying.failing(lambda: doc.write(2), call, dying.NO_SPACE)
+    assert caught.value.code == "DiskFull" and "free space" in caught.value.hint
+    assert document(tmp_path).read() == 1
+    assert {path.name for path in tmp_path.iterdir()} <= {"state.json", "state.json.1"}
+
+
+def test_read_only_disk_stalls(tmp_path: Path) -> None:
+    """A read-only file system needs a person: Stalled, and the message names the file."""
+    with pytest.raises(Stalled, match=r"state\.json"):
+        dying.failing(lambda: document(tmp_path).write(2), "open", dying.READ_ONLY)
+
+
+def test_envelope_is_readable(tmp_path: Path) -> None:
+    """A person must be able to read a document: two lines of JSON, the second the value."""
+    document(tmp_path).write({"b": [1, 2]})
+    head, body = (tmp_path / "state.json").read_text().splitlines()
+    assert json.loads(head)["schema"] == 1
+    assert json.loads(body) == {"b": [1, 2]}
+
+
+def test_clean_removes_only_its_own(tmp_path: Path) -> None:
+    """Cleaning must remove what killed writers left, and nothing else."""
+    left = durable.write_beside(tmp_path / "state.json", b"x", mode=0o600)
+    for name in (".hidden", "state.json", ".state.json.swp"):
+        (tmp_path / name).write_text("mine")
+    assert durable.clean(tmp_path, "other.json") == 0
+    assert durable.clean(tmp_path) == 1
+    assert not left.exists() and len(list(tmp_path.iterdir())) == 3
+
+
+# --- content ----------------------------------------------------------------------------------------------------------
+
+
+def test_content_by_digest(tmp_path: Path) -> None:
+    """A content must come back under its SHA-256, and be private."""
+    content = Content(tmp_path / "content")
+    digest = content.put(b"hello")
+    assert digest == sha256(b"hello") and content.get(digest) == b"hello" and content.has(digest)
+    assert content.path(digest).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("damage", [b"", b"hellO", b"hello\n"])
+def test_damaged_content_is_never_delivered(tmp_path: Path, damage: bytes) -> None:
+    """A damaged content must stall with the remedy, and putting it again must heal it."""
+    content = Content(tmp_path)
+    digest = content.put(b"hello")
+    content.path(digest).write_bytes(damage)
+    with pytest.raises(Stalled) as caught:
+        content.get(digest)
+    assert caught.value.code == "ContentDamaged" and "limpet sync" in caught.value.hint
+    content.put(b"hello")
+    assert content.get(digest) == b"hello"
+
+
+def test_missing_content_stalls(tmp_path: Path) -> None:
+    """A missing content must stall and name itself."""
+    with pytest.raises(Stalled, match="is missing") as caught:
+        Content(tmp_path).get("a" * 64)
+    assert caught.value.code == "ContentMissing"
+
+
+@pytest.mark.parametrize("name", ["../" + "a" * 61, "a" * 63, "A" * 64, "", "/etc/passwd", "a" * 64 + "\n"])
+def test_content_never_leaves_its_directory(tmp_path: Path, name: str) -> None:
+    """What is no digest must never become a path."""
+    with pytest.raises(ValueError, match="not a content digest"):
+        Content(tmp_path).path(name)
+
+
+def test_collect_keeps_what_it_is_told(tmp_path: Path) -> None:
+    """Collecting must delete exactly what is not kept, and what killed writers left."""
+    content = Content(tmp_path)
+    keep, drop = content.put_many([b"keep", b"drop"])
+    durable.write_beside(content.path(drop), b"half", mode=0o600)
+    (tmp_path / "note.txt").write_text("not ours")
+    assert content.collect({keep}) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([keep, "note.txt"])
+
+
+def test_many_contents_are_durable_before_they_are_named(tmp_path: Path) -> None:
+    """All bytes must be on the disk before any gets its name, with one wait for the directory, equal contents once."""
+    content = Content(tmp_path)
+    content.put(b"old")
+    calls = [call for call, _ in dying.trace(lambda: content.put_many([b"a", b"b", b"a", b"old"]))]
+    assert [call for call in calls if call in ("fsync", "replace")] == ["fsync", "fsync", "replace", "replace", "fsync"]
+
+
+def test_put_killed_anywhere_never_damages(tmp_path: Path) -> None:
+    """A put killed at any call must leave each content absent or whole, and be possible again."""
+    directory = tmp_path / "content"
+    blobs = [b"a" * 100, b"b" * 100]
+    for _ in dying.survive(lambda: Content(directory).put_many(blobs), lambda: shutil.rmtree(directory, True)):
+        content = Content(directory)
+        for blob in blobs:
+            if content.has(sha256(blob)):
+                assert content.get(sha256(blob)) == blob
+        assert content.put_many(blobs) == [sha256(blob) for blob in blobs]
+        content.collect({sha256(blob) for blob in blobs})
+        assert len(list(directory.iterdir())) == 2
+
+
+# --- manifests --------------------------------------------------------------------------------------------------------
+
+
+def manifest(origin: str = "compose.yaml:3") -> Manifest:
+    key = Key("file", "/etc/motd")
+    return Manifest({key: Resource(key, {"content": "c" * 64, "mode": "0644"}, "d" * 64, origin=origin)}, warnings=("one",))
+
+
+def test_manifest_comes_back(tmp_path: Path) -> None:
+    """A manifest must come back equal under its digest."""
+    store = Manifests(tmp_path / "manifests")
+    assert store.get(store.put(manifest())) == manifest()
+
+
+def test_manifest_keeps_newest_origins(tmp_path: Path) -> None:
+    """The same digest with other line numbers must give the newest ones: messages point into the newest commit."""
+    store = Manifests(tmp_path)
+    store.put(manifest())
+    digest = store.put(manifest("compose.yaml:9"))
+    assert store.get(digest).resources[Key("file", "/etc/motd")].origin == "compose.yaml:9"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_damaged_manifest_stalls(tmp_path: Path) -> None:
+    """A flipped bit, also one that the manifest's own digest does not cover, must stall; so must another manifest's bytes."""
+    store = Manifests(tmp_path)
+    digest = store.put(manifest())
+    path = store.path(digest)
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'"0644"', b'"0666"'))
+    with pytest.raises(Stalled, match="is damaged"):
+        store.get(digest)
+    path.write_bytes(pack(Manifest({}).to_json(), 1))
+    with pytest.raises(Stalled, match="is damaged"):
+        store.get(digest)
+    path.unlink()
+    with pytest.raises(Stalled, match="is missing"):
+        store.get(digest)
+    with pytest.raises(ValueError, match="not a manifest digest"):
+        store.path("../x")
+
+
+def test_manifests_collect(tmp_path: Path) -> None:
+    """Collecting must keep the manifests of remembered releases only."""
+    store = Manifests(tmp_path)
+    kept = store.put(manifest())
+    other = store.put(Manifest({}))
+    assert store.collect({kept}) == 1
+    assert store.has(kept) and not store.has(other)
+
+
+def test_rendered_knows_only_equal_inputs(tmp_path: Path) -> None:
+    """The rendering cache must answer for equal inputs only, and a damaged cache must mean "not known"."""
+    cache = Rendered(tmp_path / "run" / "rendered.json")
+    assert cache.find("a") == ""
+    cache.note("a", "1" * 64)
+    assert cache.find("a") == "1" * 64 and cache.find("b") == ""
+    (tmp_path / "run" / "rendered.json").write_bytes(b"{")
+    assert Rendered(tmp_path / "run" / "rendered.json").find("a") == ""
