@@ -1,46 +1,43 @@
-"""One pass, top to bottom; the only module that knows all the steps.
+"""One pass, top to bottom; with `transaction`, the only module that knows all the steps.
 
-    fetch -> verify -> render          `desired`: what the branch wants
-    observe -> plan -> brakes          `_decide`: what to do and what is refused
-    prefetch                           `_prepare`: images and candidates, nothing is touched before this is done
-    apply -> gate                      `_attempt`
-    commit | roll back -> prune        `_commit`, `_roll_back`
-    report
+    fetch -> verify -> render       `_wanted`: what the branch says (`desired`)
+    observe -> plan -> brakes       `Session.decide`
+    prefetch                        `_prepare`: images and candidates; nothing is touched before this is done
+    apply -> gate -> commit         `transaction.attempt`, or `transaction.repair` when the release is known good
+      or roll back -> prune
+    report                          `_report`
 
 Rules:
-1. Trouble before `apply` leaves the running set alone; the pass goes on with what it held before, repairs its drift, and ends with
+1. Trouble before `apply` leaves the running set alone: the pass goes on with what it held before, repairs its drift, and ends with
    the trouble's exit code.
 2. A release goes through the gate unless it is known good already. Repairing drift of known good needs no gate.
-3. Nothing is remembered in memory between passes: what a killed pass leaves is in the state and on the host.
+3. A pass remembers nothing in memory: what a killed pass leaves is in the state and on the host.
 """
 
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
-from agent import brakes as braking
-from agent import gate, ownership, prefetch
-from agent.apply import apply
+from agent import prefetch, transaction
 from agent.clock import Clock
-from agent.desired import Desired, Tip
-from agent.errors import Failed, Interrupted, LimpetError, Stalled, Transient
-from agent.host import Host
+from agent.desired import Desired
+from agent.errors import EXIT_HELD_BACK, EXIT_ROLLED_BACK, Interrupted, LimpetError, Stalled
+from agent.host import Host, RealHost
+from agent.identity import instance, machine_id
 from agent.kinds.base import Held, View
-from agent.model import Action, Change, Key, Manifest, Observed, Outcome, Plan, Release
-from agent.observe import Look
+from agent.model import Manifest, Observed, Plan, Release
 from agent.paths import Paths
-from agent.plan import plan
 from agent.progress import Progress
+from agent.report import Reporter
+from agent.session import Session
 from agent.settings import Settings
-from agent.store.inventory import InventoryStore
-from agent.store.journal import Journal
-from agent.store.state import Attempt, Pin, State, StateStore
+from agent.store.state import Rejection
+from agent.summary import report, sentence
+from agent.transaction import Ending, Superseded
 
-ROUNDS = 3  # passes in a row when a newer revision cancels the gate
-GATE_INTERVAL = 0.5  # seconds between two looks
-LEAST_LEFT = 30.0  # seconds that a resumed gate has at least, besides `settle`
+ROUNDS = 5  # passes in a row when newer revisions cancel the gate
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,41 +51,184 @@ class PassResult:
     again_in: float | None = None
 
 
-class Superseded(Exception):
-    """A newer revision was fetched while the gate waited."""
-
-
-@dataclass(slots=True)
-class Done:
-    """What this pass did, for the report."""
-
-    plan: Plan = field(default_factory=Plan)
-    outcomes: list[Outcome] = field(default_factory=list)
-    verdict: gate.Verdict | None = None
-    trouble: LimpetError | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A release that can be applied: planned, its images on the host, its candidates checked."""
 
     release: Release
-    target: Held
     view: View
     plan: Plan
-    revision: str
+    rejection: Rejection | None = None  # of the branch's release, which is why known good is held
 
 
-class Pass:
-    """The steps of one pass, in order. Everything it needs from outside is given to it."""
+def run_pass(paths: Paths, settings: Settings, *, trigger: str, reporter: Reporter, clock: Clock, progress: Progress,
+             cancel: threading.Event) -> PassResult:
+    """One pass under the pass lock, which the caller holds. Errors that a pass meets are in its result; only a state that
+    cannot be read or written raises (Stalled, Transient)."""
+    desired = Desired(paths, settings, cancel)
+    host = RealHost(paths, settings.engine, desired.content, instance(paths), cancel)
+    try:
+        for _ in range(ROUNDS):
+            session = Session(paths, settings, host, desired, clock, progress, reporter, cancel)
+            ending = _one_round(session, trigger)
+            if ending.outcome != "Superseded":
+                break
+            trigger = "revision"
+        return PassResult(ending.exit_code, sentence(session, ending), ending.outcome, session.tip.commit if session.tip else "")
+    finally:
+        host.close()
 
-    def __init__(self, paths: Paths, settings: Settings, host: Host, desired: Desired, clock: Clock, progress: Progress,
-                 cancel: threading.Event) -> None:
-        self.paths, self.settings, self.host, self.desired = paths, settings, host, desired
-        self.clock, self.progress, self.cancel = clock, progress, cancel
-        self.store, self.inventory = StateStore(paths.state), InventoryStore(paths.state)
-        self.journal = Journal(paths.journal)
-        self.done = Done()
-        self.state = State()
-        self.tip: Tip | None = None
-        self.observed = Observed()
+
+def _one_round(session: Session, trigger: str) -> Ending:
+    started, begun = session.clock.wall(), session.clock.monotonic()
+    session.load()
+    session.journal.start(f"{trigger} pass")
+    try:
+        ending = converge(session)
+    except Superseded:
+        ending = Ending("Superseded", EXIT_HELD_BACK, "a newer revision arrived")
+    except LimpetError as error:
+        session.record.trouble = error
+        ending = of_error(error)
+    session.state.count(passes=1)
+    report(session, ending, trigger, started, session.clock.monotonic() - begun)
+    session.journal.finish(ending.outcome)
+    return ending
+
+
+def of_error(error: LimpetError) -> Ending:
+    """How a pass ends that met this error."""
+    outcome = "Temporary" if error.retryable else "Stalled" if isinstance(error, Stalled) else "Failed"
+    return Ending(outcome, error.exit_code, error.message, error.hint)
+
+
+def converge(session: Session) -> Ending:
+    """The steps. Errors: LimpetError that left everything as it was, or that the next pass goes on from; Superseded."""
+    _same_machine(session)
+    if suspension := session.state.suspension("*", session.clock.wall()):
+        return Ending("HeldBack", EXIT_HELD_BACK, f"suspended: {suspension.reason}", "limpet resume")
+    trouble: LimpetError | None = None
+    prepared: Prepared | None = None
+    try:
+        manifest, observed = _wanted(session)
+        prepared = _choose(session, manifest, observed)
+    except Interrupted:
+        raise
+    except LimpetError as error:
+        if error.code == "RuntimeUnavailable":
+            raise
+        trouble = session.record.trouble = error
+        session.progress.step(f"going on with what this host held before: {error.message}")
+        prepared = _fall_back(session)
+        if prepared is None:
+            raise
+    ending = _carry_out(session, prepared)
+    if trouble is not None and ending.exit_code in (0, EXIT_HELD_BACK):
+        return of_error(trouble)
+    return ending
+
+
+def _same_machine(session: Session) -> None:
+    """A copied machine stalls instead of acting as the original."""
+    here = machine_id(session.paths)
+    if session.state.machine_id and session.state.machine_id != here:
+        raise Stalled("this state belongs to another machine: the host was copied or restored on other hardware",
+                      f"on a copy: remove {session.paths.state} and run `limpet sync`", code="OtherMachine")
+    session.state.machine_id = here
+
+
+def _wanted(session: Session) -> tuple[Manifest, Observed]:
+    """Fetch and render, and meanwhile a first look at the host. Errors: LimpetError."""
+    source, state = session.settings.source, session.state
+    likely = session.held(state.attempt.release if state.attempt else session.known_good)
+    with ThreadPoolExecutor(1, thread_name_prefix="observe") as pool:
+        looking: Future[Observed] = pool.submit(session.observe, likely)
+        session.journal.step("fetch")
+        session.record.fetched = False
+        session.tip = session.desired.fetch(state.pin_for(source.url, source.ref))
+        session.record.fetched = session.source_answered = True
+        session.journal.step("render")
+        manifest = session.desired.render(session.tip, repo_name(source.url))
+        session.record.warnings += manifest.warnings
+        observed = looking.result()
+    wanted = session.look([Held(manifest)])
+    seen = session.look([likely])
+    return manifest, observed if wanted.paths <= seen.paths and set(wanted.images) <= set(seen.images) else session.observe(Held(manifest))
+
+
+def repo_name(url: str) -> str:
+    """The last part of a URL or path, without `.git`."""
+    return url.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".git").removesuffix(".bundle")
+
+
+def _choose(session: Session, manifest: Manifest, observed: Observed) -> Prepared:
+    """The release to bring the host to: what the branch says, unless it was rejected."""
+    state, good, tip = session.state, session.known_good, session.tip
+    assert tip is not None
+    earlier: dict[str, str] = {}
+    for release in (good, state.attempt.release if state.attempt else None):
+        newer = release is not None and release.manifest_digest == manifest.digest
+        if release is not None:
+            earlier = {**earlier, **release.lock} if newer else {**release.lock, **earlier}
+    lock = prefetch.lock(manifest, observed, earlier)
+    release = Release(manifest.digest, lock, tip.revision, session.clock.wall())
+    if good is not None and (rejection := _rejection(session, release, manifest)):
+        target = session.held(good)
+        return replace(_prepare(session, good, target, session.observe(target)), rejection=rejection)
+    return _prepare(session, release, Held(manifest, lock), observed)
+
+
+def _rejection(session: Session, release: Release, manifest: Manifest) -> Rejection | None:
+    """Why this release must not be tried again; while an image is not resolved, the manifest alone decides."""
+    rejected = session.state.rejected
+    if all(image in release.lock for image in manifest.images()):
+        return rejected.get(release.id)
+    return next((r for r in rejected.values() if r.manifest_digest == release.manifest_digest), None)
+
+
+def _prepare(session: Session, release: Release, target: Held, observed: Observed) -> Prepared:
+    """Plans, pulls what is missing, checks the candidates. Nothing is touched. Errors: LimpetError."""
+    good, attempt = session.held(session.known_good), session.state.attempt
+    view, plan = session.decide(target, good, observed=observed)
+    session.record.plan = plan
+    known = [release.manifest_digest for release in (session.known_good, attempt.release if attempt else None) if release]
+    missing = prefetch.missing(plan, target.manifest, observed, target.lock, fresh=release.manifest_digest not in known)
+    if missing:
+        session.phase("prefetch", release)
+        pulled = prefetch.pull(missing, session.host, session.progress)
+        target = Held(target.manifest, {**target.lock, **pulled})
+        release = replace(release, lock=target.lock)
+        view, plan = session.decide(target, good)
+        session.record.plan = plan
+    prefetch.check_candidates(plan, target.manifest, session.host)
+    return Prepared(release, view, plan)
+
+
+def _fall_back(session: Session) -> Prepared | None:
+    """What the host held before: the attempt at hand, else known good; None when there is neither."""
+    attempt, good = session.state.attempt, session.known_good
+    release = attempt.release if attempt and attempt.phase != "rolling-back" else good
+    target = session.held(release)
+    if release is None or not target.manifest.resources:
+        return None
+    return _prepare(session, release, target, session.observe(target))
+
+
+def _carry_out(session: Session, prepared: Prepared) -> Ending:
+    release, view, plan, state = prepared.release, prepared.view, prepared.plan, session.state
+    good, rejection = session.known_good, prepared.rejection
+    if rejection and state.attempt and state.attempt.phase == "rolling-back":
+        return transaction.roll_back(session, rejection.reason, "", session.held(state.attempt.release))
+    if good is None or release.id != good.id or state.attempt is not None:
+        return transaction.attempt(session, release, view, plan)
+    if session.settings.converge.mode == "report" and plan.staged("apply"):
+        session.record.drift = [str(change.key) for change in plan.changes if change.stage == "apply"]
+        return Ending("Converged", EXIT_HELD_BACK, f"{len(session.record.drift)} resources have drifted, and mode is report",
+                      'set converge.mode = "enforce" to have drift repaired')
+    ending = transaction.repair(session, view, plan)
+    if rejection:
+        return Ending("HoldingKnownGood", EXIT_ROLLED_BACK, rejection.reason,
+                      "push a commit that corrects or reverts it; to try it again: limpet retry")
+    if session.tip is not None and session.record.trouble is None:
+        transaction.prove(session, release)
+    return ending

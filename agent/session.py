@@ -17,11 +17,12 @@ from agent.errors import LimpetError, Stalled
 from agent.gate import Verdict
 from agent.host import Host
 from agent.kinds.base import Held, View
-from agent.model import EMPTY, Key, Observed, Outcome, Owned, Plan, Release
+from agent.model import Observed, Outcome, Plan, Release
 from agent.observe import Look
 from agent.paths import Paths
 from agent.plan import plan
 from agent.progress import Progress
+from agent.report import Reporter
 from agent.settings import Settings
 from agent.store.inventory import InventoryStore
 from agent.store.journal import Journal
@@ -39,20 +40,24 @@ class Record:
     verdict: Verdict | None = None
     trouble: LimpetError | None = None
     damaged: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    drift: list[str] = field(default_factory=list)
+    fetched: bool | None = None
 
 
 class Session:
     """One pass on one installation, under the pass lock."""
 
     def __init__(self, paths: Paths, settings: Settings, host: Host, desired: Desired, clock: Clock, progress: Progress,
-                 cancel: threading.Event) -> None:
+                 reporter: Reporter, cancel: threading.Event) -> None:
         self.paths, self.settings, self.host, self.desired = paths, settings, host, desired
-        self.clock, self.progress, self.cancel = clock, progress, cancel
+        self.clock, self.progress, self.reporter, self.cancel = clock, progress, reporter, cancel
         self.store, self.inventory, self.journal = StateStore(paths.state), InventoryStore(paths.state), Journal(paths.journal)
         self.state = State()
         self.record = Record()
         self.tip: Tip | None = None
         self.observed = Observed()
+        self.source_answered = False  # the source answered before anything was touched
 
     def load(self) -> None:
         """State and inventory; damage is noted. Errors: Stalled (newer schema)."""
@@ -77,6 +82,12 @@ class Session:
     def known_good(self) -> Release | None:
         return self.state.known_good[0] if self.state.known_good else None
 
+    def phase(self, name: str, release: Release | None = None) -> None:
+        """Says in the journal and in the heartbeat where the pass is."""
+        self.journal.step(name)
+        revision = self.tip.revision if self.tip else release.revision if release else ""
+        self.reporter.phase(name, revision=revision, release=release.id if release else "")
+
     def look(self, targets: Iterable[Held], *, deep: bool = False) -> Look:
         """What must be looked at for these releases and all that is owned."""
         manifests = [held.manifest for held in targets]
@@ -90,10 +101,12 @@ class Session:
         self.observed = self.host.observe(self.look([target], deep=deep))
         return self.observed
 
-    def decide(self, target: Held, known_good: Held, observed: Observed | None = None) -> tuple[View, Plan]:
-        """Observe (unless given), plan, brake."""
+    def decide(self, target: Held, known_good: Held, *, applied: Held | None = None,
+               observed: Observed | None = None) -> tuple[View, Plan]:
+        """Observe (unless given), plan, brake. `applied`: what the host was brought to last; default: as the state says."""
         observed = observed or self.observe(target)
-        view = View(target, observed, self.inventory.entries, self.held(self.state.applied), known_good)
+        applied = applied or self.held(self.state.applied)
+        view = View(target, observed, self.inventory.entries, applied, known_good)
         return view, brakes(plan(view, self.settings.gate.deadline), view, self.policy(view))
 
     def policy(self, view: View) -> Policy:
@@ -103,12 +116,3 @@ class Session:
         now = self.clock.wall()
         held = {name: s.reason for name, s in self.state.suspended.items() if name != "*" and s.holds(now)}
         return Policy(converge.prune, converge.max_prune, int(allowed[1]) if allowed else 0, policy.files_deny, None, held)
-
-    def own_what_is_right(self, view: View, plan_: Plan) -> dict[Key, Owned]:
-        """Entries for resources that are right already but not owned yet: an inventory that was lost, or a first release."""
-        from agent import ownership
-
-        return ownership.entries(plan_, view, self.host.save_original)
-
-
-NOTHING = Held(EMPTY)

@@ -9,7 +9,6 @@ Rules:
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 
 from agent import gate, ownership
@@ -55,18 +54,19 @@ def attempt(session: Session, release: Release, view: View, plan: Plan) -> Endin
     if failure is not None:
         verdict = gate.Verdict("rejected", (gate.Finding(failure.resource, "bad", failure.message, failure.hint),))
     else:
-        session.state.applied = release
-        _enter_gate(session)
+        _enter_gate(session, release)
         verdict = _gate(session, view.target, plan)
     session.record.verdict = verdict
     if verdict.decision == "healthy":
         return commit(session, release, view.target)
+    state, now = session.state, session.clock.wall()
+    assert state.attempt is not None
     if good is None or good.id == release.id or not session.settings.gate.rollback:
+        state.applied = release
         session.save()
-        return Ending("Degraded", EXIT_FAILED, verdict.reason, _hint(verdict))
-    session.state.reject(release, reason=verdict.reason, at=session.clock.wall(), revision=session.state.attempt.revision
-                         if session.state.attempt else release.revision)
-    return roll_back(session, verdict)
+        return Ending("Failed", EXIT_FAILED, verdict.reason, hint(verdict))
+    state.reject(release, reason=verdict.reason, at=now, revision=state.attempt.revision)
+    return roll_back(session, verdict.reason, hint(verdict), view.target)
 
 
 def repair(session: Session, view: View, plan: Plan) -> Ending:
@@ -76,39 +76,42 @@ def repair(session: Session, view: View, plan: Plan) -> Ending:
         if failure is not None:
             raise failure
         prune(session, view.target)
-    elif missing := session.own_what_is_right(view, plan):
-        session.inventory.own(missing)
+    elif unowned := ownership.entries(plan, view, session.host.save_original):
+        session.inventory.own(unowned)
     return Ending("Converged", EXIT_HELD_BACK if plan.refusals else EXIT_OK)
 
 
 def commit(session: Session, release: Release, target: Held) -> Ending:
     """The gate has passed: known good := this release, pin := its revision; then what it replaced is removed."""
-    session.journal.step("commit")
+    session.phase("commit", release)
     prove(session, release)
     remaining = prune(session, target)
     return Ending("Converged", EXIT_HELD_BACK if remaining.refusals else EXIT_OK)
 
 
 def prove(session: Session, release: Release) -> None:
-    """Makes a release known good at the newest revision, durably."""
-    tip, source, state = session.tip, session.settings.source, session.state
-    revision = state.attempt.revision if state.attempt else release.revision
-    commit_id = revision.partition("@sha1:")[2] or (tip.commit if tip else "")
-    state.prove(replace(release, revision=revision), Pin(source.url, source.ref, commit_id))
+    """Makes a release known good at its revision, durably; nothing is written when nothing changes."""
+    state, source = session.state, session.settings.source
+    revision = session.tip.revision if session.tip else state.attempt.revision if state.attempt else release.revision
+    good = session.known_good
+    first_seen = good.at if good is not None and good.id == release.id else release.at
+    pin = Pin(source.url, source.ref, revision.partition("@sha1:")[2])
+    state.prove(replace(release, revision=revision, at=first_seen), pin, session.clock.wall())
     session.save()
 
 
-def roll_back(session: Session, verdict: gate.Verdict) -> Ending:
+def roll_back(session: Session, reason: str, remedy: str, failed_target: Held) -> Ending:
     """Back to known good; the release that failed is remembered before anything is touched."""
     state, good, failed = session.state, session.known_good, session.state.attempt
     assert good is not None and failed is not None
-    session.journal.step("roll back")
-    session.progress.step(f"rolling back to {good.revision}: {verdict.reason}")
+    session.phase("rollback", good)
+    session.progress.step(f"rolling back to {good.revision}: {reason}")
     state.attempt = replace(failed, phase="rolling-back")
     session.save()
     target = session.held(good)
-    view, plan = session.decide(target, target)
+    failure: LimpetError | None
     try:
+        view, plan = session.decide(target, target, applied=failed_target)
         failure = _carry_out(session, view, plan)
     except Interrupted:
         raise
@@ -116,19 +119,18 @@ def roll_back(session: Session, verdict: gate.Verdict) -> Ending:
         failure = error
     if failure is not None:
         return Ending("RollbackFailed", EXIT_ROLLBACK_FAILED, f"rolling back failed: {failure.message}", failure.hint)
-    state.applied = good
     after = _gate(session, target, plan, again=True)
-    reason = verdict.reason or (state.rejected[failed.release.id].reason if failed.release.id in state.rejected else "")
-    state.attempt = None
     state.count(rollbacks=1)
+    state.applied, state.attempt = good, None
     if after.decision != "healthy":
         state.forget_rejected(failed.release.id)
         session.save()
-        return Ending("Inconclusive", EXIT_TEMPORARY, f"{reason}; but known good is not healthy either: {after.reason}", _hint(after))
+        doubt = f"{reason}; but known good is not healthy either: {after.reason}"
+        return Ending("Inconclusive", EXIT_TEMPORARY, doubt, hint(after))
     state.rolled_back = RolledBack(failed.release.id, failed.revision, reason, session.clock.wall())
     session.save()
     prune(session, target)
-    return Ending("RolledBack", EXIT_ROLLED_BACK, reason, _hint(verdict))
+    return Ending("RolledBack", EXIT_ROLLED_BACK, reason, remedy)
 
 
 def prune(session: Session, target: Held) -> Plan:
@@ -137,7 +139,7 @@ def prune(session: Session, target: Held) -> Plan:
     session.inventory.own(ownership.settled(view))
     leftover = plan.staged("prune")
     if leftover:
-        session.journal.step("prune")
+        session.phase("prune")
         _execute(session, leftover, target.manifest)
         view, plan = session.decide(target, target)
     session.inventory.disown(ownership.disowned(session.inventory.entries, target.manifest, plan))
@@ -176,7 +178,8 @@ def _excused(session: Session, view: View, plan: Plan) -> frozenset[str]:
     return gate.excused(manifest, sample, {change.key for change in plan.changes})
 
 
-def _enter_gate(session: Session) -> None:
+def _enter_gate(session: Session, release: Release) -> None:
+    session.phase("gate", release)
     state, clock = session.state, session.clock
     if state.attempt and state.attempt.phase != "gating":
         state.attempt = replace(state.attempt, phase="gating", started_wall=clock.wall(), started_monotonic=clock.monotonic(),
@@ -186,12 +189,12 @@ def _enter_gate(session: Session) -> None:
 
 def _carry_out(session: Session, view: View, plan: Plan) -> LimpetError | None:
     """Owns, then executes the plan's apply stage; the failure that is the release's own. Errors: Transient, Interrupted."""
-    session.record.plan = plan
     actions = plan.staged("apply")
     session.inventory.own(ownership.entries(plan, view, session.host.save_original))
     if not actions:
         return None
-    session.journal.step("apply")
+    session.record.plan = plan
+    session.phase("apply")
     return _execute(session, actions, view.target.manifest)
 
 
@@ -206,16 +209,16 @@ def _execute(session: Session, actions: list[Action], manifest: Manifest) -> Lim
     if errors:
         return errors[0]
     if any(outcome.result == "skipped" for outcome in outcomes):
-        raise Interrupted("the pass was asked to stop", "the next pass goes on where it stopped", code="Interrupted")
+        raise Interrupted("the pass was asked to stop", "the next pass goes on where it stopped")
     return None
 
 
 def _gate(session: Session, target: Held, plan: Plan, *, again: bool = False) -> gate.Verdict:
     """Looks until there is a verdict. `again`: known good after a rollback. Errors: Superseded, Interrupted, Transient."""
-    session.journal.step("gate")
     clock, settings, attempt = session.clock, session.settings.gate, session.state.attempt
     refused = {refusal.key for refusal in plan.refusals}
-    manifest = replace(target.manifest, resources={k: r for k, r in target.manifest.resources.items() if k not in refused})
+    wanted = target.manifest.resources.items()
+    manifest = replace(target.manifest, resources={key: resource for key, resource in wanted if key not in refused})
     elapsed = 0.0 if again or attempt is None else attempt.elapsed(
         monotonic=clock.monotonic(), wall=clock.wall(), boot_id=clock.boot_id())
     deadline = max(settings.deadline, elapsed + settings.settle + (LEAST_LEFT if elapsed else 0))
@@ -234,23 +237,20 @@ def _gate(session: Session, target: Held, plan: Plan, *, again: bool = False) ->
         if verdict.decision != "wait":
             return verdict
         session.progress.wait(verdict.reason or f"healthy, watching for {verdict.wait_s:.0f} s more")
-        session.waiting(verdict)
-        clock.sleep(min(GATE_INTERVAL, max(verdict.wait_s, 0.05)) if not verdict.findings else GATE_INTERVAL, session.cancel)
+        clock.sleep(GATE_INTERVAL if verdict.findings else min(GATE_INTERVAL, max(verdict.wait_s, 0.05)), session.cancel)
         if session.cancel.is_set():
-            raise Interrupted("the pass was asked to stop while the gate waited", "the next pass resumes the gate", code="Interrupted")
+            raise Interrupted("the pass was asked to stop while the gate waited", "the next pass resumes the gate")
         if not again and session.desired.newest_observed() != begun_at:
             raise Superseded
 
 
 def _sample(session: Session, observed: Observed, manifest: Manifest) -> gate.Sample:
-    from agent.drivers.probes import run_checks
+    from agent.drivers.probes import run_checks  # http.client and all: only a gate pays for it
 
     return gate.Sample(session.clock.monotonic(), observed.containers, run_checks(manifest.checks))
 
 
-def _hint(verdict: gate.Verdict) -> str:
+def hint(verdict: gate.Verdict) -> str:
+    """The first remedy among the findings."""
     return next((finding.hint for finding in verdict.findings if finding.hint), "")
 
-
-def counts(changes: Plan, outcomes: list[object]) -> Counter[str]:
-    return Counter()

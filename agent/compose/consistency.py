@@ -107,7 +107,9 @@ class Check:
                 message = f"services.{name}: it depends on {other!r}, which no active profile enables"
                 self.error(place, message, f"activate one of its profiles ({profiles}), or set `required: false`")
             else:
-                self.error(place, f"services.{name}: it depends on {other!r}, which is not defined", "define it, or remove it")
+                self.error(
+                    place, f"services.{name}: it depends on {other!r}, which is not defined", "define it, or remove it"
+                )
 
     def limits(self, name: str, service: Map) -> None:
         deploy = service.get("deploy") or Map()
@@ -118,7 +120,9 @@ class Check:
             deploy.put("replicas", scale, service.place("scale"))
         for key, count, holder in (("scale", scale, service), ("replicas", replicas, deploy)):
             if count is not None and count < 0:
-                self.error(holder.place(key), f"services.{name}: {key} must not be negative, not {count}", "use 0 or more")
+                self.error(
+                    holder.place(key), f"services.{name}: {key} must not be negative, not {count}", "use 0 or more"
+                )
         resources = deploy.get("resources") or Map()
         for kind, pairs in (
             ("limits", (("cpus", "cpus"), ("mem_limit", "memory"), ("pids_limit", "pids"))),
@@ -140,7 +144,11 @@ class Check:
                 self.error(watch.at, f"services.{name}.develop.watch: it has no target", "add `target:`")
 
     def differ(self, name: str, service: Map, key: str, other: str) -> None:
-        self.error(service.place(key), f"services.{name}: `{key}` and `{other}` differ", "keep one, or give both the same value")
+        self.error(
+            service.place(key),
+            f"services.{name}: `{key}` and `{other}` differ",
+            "keep one, or give both the same value",
+        )
 
     def mounts(self, name: str, service: Map) -> None:
         mounted: dict[str, str] = {}

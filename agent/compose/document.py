@@ -79,7 +79,9 @@ def _compose(file: str, text: str) -> list[Node]:
     except yaml.reader.ReaderError as error:
         position = error.position if isinstance(error.position, int) else 0
         raise ComposeError(
-            f"the character #x{ord(text[position]):04x} is not allowed in YAML" if position < len(text) else "unreadable",
+            f"the character #x{ord(text[position]):04x} is not allowed in YAML"
+            if position < len(text)
+            else "unreadable",
             file,
             text.count("\n", 0, position) + 1,
             hint='write it as an escape in double quotes, "\\u...."',
@@ -219,9 +221,7 @@ class _Builder:
         for key_node, item in zip(node.value[::2], node.value[1::2], strict=True):
             key = self.key(key_node)
             if key in seen:
-                raise self.fail(
-                    key_node, f"the key {key!r} is already in line {seen[key]}", "keep one of the two"
-                )
+                raise self.fail(key_node, f"the key {key!r} is already in line {seen[key]}", "keep one of the two")
             seen[key] = key_node.line
             if key == "<<" and key_node.plain:
                 merges.append(item)

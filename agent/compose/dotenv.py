@@ -18,7 +18,9 @@ _ESCAPE = re.compile(r"\\(?:[abcfnrtv$\"\\]|0\d{0,3})")
 _SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\", '"': '"'}
 
 
-def parse(file: str, data: bytes, lookup: Lookup, problems: Problems, known: dict[str, str] | None = None) -> dict[str, str]:
+def parse(
+    file: str, data: bytes, lookup: Lookup, problems: Problems, known: dict[str, str] | None = None
+) -> dict[str, str]:
     """The variables of a file, laid over `known` (which is changed). Raises ComposeError."""
     return _Parser(file, text_of(file, data), lookup, problems, {} if known is None else known).run()
 
@@ -35,7 +37,9 @@ def parse_raw(file: str, data: bytes) -> dict[str, str]:
 
 def text_of(file: str, data: bytes, bom: bool = True) -> str:
     if len(data) > MAX_BYTES:
-        raise ComposeError(f"the file has {len(data)} bytes; at most {MAX_BYTES} are read", file, hint="make it smaller")
+        raise ComposeError(
+            f"the file has {len(data)} bytes; at most {MAX_BYTES} are read", file, hint="make it smaller"
+        )
     try:
         return data.decode("utf-8-sig" if bom else "utf-8")
     except UnicodeDecodeError as error:

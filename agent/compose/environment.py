@@ -102,5 +102,3 @@ def read_dotenv(
     except ComposeError as error:
         problems.add(error)
     return variables
-
-

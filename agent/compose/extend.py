@@ -73,7 +73,9 @@ def _target(extends: Any, place: Place, name: str) -> tuple[str, str | None]:
         if file is None or isinstance(file, str):
             return extends["service"], file
     raise ComposeError(
-        f"services.{name}.extends: it names no service", *place, hint="write `extends: {service: NAME}`, with `file:` if need be"
+        f"services.{name}.extends: it names no service",
+        *place,
+        hint="write `extends: {service: NAME}`, with `file:` if need be",
     )
 
 

@@ -164,7 +164,12 @@ def interpolate(root: Map, lookup: Lookup, problems: Problems) -> None:
 
 
 def _walk(
-    value: Any, place: Place, path: tuple[str, ...], casts: Rules[Callable[[str], Any]] | None, lookup: Lookup, problems: Problems
+    value: Any,
+    place: Place,
+    path: tuple[str, ...],
+    casts: Rules[Callable[[str], Any]] | None,
+    lookup: Lookup,
+    problems: Problems,
 ) -> Any:
     if isinstance(value, str):
         if casts is None or casts.value is None:

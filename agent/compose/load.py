@@ -106,7 +106,11 @@ class _Loader:
     # the whole
 
     def project(
-        self, config_files: Sequence[str] | None, environment: dict[str, str], profiles: tuple[str, ...], default_name: str
+        self,
+        config_files: Sequence[str] | None,
+        environment: dict[str, str],
+        profiles: tuple[str, ...],
+        default_name: str,
     ) -> Project:
         dotenv_path = join(self.working_dir, ".env")
         if (data := self.files.read(dotenv_path)) is not None:
@@ -147,7 +151,11 @@ class _Loader:
                 self.problems.add(error)
                 continue
             for document in documents:
-                if isinstance(document.root, Map) and isinstance(document.root.get("name"), str) and document.root["name"]:
+                if (
+                    isinstance(document.root, Map)
+                    and isinstance(document.root.get("name"), str)
+                    and document.root["name"]
+                ):
                     written, place = document.root["name"], document.root.place("name")
         try:
             found = project_name(substitute(written, environment.get)) if written else project_name(default)
@@ -240,7 +248,9 @@ class _Loader:
         def load_base(name: str, place: Place) -> tuple[str, Map, list[Path]]:
             file = join(directory, name)
             if is_host_path(name) or escapes(file):
-                raise ComposeError(f"the file {name!r} is outside the repository", *place, hint="move it into the repository")
+                raise ComposeError(
+                    f"the file {name!r} is outside the repository", *place, hint="move it into the repository"
+                )
             if file not in bases:
                 bases[file] = self.base(file, place, environment, relative(file, directory))
             services, removed = bases[file]
@@ -263,7 +273,9 @@ class _Loader:
         rebase(root, seen_from.rpartition("/")[0] or ".")
         return root["services"], removed
 
-    def include(self, document: Document, environment: dict[str, str], directory: str, included: tuple[str, ...]) -> None:
+    def include(
+        self, document: Document, environment: dict[str, str], directory: str, included: tuple[str, ...]
+    ) -> None:
         entries = include_entries(document.root, self.problems)
         document.root.pop("include", None)
         for entry in entries:
@@ -281,7 +293,9 @@ class _Loader:
         paths = [join(directory, path) for path in entry.paths]
         if paths[0] in included or len(included) > MAX_INCLUDES:
             way = " -> ".join([*included, paths[0]])
-            raise ComposeError(f"the files include one another in a circle: {way}", *entry.place, hint="break the circle")
+            raise ComposeError(
+                f"the files include one another in a circle: {way}", *entry.place, hint="break the circle"
+            )
         below = join(directory, entry.directory) if entry.directory else paths[0].rpartition("/")[0] or "."
         variables: dict[str, str] = {}
         if entry.env_files is None:

@@ -187,7 +187,9 @@ def _check_service(name: str, service: Map, problems: Problems) -> None:
         address = port.get("host_ip")
         if isinstance(address, str) and (address.startswith("[") or not host_ip(f"[{address}]")):
             problems.error(
-                port.place("host_ip"), f"services.{name}.ports: {address!r} is no address", "give an IPv4 or IPv6 address"
+                port.place("host_ip"),
+                f"services.{name}.ports: {address!r} is no address",
+                "give an IPv4 or IPv6 address",
             )
     for request in [*_maps(service.get("gpus")), *_reserved_devices(service)]:
         if "count" in request and "device_ids" in request:

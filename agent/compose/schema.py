@@ -179,7 +179,11 @@ def _forms(value: Any, kind: str, forms: tuple[Rule, ...], path: tuple[Step, ...
     if matching > 1:
         yield path, "fits more than one form of this key", "use one form"
         return
-    meant = [found for form, found in zip(forms, attempts, strict=True) if _accepts(form, kind) or any(f[0] != path for f in found)]
+    meant = [
+        found
+        for form, found in zip(forms, attempts, strict=True)
+        if _accepts(form, kind) or any(f[0] != path for f in found)
+    ]
     if meant:
         yield from max(meant, key=lambda found: max(len(error[0]) for error in found))
         return

@@ -121,7 +121,13 @@ def split_port(spec: str, place: Place) -> list[Map]:
     ip, inside = host_ip(address), _port_range(container)
     outside = _port_range(host) if host else (0, 0)
     if ip is None or inside is None or outside is None:
-        part, text = ("address", address) if ip is None else ("container port", container) if inside is None else ("host port", host)
+        part, text = (
+            ("address", address)
+            if ip is None
+            else ("container port", container)
+            if inside is None
+            else ("host port", host)
+        )
         raise _unfit(place, f"the port {spec!r} has a bad {part} {text!r}", form)
     if protocol not in ("tcp", "udp", "sctp"):
         raise _unfit(place, f"the port {spec!r} has an unknown protocol {protocol!r}", "use tcp, udp or sctp")
@@ -159,7 +165,9 @@ def _device(value: Any, place: Place) -> Any:
         return value
     parts = value.split(":")
     if len(parts) > 3:
-        raise _unfit(place, f"the device {value!r} has too many colons", "use the long form: source, target, permissions")
+        raise _unfit(
+            place, f"the device {value!r} has too many colons", "use the long form: source, target, permissions"
+        )
     target = parts[1] if len(parts) > 1 and parts[1] else parts[0]
     return _map(place, source=parts[0], target=target, permissions=parts[2] if len(parts) > 2 else "rwm")
 

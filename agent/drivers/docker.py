@@ -13,8 +13,9 @@ What the Engine does (found out on 20.10 and 26.1, kept by tests/contract), and 
   dockerd restarts, unless its policy is `always`: that is why a kept container gets policy `no`.
 - `stop` works on a paused container. A start that fails leaves state `created` (exit code 127 or 128), its networks and
   no endpoint.
-- `kill` with any signal ends the restart policy of a container that has no StopSignal in its configuration: its next exit
-  is final. With a StopSignal only that one does. So containers that are to be signalled are created with theirs spelled out.
+- `kill` with any signal ends the restart policy of a container that has no StopSignal in its configuration: its next
+  exit is final. With a StopSignal only that one does. So containers that are to be signalled are created with theirs
+  spelled out.
 - `connect` on a stopped container may be repeated; on a running one the repeat is 403 "already exists".
 """
 

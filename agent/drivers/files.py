@@ -68,9 +68,12 @@ class Files:
         """Sets mode, owner and group of a file or directory that is there."""
         spec = resource.spec
         uid, gid = owner_ids(spec)
+        directory = resource.key.kind == "directory"
         with self._at(spec["path"]) as (parent, name):
-            descriptor = os.open(name, _READ, dir_fd=parent)
+            descriptor = os.open(name, _READ | (os.O_DIRECTORY if directory else 0), dir_fd=parent)
             try:
+                if not directory and not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise IsADirectoryError(errno.EISDIR, "is no file")
                 _set_attributes(descriptor, int(spec["mode"], 8), uid, gid)
                 os.fsync(descriptor)
             finally:
@@ -258,7 +261,7 @@ def _translated(error: OSError, path: str, needed: int) -> LimpetError:
             return Stalled(f"{path}: something above it is not a directory", f"see namei -l {path}", code="Blocked")
         case errno.EISDIR:
             return Stalled(
-                f"{path}: a directory is in its place",
+                f"{path}: something that is no file is in its place",
                 f"look at {path}, then move it away or remove it",
                 code="Blocked",
             )

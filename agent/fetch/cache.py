@@ -55,7 +55,7 @@ class Cache:
         for directory in ("objects/info", "objects/pack", "refs/heads", "refs/limpet"):
             (cache.path / directory).mkdir(parents=True)
         (cache.path / "config").write_text(CONFIG, encoding="ascii")
-        (cache.path / "HEAD").write_text(f"ref: {OBSERVED}\n", encoding="ascii")
+        (cache.path / "HEAD").write_text("ref: refs/heads/none\n", encoding="ascii")
         return cache
 
     def exists(self) -> bool:

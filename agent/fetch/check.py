@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dulwich.objects import Commit, ObjectID, ShaFile, Tag, Tree
+from dulwich.objects import Commit, ObjectID, ShaFile, Tag, parse_tree
 
 from agent.errors import LimpetError, Stalled
 from agent.fetch.cache import Damaged
@@ -128,18 +128,18 @@ def inspect(store: DiskObjectStore, commit: ObjectID, rehash: bool = False) -> N
 def _entries(tree: ObjectID, data: bytes) -> Iterator[tuple[bytes, int, ObjectID]]:
     names = set()
     try:
-        entries = list(Tree.from_string(data).iteritems())
+        entries = list(parse_tree(data, 20))
     except Exception as error:
         raise Damaged(f"tree {tree[:12].decode()} cannot be read ({type(error).__name__})") from None
-    for entry in entries:
-        if entry.path in names:
+    for name, mode, oid in entries:
+        if name in names:
             raise Stalled(
-                f"the tree {tree[:12].decode()} holds {_text(entry.path)} twice",
+                f"the tree {tree[:12].decode()} holds {_text(name)} twice",
                 "make the commit anew with git",
                 code="BadTree",
             )
-        names.add(entry.path)
-        yield entry.path, entry.mode or 0, ObjectID(entry.sha or b"")
+        names.add(name)
+        yield name, mode, oid
 
 
 def _check_name(name: bytes, place: bytes, commit: ObjectID) -> None:

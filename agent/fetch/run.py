@@ -220,7 +220,7 @@ def _obtain(request: Request, source: Source, tip: Tip, cache: Cache, ahead: str
         commit = check.peel(store, _id(tip.oid))
         check.inspect(store, commit)
     if ahead and _id(ahead) in store and check.descends(store, _id(ahead), commit):
-        commit = _id(ahead)
+        commit, tip = _id(ahead), Tip(ahead, ahead)
     descends = None
     if request.pin:
         descends = _id(request.pin) in store and check.descends(store, commit, _id(request.pin))

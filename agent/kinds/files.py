@@ -118,10 +118,8 @@ def _removal(key: Key, there: ObservedFile | None, view: View) -> Fate:
                     (Step("prune", "restore", {"original": owned.original}),))
     if there is None:
         return Fate(key, "forget", "is gone")
-    if key.kind == "directory":
-        if not there.empty:
-            return Fate(key, "forget", f"{cause}; it is not empty and stays")
-        return Fate(key, "delete", cause, (Step("prune", "rmdir"),))
+    if key.kind == "directory" and there.type == "directory":
+        return Fate(key, "delete", f"{cause}; removed if it is empty", (Step("prune", "rmdir"),))
     if there.type != key.kind:
         return Fate(key, "forget", f"is a {there.type} now, which is not ours")
     return Fate(key, "delete", cause, (Step("prune", "remove"),))

@@ -225,6 +225,10 @@ class Overlay:
     def children(self, path: str) -> list[str]:
         return sorted({name for layer in self.layers for name in self.tree.children(below(layer, path))})
 
+    def note(self, path: str) -> str:
+        """What a person should know about a path that is not there; usually empty."""
+        return next((note for layer in self.layers if (note := self.tree.note(below(layer, path)))), "")
+
     def origin(self, path: str) -> str:
         """The path in the repository that messages about `path` should name."""
         path = "" if path == "." else path
