@@ -1,0 +1,183 @@
+"""The log's lines and what progress looks like."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from agent import log
+from agent.progress import Event, Events, JsonLines, Lines, Silent, for_person, replay, size
+from agent.terminal import Terminal
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = before
+    root.setLevel(level)
+    log._hidden.clear()
+
+
+def journal(path: Path) -> tuple[io.TextIOWrapper, dict[str, str]]:
+    """A stream, and the environment in which systemd says that it is the journal's."""
+    stream = path.open("w+")
+    status = os.fstat(stream.fileno())
+    return stream, {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+
+
+def test_under_systemd_every_line_has_its_priority(tmp_path: Path) -> None:
+    """Each line of a message must start with its priority, also the lines of a traceback."""
+    stream, environ = journal(tmp_path / "log")
+    log.set_up(stream, environ=environ)
+    log.logger.info("one\ntwo")
+    log.logger.warning("three")
+    try:
+        raise ValueError("four")
+    except ValueError:
+        log.logger.exception("five")
+    stream.seek(0)
+    lines = stream.read().splitlines()
+    assert lines[:3] == ["<6>one", "<6>two", "<4>three"]
+    assert lines[3] == "<3>five" and lines[-1] == "<3>ValueError: four"
+    assert all(line.startswith("<3>") for line in lines[3:])
+
+
+@pytest.mark.parametrize("environ", [{}, {"JOURNAL_STREAM": "1:2"}, {"JOURNAL_STREAM": "nonsense"}])
+def test_elsewhere_lines_are_plain(tmp_path: Path, environ: dict[str, str]) -> None:
+    """Without systemd, or with stderr redirected, no prefix may appear; what is not information says so."""
+    with (tmp_path / "log").open("w+") as stream:
+        log.set_up(stream, environ=environ)
+        log.logger.info("one")
+        log.logger.error("two")
+        stream.seek(0)
+        assert stream.read() == "one\nerror: two\n"
+
+
+def test_hidden_values_never_appear() -> None:
+    """A known secret must not reach the log: not in arguments, tracebacks, URLs, and not from a library."""
+    log.hide("s3cret/pass word")
+    log.hide("line-one\nline-two\n")
+    log.hide("abc")  # too short to hide
+    stream = io.StringIO()
+    log.set_up(stream, environ={})
+    log.logger.info("token %s, https://u:%s@host, abc", "s3cret/pass word", "s3cret%2Fpass%20word")
+    try:
+        raise ValueError("line-two")
+    except ValueError:
+        logging.getLogger("library").exception("s3cret/pass word")
+    text = stream.getvalue()
+    assert "s3cret" not in text and "line-two" not in text
+    assert "token ***, https://u:***@host, abc" in text
+
+
+def test_libraries_speak_from_warnings_up() -> None:
+    """Chatter of libraries must stay out of the log."""
+    stream = io.StringIO()
+    log.set_up(stream, environ={}, level=logging.DEBUG)
+    logging.getLogger("urllib3").info("chatter")
+    logging.getLogger("urllib3").warning("trouble")
+    log.logger.debug("detail")
+    assert stream.getvalue() == "warning: trouble\ndetail\n"
+
+
+def test_frequent_events_are_thinned_out() -> None:
+    """Pulls and waits must come at most twice a second and reference, but the end of a pull always."""
+    events: list[Event] = []
+    now = [0.0]
+    progress = Events(events.append, lambda: now[0])
+    for done in range(11):
+        progress.pull("a", done, 10)
+        progress.pull("b", done, 0)
+        progress.wait("healthy?")
+        now[0] += 0.125
+    assert [event["bytes"] for event in events if event.get("pull") == "a"] == [0, 4, 8, 10]
+    assert [event["bytes"] for event in events if event.get("pull") == "b"] == [0, 4, 8]
+    assert sum("wait" in event for event in events) == 3
+
+
+def test_steps_and_details_are_never_dropped() -> None:
+    """Every step must be told, however fast they follow one another, and survive the way through JSON."""
+    events: list[Event] = []
+    progress = Events(events.append)
+    for number in range(100):
+        progress.step(f"step {number}")
+        progress.detail("more")
+    copied: list[Event] = []
+    for event in json.loads(json.dumps([*events, {"unknown": 1}])):
+        replay(event, Events(copied.append))
+    assert copied == events
+    assert len(events) == 200
+
+
+def test_plain_lines_say_each_thing_once() -> None:
+    """Lines must not repeat a wait or a pull within a step."""
+    stream = io.StringIO()
+    lines = Lines(stream)
+    lines.step("pulling 1 image")
+    for done in (0, 500, 1500, 1500):
+        lines.pull("busybox:1", done, 1500)
+    lines.step("waiting")
+    lines.wait("web is starting")
+    lines.wait("web is starting")
+    lines.detail("web is healthy")
+    assert stream.getvalue().splitlines() == [
+        "pulling 1 image", "  pulling busybox:1", "  pulled busybox:1 (1.5 kB)", "waiting", "  web is starting",
+        "  web is healthy"]
+
+
+def test_work_goes_on_when_nobody_reads() -> None:
+    """A closed pipe must neither raise nor stop the work that reports into it."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    emit = JsonLines(writer)
+    emit({"step": "one"})
+    emit({"step": "two"})
+    os.close(writer)
+    reader, writer = os.pipe()
+    os.close(reader)
+    stream = os.fdopen(writer, "w")
+    lines = Lines(stream)
+    lines.step("one")
+    lines.step("two")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), writer)
+    stream.close()
+
+
+def test_a_terminal_keeps_the_steps_and_forgets_what_moved() -> None:
+    """On a terminal the steps must stay as they were said, markup characters and all."""
+    stream = io.StringIO()
+    terminal = Terminal(Console(file=stream, force_terminal=True, width=80, color_system=None, highlight=False))
+    terminal.step("pulling [2] images")
+    terminal.pull("busybox:1", 500, 1500)
+    terminal.pull("busybox:1", 1500, 1500)
+    terminal.pull("nginx", 10, 0)
+    terminal.wait("web [starting]")
+    terminal.wait("web [healthy]")
+    terminal.detail("web [bold]")
+    terminal.step("done")
+    terminal.close()
+    text = stream.getvalue()
+    assert "pulling [2] images" in text and "web [bold]" in text and "busybox:1" in text
+    assert text.rstrip().endswith("done")
+
+
+def test_without_a_terminal_no_display_is_loaded() -> None:
+    """Progress for a person must be plain lines when stderr is no terminal, and nothing when quiet."""
+    assert isinstance(for_person(quiet=True), Silent)
+    assert isinstance(for_person(), Lines)
+
+
+@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (4_200_000, "4.2 MB"),
+                                             (5 * 10**15, "5000.0 TB")])
+def test_sizes_are_written_for_people(count: int, text: str) -> None:
+    """Bytes must be shown in the unit that fits."""
+    assert size(count) == text
