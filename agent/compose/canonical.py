@@ -1,7 +1,8 @@
 """A project as Compose YAML that any Compose loads to the same meaning.
 
-Rules: text is quoted wherever a YAML reader could take it for something else; a dollar sign is doubled; resources that no
-active service uses are left out; a service that no profile enables is written only when an active one may depend on it.
+Rules: text is quoted wherever a YAML reader could take it for something else; a dollar sign is doubled; resources that
+no active service uses are left out; a service that no profile enables is written only when an active one may depend on
+it.
 """
 
 from __future__ import annotations

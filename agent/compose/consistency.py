@@ -1,4 +1,4 @@
-"""Whether the services that are active fit together: every reference has its target, nothing contradicts itself, no circles."""
+"""Whether the active services fit together: every reference has its target, nothing contradicts itself, no circles."""
 
 from __future__ import annotations
 
@@ -55,6 +55,11 @@ class Check:
                 f"services.{name}: {service['image']!r} is not an image reference",
                 "write it as [REGISTRY/]NAME[:TAG][@DIGEST], the name in lower case",
             )
+        build = service.get("build") or Map()
+        if "dockerfile" in build and "dockerfile_inline" in build:
+            where = build.place("dockerfile_inline")
+            message = f"services.{name}.build: dockerfile and dockerfile_inline exclude each other"
+            self.error(where, message, "keep one of them")
         policy = service.get("pull_policy")
         if policy is not None and not _PULL_POLICY.match(policy):
             hint = "use always, never, missing, build, refresh, daily, weekly or every_12h"
@@ -107,9 +112,7 @@ class Check:
                 message = f"services.{name}: it depends on {other!r}, which no active profile enables"
                 self.error(place, message, f"activate one of its profiles ({profiles}), or set `required: false`")
             else:
-                self.error(
-                    place, f"services.{name}: it depends on {other!r}, which is not defined", "define it, or remove it"
-                )
+                self.error(place, f"services.{name}: it depends on {other!r}, which is not defined", "define it, or remove it")
 
     def limits(self, name: str, service: Map) -> None:
         deploy = service.get("deploy") or Map()
@@ -120,16 +123,16 @@ class Check:
             deploy.put("replicas", scale, service.place("scale"))
         for key, count, holder in (("scale", scale, service), ("replicas", replicas, deploy)):
             if count is not None and count < 0:
-                self.error(
-                    holder.place(key), f"services.{name}: {key} must not be negative, not {count}", "use 0 or more"
-                )
+                self.error(holder.place(key), f"services.{name}: {key} must not be negative, not {count}", "use 0 or more")
         resources = deploy.get("resources") or Map()
         for kind, pairs in (
             ("limits", (("cpus", "cpus"), ("mem_limit", "memory"), ("pids_limit", "pids"))),
             ("reservations", (("mem_reservation", "memory"),)),
         ):
             given = resources.get(kind)
-            for key, other in pairs if given is not None else ():
+            if given is None:
+                continue
+            for key, other in pairs:
                 if service.get(key) and service[key] != given.get(other, 0):
                     self.differ(name, service, key, f"deploy.resources.{kind}.{other}")
         count = scale if scale is not None else replicas if replicas is not None else 1

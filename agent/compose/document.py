@@ -1,9 +1,9 @@
 """YAML text to trees with places, as the reference loader's YAML library reads it.
 
 Rules: scalars are YAML 1.2's (only true and false are booleans, `80:80` is text, `0777` and `0o777` are octal); a
-duplicate key, a key that is not text, an unknown alias and a tab used for indentation are errors; aliases and merge keys
-are expanded under a budget, so a small file can never become a large tree; `!reset` and `!override` are recorded as the
-paths that are to be removed from what was merged before.
+duplicate key, a key that is not text, an unknown alias and a tab used for indentation are errors; aliases and merge
+keys are expanded under a budget, so a small file can never become a large tree; `!reset` and `!override` are recorded
+as the paths that are to be removed from what was merged before.
 """
 
 from __future__ import annotations
@@ -54,9 +54,7 @@ class Budget:
 def parse(file: str, data: bytes, budget: Budget) -> list[Document]:
     """The documents of a file. Raises ComposeError."""
     if len(data) > MAX_BYTES:
-        raise ComposeError(
-            f"the file has {len(data)} bytes; at most {MAX_BYTES} are read", file, hint="split it with `include`"
-        )
+        raise ComposeError(f"the file has {len(data)} bytes; at most {MAX_BYTES} are read", file, hint="split it with `include`")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -67,7 +65,7 @@ def parse(file: str, data: bytes, budget: Budget) -> list[Document]:
 
 def _compose(file: str, text: str) -> list[Node]:
     import yaml
-    from yaml.cyaml import CParser
+    from yaml._yaml import CParser
 
     parser = CParser(text)
     try:
@@ -79,9 +77,7 @@ def _compose(file: str, text: str) -> list[Node]:
     except yaml.reader.ReaderError as error:
         position = error.position if isinstance(error.position, int) else 0
         raise ComposeError(
-            f"the character #x{ord(text[position]):04x} is not allowed in YAML"
-            if position < len(text)
-            else "unreadable",
+            f"the character #x{ord(text[position]):04x} is not allowed in YAML" if position < len(text) else "unreadable",
             file,
             text.count("\n", 0, position) + 1,
             hint='write it as an escape in double quotes, "\\u...."',
@@ -154,9 +150,7 @@ def _nodes(parser: Any, file: str) -> list[Node]:
         if node.kind in (MAPPING, SEQUENCE):
             stack.append(node)
             if len(stack) > MAX_DEPTH:
-                raise ComposeError(
-                    f"nested more than {MAX_DEPTH} deep", file, node.line, node.column, "flatten the structure"
-                )
+                raise ComposeError(f"nested more than {MAX_DEPTH} deep", file, node.line, node.column, "flatten the structure")
 
 
 class _Builder:

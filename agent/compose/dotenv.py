@@ -18,11 +18,9 @@ _ESCAPE = re.compile(r"\\(?:[abcfnrtv$\"\\]|0\d{0,3})")
 _SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\", '"': '"'}
 
 
-def parse(
-    file: str, data: bytes, lookup: Lookup, problems: Problems, known: dict[str, str] | None = None
-) -> dict[str, str]:
-    """The variables of a file, laid over `known` (which is changed). Raises ComposeError."""
-    return _Parser(file, text_of(file, data), lookup, problems, {} if known is None else known).run()
+def parse(file: str, data: bytes, lookup: Lookup, problems: Problems, known: dict[str, str]) -> None:
+    """Lays the variables of a file over `known`. Raises ComposeError; what stands above the error is known by then."""
+    _Parser(file, text_of(file, data), lookup, problems, known).run()
 
 
 def parse_raw(file: str, data: bytes) -> dict[str, str]:
@@ -37,9 +35,7 @@ def parse_raw(file: str, data: bytes) -> dict[str, str]:
 
 def text_of(file: str, data: bytes, bom: bool = True) -> str:
     if len(data) > MAX_BYTES:
-        raise ComposeError(
-            f"the file has {len(data)} bytes; at most {MAX_BYTES} are read", file, hint="make it smaller"
-        )
+        raise ComposeError(f"the file has {len(data)} bytes; at most {MAX_BYTES} are read", file, hint="make it smaller")
     try:
         return data.decode("utf-8-sig" if bom else "utf-8")
     except UnicodeDecodeError as error:
@@ -65,7 +61,7 @@ class _Parser:
         value = self.lookup(name)
         return self.known.get(name) if value is None else value
 
-    def run(self) -> dict[str, str]:
+    def run(self) -> None:
         while self.next_statement():
             key, inherited = self.key()
             if inherited:
@@ -74,7 +70,6 @@ class _Parser:
                     self.known[key] = value
                 continue
             self.known[key] = self.value()
-        return self.known
 
     def next_statement(self) -> bool:
         text = self.text

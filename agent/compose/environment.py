@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from . import dotenv
 from .errors import ComposeError, Place, Problems
+from .interpolate import Lookup
 from .paths import is_host_path
 from .tree import List, Map
 
@@ -34,19 +35,25 @@ def resolve_environment(service: Map, environment: dict[str, str], read: Read, p
         if found is None:
             continue
         before = dict(known)
-        kind = entry.get("format", "")
-        if kind == "raw":
-            known.update(dotenv.parse_raw(*found))
-        elif kind in ("", ".env"):
-            dotenv.parse(*found, lookup, problems, known)
-        else:
-            problems.error(where, f"the env_file format {kind!r} is not known", "leave `format` out, or write `raw`")
+        try:
+            _parse(entry.get("format", ""), *found, where, lookup, problems, known)
+        except ComposeError as error:
+            problems.add(error)
         places.update({key: where for key in known if before.get(key) != known[key]})
     merged = Map(at=own.at)
     for key in [*known, *own]:
         merged.put(key, own[key] if key in own else known[key], own.places.get(key, places.get(key, own.at)))
     if merged or "environment" in service:
-        service.put("environment", merged, service.place("environment"))
+        _put_sorted(service, "environment", merged)
+
+
+def _parse(kind: str, file: str, data: bytes, where: Place, lookup: Lookup, problems: Problems, known: dict[str, str]) -> None:
+    if kind == "raw":
+        known.update(dotenv.parse_raw(file, data))
+    elif kind in ("", ".env"):
+        dotenv.parse(file, data, lookup, problems, known)
+    else:
+        problems.error(where, f"the env_file format {kind!r} is not known", "leave `format` out, or write `raw`")
 
 
 def resolve_labels(service: Map, read: Read, problems: Problems) -> None:
@@ -55,23 +62,34 @@ def resolve_labels(service: Map, read: Read, problems: Problems) -> None:
     for entry, where in _placed(service.get("label_file")):
         found = _read(entry, True, where, read, problems, "label_file")
         if found is not None:
-            for key, value in dotenv.parse(*found, labels.get, problems).items():
+            read_labels: dict[str, str] = {}
+            try:
+                dotenv.parse(*found, labels.get, problems, read_labels)
+            except ComposeError as error:
+                problems.add(error)
+            for key, value in read_labels.items():
                 labels.put(key, value, where)
     own = service.get("labels")
     if isinstance(own, Map):
         for key, value in own.items():
             labels.put(key, value, own.place(key))
     if labels:
-        service.put("labels", labels, service.place("labels"))
+        _put_sorted(service, "labels", labels)
+
+
+def _put_sorted(service: Map, key: str, value: Map) -> None:
+    """Sets a key of a service whose keys are sorted, and keeps them so."""
+    service.put(key, value, service.place(key))
+    entries = sorted(service.items(), key=lambda entry: entry[0])
+    service.clear()
+    service.update(entries)
 
 
 def _placed(value: object) -> list[tuple[Map, Place]]:
     return list(value.placed()) if isinstance(value, List) else []
 
 
-def _read(
-    path: object, required: bool, where: Place, read: Read, problems: Problems, key: str
-) -> tuple[str, bytes] | None:
+def _read(path: object, required: bool, where: Place, read: Read, problems: Problems, key: str) -> tuple[str, bytes] | None:
     if not isinstance(path, str) or not path:
         problems.error(where, f"the {key} has no path", "name the file")
         return None

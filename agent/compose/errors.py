@@ -52,7 +52,10 @@ class Warning:
 
 @dataclass(slots=True)
 class Problems:
-    """Collects errors and warnings of one load, each once. `broken` holds the paths of services whose later checks would mislead."""
+    """Collects errors and warnings of one load, each once.
+
+    `broken` holds the paths of entries with an error (`services.web`): later checks of them would only mislead.
+    """
 
     errors: list[ComposeError] = field(default_factory=list)
     warnings: list[Warning] = field(default_factory=list)

@@ -19,7 +19,10 @@ Load = Callable[[str, Place], tuple[str, Map, list[Path]]]
 
 
 def apply_extends(root: Map, file: str, removed: list[Path], load: Load, problems: Problems) -> None:
-    """Resolves the `extends` of every service of a file in place. `load` reads another file: (its name, its services, its removals)."""
+    """Resolves the `extends` of every service of a file in place.
+
+    `load` reads another file and gives its name, its services and the paths it removes.
+    """
     services = root.get("services")
     if not isinstance(services, Map):
         return

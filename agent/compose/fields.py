@@ -1,7 +1,7 @@
 """The type of every key of the canonical form, and how a value becomes one.
 
-The tables mirror the reference model: what a key accepts, what it becomes, and whether its zero means "not set" (then it
-is left out) or is a value of its own (`keep`). Keys that start with x- stay as they are.
+The tables mirror the reference model: what a key accepts, what it becomes, and whether its zero means "not set" (then
+it is left out) or is a value of its own (`keep`). Keys that start with x- stay as they are.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`include`: other projects' files taken into this one.
 
-Rules: an included file is loaded as a project of its own, with its directory and its `.env`, then its resources are taken
-over; the including file may add to them, by the merge rules; the same resource reached twice is one.
+Rules: an included file is loaded as a project of its own, with its directory and its `.env`, then its resources are
+taken over; the including file may add to them, by the merge rules; the same resource reached twice is one.
 """
 
 from __future__ import annotations

@@ -178,9 +178,7 @@ def _walk(
     if isinstance(value, Map):
         for key, item in value.items():
             if item.__class__ is not str or casts is not None or "$" in item:
-                value[key] = _walk(
-                    item, value.place(key), (*path, key), casts.step(key) if casts else None, lookup, problems
-                )
+                value[key] = _walk(item, value.place(key), (*path, key), casts.step(key) if casts else None, lookup, problems)
     elif isinstance(value, List):
         below = casts.step("[]") if casts else None
         for index, item in enumerate(value):
@@ -202,9 +200,7 @@ def _text(text: str, place: Place, path: tuple[str, ...], lookup: Lookup, proble
     return text
 
 
-def _cast(
-    text: str, place: Place, path: tuple[str, ...], cast: Callable[[str], Any], lookup: Lookup, problems: Problems
-) -> Any:
+def _cast(text: str, place: Place, path: tuple[str, ...], cast: Callable[[str], Any], lookup: Lookup, problems: Problems) -> Any:
     value = _text(text, place, path, lookup, problems)
     try:
         return cast(value)

@@ -1,7 +1,8 @@
 """Files to a project, in the reference loader's order.
 
-For each file: parse, interpolate, include, extend, lay over what is there, check against the schema, expand short forms.
-Then once: defaults, checks of the model, paths. At the end: what is implied, types, profiles, consistency, env files.
+For each file: parse, interpolate, include, extend, lay over what is there, check against the schema, expand short
+forms. Then once: defaults, checks of the model, paths. At the end: what is implied, types, profiles, consistency, env
+files.
 """
 
 from __future__ import annotations
@@ -95,9 +96,7 @@ class _Loader:
                 if self.files.read(join(self.working_dir, name + suffix)) is not None
             ]
             if len(present) > 1:
-                self.problems.warn(
-                    Place(join(self.working_dir, present[0])), f"{', '.join(present)} exist; {present[0]} is used"
-                )
+                self.problems.warn(Place(join(self.working_dir, present[0])), f"{', '.join(present)} exist; {present[0]} is used")
             chosen += present[:1]
             if not chosen:
                 break
@@ -151,11 +150,7 @@ class _Loader:
                 self.problems.add(error)
                 continue
             for document in documents:
-                if (
-                    isinstance(document.root, Map)
-                    and isinstance(document.root.get("name"), str)
-                    and document.root["name"]
-                ):
+                if isinstance(document.root, Map) and isinstance(document.root.get("name"), str) and document.root["name"]:
                     written, place = document.root["name"], document.root.place("name")
         try:
             found = project_name(substitute(written, environment.get)) if written else project_name(default)
@@ -165,9 +160,7 @@ class _Loader:
             self.problems.error(place, "the project name is empty", "add `name:` with at least one letter or digit")
         return found
 
-    def finish(
-        self, root: Map, name: str, environment: dict[str, str], profiles: tuple[str, ...], paths: list[str]
-    ) -> Project:
+    def finish(self, root: Map, name: str, environment: dict[str, str], profiles: tuple[str, ...], paths: list[str]) -> Project:
         problems = self.problems
         root.pop("name", None)
         normalize(root, name, environment)
@@ -178,9 +171,8 @@ class _Loader:
         Check(root, active, disabled, problems).run()
         for service in active.values():
             for spec in (service, *service.get("pre_start", ())):
-                if spec is service or "environment" in spec:
-                    resolve_environment(spec, environment, self.read_beside, problems)
-            resolve_labels(service, self.read_beside, problems)
+                resolve_environment(spec, environment, self.read_beside, problems)
+                resolve_labels(spec, self.read_beside, problems)
         problems.raise_any()
         extensions = {key: item for key, item in root.items() if key.startswith("x-")}
         whole = Map([("services", Map({**active, **disabled}.items())), *extensions.items()], Place(paths[0]))
@@ -198,9 +190,11 @@ class _Loader:
 
     def decoded(self, root: Map, section: str) -> dict[str, Map]:
         kind = SERVICE if section == "services" else RESOURCES[section]
-        result = {}
+        result: dict[str, Map] = {}
         below = root.get(section)
-        for key, item in below.items() if isinstance(below, Map) else ():
+        if not isinstance(below, Map):
+            return result
+        for key, item in below.items():
             found = decode(kind, item, below.place(key), (section, key), self.problems)
             if found is not None:
                 result[key] = found
@@ -248,9 +242,7 @@ class _Loader:
         def load_base(name: str, place: Place) -> tuple[str, Map, list[Path]]:
             file = join(directory, name)
             if is_host_path(name) or escapes(file):
-                raise ComposeError(
-                    f"the file {name!r} is outside the repository", *place, hint="move it into the repository"
-                )
+                raise ComposeError(f"the file {name!r} is outside the repository", *place, hint="move it into the repository")
             if file not in bases:
                 bases[file] = self.base(file, place, environment, relative(file, directory))
             services, removed = bases[file]
@@ -273,9 +265,7 @@ class _Loader:
         rebase(root, seen_from.rpartition("/")[0] or ".")
         return root["services"], removed
 
-    def include(
-        self, document: Document, environment: dict[str, str], directory: str, included: tuple[str, ...]
-    ) -> None:
+    def include(self, document: Document, environment: dict[str, str], directory: str, included: tuple[str, ...]) -> None:
         entries = include_entries(document.root, self.problems)
         document.root.pop("include", None)
         for entry in entries:
@@ -293,10 +283,11 @@ class _Loader:
         paths = [join(directory, path) for path in entry.paths]
         if paths[0] in included or len(included) > MAX_INCLUDES:
             way = " -> ".join([*included, paths[0]])
-            raise ComposeError(
-                f"the files include one another in a circle: {way}", *entry.place, hint="break the circle"
-            )
+            raise ComposeError(f"the files include one another in a circle: {way}", *entry.place, hint="break the circle")
         below = join(directory, entry.directory) if entry.directory else paths[0].rpartition("/")[0] or "."
+        if is_host_path(entry.directory) or escapes(below):
+            raise ComposeError(f"{entry.directory!r} is outside the repository", *entry.place, hint="move it into it")
+        base = below if self.files.is_dir(below) else below.rpartition("/")[0] or "."
         variables: dict[str, str] = {}
         if entry.env_files is None:
             default = join(below, ".env")
@@ -305,7 +296,7 @@ class _Loader:
             env_files = [join(directory, name) for name in entry.env_files if name != "/dev/null"]
         for path in env_files:
             read_dotenv(path, self.read(path, entry.place, "env_file"), environment, self.problems, variables)
-        return self.model(paths, variables | environment, relative(below, directory), below, included)
+        return self.model(paths, variables | environment, relative(base, directory), below, included)
 
     def lay_over(self, root: Map, over: Map, checked: bool = True) -> Map:
         """A file's tree laid over the earlier ones, checked and expanded; what is wrong is reported and left out."""

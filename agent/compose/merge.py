@@ -20,9 +20,7 @@ Identify = Callable[[Any, Place], Hashable]
 
 
 def _refuse(place: Place, message: str) -> ComposeError:
-    return ComposeError(
-        message, place.file, place.line, place.column, "give it the same form in both files, or `!override` it"
-    )
+    return ComposeError(message, place.file, place.line, place.column, "give it the same form in both files, or `!override` it")
 
 
 def merge(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> Any:
@@ -78,9 +76,7 @@ def sequence(value: Any, place: Place) -> List:
     if isinstance(value, Map):
         for key, item in sorted(value.items(), key=lambda entry: _entry(entry[0], entry[1])):
             for single in item if isinstance(item, List) else [item]:
-                result.add(
-                    _entry(key, single) if not isinstance(item, List) else f"{key}={show(single)}", value.place(key)
-                )
+                result.add(_entry(key, single) if not isinstance(item, List) else f"{key}={show(single)}", value.place(key))
     elif isinstance(value, str):
         result.add(value, place)
     return result
@@ -111,11 +107,7 @@ def _mapping(value: Any, place: Place, default: dict[str, Any] | None) -> Map:
         return value
     result = Map(at=place)
     for name, where in (
-        List([value], at=place).placed()
-        if isinstance(value, str)
-        else value.placed()
-        if isinstance(value, List)
-        else ()
+        List([value], at=place).placed() if isinstance(value, str) else value.placed() if isinstance(value, List) else ()
     ):
         if not isinstance(name, str):
             raise _refuse(where, "a name is expected here")
@@ -220,9 +212,7 @@ def _target(kind: str) -> Identify:
     def identify(item: Any, place: Place) -> Hashable:
         if isinstance(item, Map):
             if not isinstance(item.get("target"), str):
-                raise ComposeError(
-                    f"the {kind} has no `target`", *place, hint="say where it is mounted in the container"
-                )
+                raise ComposeError(f"the {kind} has no `target`", *place, hint="say where it is mounted in the container")
             return str(item["target"])
         if kind == "volume":
             return volume_target(item, place)

@@ -1,4 +1,4 @@
-"""What the reference loader fills in: defaults of long forms, the default network, implied dependencies, names of resources."""
+"""What the reference loader fills in: defaults of long forms, the default network, implied dependencies, names."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _maps(value: Any) -> list[Map]:
 
 def set_defaults(root: Map) -> None:
     """Values that a long form has when it does not name them."""
-    for _, service, place in entries(root, "services"):
+    for _, service, _ in entries(root, "services"):
         build = service.get("build")
         if isinstance(build, Map):
             build.setdefault("context", ".")
@@ -81,9 +81,7 @@ def _add_dependencies(service: Map, place: Place) -> None:
 
     def add(other: str, restart: bool, where: Place) -> None:
         if other not in depends:
-            depends.put(
-                other, Map({"condition": "service_started", "restart": restart, "required": True}.items(), where), where
-            )
+            depends.put(other, Map({"condition": "service_started", "restart": restart, "required": True}.items(), where), where)
 
     links = service.get("links")
     for link, where in links.placed() if isinstance(links, List) else ():
@@ -133,13 +131,12 @@ def _add_default_network(root: Map) -> None:
             networks.put("default", None, place)
             service.put("networks", networks, place)
         used = used or "default" in service["networks"]
-    networks = root.get("networks")
-    if not isinstance(networks, Map):
-        networks = Map(at=root.at)
-    if used and "default" not in networks:
-        networks["default"] = None
-    if networks:
-        root["networks"] = networks
+    found = root.get("networks")
+    defined = found if isinstance(found, Map) else Map(at=root.at)
+    if used and "default" not in defined:
+        defined["default"] = None
+    if defined:
+        root["networks"] = defined
 
 
 def _add_names(root: Map, name: str) -> None:
@@ -155,7 +152,7 @@ def _add_names(root: Map, name: str) -> None:
 
 
 def project_name(text: str) -> str:
-    """A name as Compose makes it fit: lower case, letters, digits, dashes and underscores, starting with a letter or digit."""
+    """A name as Compose makes it fit: lower-case letters, digits, `-` and `_`, starting with a letter or digit."""
     kept = "".join(char for char in text.lower() if char in "abcdefghijklmnopqrstuvwxyz0123456789_-")
     return kept.lstrip("_-")
 
@@ -171,7 +168,7 @@ def check_model(root: Map, problems: Problems) -> None:
             elif not given and "driver" not in item and "external" not in item:
                 hint = f"give it one of {', '.join(keys)}, or `external: true`"
                 problems.error(place, f"{section}.{name}: it has no content", hint)
-    for name, item, place in entries(root, "volumes"):
+    for name, item, _ in entries(root, "volumes"):
         if item.get("external") is True:
             for key in item:
                 if key not in ("name", "external") and not key.startswith("x-"):

@@ -53,10 +53,8 @@ class Project:
             for section in ("configs", "secrets"):
                 used[section].update(item["source"] for item in service.get(section, ()) if "source" in item)
             used["secrets"].update(item["source"] for item in (service.get("build") or {}).get("secrets", ()))
-        return replace(
-            self,
-            **{
-                section: {key: item for key, item in getattr(self, section).items() if key in names}
-                for section, names in used.items()
-            },
-        )
+        kept: dict[str, Any] = {
+            section: {key: item for key, item in getattr(self, section).items() if key in names}
+            for section, names in used.items()
+        }
+        return replace(self, **kept)

@@ -48,11 +48,11 @@ def resolve(text: str, tag: str | None, plain: bool) -> Any:
             return base64.b64decode(text).decode("utf-8", "surrogateescape")
         except (binascii.Error, ValueError):
             raise ValueError("!!binary is not base64") from None
-    wanted = {"int": int, "float": (int, float), "bool": bool, "null": type(None)}.get(kind)
+    wanted = {"int": ("int",), "float": ("int", "float"), "bool": ("bool",), "null": ("NoneType",)}.get(kind)
     if wanted is None:
         return text
     value = _implicit(text)
-    if not isinstance(value, wanted) or (kind != "bool" and isinstance(value, bool)):
+    if type(value).__name__ not in wanted:
         raise ValueError(f"{text!r} is not a {kind}")
     return float(value) if kind == "float" else value
 
@@ -210,7 +210,7 @@ def parse_bytes(text: str) -> int:
 
 
 def split_words(line: str) -> list[str]:
-    """A command line split as the reference loader splits it: quotes and backslashes, no expansion. Raises ValueError."""
+    """A command line split as the reference loader splits it: quotes, backslashes, no expansion. Raises ValueError."""
     words: list[str] = []
     word, started = "", False
     escaped, single, double, back, dollar = False, False, False, False, False

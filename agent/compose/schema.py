@@ -1,7 +1,7 @@
 """Validation against the Compose Specification's JSON Schema (`compose-spec.json`, shipped as it is published).
 
-Speaks the part of JSON Schema that this schema uses, and reports every error with the path of the offending key. Where a
-value may have several forms, the errors of the form that was meant (the one of the same type) are reported.
+Speaks the part of JSON Schema that this schema uses, and reports every error with the path of the offending key. Where
+a value may have several forms, the errors of the form that was meant (the one of the same type) are reported.
 """
 
 from __future__ import annotations
@@ -180,9 +180,7 @@ def _forms(value: Any, kind: str, forms: tuple[Rule, ...], path: tuple[Step, ...
         yield path, "fits more than one form of this key", "use one form"
         return
     meant = [
-        found
-        for form, found in zip(forms, attempts, strict=True)
-        if _accepts(form, kind) or any(f[0] != path for f in found)
+        found for form, found in zip(forms, attempts, strict=True) if _accepts(form, kind) or any(f[0] != path for f in found)
     ]
     if meant:
         yield from max(meant, key=lambda found: max(len(error[0]) for error in found))

@@ -122,11 +122,7 @@ def split_port(spec: str, place: Place) -> list[Map]:
     outside = _port_range(host) if host else (0, 0)
     if ip is None or inside is None or outside is None:
         part, text = (
-            ("address", address)
-            if ip is None
-            else ("container port", container)
-            if inside is None
-            else ("host port", host)
+            ("address", address) if ip is None else ("container port", container) if inside is None else ("host port", host)
         )
         raise _unfit(place, f"the port {spec!r} has a bad {part} {text!r}", form)
     if protocol not in ("tcp", "udp", "sctp"):
@@ -165,9 +161,7 @@ def _device(value: Any, place: Place) -> Any:
         return value
     parts = value.split(":")
     if len(parts) > 3:
-        raise _unfit(
-            place, f"the device {value!r} has too many colons", "use the long form: source, target, permissions"
-        )
+        raise _unfit(place, f"the device {value!r} has too many colons", "use the long form: source, target, permissions")
     target = parts[1] if len(parts) > 1 and parts[1] else parts[0]
     return _map(place, source=parts[0], target=target, permissions=parts[2] if len(parts) > 2 else "rwm")
 
@@ -251,6 +245,17 @@ def _listed(value: Any, place: Place) -> Any:
     return List([value], at=place) if isinstance(value, str) else value
 
 
+def _servers(value: Any, place: Place) -> Any:
+    listed = _listed(value, place)
+    if not isinstance(listed, List):
+        return listed
+    result = List(at=listed.at)
+    for item, where in listed.placed():
+        if item not in ("", None):
+            result.add(item, where)
+    return result
+
+
 def _gpus(value: Any, place: Place) -> Any:
     return List([_map(place, count="all")], at=place) if isinstance(value, str) else value
 
@@ -261,7 +266,7 @@ def _text(value: Any, place: Place) -> Any:
 
 _CONTAINER: dict[str, Expand] = {
     "env_file": _env_files, "label_file": _listed, "gpus": _gpus, "networks": _names, "models": _names,
-    "volumes.*": _volume, "dns": _listed, "devices.*": _device, "secrets.*": _one("source"), "configs.*": _one("source"),
+    "volumes.*": _volume, "dns": _servers, "devices.*": _device, "secrets.*": _one("source"), "configs.*": _one("source"),
 }  # fmt: skip
 EXPAND: Rules[Expand] = Rules(
     {f"{owner}.{key}": expand for owner in ("services.*", "services.*.pre_start.*") for key, expand in _CONTAINER.items()}

@@ -1,0 +1,229 @@
+"""What the differential tests share: the oracle, the projects on disk, and one shape in which both answers are compared.
+
+Rules: the oracle loads a real directory, the library loads the same files from memory. Paths of the directory are written
+`/ROOT/...` in stored answers, the home directory `/HOME`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agent.compose import MemoryFiles, Project
+from agent.compose.paths import _PATHS, _visit
+from agent.compose.tree import NOWHERE, Map, copy
+
+HERE = Path(__file__).parent
+CASES = HERE / "cases"
+STORED = ("oracle.json", "oracle.error", "case.json", "note.txt")
+
+
+class Oracle:
+    """The reference loader as a child process; one request, one answer."""
+
+    def __init__(self, binary: Path) -> None:
+        environment = {"HOME": "/HOME", "PATH": "/usr/bin:/bin"}
+        self.child = subprocess.Popen([binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True)
+
+    @staticmethod
+    def build(directory: Path) -> Path:
+        """Compiles the oracle; needs Go and its module proxy (or a filled module cache)."""
+        binary = directory / "oracle"
+        subprocess.run(["go", "build", "-o", binary, "."], cwd=HERE / "oracle", check=True, capture_output=True)
+        return binary
+
+    def ask(self, root: Path, working_dir: str = ".", files: Sequence[str] = (), profiles: Sequence[str] = ()) -> Any:
+        """`{"project": …}` or `{"error": …}`, with the root's path written as /ROOT."""
+        directory = os.path.normpath(root / working_dir)
+        paths = [os.path.join(directory, name) for name in files]
+        request = {"dir": directory, "files": paths, "profiles": list(profiles)}
+        assert self.child.stdin is not None and self.child.stdout is not None
+        self.child.stdin.write(json.dumps(request) + "\n")
+        self.child.stdin.flush()
+        return json.loads(self.child.stdout.readline().replace(str(root), "/ROOT"))
+
+    def close(self) -> None:
+        assert self.child.stdin is not None and self.child.stdout is not None
+        self.child.stdin.close()
+        self.child.wait(timeout=10)
+        self.child.stdout.close()
+
+
+def oracle_available() -> bool:
+    return shutil.which("go") is not None
+
+
+def read_case(directory: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The files of a case and its options (`dir`, `files`, `profiles`)."""
+    files = {
+        path.relative_to(directory).as_posix(): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path.relative_to(directory).as_posix() not in STORED
+    }
+    options = directory / "case.json"
+    return files, json.loads(options.read_text()) if options.exists() else {}
+
+
+def write_files(root: Path, files: Mapping[str, bytes]) -> None:
+    for path, content in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(content)
+
+
+def load_arguments(files: Mapping[str, bytes], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The library's arguments for what the oracle is asked."""
+    working_dir = options.get("dir", ".")
+    return {
+        "files": MemoryFiles(files), "working_dir": working_dir, "config_files": options.get("files"),
+        "profiles": options.get("profiles", ()), "default_name": "ROOT" if working_dir == "." else working_dir.rpartition("/")[2],
+    }  # fmt: skip
+
+
+def reference_view(answer: Any) -> Any:
+    """The oracle's project without what says nothing: unset commands, empty structs that are always printed."""
+
+    def strip(value: Any, path: tuple[str, ...]) -> Any:
+        if isinstance(value, dict):
+            result = {key: strip(item, (*path, key)) for key, item in value.items()}
+            for key in ("command", "entrypoint"):
+                if result.get(key, 0) is None and len(path) in (2, 4):
+                    del result[key]
+            for key in ("resources", "placement", "ipam", "exec"):
+                if result.get(key) == {} or (key == "exec" and result.get(key) == {"command": None}):
+                    del result[key]
+            return result
+        if isinstance(value, list):
+            return [strip(item, (*path, "[]")) for item in value]
+        return value
+
+    return unused_removed(_hooks_reduced(strip(answer, ())))
+
+
+HOOK_KEYS = {"command", "image", "user", "privileged", "working_dir", "environment", "per_replica"}
+
+
+def _hooks_reduced(project: Any) -> Any:
+    """The reference loader completes a pre_start hook with everything of its service; only what a hook may set is compared."""
+    for service in project["services"].values():
+        for hook in service.get("pre_start", ()):
+            for key in [key for key in hook if key not in HOOK_KEYS]:
+                del hook[key]
+    return project
+
+
+def unused_removed(project: Any) -> Any:
+    """Resources that no active service uses are not made, so they are not compared."""
+    used: dict[str, set[str]] = {"networks": set(), "volumes": set(), "configs": set(), "secrets": set(), "models": set()}
+    for service in project["services"].values():
+        used["networks"].update(service.get("networks") or ())
+        used["models"].update(service.get("models") or ())
+        used["volumes"].update(v.get("source", "") for v in service.get("volumes", ()) if v.get("type") == "volume")
+        for section in ("configs", "secrets"):
+            used[section].update(item["source"] for item in service.get(section, ()))
+        used["secrets"].update(item["source"] for item in service.get("build", {}).get("secrets", ()))
+    for section, names in used.items():
+        kept = {key: item for key, item in project.get(section, {}).items() if key in names}
+        project.pop(section, None)
+        if kept:
+            project[section] = kept
+    return project
+
+
+def project_view(project: Project) -> Any:
+    """The library's project in the shape of the oracle's answer."""
+    root = Map([("services", Map((name, copy(item)) for name, item in project.services.items()))])
+    for section in ("networks", "volumes", "configs", "secrets", "models"):
+        if below := getattr(project, section):
+            root[section] = Map((name, copy(item)) for name, item in below.items())
+
+    def change(path: str, _: Any) -> str:
+        return os.path.normpath(os.path.join("/ROOT", project.working_dir, path))
+
+    _visit(root, NOWHERE, change, _PATHS)
+    return unused_removed(_hooks_reduced(_reference_shape({"name": project.name, **root})))
+
+
+_SIZES = {"mem_limit", "mem_reservation", "memswap_limit", "mem_swappiness", "shm_size", "memory", "rate"}
+
+
+def _reference_shape(project: Any) -> Any:
+    def shape(value: Any, path: tuple[str, ...]) -> Any:
+        if isinstance(value, dict):
+            result = {}
+            for key, item in value.items():
+                if key.startswith("x-") and len(path) != 1:
+                    continue
+                result[key] = shape(item, (*path, key))
+            if path[-1:] == ("bind",) and result.get("create_host_path") is True:
+                del result["create_host_path"]
+            if "path" in result and result.get("required") is True:
+                del result["required"]
+            if path[-2:] == ("weight_device", "[]") or (path[-1:] == ("[]",) and path[-2:-1] and path[-2].startswith("device_")):
+                result = {key.capitalize(): item for key, item in result.items()}
+            return result
+        if isinstance(value, list):
+            return [shape(item, (*path, "[]")) for item in value]
+        if isinstance(value, int) and not isinstance(value, bool):
+            if path[-2:-1] == ("ulimits",) and value == 0:
+                return {}  # the reference model cannot tell a limit of 0 from none
+            if path[-1] in _SIZES or path[-2:] == ("tmpfs", "size"):
+                return str(value)
+        if isinstance(value, str) and value.startswith("~"):
+            return os.path.normpath("/HOME/" + value[1:]) if _is_path(path) else value
+        return value
+
+    shaped = shape(project, ())
+    for key in [key for key in shaped if key.startswith("x-")]:
+        del shaped[key]
+    return shaped
+
+
+def _is_path(path: tuple[str, ...]) -> bool:
+    return path[-1] in ("source", "file", "path", "context", "device")
+
+
+def differences(one: Any, other: Any, path: str = "") -> list[str]:
+    """Where two answers differ, as text; floats are compared with the reference model's precision."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        found = []
+        for key in sorted(one.keys() | other.keys()):
+            below = f"{path}.{key}" if path else key
+            if key not in one:
+                found.append(f"{below}: only in ours: {other[key]!r}")
+            elif key not in other:
+                found.append(f"{below}: only in the oracle: {one[key]!r}")
+            else:
+                found.extend(differences(one[key], other[key], below))
+        return found
+    if isinstance(one, list) and isinstance(other, list):
+        if len(one) != len(other):
+            return [f"{path}: {one!r} != {other!r}"]
+        return [text for i, (a, b) in enumerate(zip(one, other, strict=True)) for text in differences(a, b, f"{path}[{i}]")]
+    if isinstance(one, bool) is not isinstance(other, bool):
+        return [f"{path}: {one!r} != {other!r}"]
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return [] if abs(one - other) <= 1e-6 * max(1.0, abs(one)) else [f"{path}: {one!r} != {other!r}"]
+    return [] if one == other else [f"{path}: {one!r} != {other!r}"]
+
+
+class Scratch:
+    """A directory for one project at a time, emptied between projects."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="limpet-compose-"))
+
+    def fill(self, files: Mapping[str, bytes]) -> Path:
+        root = self.path / "ROOT"
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir()
+        write_files(root, files)
+        return root
+
+    def close(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
