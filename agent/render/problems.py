@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from agent.compose.errors import ComposeError, ComposeErrors
 from agent.errors import BadInput, Problem
@@ -61,15 +61,15 @@ class Problems:
         """Ends the block at its first problem and keeps it."""
         return _Collect(self)
 
-    def keep(self, error: BaseException | None) -> bool:
-        """Notes what one of our exceptions tells; false for any other."""
+    def keep(self, error: BaseException | None, shown: Callable[[str], str] = str) -> bool:
+        """Notes what one of our exceptions tells; false for any other. `shown`: how messages call a Compose file."""
         if isinstance(error, Refused):
             self.add(error.path, 0, error.message, error.hint)
         elif isinstance(error, Wrong):
             self.add(error.problem.file, error.problem.line, error.problem.message, error.problem.hint)
         elif isinstance(error, ComposeError | ComposeErrors):
             for each in error.errors if isinstance(error, ComposeErrors) else (error,):
-                self.add(each.file, each.line, each.message, each.hint)
+                self.add(shown(each.file), each.line, each.message, each.hint)
         else:
             return False
         return True

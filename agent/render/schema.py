@@ -6,7 +6,7 @@ The loader is the one of `agent.compose`, so places, limits and duplicate keys a
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,18 +83,19 @@ def host_path(text: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One mapping that is being read; `what` is how messages call it (`checks.shop`)."""
+    """One mapping that is being read; `what` is how messages call it (`checks.shop`), `shown` how they call its file."""
 
     map: Map
     what: str
     problems: Problems
+    shown: Callable[[str], str] = str
 
     def place(self, key: str) -> Place:
         return self.map.place(key)
 
     def wrong(self, key: str, message: str, hint: str = "") -> None:
         place = self.place(key)
-        self.problems.add(place.file, place.line, message, hint)
+        self.problems.add(self.shown(place.file), place.line, message, hint)
 
     def name(self, key: str) -> str:
         return f"{self.what}.{key}" if self.what else key
@@ -157,7 +158,7 @@ class Section:
                 self.wrong(key, f"{self.name(key)} must be a mapping, not {kind_of(value)}",
                            "write key: value lines below it")
             value = Map(at=self.place(key))
-        return Section(value, self.name(key), self.problems)
+        return Section(value, self.name(key), self.problems, self.shown)
 
     def sections(self) -> Iterator[tuple[str, Section]]:
         """Every entry as a section of its own."""

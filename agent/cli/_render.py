@@ -1,0 +1,17 @@
+"""The hidden verb behind which the render child runs: request on stdin, manifest and contents on stdout."""
+
+from __future__ import annotations
+
+import argparse
+
+from agent.children import serve
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """None: everything is in the request."""
+
+
+def run(args: argparse.Namespace) -> int:
+    from agent.render.child import handle
+
+    return serve(handle)

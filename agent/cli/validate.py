@@ -1,0 +1,34 @@
+"""Checks a fleet repository for one host, or with --all for every host that the repository lets one know.
+
+All problems are shown at once, each with file, line and remedy. Needs no settings, Docker, network or root.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from agent.render import local
+
+    local.add_arguments(parser)
+    parser.add_argument("--strict", action="store_true", help="warnings are errors")
+    parser.add_argument("--all", action="store_true", help="all hosts and labels that the repository mentions")
+
+
+def run(args: argparse.Namespace) -> int:
+    from agent.errors import EXIT_FAILED
+    from agent.render import local
+    from agent.render.validation import validate_all, validate_one
+
+    tree = local.open_tree(args)
+    if args.all:
+        verdict = validate_all(tree, local.context_of(args, tree, strict=args.strict))
+    else:
+        verdict = validate_one(tree, local.context_of(args, tree, strict=args.strict))
+    for warning in verdict.warnings:
+        print(f"warning: {warning}")
+    for problem in verdict.problems:
+        print(problem)
+    print(verdict)
+    return EXIT_FAILED if verdict.problems else 0

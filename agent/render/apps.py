@@ -1,0 +1,212 @@
+"""Apps: each Compose project of the layers to networks, volumes, app files and containers.
+
+Rules:
+1. An app is a Compose file at the root of the layers, or one in a directory below `apps/`.
+2. Its name is `name:` in the file, else its directory's; at the root of the repository, the repository's.
+3. Loading is Compose's own (`agent.compose`); the environment of the agent is never seen.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from typing import Any
+
+from agent.compose import Project, load
+from agent.compose.load import NAMES, OVERRIDES
+from agent.compose.tree import Map
+from agent.kinds.network import network
+from agent.kinds.volume import volume
+from agent.model import Resource
+from agent.paths import APPS
+from agent.render.assembly import Assembly
+from agent.render.layers import SUFFIX, Overlay
+from agent.render.mounts import AppFiles
+from agent.render.problems import Wrong, did_you_mean
+from agent.render.schema import plain, yaml_bound
+from agent.render.services import AppServices
+
+ROOT = "."
+DIRECTORY = "apps"
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One loaded app. `directory` is where its files lie on the host."""
+
+    project: Project
+    directory: str
+
+
+class ComposeFiles:
+    """The overlay as the Compose loader reads it: `NAME.j2` is seen as `NAME`, rendered."""
+
+    def __init__(self, overlay: Overlay) -> None:
+        self._overlay = overlay
+
+    def read(self, path: str) -> bytes | None:
+        source = None if path.endswith(SUFFIX) else self._overlay.named(posixpath.normpath(path))
+        if source is None:
+            return None
+        data = self._overlay.content(source)
+        if path.endswith((".yaml", ".yml")):
+            yaml_bound(source.path, data)
+        return data
+
+    def exists(self, path: str) -> bool:
+        return self.is_dir(path) or (not path.endswith(SUFFIX) and self._overlay.named(path) is not None)
+
+    def is_dir(self, path: str) -> bool:
+        return path == "." or self._overlay.is_dir(path)
+
+
+def apps(work: Assembly) -> list[App]:
+    """Adds the resources of all apps; gives those that could be loaded."""
+    found: list[App] = []
+    whole = True
+    for directory in _directories(work):
+        project = _load(work, directory)
+        if project is None:
+            whole = False
+            continue
+        twin = next((app for app in found if app.project.name == project.name), None)
+        if twin is not None:
+            file, line = work.overlay.origin(project.config_files[0]), project.position("name")[1]
+            work.problems.add(file, line, f"the app {project.name} is already defined by "
+                              f"{work.overlay.origin(twin.project.config_files[0])}", "give one of them another `name:`")
+            continue
+        at = work.settings.directories.get(project.name)
+        found.append(App(project, at[0] if at else f"{APPS}/{project.name}"))
+        _resources(work, found[-1])
+    if whole:
+        _check_names(work, found)
+    return found
+
+
+def _directories(work: Assembly) -> list[str]:
+    """The overlay's directories that hold an app."""
+    overlay = work.overlay
+    found = [ROOT] if _compose_file(overlay, "") or _names_files(overlay) else []
+    for name in overlay.children(DIRECTORY):
+        directory = f"{DIRECTORY}/{name}"
+        with work.problems.collect():
+            if not overlay.is_dir(directory):
+                if source := overlay.find(directory):  # a submodule or a bad link would be an app, and says so
+                    overlay.tree.read(source.path)
+                continue
+            if _compose_file(overlay, directory) or overlay.named(f"{directory}/.env"):
+                found.append(directory)
+            else:
+                _no_compose_file(work, directory)
+    return found
+
+
+def _compose_file(overlay: Overlay, directory: str) -> str:
+    """The main Compose file of a directory, empty when there is none."""
+    for name in NAMES:
+        path = f"{directory}/{name}" if directory else name
+        if overlay.find(path) or overlay.find(path + SUFFIX):
+            return path
+    return ""
+
+
+def _names_files(overlay: Overlay) -> bool:
+    """Whether the root's `.env` names Compose files."""
+    source = overlay.named(".env")
+    return source is not None and b"COMPOSE_FILE" in overlay.content(source)
+
+
+def _no_compose_file(work: Assembly, directory: str) -> None:
+    for name in OVERRIDES:
+        source = work.overlay.named(f"{directory}/{name}")
+        if source is not None:
+            raise Wrong(source.path, 0, "overrides an app that no layer of this host has",
+                        f"add a layer with {directory}/compose.yaml, or rename it to {name.replace('.override', '')}")
+    origin = work.overlay.origin(directory)
+    raise Wrong(origin, 0, "has no Compose file", work.overlay.note(f"{directory}/compose.yaml")
+                or f"add {origin}/compose.yaml, or move the files out of apps/")
+
+
+def _default_name(work: Assembly, directory: str) -> str:
+    """The name of an app whose file has none."""
+    if directory != ROOT:
+        return posixpath.basename(directory)
+    for layer in work.overlay.layers:
+        here = Overlay(work.overlay.tree, (layer,), lambda path, data: data)
+        if _compose_file(here, ""):
+            return posixpath.basename(layer) or work.context.repo_name or work.overlay.tree.name
+    return work.context.repo_name or work.overlay.tree.name
+
+
+def _load(work: Assembly, directory: str) -> Project | None:
+    try:
+        project = load(ComposeFiles(work.overlay), working_dir=directory,
+                       default_name=_default_name(work, directory)).used_by_services()
+    except Exception as error:
+        if not work.problems.keep(error, work.overlay.origin):
+            raise
+        return None
+    for warning in project.warnings:
+        work.problems.warn(work.overlay.origin(warning.file) if warning.file else "", warning.line, warning.message)
+    if isinstance(project.extensions.get("x-limpet"), Map):
+        file, line = project.position("x-limpet")
+        work.problems.add(work.overlay.origin(file), line, "x-limpet belongs on a service", "move it into the service")
+    return project
+
+
+def _resources(work: Assembly, app: App) -> None:
+    project = app.project
+    files = AppFiles(work, project, app.directory)
+    networks = {key: _network(work, files, key, value) for key, value in project.networks.items()}
+    volumes = {key: _volume(work, files, key, value) for key, value in project.volumes.items()}
+    shown = [posixpath.relpath(path, project.working_dir) for path in project.config_files]
+    compose = {
+        "project": project.name, "working_dir": app.directory,
+        "config_files": ",".join(posixpath.join(app.directory, path) for path in shown),
+    }
+    AppServices(work, files, networks, volumes, compose).run()
+
+
+def _network(work: Assembly, files: AppFiles, key: str, value: Map) -> Resource:
+    config, external, origin = _definition(files, "networks", key, value)
+    return work.add(network(value["name"], app=files.project.name, config=config, external=external,
+                            compose={"project": files.project.name, "key": key}, origin=origin))
+
+
+def _volume(work: Assembly, files: AppFiles, key: str, value: Map) -> Resource:
+    config, external, origin = _definition(files, "volumes", key, value)
+    options = config.get("driver_opts") or {}
+    device = str(options.get("device") or "")
+    if device.startswith((".", "~")):
+        file, line = files.where("volumes", key, "driver_opts", "device")
+        work.problems.add(file, line, f"volumes.{key}: the device {device} is relative",
+                          f"write an absolute path ({files.host(device.lstrip('~'))}), or use a bind mount")
+    return work.add(volume(value["name"], app=files.project.name, config=config, external=external,
+                           compose={"project": files.project.name, "key": key}, origin=origin))
+
+
+def _definition(files: AppFiles, section: str, key: str, value: Map) -> tuple[dict[str, Any], bool, str]:
+    """Configuration, whether it is external, and the origin of a network or volume."""
+    config = {name: plain(item) for name, item in value.items()
+              if name not in ("name", "external") and not name.startswith("x-")}
+    file, line = files.where(section, key)
+    return config, bool(value.get("external")), f"{file}:{line}"
+
+
+def _check_names(work: Assembly, found: list[App]) -> None:
+    """What `layer.yaml` says of apps and services must mean some that this host has."""
+    names = {app.project.name: app for app in found}
+    for name, (_, at) in work.settings.directories.items():
+        if name not in names:
+            work.problems.warn(at.file, at.line, f"apps: this host has no app {name}", did_you_mean(name, names))
+    for (app, service), reaction in sorted(work.reactions.items()):
+        known = {*names[app].project.services, *names[app].project.disabled} if app in names else set()
+        if service in known:
+            continue
+        for file, line in reaction.places:
+            if app in names:
+                work.problems.add(file, line, f"on_change: the app {app} has no service {service}",
+                                  did_you_mean(service, known))
+            else:
+                work.problems.add(file, line, f"on_change: this host has no app {app}",
+                                  did_you_mean(app, names) or "say it in the layer that brings the app")

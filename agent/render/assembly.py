@@ -1,0 +1,143 @@
+"""What one rendering gathers: resources, file contents and problems; and the checks across all resources."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.kinds import claims
+from agent.model import Key, Resource, sha256
+from agent.render.layerfile import LayerFiles
+from agent.render.layers import Overlay, Source
+from agent.render.problems import Problems
+
+HINTS = {
+    "port": "publish another port, or another address of the host, in one of them",
+    "name": "give one of them another container_name, or let Compose name it",
+    "address": "give one of them another address, or none",
+    "path": "keep one of the two",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a rendering depends on besides the tree. `path` is `source.path`; `root` is for the record only."""
+
+    host: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    root: str = "/"
+    repo_name: str = ""
+    strict: bool = False
+    path: str = ""
+
+
+@dataclass(slots=True)
+class Reaction:
+    """What changed host files do to one service: `folded` re-creates it, `signals` are sent to it."""
+
+    folded: dict[str, str] = field(default_factory=dict)
+    signals: dict[str, str] = field(default_factory=dict)
+    places: list[tuple[str, int]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Assembly:
+    """The state of one rendering."""
+
+    context: Context
+    overlay: Overlay
+    settings: LayerFiles
+    problems: Problems
+    resources: dict[Key, Resource] = field(default_factory=dict)
+    content: dict[str, bytes] = field(default_factory=dict)
+    reactions: dict[tuple[str, str], Reaction] = field(default_factory=dict)
+
+    def keep(self, data: bytes) -> str:
+        """Takes a file's content in; its digest."""
+        digest = sha256(data)
+        self.content[digest] = data
+        return digest
+
+    def mode(self, source: Source) -> str:
+        """The mode that Git records: 0755 for an executable file, else 0644."""
+        return f"{self.overlay.tree.mode(source.path):04o}"
+
+    def add(self, resource: Resource) -> Resource:
+        """Takes a resource in. A second one of the same key is a problem, except for equal networks and volumes."""
+        known = self.resources.get(resource.key)
+        if known is None:
+            self.resources[resource.key] = resource
+        elif resource.key.kind in ("network", "volume"):
+            return self._shared(known, resource)
+        else:
+            self._clash(known, resource, resource.claims[0] if resource.claims else str(resource.key))
+        return self.resources[resource.key]
+
+    def _shared(self, known: Resource, resource: Resource) -> Resource:
+        """Two apps that name one network or volume: one may define it, the others refer to it as external."""
+        if known.spec["external"] and not resource.spec["external"]:
+            self.resources[resource.key] = resource
+        elif known.digest != resource.digest and not resource.spec["external"]:
+            file, line = place(resource)
+            self.problems.add(file, line, f"{resource.key} is also defined, in another way, at {known.origin}",
+                              "define it once, and refer to it with `external: true` elsewhere")
+        return self.resources[resource.key]
+
+    def _clash(self, one: Resource, other: Resource, claim: str) -> None:
+        file, line = place(other)
+        kind = claim.partition("/")[0]
+        self.problems.add(
+            file, line, f"{describe(claim)} is claimed by {other.key} here and by {one.key} at {one.origin}",
+            HINTS.get(kind, "keep one of the two"),
+        )
+
+    def check_claims(self) -> None:
+        """What only one resource can hold must be held by one."""
+        held: dict[tuple[str, ...], list[tuple[str, Resource]]] = {}
+        for key in sorted(self.resources):
+            resource = self.resources[key]
+            for claim in resource.claims:
+                group = tuple(claim.split("/")[i] for i in (0, 1, -1)) if claim.startswith("port/") else (claim,)
+                for other_claim, other in held.setdefault(group, []):
+                    if other is not resource and claims.clash(claim, other_claim):
+                        first, second = sorted((other, resource), key=place)
+                        self._clash(first, second, claim)
+                held[group].append((claim, resource))
+        self._check_parents()
+
+    def _check_parents(self) -> None:
+        """A path cannot be a file and the directory of another file."""
+        solid = {key.name: resource for key, resource in self.resources.items()
+                 if key.kind in ("file", "symlink")}
+        for key, resource in sorted(self.resources.items()):
+            if key.kind not in ("file", "directory", "symlink") or resource.spec.get("state") == "absent":
+                continue
+            above = posixpath.dirname(key.name)
+            while above not in ("/", ""):
+                if above in solid:
+                    file, line = place(resource)
+                    self.problems.add(file, line, f"{key.name} lies below {above}, which is no directory at "
+                                      f"{solid[above].origin}", "remove or rename one of the two")
+                above = posixpath.dirname(above)
+
+
+def place(resource: Resource) -> tuple[str, int]:
+    """The file and line of a resource's origin."""
+    file, _, line = resource.origin.rpartition(":")
+    return (file, int(line)) if line.isdigit() else (resource.origin, 0)
+
+
+def describe(claim: str) -> str:
+    """A claim in words."""
+    kind, _, rest = claim.partition("/")
+    if kind == "port":
+        protocol, address, number = rest.split("/")
+        return f"host port {number}/{protocol}" + ("" if address in claims.WILDCARDS else f" on {address}")
+    words = {"name": f"the container name {rest}", "path": f"the path /{rest}"}
+    if kind == "address":
+        network, _, ip = rest.rpartition("/")
+        return f"the address {ip} in the network {network}"
+    return words.get(kind, claim)

@@ -1,0 +1,214 @@
+"""What a service mounts from its app's directory: tracked files become resources, everything else is data.
+
+Rules:
+1. A relative source lies below the app's directory on the host, at the same relative path. What Git tracks there is
+   placed by us; what it does not track is data, which is left alone: only its absolute path is set.
+2. A path that is named and only exists as `NAME.j2` is rendered; files in a mounted directory are taken as they are.
+3. Configs and secrets are files; those with content of their own or with an owner or mode get a place below `.limpet`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import posixpath
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.compose import Project
+from agent.kinds import files as file_kind
+from agent.model import Key, Need, Resource
+from agent.render.assembly import Assembly
+from agent.render.layerfile import MODE
+from agent.render.layers import Source
+from agent.render.problems import Wrong
+
+OWN = ".limpet"  # below an app's directory: files that have no path of their own in the repository
+PLURAL = {"config": "configs", "secret": "secrets"}
+
+
+@dataclass(slots=True)
+class Used:
+    """What one service uses: host path -> content digest of tracked files, and what must be there before it."""
+
+    inputs: dict[str, str] = field(default_factory=dict)
+    needs: dict[Key, Need] = field(default_factory=dict)
+
+    def file(self, resource: Resource) -> None:
+        self.inputs[resource.key.name] = resource.spec["content"]
+        self.need(resource)
+
+    def need(self, resource: Resource) -> None:
+        self.needs[resource.key] = Need(resource.key)
+
+
+@dataclass(slots=True)
+class AppFiles:
+    """The files of one app. `directory` is the app's directory on the host; `overlay` its directory in the overlay."""
+
+    work: Assembly
+    project: Project
+    directory: str
+    placed: dict[str, Resource] = field(default_factory=dict)
+
+    def where(self, *path: str | int) -> tuple[str, int]:
+        """The file in the repository and the line of a part of the project."""
+        file, line = self.project.position(*path)
+        return self.work.overlay.origin(file), line
+
+    def wrong(self, message: str, hint: str, *path: str | int) -> Wrong:
+        file, line = self.where(*path)
+        return Wrong(file, line, message, hint)
+
+    def host(self, relative: str) -> str:
+        """The host path of a path below the app's directory."""
+        return posixpath.normpath(posixpath.join(self.directory, relative))
+
+    def inside(self, source: str, what: str, *path: str | int) -> str:
+        """The path below the app's directory. Raises Wrong when it leaves it."""
+        clean = posixpath.normpath(source)
+        if clean == ".." or clean.startswith("../"):
+            raise self.wrong(f"{what} {source} lies outside the app's directory",
+                             "move it below the directory of the Compose file: only that is placed on the host", *path)
+        if clean == OWN or clean.startswith(f"{OWN}/"):
+            raise self.wrong(f"{what} {source}: {OWN} is Limpet's own directory", "use another name", *path)
+        return clean
+
+    def volume(self, mount: dict[str, Any], used: Used, service: str, index: int) -> dict[str, Any]:
+        """One canonical volume of a service, made host-ready."""
+        at = ("services", service, "volumes", index)
+        if mount["type"] not in ("bind", "volume", "tmpfs"):
+            raise self.wrong(f"services.{service}: mounts of type {mount['type']} are not supported by this version",
+                             "use bind, volume or tmpfs", *at)
+        if mount["type"] == "volume" and mount.get("source"):
+            return {**mount, "source": self.project.volumes[mount["source"]]["name"]}
+        if mount["type"] != "bind":
+            return dict(mount)
+        return {**mount, "source": self.bind(mount["source"], used, f"services.{service}: the bind mount", at)}
+
+    def bind(self, source: str, used: Used, what: str, at: tuple[str | int, ...]) -> str:
+        """The host path of a bind source; tracked files below it are placed and become inputs."""
+        if source.startswith("/"):
+            return self._host_source(posixpath.normpath(source), used)
+        if source.startswith("~") or self.project.repository_path(source) is None:
+            raise self.wrong(f"{what} {source} depends on who runs it", "write an absolute path", *at)
+        relative = self.inside(source, what, *at)
+        tracked = self._tracked(relative)
+        for path, item in tracked.items():
+            with self.work.problems.collect():
+                used.file(self.place(path, item))
+        if not tracked:
+            self._misspelt(relative, what, at)
+        return self.host(relative)
+
+    def _tracked(self, relative: str) -> dict[str, Source]:
+        """Path below the app's directory -> source of what Git tracks at or below a path."""
+        overlay = self.work.overlay
+        full = self._virtual(relative)
+        if full and not overlay.is_dir(full):
+            source = overlay.named(full)
+            return {relative: source} if source else {}
+        start = len(self._virtual(".")) + 1 if self._virtual(".") else 0
+        return {path[start:]: source for path, source in overlay.files(full).items()}
+
+    def _virtual(self, relative: str) -> str:
+        full = posixpath.normpath(posixpath.join(self.project.working_dir, relative))
+        return "" if full == "." else full
+
+    def _host_source(self, path: str, used: Used) -> str:
+        """An absolute source: host files that we manage there must be written first; a single one is an input."""
+        for key, resource in self.work.resources.items():
+            if key.kind not in ("file", "directory", "symlink") or resource.spec.get("app"):
+                continue
+            if key.name == path and resource.spec.get("content"):
+                used.file(resource)
+            elif key.name == path or key.name.startswith(path.rstrip("/") + "/"):
+                used.need(resource)
+        return path
+
+    def _misspelt(self, relative: str, what: str, at: tuple[str | int, ...]) -> None:
+        """Warns when an untracked source looks like a slip of the pen: it would be an empty directory."""
+        directory, _, name = relative.rpartition("/")
+        names = [child for child in self.work.overlay.children(self._virtual(directory or ".")) if child != name]
+        near = difflib.get_close_matches(name, names, 1, 0.8)
+        if near and "." in name:
+            file, line = self.where(*at)
+            self.work.problems.warn(file, line, f"{what} ./{relative} is not in Git, so it will be an empty directory",
+                                    f"did you mean ./{posixpath.join(directory, near[0])}?")
+
+    def place(self, relative: str, source: Source) -> Resource:
+        """The resource of a tracked file, each once. Raises Refused, Wrong."""
+        path = self.host(relative)
+        if path not in self.placed:
+            data = self.work.overlay.content(source)
+            self.placed[path] = self.work.add(file_kind.file(
+                path, content=self.work.keep(data), size=len(data), mode=self.work.mode(source), app=self.project.name,
+                origin=f"{source.path}:1",
+            ))
+        return self.placed[path]
+
+    def grant(self, kind: str, use: dict[str, Any], used: Used, service: str, index: int) -> dict[str, Any]:
+        """A config or secret of a service as a read-only bind mount. `kind`: config or secret."""
+        at = ("services", service, PLURAL[kind], index)
+        name = use["source"]
+        definition = (self.project.configs if kind == "config" else self.project.secrets)[name]
+        target = str(use.get("target") or name)
+        if not target.startswith("/"):
+            target = ("/" if kind == "config" else "/run/secrets/") + target
+        owned = {key: str(use[key]) for key in ("uid", "gid", "mode") if use.get(key) not in (None, "")}
+        if "mode" in owned and not MODE.match(owned["mode"]):
+            raise self.wrong(f"services.{service}: {PLURAL[kind]}: {owned['mode']!r} is no octal mode",
+                             "write mode: 0440", *at)
+        host = self._granted(kind, name, definition, owned, used, service)
+        mount = {"type": "bind", "source": host, "target": target, "read_only": True}
+        return mount | ({} if host in used.inputs else {"bind": {"create_host_path": False}})
+
+    def _granted(self, kind: str, name: str, definition: dict[str, Any], owned: dict[str, str], used: Used,
+                 service: str) -> str:
+        """The host path of a config's or secret's file."""
+        at = (PLURAL[kind], name)
+        if "file" in definition:
+            path = str(definition["file"])
+            if path.startswith("/") or self.project.repository_path(path) is None:
+                return self.bind(path, used, f"the {kind} {name}", (*at, "file"))
+            relative = self.inside(path, f"the {kind} {name}", *at, "file")
+            source = self.work.overlay.named(self._virtual(relative))
+            if source is None:
+                return self._untracked(kind, name, relative, at)
+            if not owned:
+                resource = self.place(relative, source)
+                used.file(resource)
+                return resource.key.name
+            return self._own(kind, name, self.work.overlay.content(source), owned, used, service)
+        if "content" in definition:
+            return self._own(kind, name, str(definition["content"]).encode(), owned, used, service)
+        if "environment" in definition:
+            value = self.project.environment.get(str(definition["environment"]))
+            if value is None:
+                raise self.wrong(f"the {kind} {name}: the variable {definition['environment']} is not set",
+                                 "set it in the .env file beside the Compose file", *at, "environment")
+            return self._own(kind, name, value.encode(), owned, used, service)
+        raise self.wrong(f"the {kind} {name} is external, which only Swarm has",
+                         "give it a file:, content: or environment:", *at)
+
+    def _untracked(self, kind: str, name: str, relative: str, at: tuple[str, str]) -> str:
+        """A file that is not in Git is the host's own: it must be there."""
+        if self.work.overlay.is_dir(self._virtual(relative)):
+            raise self.wrong(f"the {kind} {name}: {relative} is a directory", "name a file", *at, "file")
+        file, line = self.where(*at, "file")
+        note = self.work.overlay.note(self._virtual(relative))
+        self.work.problems.warn(file, line, f"the {kind} {name}: {relative} is not in Git",
+                                note or f"add it, or put it on the host by hand: {self.host(relative)}")
+        return self.host(relative)
+
+    def _own(self, kind: str, name: str, data: bytes, owned: dict[str, str], used: Used, service: str) -> str:
+        """A file of ours below the app's directory: shared, or a service's own when it wants an owner or mode."""
+        path = self.host("/".join([OWN, PLURAL[kind], *([service] if owned else []), name]))
+        file, line = self.where(PLURAL[kind], name)
+        if path not in self.placed:
+            self.placed[path] = self.work.add(file_kind.file(
+                path, content=self.work.keep(data), size=len(data), mode=owned.get("mode", "0644").zfill(4),
+                owner=owned.get("uid", "root"), group=owned.get("gid", "root"), app=self.project.name,
+                origin=f"{file}:{line}",
+            ))
+        used.file(self.placed[path])
+        return path

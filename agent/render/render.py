@@ -1,0 +1,102 @@
+"""A revision to the manifest of one host: `render(tree, context)`, the steps in order. No network, no clock, no host.
+
+    fleet.yaml -> layers -> layer.yaml -> host files -> apps -> claims
+
+Equal tree and context, equal manifest and content. Everything that is wrong is raised together, as BadInput.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.compose import Project
+from agent.errors import Problem
+from agent.model import Manifest
+from agent.render.apps import App, apps
+from agent.render.assembly import Assembly, Context
+from agent.render.files import host_files
+from agent.render.layerfile import read_layer_files
+from agent.render.layers import Overlay, below, layer_vars, read_fleet, select
+from agent.render.problems import Problems
+from agent.render.templates import Templates
+from agent.render.tree import Refused, Tree
+
+UNIT_SUFFIXES = (".service", ".socket", ".timer", ".path", ".mount", ".automount", ".swap", ".target", ".slice", ".conf")
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The manifest, and the bytes of every file in it by their SHA-256. `apps` and `layers` are for people."""
+
+    manifest: Manifest
+    content: dict[str, bytes]
+    apps: tuple[App, ...] = ()
+    layers: tuple[str, ...] = ()
+
+    def app(self, name: str) -> Project | None:
+        return next((app.project for app in self.apps if app.project.name == name), None)
+
+
+def render(tree: Tree, context: Context) -> Rendered:
+    """The desired state of one host. Raises BadInput with all problems, Transient when the Git cache is damaged."""
+    problems = Problems(context.strict)
+    work = _prepare(tree, context, problems)
+    _unsupported(work)
+    host_files(work)
+    found = apps(work)
+    work.check_claims()
+    if not work.resources and not work.settings.checks and not problems.errors:
+        problems.warn(below(context_base(context), "."), 0, "nothing is defined for this host",
+                      "add compose.yaml, apps/NAME/compose.yaml or files/; `limpet init` writes an example")
+    problems.raise_any()
+    checks = tuple(work.settings.checks[name] for name in sorted(work.settings.checks))
+    resources = {key: work.resources[key] for key in sorted(work.resources)}
+    manifest = Manifest(resources, checks, problems.warnings)
+    used = manifest.content()
+    return Rendered(manifest, {digest: work.content[digest] for digest in sorted(used)}, tuple(found), work.overlay.layers)
+
+
+def problems_of(tree: Tree, context: Context) -> tuple[list[Problem], tuple[str, ...], tuple[str, ...]]:
+    """Errors, warnings and layers of one host, for `validate`."""
+    from agent.errors import BadInput
+
+    try:
+        rendered = render(tree, context)
+    except BadInput as error:
+        return list(error.problems), (), ()
+    return [], rendered.manifest.warnings, rendered.layers
+
+
+def context_base(context: Context) -> str:
+    """`source.path` as a directory of the tree, empty for the root."""
+    base = context.path.strip("/")
+    return "" if base == "." else base.removeprefix("./")
+
+
+def _prepare(tree: Tree, context: Context, problems: Problems) -> Assembly:
+    base = context_base(context)
+    try:
+        fleet = read_fleet(tree, base, problems)
+        layers = select(tree, fleet, context.host, context.labels, problems)
+        settings = read_layer_files(tree, layers, problems)
+    except Refused as error:
+        problems.keep(error)
+        problems.raise_any()
+        raise
+    names = {
+        "host": context.host, "labels": dict(context.labels), "facts": dict(context.facts),
+        "vars": layer_vars(fleet, settings.vars),
+    }
+    return Assembly(context, Overlay(tree, layers, Templates(names).render), settings, problems)
+
+
+def _unsupported(work: Assembly) -> None:
+    """Parts of a layer that this version cannot do: said, never ignored."""
+    for path, source in work.overlay.files("units").items():
+        if path.endswith(UNIT_SUFFIXES):
+            work.problems.add(source.path, 0, "systemd units are not supported by this version of Limpet yet",
+                              "remove it, or install the unit by hand for now")
+    for path, source in work.overlay.files("secrets").items():
+        if path.endswith((".sops.yaml", ".sops.yml")) and path.count("/") == 1:
+            work.problems.add(source.path, 0, "SOPS files are not supported by this version of Limpet yet",
+                              "remove it, or keep the value in a file on the host for now")

@@ -1,0 +1,248 @@
+"""One Compose service to containers: host-ready configuration, what it uses, and what it waits for.
+
+Rules:
+1. The configuration holds only what the user set; what concerns other steps (dependencies, replicas, profiles, build,
+   extensions) is taken out.
+2. Names become real ones: networks, volumes, and containers whose namespace, volumes or links are used.
+3. A container is re-created with what it cannot outlive: a container whose namespace it shares, one it depends on with
+   `restart: true`, a network it is in, a host file that says so.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent.compose.tree import Map
+from agent.kinds.container import container
+from agent.kinds.engine_request import SUPPORTED
+from agent.model import Condition, Key, Need, Resource
+from agent.render.assembly import Assembly, Reaction
+from agent.render.layerfile import SIGNALS, signal_name
+from agent.render.mounts import AppFiles, Used
+from agent.render.problems import did_you_mean
+from agent.render.schema import Section, plain
+
+CONDITIONS: dict[str, Condition] = {
+    "service_started": "started", "service_healthy": "healthy", "service_completed_successfully": "completed",
+}
+TAKEN_OUT = frozenset({
+    "depends_on", "scale", "profiles", "build", "develop", "pull_policy", "env_file", "label_file", "attach", "configs",
+    "secrets", "container_name", "extends",
+})
+DEPLOY = ("resources", "restart_policy")  # what of `deploy` concerns one container
+DEPLOY_IGNORED = ("replicas", "mode", "endpoint_mode", "labels", "placement", "update_config", "rollback_config")
+NAMESPACES = ("network_mode", "ipc", "pid")
+LATER = {
+    "protect": "it comes with a later version", "adopt": "it comes with a later version",
+    "irreversible": "it comes with a later version",
+}
+
+
+@dataclass(slots=True)
+class Extension:
+    """What `x-limpet` of one service says. `signals`: path below the app's directory -> signal."""
+
+    oneshot: bool = False
+    signals: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class AppServices:
+    """The services of one app on their way to containers. `networks` and `volumes`: key -> resource."""
+
+    work: Assembly
+    files: AppFiles
+    networks: Mapping[str, Resource]
+    volumes: Mapping[str, Resource]
+    compose: Mapping[str, Any]
+    made: dict[str, list[Resource]] = field(default_factory=dict)
+    _completed: frozenset[str] = frozenset()
+
+    def run(self) -> None:
+        """Adds the containers of all services; one that is wrong does not hide what is wrong with the others."""
+        services = self.files.project.services
+        self._completed = frozenset(
+            other for service in services.values() for other, how in (service.get("depends_on") or {}).items()
+            if how.get("condition") == "service_completed_successfully"
+        )
+        for name in services:
+            self.containers(name)
+
+    def containers(self, name: str) -> list[Resource]:
+        """The containers of a service, made on first use; empty while it is being made or when it is wrong."""
+        if name not in self.made:
+            self.made[name] = []
+            with self.work.problems.collect():
+                self.made[name] = self._make(name, self.files.project.services[name])
+        return self.made[name]
+
+    def _make(self, name: str, service: Map) -> list[Resource]:
+        self._check(name, service)
+        extension = self._extension(name, service)
+        used = Used()
+        folded: dict[str, str] = {}
+        config = self._config(name, service, used, folded)
+        for other, how in (service.get("depends_on") or {}).items():
+            self._depend(other, how, used, folded)
+        reaction = self.work.reactions.get((self.files.project.name, name), Reaction())
+        for key, digest in reaction.folded.items():
+            folded[key] = digest
+            used.needs[Key.parse(key)] = Need(Key.parse(key))
+        on_change = self._signals(name, service, extension, used) | reaction.signals
+        for path in on_change:
+            used.inputs.pop(path, None)
+        made = []
+        for number in range(1, self._count(service) + 1):
+            file, line = self.files.where("services", name)
+            made.append(self.work.add(container(
+                self.name(name, number), app=self.files.project.name, service=name, number=number, config=config,
+                inputs=dict(sorted(used.inputs.items())), folded=dict(sorted(folded.items())),
+                needs=tuple(used.needs[key] for key in sorted(used.needs)),
+                oneshot=extension.oneshot or name in self._completed, on_change=on_change,
+                pull_policy=service.get("pull_policy") or "missing",
+                compose={**self.compose, "depends_on": plain(service.get("depends_on") or {})}, origin=f"{file}:{line}",
+            )))
+        return made
+
+    def name(self, service: str, number: int) -> str:
+        own = self.files.project.services[service].get("container_name")
+        return str(own) if own else f"{self.files.project.name}-{service}-{number}"
+
+    def _count(self, service: Map) -> int:
+        count = service.get("scale")
+        if count is None:
+            count = (service.get("deploy") or {}).get("replicas")
+        return 1 if count is None else int(count)
+
+    def _check(self, name: str, service: Map) -> None:
+        for key in service:
+            if key not in SUPPORTED and key not in TAKEN_OUT and not key.startswith("x-"):
+                file, line = self.files.where("services", name, key)
+                self.work.problems.add(file, line, f"services.{name}.{key} is not supported by this version of Limpet",
+                                       "remove it; a key is never ignored silently")
+        for key in service.get("deploy") or {}:
+            if key not in DEPLOY and key not in DEPLOY_IGNORED and not key.startswith("x-"):
+                file, line = self.files.where("services", name, "deploy", key)
+                self.work.problems.add(file, line, f"services.{name}.deploy.{key} is not supported by Limpet",
+                                       "remove it")
+        if not service.get("image") and "build" in service:
+            raise self.files.wrong(f"services.{name} has no image, and Limpet does not build",
+                                   "build and push it elsewhere, and name it with `image:`", "services", name, "build")
+        if not service.get("image"):
+            raise self.files.wrong(f"services.{name} has no image", "add `image:`", "services", name)
+
+    def _extension(self, name: str, service: Map) -> Extension:
+        value = service.get("x-limpet")
+        found = Extension()
+        if value is None:
+            return found
+        if not isinstance(value, Map):
+            raise self.files.wrong(f"services.{name}.x-limpet must be a mapping", "write x-limpet: {oneshot: true}",
+                                   "services", name, "x-limpet")
+        section = Section(value, f"services.{name}.x-limpet", self.work.problems, self.work.overlay.origin)
+        for key in value:
+            if key in LATER:
+                section.wrong(key, f"{section.name(key)} is not supported by this version of Limpet yet", LATER[key])
+            elif key not in ("oneshot", "on_change"):
+                known = did_you_mean(key, ("oneshot", "on_change", *LATER))
+                section.wrong(key, f"unknown key {section.name(key)}", known)
+        found.oneshot = section.truth("oneshot")
+        changes = section.section("on_change")
+        for path in changes.map:
+            signal = signal_name(changes.text(path).removeprefix("signal:"))
+            if signal:
+                found.signals[path] = signal
+            else:
+                section.wrong("on_change", f"{section.name('on_change')}: {changes.text(path)!r} is no signal",
+                              f"one of {', '.join(SIGNALS)}")
+        return found
+
+    def _signals(self, name: str, service: Map, extension: Extension, used: Used) -> dict[str, str]:
+        """Host path -> signal for the app files that `x-limpet.on_change` names; a directory stands for its files."""
+        found: dict[str, str] = {}
+        for path, signal in extension.signals.items():
+            host = self.files.host(posixpath.normpath(path))
+            named = [used_path for used_path in used.inputs if used_path == host or used_path.startswith(f"{host}/")]
+            if not named:
+                file, line = self.files.where("services", name, "x-limpet", "on_change", path)
+                self.work.problems.add(file, line, f"services.{name}.x-limpet.on_change: it does not use {path}",
+                                       "name a tracked file that it mounts, relative to the Compose file")
+            found.update(dict.fromkeys(named, f"signal:{signal}"))
+        return found
+
+    def _config(self, name: str, service: Map, used: Used, folded: dict[str, str]) -> dict[str, Any]:
+        """The host-ready configuration."""
+        config = {key: plain(value) for key, value in service.items()
+                  if key not in TAKEN_OUT and not key.startswith("x-")}
+        deploy = config.pop("deploy", None) or {}
+        if any(deploy.get(key) for key in DEPLOY):
+            config["deploy"] = {key: deploy[key] for key in DEPLOY if deploy.get(key)}
+        mounts: list[dict[str, Any]] = []
+        for index, mount in enumerate(config.get("volumes") or ()):
+            with self.work.problems.collect():
+                mounts.append(self.files.volume(mount, used, name, index))
+        for kind, section in (("config", "configs"), ("secret", "secrets")):
+            for index, use in enumerate(service.get(section) or ()):
+                with self.work.problems.collect():
+                    mounts.append(self.files.grant(kind, plain(use), used, name, index))
+        if mounts:
+            config["volumes"] = mounts
+        for mount in service.get("volumes") or ():
+            if mount.get("type") == "volume" and mount.get("source"):
+                used.need(self.volumes[mount["source"]])
+        self._networks(config, used, folded)
+        self._namespaces(name, config, used, folded)
+        return config
+
+    def _networks(self, config: dict[str, Any], used: Used, folded: dict[str, str]) -> None:
+        if not config.get("networks"):
+            return
+        real: dict[str, Any] = {}
+        for key, endpoint in config["networks"].items():
+            resource = self.networks[key]
+            real[resource.key.name] = endpoint or {}
+            folded[str(resource.key)] = resource.digest
+            used.need(resource)
+        config["networks"] = real
+
+    def _namespaces(self, name: str, config: dict[str, Any], used: Used, folded: dict[str, str]) -> None:
+        """Services named in namespaces, volumes_from and links become containers."""
+        for key in NAMESPACES:
+            kind, _, other = str(config.get(key) or "").partition(":")
+            if kind == "service":
+                config[key] = f"container:{self._other(other, used, folded, fold=True)}"
+        if config.get("volumes_from"):
+            config["volumes_from"] = [self._volumes_from(str(entry), used, folded) for entry in config["volumes_from"]]
+        if config.get("links"):
+            links = []
+            for entry in config["links"]:
+                other, _, alias = str(entry).partition(":")
+                links.append(f"{self._other(other, used, folded, fold=False)}:{alias or other}")
+            config["links"] = links
+
+    def _volumes_from(self, entry: str, used: Used, folded: dict[str, str]) -> str:
+        if entry.startswith("container:"):
+            return entry
+        other, separator, mode = entry.partition(":")
+        return f"{self._other(other, used, folded, fold=True)}{separator}{mode}"
+
+    def _other(self, service: str, used: Used, folded: dict[str, str], *, fold: bool) -> str:
+        """The first container of another service; `fold`: this one is re-created with it."""
+        for resource in self.containers(service)[:1]:
+            if fold:
+                folded[str(resource.key)] = resource.digest
+            used.needs.setdefault(resource.key, Need(resource.key, "started"))
+        return self.name(service, 1)
+
+    def _depend(self, service: str, how: Mapping[str, Any], used: Used, folded: dict[str, str]) -> None:
+        """Waits for all containers of another service."""
+        if service not in self.files.project.services:
+            return  # not enabled by any profile, and not required
+        condition = CONDITIONS[how.get("condition") or "service_started"]
+        for resource in self.containers(service):
+            used.needs[resource.key] = Need(resource.key, condition, how.get("required", True) is not False)
+            if how.get("restart"):
+                folded[str(resource.key)] = resource.digest

@@ -1,0 +1,186 @@
+"""Checking a repository for every host that it lets one know.
+
+Nobody but the hosts knows their labels, so `validate --all` tries what the repository mentions:
+
+1. Every combination of the label values in `when` and in directories that `{label}` matches, for an unnamed host.
+2. Every host that has a directory for a `{host}` in a layer's path. Its labels are unknown, so only what is wrong with
+   every combination is wrong with the host.
+3. A layer that no combination and no host uses is reported.
+"""
+
+from __future__ import annotations
+
+import itertools
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from agent.errors import BadInput, Problem
+from agent.render.assembly import Context
+from agent.render.layers import PLACEHOLDER, Fleet, Rule, below, read_fleet
+from agent.render.problems import Problems
+from agent.render.render import context_base, render
+from agent.render.tree import Refused, Tree
+
+MAX_RENDERS = 2000
+UNNAMED = "a-host"
+
+
+@dataclass
+class Verdict:
+    """What validation found. `hosts` and `combinations` say how much was looked at."""
+
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    layers: set[str] = field(default_factory=set)
+    resources: int = 0
+    hosts: int = 1
+    combinations: int = 1
+
+    def __str__(self) -> str:
+        looked = f"{_count(self.hosts, 'host')}, {_count(self.combinations, 'combination')} of labels"
+        if self.problems:
+            return f"{_count(len(self.problems), 'problem')} ({looked})"
+        return f"no problems, {_count(self.resources, 'resource')} ({looked})"
+
+    def take(self, other: Verdict) -> None:
+        self.problems = sorted({*self.problems, *other.problems}, key=_order)
+        self.warnings = sorted({*self.warnings, *other.warnings})
+        self.layers |= other.layers
+        self.resources = max(self.resources, other.resources)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def _order(problem: Problem) -> tuple[str, int, str]:
+    return problem.file, problem.line, problem.message
+
+
+def validate_one(tree: Tree, context: Context) -> Verdict:
+    """One host as the context says."""
+    try:
+        rendered = render(tree, context)
+    except BadInput as error:
+        return Verdict(list(error.problems))
+    warnings = list(rendered.manifest.warnings)
+    return Verdict([], warnings, set(rendered.layers), len(rendered.manifest.resources))
+
+
+def validate_all(tree: Tree, context: Context) -> Verdict:
+    """Every host that the repository lets one know; labels of the context hold for all of them."""
+    problems = Problems()
+    try:
+        fleet = read_fleet(tree, context_base(context), problems)
+        known = _known(tree, fleet)
+    except Refused as error:
+        problems.keep(error)
+    if problems.errors:
+        return Verdict(problems.errors)
+    hosts = known.pop("host", [])
+    combinations = list(itertools.islice(_combinations(known, context.labels), MAX_RENDERS))
+    verdict = Verdict(hosts=max(1, len(hosts)), combinations=len(combinations))
+    for labels in combinations:
+        verdict.take(_try(tree, context, UNNAMED, labels))
+    left = MAX_RENDERS - len(combinations)
+    for host in hosts:
+        tried = combinations[: max(1, left // max(1, len(hosts)))]
+        verdict.take(_in_all([_try(tree, context, host, labels) for labels in tried]))
+    if len(combinations) >= MAX_RENDERS:
+        verdict.warnings.append(f"only the first {MAX_RENDERS} combinations of labels were tried")
+    _unused(tree, fleet, verdict, context)
+    return verdict
+
+
+def _try(tree: Tree, context: Context, host: str, labels: Mapping[str, str]) -> Verdict:
+    return validate_one(tree, replace(context, host=host, labels=labels, facts={**context.facts, "hostname": host}))
+
+
+def _in_all(verdicts: list[Verdict]) -> Verdict:
+    """What holds whatever the labels are."""
+    result = Verdict()
+    for verdict in verdicts:
+        result.layers |= verdict.layers
+        result.resources = max(result.resources, verdict.resources)
+    result.problems = [p for p in verdicts[0].problems if all(p in verdict.problems for verdict in verdicts)]
+    result.warnings = [w for w in verdicts[0].warnings if all(w in verdict.warnings for verdict in verdicts)]
+    return result
+
+
+def _known(tree: Tree, fleet: Fleet) -> dict[str, list[str]]:
+    """Label (or `host`) -> values that the repository mentions, sorted; of a pattern, a text that it matches."""
+    found: dict[str, set[str]] = {}
+    for rule in fleet.rules:
+        for name, values in _matching(tree, fleet, rule).items():
+            found.setdefault(name, set()).update(values)
+    for rule in fleet.rules:
+        for label, patterns in rule.when.items():
+            values = found.setdefault(label, set())
+            values.update(_example(pattern) for pattern in patterns if not _covered(pattern, values))
+    return {name: sorted(values) for name, values in sorted(found.items())}
+
+
+def _covered(pattern: str, values: set[str]) -> bool:
+    from fnmatch import fnmatchcase
+
+    return any(fnmatchcase(value, pattern) for value in values)
+
+
+def _example(pattern: str) -> str:
+    """A text that a glob matches."""
+    text = re.sub(r"\[!?(.)[^\]]*\]", r"\1", pattern)
+    return text.replace("*", "x").replace("?", "x")
+
+
+def _matching(tree: Tree, fleet: Fleet, rule: Rule) -> dict[str, set[str]]:
+    """Name -> values for which the rule's directory is there."""
+    found: dict[str, set[str]] = {name: set() for name in rule.names()}
+    todo = [(fleet.base, rule.path.split("/"), dict[str, str]())]
+    while todo:
+        directory, parts, values = todo.pop()
+        if not parts or not rule.names():
+            for name, value in values.items():
+                found[name].add(value)
+            continue
+        names = PLACEHOLDER.findall(parts[0])
+        pattern = re.compile("".join(
+            f"(?P<n{names.index(piece[1:-1])}>.+)" if PLACEHOLDER.fullmatch(piece) else re.escape(piece)
+            for piece in re.split(r"(\{[^{}]*\})", parts[0])
+        )) if len(set(names)) == len(names) else re.compile("(?!)")
+        for child in tree.children(directory):
+            match = pattern.fullmatch(child)
+            if match and tree.is_dir(below(directory, child)):
+                more = {name: match[f"n{index}"] for index, name in enumerate(names)}
+                todo.append((below(directory, child), parts[1:], values | more))
+    return found
+
+
+def _combinations(known: Mapping[str, list[str]], given: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """All combinations of label values; a label with one known value may also be missing, unless it is given."""
+    choices: list[list[tuple[str, str] | None]] = []
+    for label, values in known.items():
+        if label in given:
+            continue
+        pairs: list[tuple[str, str] | None] = [(label, value) for value in values]
+        choices.append([*pairs, None] if len(pairs) < 2 else pairs)
+    for chosen in itertools.product(*choices):
+        yield {**dict(pair for pair in chosen if pair), **given}
+
+
+def _unused(tree: Tree, fleet: Fleet, verdict: Verdict, context: Context) -> None:
+    """Reports layers that nothing used."""
+    for rule in fleet.rules:
+        pattern = re.compile(PLACEHOLDER.sub("[^/]+", "/".join(
+            part if PLACEHOLDER.search(part) else re.escape(part) for part in below(fleet.base, rule.path).split("/")
+        )))
+        if verdict.problems or any(pattern.fullmatch(layer) for layer in verdict.layers):
+            continue
+        text = f"the layer {rule.path} is used by no host"
+        hint = f"remove it, or add {posixpath.join(rule.path, 'layer.yaml')}"
+        problem = Problem(rule.place.file, rule.place.line, text, hint)
+        if context.strict:
+            verdict.problems.append(problem)
+        else:
+            verdict.warnings.append(str(problem))
