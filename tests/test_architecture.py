@@ -1,0 +1,279 @@
+"""The rules of the design that a machine can check: who may import what, what is pure, what stays small."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import grimp
+import pytest
+
+ROOT = Path(__file__).parent.parent
+AGENT = ROOT / "agent"
+MODULES = sorted(AGENT.rglob("*.py"))
+
+PURE = ("errors", "model", "kinds", "compose", "plan", "brakes", "gate", "schedule", "heartbeat")
+OUTSIDE = {  # what touches the world, or is a client of something that does
+    "os", "io", "pathlib", "shutil", "tempfile", "glob", "socket", "ssl", "select", "selectors", "subprocess", "signal",
+    "threading", "asyncio", "multiprocessing", "concurrent", "time", "random", "secrets", "urllib", "http", "logging",
+    "docker", "dulwich", "paramiko", "pydantic", "pydantic_settings", "jinja2", "requests", "rich", "systemd",
+    "apscheduler", "cryptography",
+}
+# (module, import): each with its reason.
+PURE_EXCEPTIONS = {
+    ("agent.compose.schema", "pathlib"),  # reads the specification's JSON Schema, which lies beside it, once at import
+    ("agent.schedule", "random"),  # for the type: the generator is an argument
+}
+IMPURE_CALLS = {"open", "input", "print", "exec", "eval", "breakpoint", "now", "utcnow", "today", "monotonic", "time_ns"}
+IMPURE_CALL_EXCEPTIONS: set[tuple[str, str]] = set()
+
+# SDK -> the packages that may import it. Nothing else may.
+SDK = {
+    "docker": ("drivers",), "requests": ("drivers",), "dulwich": ("fetch", "render"), "paramiko": ("fetch",),
+    "pydantic": ("settings_load",), "pydantic_settings": ("settings_load",), "jinja2": ("render",), "yaml": ("compose", "render"),
+    "rich": ("terminal", "cli"), "systemd": ("systemd_notify", "drivers"), "subprocess": ("children", "jobs", "drivers", "cli"),
+}
+
+MAX_MODULE_LINES = 420
+MAX_FUNCTION_LINES = 55
+# What is longer, with its number of lines: may only shrink.
+LONG_MODULES: dict[str, int] = {}
+LONG_FUNCTIONS: dict[str, int] = {}
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph("agent", include_external_packages=True, exclude_type_checking_imports=True, cache_dir=None)
+
+
+def within(module: str, parts: tuple[str, ...]) -> bool:
+    """Whether `agent.PART` or something below it is meant."""
+    return any(module == f"agent.{part}" or module.startswith(f"agent.{part}.") for part in parts)
+
+
+def ours(graph: grimp.ImportGraph) -> list[str]:
+    return sorted(module for module in graph.modules if module.split(".")[0] == "agent")
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+# --- imports ----------------------------------------------------------------------------------------------------------
+
+
+def test_deciding_modules_import_nothing_that_touches_the_world(graph: grimp.ImportGraph) -> None:
+    """What decides must neither import, nor reach through others, an SDK, the system, the clock or chance."""
+    bad = []
+    for module in (module for module in ours(graph) if within(module, PURE)):
+        reached = {module} | {other for other in graph.find_upstream_modules(module) if other.startswith("agent")}
+        for reach in sorted(reached):
+            bad += [f"{module} reaches {reach}, which imports {outside}"
+                    for outside in sorted(graph.find_modules_directly_imported_by(reach))
+                    if outside.split(".")[0] in OUTSIDE and (reach, outside) not in PURE_EXCEPTIONS]
+    assert not bad, "\n".join(bad)
+
+
+def test_deciding_modules_call_nothing_that_touches_the_world() -> None:
+    """What decides must not open, print, or ask the time."""
+    bad = []
+    for path in MODULES:
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        if not within(module, PURE):
+            continue
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Call):
+                called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+                if called in IMPURE_CALLS and (module, called) not in IMPURE_CALL_EXCEPTIONS:
+                    bad.append(f"{name(path)}:{node.lineno} calls {called}")
+    assert not bad, "\n".join(bad)
+
+
+def test_the_compose_library_knows_nothing_of_ours(graph: grimp.ImportGraph) -> None:
+    """agent.compose must be a library that could be taken out."""
+    bad = [f"{module} imports {other}" for module in ours(graph) if within(module, ("compose",))
+           for other in graph.find_modules_directly_imported_by(module)
+           if other.startswith("agent") and not within(other, ("compose",))]
+    assert not bad, "\n".join(bad)
+
+
+@pytest.mark.parametrize("sdk", SDK)
+def test_each_sdk_is_used_at_its_edge_only(graph: grimp.ImportGraph, sdk: str) -> None:
+    """A foreign library must be imported only where its errors are translated."""
+    if sdk in graph.modules:
+        bad = {module for module in graph.find_modules_that_directly_import(sdk) if not within(module, SDK[sdk])}
+        assert not bad
+
+
+@pytest.mark.parametrize(("module", "importers"), [
+    ("converge", ("cli",)), ("supervisor", ("cli",)), ("cli", ("cli", "__main__")), ("apply", ("converge", "transaction")),
+    ("settings_load", ("settings", "cli")), ("terminal", ("progress", "cli")),
+])
+def test_the_top_is_not_known_below(graph: grimp.ImportGraph, module: str, importers: tuple[str, ...]) -> None:
+    """The modules that know others must be known only where they are called."""
+    found = {other for known in ours(graph) if within(known, (module,))
+             for other in graph.find_modules_that_directly_import(known)}
+    assert not {other for other in found if not within(other, (module, *importers))}
+
+
+def test_drivers_decide_nothing(graph: grimp.ImportGraph) -> None:
+    """What does must not import what decides: it gets actions."""
+    bad = [f"{module} imports {other}" for module in ours(graph) if within(module, ("drivers", "apply"))
+           for other in graph.find_modules_directly_imported_by(module) if within(other, ("plan", "brakes", "gate"))]
+    assert not bad, "\n".join(bad)
+
+
+def test_packages_of_the_system_are_not_hidden() -> None:
+    """packaging/ and systemd/ must never be importable: they would hide the installed packages of these names."""
+    for directory in ("packaging", "systemd"):
+        assert not list((ROOT / directory).rglob("__init__.py"))
+    import packaging
+    import systemd
+
+    assert packaging.__file__ and systemd.__file__
+    assert ROOT / "packaging" not in Path(packaging.__file__).parents
+    assert ROOT / "systemd" not in Path(systemd.__file__).parents
+
+
+# --- size and text ----------------------------------------------------------------------------------------------------
+
+
+def test_modules_stay_small() -> None:
+    """A module must stay within its lines; the exceptions are counted and may only shrink."""
+    found = {name(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    long = {module: lines for module, lines in found.items() if lines > MAX_MODULE_LINES}
+    assert {module: lines for module, lines in long.items() if lines > LONG_MODULES.get(module, 0)} == {}
+    assert set(LONG_MODULES) <= set(long), "an exception that is no longer needed"
+
+
+def test_functions_stay_small() -> None:
+    """A function must stay within its lines; the exceptions are counted and may only shrink."""
+    found = {f"{name(path)}:{node.name}": (node.end_lineno or 0) - node.lineno + 1 for path in MODULES
+             for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    long = {function: lines for function, lines in found.items() if lines > MAX_FUNCTION_LINES}
+    assert {function: lines for function, lines in long.items() if lines > LONG_FUNCTIONS.get(function, 0)} == {}
+    assert set(LONG_FUNCTIONS) <= set(long), "an exception that is no longer needed"
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    """Every module must start with a docstring."""
+    assert [name(path) for path in MODULES if not ast.get_docstring(tree(path))] == []
+
+
+def obligations(path: Path) -> Iterator[ast.FunctionDef]:
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            yield node
+
+
+def test_every_test_says_its_obligation() -> None:
+    """Every test must have a docstring whose first line is a sentence."""
+    bad = []
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for test in obligations(path):
+            first = (ast.get_docstring(test) or "").split("\n\n")[0].strip()
+            if not first.endswith((".", ":")):
+                bad.append(f"{name(path)}:{test.lineno} {test.name}")
+    assert not bad, "\n".join(bad)
+
+
+def test_no_shell_anywhere() -> None:
+    """No process may be started through a shell."""
+    bad = []
+    for path in MODULES:
+        for node in ast.walk(tree(path)):
+            if (isinstance(node, ast.keyword) and node.arg == "shell") or (
+                    isinstance(node, ast.Attribute) and node.attr in ("system", "popen", "getoutput", "getstatusoutput")
+                    and isinstance(node.value, ast.Name) and node.value.id in ("os", "subprocess")):
+                bad.append(f"{name(path)}:{node.lineno}")
+            if isinstance(node, ast.Constant) and node.value in ("/bin/sh", "sh -c", "/bin/bash", "bash -c"):
+                bad.append(f"{name(path)}:{node.lineno}: {node.value}")
+    assert not bad, "\n".join(bad)
+
+
+def test_the_code_is_clean_and_typed() -> None:
+    """ruff and mypy --strict must have nothing to say."""
+    for tool in (["ruff", "check", "--quiet", "--output-format", "concise", "agent", "tests"], ["mypy", "--no-error-summary"]):
+        done = subprocess.run([sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+# --- pure, seen from outside ------------------------------------------------------------------------------------------
+
+# Everything is imported first. Then every event of the interpreter that touches the world, and every question for the time or for
+# chance, ends the process. A breach is proved to be noticed first.
+PURE_CALLS = """
+import os, random, sys, time
+from agent.brakes import Policy, brakes
+from agent.compose.files import MemoryFiles
+from agent.compose.load import load
+from agent.gate import Progress, Sample, Terms, judge
+from agent.kinds import container, files, network, volume
+from agent.kinds.base import Held, View
+from agent.model import Check, Manifest, Need, Observed, ObservedContainer, ObservedFile
+from agent.plan import plan
+
+COMPOSE = b'''
+name: shop
+services:
+  web: {image: "web:${TAG:-1}", ports: ["8080:80"], depends_on: [db], volumes: ["data:/data", "./etc:/etc/web:ro"]}
+  db: {image: db, networks: {back: {aliases: [d]}}, healthcheck: {test: ["CMD", "true"], interval: 5s}}
+networks: {back: }
+volumes: {data: }
+'''
+
+def everything():
+    project = load(MemoryFiles({"compose.yaml": COMPOSE}), default_name="shop")
+    net = network.network("shop_back", app="shop", config={})
+    vol = volume.volume("shop_data", app="shop", config={})
+    file = files.file("/etc/motd", content="0" * 64, size=3)
+    web = container.container("shop-web-1", app="shop", service="web", number=1, config={"image": "web:1"}, inputs={}, folded={},
+                              needs=(Need(net.key), Need(vol.key)), compose={})
+    manifest = Manifest({r.key: r for r in (net, vol, file, web)}, (Check("c", tcp="127.0.0.1:1"),))
+    seen = ObservedContainer("1", "shop-old-1", True, "running", "sha256:1", key_name="shop-old-1", app="shop")
+    observed = Observed(files={"/etc/motd": ObservedFile("file", 0o600, 0, 0, "1" * 64)}, containers=(seen,))
+    view = View(Held(manifest, {"web:1": "sha256:2"}), observed, {})
+    found = brakes(plan(view), view, Policy(files_deny=("/etc/shadow",)))
+    judge(manifest, Sample(5.0, (seen,), {"c": ""}), Progress(0.0), Terms(1.0, 10.0))
+    return project, str(found), manifest.digest, Manifest.from_json(manifest.to_json())
+
+first = everything()  # whatever is loaded late is loaded now
+TOUCHES = ("open", "os.", "socket.", "subprocess.", "shutil.", "tempfile.", "glob.", "pty.", "fcntl.", "urllib.", "signal.",
+           "import", "time.", "random.")
+
+def hook(event, arguments):
+    if event.startswith(TOUCHES):
+        raise RuntimeError(f"a pure call touches the world: {event} {arguments!r:.200}")
+
+def refuse(what):
+    def refused(*_, **__): raise RuntimeError(f"a pure call asks {what}")
+    return refused
+
+for clock in ("time", "monotonic", "time_ns", "monotonic_ns", "perf_counter", "sleep", "gmtime", "localtime"):
+    setattr(time, clock, refuse("the time"))
+for chance in ("random", "uniform", "choice", "randint", "getrandbits"):
+    setattr(random, chance, refuse("chance"))
+sys.addaudithook(hook)
+for breach in (lambda: open("/etc/hostname"), lambda: os.listdir("/"), time.time, random.random):
+    try:
+        breach()
+    except RuntimeError:
+        continue
+    sys.exit("the breach was not noticed")
+second = everything()
+assert second[1:3] == first[1:3], "equal arguments, another answer"
+assert second[0] == first[0]
+"""
+
+
+def test_deciding_touches_nothing() -> None:
+    """Loading, planning, braking and judging must open nothing, connect to nothing, and ask neither time nor chance."""
+    done = subprocess.run([sys.executable, "-I", "-c", PURE_CALLS], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
