@@ -4,7 +4,8 @@ Rules:
 1. A heartbeat is one JSON value (schema: `limpet schema heartbeat`). Facts come from the pass and the daemon; `concluded` derives
    `state` and `conditions` from them, so that they can never disagree.
 2. `since` of a condition is kept while its status and reason stay the same.
-3. It fits into 64 KiB: lists are bounded first, then whole sections are emptied in a fixed order, and `truncated` names them.
+3. It fits into 64 KiB: lists are bounded first, then whole sections are cut short in a fixed order, and `truncated`
+   names them.
 4. No URL with credentials leaves here.
 """
 
@@ -33,10 +34,11 @@ LOW_DISK = 256 * 1024 * 1024  # free bytes of the state's file system
 _LISTS = {"problems": 20, "history": 10, "rejected": 20, "refused": 20, "warnings": 20, "damaged": 10, "suspended": 20,
           "now": 50, "flapping": 20, "blocked_by": 10}
 _LONGEST_TEXT = 600
-_EMPTIED = (("warnings",), ("drift", "now"), ("refused",), ("history",), ("rejected",), ("resources", "problems"), ("damaged",),
+_CUT = (("warnings",), ("drift", "now"), ("refused",), ("history",), ("rejected",), ("resources", "problems"), ("damaged",),
             ("suspended",), ("drift", "flapping"), ("host", "labels"), ("last_pass",), ("counters",), ("system",))
 _USERINFO = re.compile(r"\b([a-zA-Z][a-zA-Z0-9+.-]*://)([^/\s?#\"'<>]*)@")
-_QUERY = re.compile(r"([?&][^=&\s]*(?:token|password|passwd|secret|signature|api_?key|auth)[^=&\s]*=)[^&\s#\"'<>]+", re.IGNORECASE)
+_SECRET_WORDS = "token|password|passwd|secret|signature|api_?key|auth"
+_QUERY = re.compile(rf"([?&][^=&\s]*(?:{_SECRET_WORDS})[^=&\s]*=)[^&\s#\"'<>]+", re.IGNORECASE)
 
 
 def state_of(doc: Mapping[str, Json]) -> str:
@@ -119,7 +121,8 @@ def explanation(doc: Mapping[str, Json], state: str) -> tuple[str, str]:
     if state == "Offline":
         error = doc["source"]["error"] or {}
         last = doc["source"]["last_success_at"] or "never"
-        return f"the source does not answer (last success: {last}): {error.get('message', '')}".rstrip(": "), error.get("hint", "")
+        said = f": {error['message']}" if error.get("message") else ""
+        return f"the source does not answer (last success: {last}){said}", error.get("hint", "")
     if state == "Progressing":
         return (f"{doc['phase']} of {doc['revision']['attempted'] or doc['revision']['observed'] or 'the first revision'}"
                 if doc["phase"] != "idle" else "no release is applied yet"), hint
@@ -205,16 +208,23 @@ def bounded(doc: dict[str, Json]) -> dict[str, Json]:
     """Redacted, lists and texts cut, at most MAX_BYTES as canonical JSON."""
     cut: list[str] = []
     doc = _trim(doc, "", cut)
-    for path in _EMPTIED:
+    for path in _CUT:
         if len(canonical_json({**doc, "truncated": cut}).encode()) < MAX_BYTES:
             break
         holder: Any = doc
         for part in path[:-1]:
             holder = holder[part]
         if holder[path[-1]]:
-            holder[path[-1]] = None if path == ("last_pass",) else type(holder[path[-1]])()
+            holder[path[-1]] = _least(holder[path[-1]])
             cut.append(".".join(path))
     return {**doc, "truncated": cut}
+
+
+def _least(section: Any) -> Any:
+    """A section cut to the least that `state_of` still judges alike: the first entry of a list, nothing of a map."""
+    if isinstance(section, dict) and "error" in section:
+        return {key: section[key] for key in ("trigger", "started_at", "duration_s", "error")}
+    return section[:1] if isinstance(section, list) else {}
 
 
 def _trim(value: Any, name: str, cut: list[str]) -> Any:

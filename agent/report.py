@@ -318,8 +318,8 @@ _MERGED = ("revision", "source", "drift", "resources", "next")
 _FIRST: dict[str, Json] = {
     "seq": 0, "phase": "idle", "outcome": "", "last_progress_at": "",
     "revision": {"observed": "", "attempted": "", "applied": "", "applied_at": "", "known_good": "", "pin": ""},
-    "release": "", "attempted_release": "", "manifest_digest": "", "source": {}, "rejected": [], "rolled_back": None, "held": None,
-    "suspended": [], "drift": {"mode": "enforce", "now": [], "corrected_total": 0, "flapping": []}, "refused": [],
+    "release": "", "attempted_release": "", "manifest_digest": "", "source": {}, "rejected": [], "rolled_back": None,
+    "held": None, "suspended": [], "drift": {"mode": "enforce", "now": [], "corrected_total": 0, "flapping": []}, "refused": [],
     "resources": {"total": 0, "by_health": {}, "problems": [], "truncated": False}, "warnings": [], "damaged": [],
     "last_pass": None, "history": [], "next": {"poll_at": "", "blocked_by": []}, "counters": {}, "system": {},
 }

@@ -5,7 +5,8 @@ Rules:
    match the fingerprint: bytes of the file, LIMPET_* environment, host name, version.
 2. Durations are seconds (float), paths are host paths as written, not yet below `--root`.
 3. The repository cannot change any of this.
-4. A credential that the settings leave out is taken from systemd's credentials ($CREDENTIALS_DIRECTORY, `source.ssh_key` and so on).
+4. A credential that the settings leave out is taken from systemd's credentials ($CREDENTIALS_DIRECTORY,
+   `source.ssh_key` and so on).
 """
 
 from __future__ import annotations
@@ -94,7 +95,8 @@ class Converge:
     min_age: Seconds = field(default=0.0, metadata=_doc("a revision is taken this long after this host first saw it"))
     windows: tuple[Window, ...] = ()
     prune: bool = True
-    max_prune: Share = field(default=0.5, metadata=_doc("a plan that deletes more than this share of a kind, and more than 5, is refused"))
+    max_prune: Share = field(
+        default=0.5, metadata=_doc("a plan that deletes more than this share of a kind, and more than 5, is refused"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -259,8 +259,8 @@ class _Loader:
         for name in self.environ:
             section, separator, _ = name.upper().removeprefix(values.PREFIX).partition("__")
             if separator and section.lower() not in values.SECTIONS:
-                self.problems.append(Problem(
-                    "environment", 0, f"{name}: there is no section {section.lower()!r}", _nearest(section.lower(), values.SECTIONS)))
+                remedy = _nearest(section.lower(), values.SECTIONS)
+                self.problems.append(Problem("environment", 0, f"{name}: there is no section {section.lower()!r}", remedy))
 
     def _syntax(self, error: tomllib.TOMLDecodeError) -> Problem:
         text, _, place = str(error).partition(" (at ")
@@ -295,8 +295,9 @@ class _Loader:
         if (source.branch != "") + (source.tag != "") + (source.commit != "") > 1:
             self.add("source.branch", "is given beside tag or commit", "keep one of branch, tag, commit")
         for name in ("branch", "tag"):
-            if getattr(source, name) and not _REF.fullmatch(getattr(source, name)):
-                self.add(f"source.{name}", f"{getattr(source, name)!r} is no Git {name} name", f"write it as `git {name}` shows it")
+            value = getattr(source, name)
+            if value and not _REF.fullmatch(value):
+                self.add(f"source.{name}", f"{value!r} is no Git {name} name", f"write it as `git {name}` shows it")
         for name in ("commit", "trust_from"):
             if getattr(source, name) and not _COMMIT.fullmatch(getattr(source, name)):
                 self.add(f"source.{name}", f"{getattr(source, name)!r} is no full commit id", "write all 40 hex digits")
@@ -309,8 +310,8 @@ class _Loader:
             if seconds <= 0:
                 self.add(where, "is zero", "give it a positive duration")
         if gate.settle >= gate.deadline:
-            self.add("gate.settle", f"{gate.settle:g} s is not less than the deadline, {gate.deadline:g} s: no release could pass",
-                     "make gate.deadline longer")
+            self.add("gate.settle", f"{gate.settle:g} s is not less than the deadline of {gate.deadline:g} s",
+                     "make gate.deadline longer: no release could pass")
         for number, window in enumerate(converge.windows):
             if bool(window.allow) == bool(window.deny):
                 self.add(f"converge.windows.{number}", "has not exactly one of allow and deny", "keep one of them")

@@ -64,7 +64,7 @@ class Lock:
     def _refusal(self, descriptor: int) -> Transient:
         pid = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
         who = f" (pid {pid})" if pid else ""
-        return Transient(f"{self.what} is running already{who}", f"wait until it ends, or see what it does: limpet status",
+        return Transient(f"{self.what} is running already{who}", "wait until it ends, or see what it does: limpet status",
                          code="Locked")
 
 

@@ -3,7 +3,8 @@
 Rules:
 1. Kept apart from the state, so that it can be written at any time, also while a pass holds the pass lock; writers take
    a lock of their own for a moment.
-2. A retry has a number that only grows (wall time in ms, at least one more than the last). The state says up to which number it was carried out, so none is lost and none done twice.
+2. A retry has a number that only grows (wall time in ms, at least one more than the last). The state says up to which
+   number it was carried out, so none is lost and none done twice.
 3. Orders survive reboots. A suspension with `until` ends by itself.
 """
 

@@ -182,10 +182,11 @@ def test_saving_killed_anywhere(tmp_path: Path) -> None:
         shutil.rmtree(tmp_path / "state", True)
         StateStore(tmp_path / "state").save(before)
 
-    points = 0
-    for points in dying.survive(lambda: StateStore(tmp_path / "state").save(after), reset):
+    points = []
+    for point in dying.survive(lambda: StateStore(tmp_path / "state").save(after), reset):
+        points.append(point)
         assert StateStore(tmp_path / "state").load() in (before, after)
-    assert points > 10
+    assert len(points) > 10
 
 
 # --- orders -----------------------------------------------------------------------------------------------------------

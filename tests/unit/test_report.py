@@ -1,0 +1,573 @@
+"""The heartbeat: its state, conditions, bounds, writers and readers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from agent import heartbeat, prometheus, report
+from agent.cli import schema
+from agent.clock import FakeClock
+from agent.errors import Failed, LimpetError, Stalled, Transient
+from agent.model import Key, Refusal, Release
+from agent.paths import Paths
+from agent.report import PassReport, Reporter, read
+from agent.settings import Heartbeat, Host, Settings, Source
+from agent.store.history import Entry, History
+from agent.store.orders import Orders, Suspension
+from agent.store.state import Attempt, Held, Pin, RolledBack, State, StateStore
+from tests.fakes import dying
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMIT, NEXT = "a" * 40, "b" * 40
+SCHEMA = jsonschema.Draft202012Validator(json.loads(schema.text("heartbeat")))
+SOURCE = Source(url="https://git.example.org/fleet.git", branch="main")
+
+
+class Site:
+    """One installation below a directory, with a clock to turn."""
+
+    def __init__(self, root: Path, **settings: Any) -> None:
+        self.paths = Paths(root)
+        self.clock = FakeClock()
+        self.settings = Settings(host=Host("web-01", {"role": "web"}), source=SOURCE, **settings)
+        self.reporter = Reporter(self.paths, self.settings, self.clock)
+        self.store = StateStore(self.paths.state)
+
+    @property
+    def doc(self) -> dict[str, Any]:
+        doc = read(self.reporter.path)
+        SCHEMA.validate(doc)
+        return doc
+
+    @property
+    def state(self) -> str:
+        return str(self.doc["state"])
+
+    def condition(self, kind: str) -> dict[str, Any] | None:
+        return next((c for c in self.doc["conditions"] if c["type"] == kind), None)
+
+    def finish(self, state: State, outcome: str = "Converged", **more: Any) -> None:
+        self.store.save(state)
+        more = {"observed": COMMIT, "attempted": COMMIT, "health": {"container/web": "healthy"}} | more
+        self.reporter.finish(PassReport("poll", self.clock.wall(), 1.5, outcome, **more), state)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def release(number: int = 1, commit: str = COMMIT) -> Release:
+    return Release(f"{number:064x}", {}, f"main@sha1:{commit}", 1.0)
+
+
+def proved(number: int = 1, commit: str = COMMIT) -> State:
+    state = State()
+    state.prove(release(number, commit), Pin(SOURCE.url, SOURCE.ref, commit), 1_700_000_000.0)
+    return state
+
+
+# --- the state --------------------------------------------------------------------------------------------------------
+
+
+def test_first_beat_is_progressing(site: Site) -> None:
+    """Before the first pass the host must not claim to be in order."""
+    site.reporter.alive(poll_at=site.clock.wall() + 60)
+    assert site.state == "Progressing"
+    assert site.doc["outcome"] == "" and site.doc["release"] == ""
+
+
+def test_synced(site: Site) -> None:
+    """A converged, healthy pass must be Synced and Ready, with its revisions in full."""
+    site.finish(proved(), created=2)
+    doc = site.doc
+    assert doc["state"] == "Synced"
+    assert {doc["revision"][name] for name in ("observed", "attempted", "applied", "known_good", "pin")} == {
+        f"main@sha1:{COMMIT}"}
+    assert doc["revision"]["applied_at"] == "2023-11-14T22:13:20Z"
+    assert doc["last_pass"]["created"] == 2 and doc["phase"] == "idle"
+    assert site.condition("Ready")["status"] == "True"  # type: ignore[index]
+    assert [c["type"] for c in doc["conditions"]] == list(heartbeat.ALWAYS)
+
+
+def test_progressing_only_for_another_release(site: Site) -> None:
+    """A new release in the works must show as Progressing; repairing the applied one must not flicker."""
+    state = proved()
+    site.finish(state)
+    for phase in ("fetch", "observe", "apply"):
+        site.reporter.phase(phase, revision=COMMIT, release=release().id)
+        assert site.state == "Synced"
+        assert site.condition("Reconciling") is not None
+    site.reporter.phase("gate", revision=NEXT, release=release(2).id)
+    assert site.state == "Progressing"
+    assert site.doc["revision"]["attempted"] == f"main@sha1:{NEXT}"
+    assert site.doc["revision"]["applied"] == f"main@sha1:{COMMIT}"
+
+
+def test_rolled_back_is_sticky(site: Site) -> None:
+    """RolledBack must stay through polls, offline spells, a lost heartbeat, Docker's absence, and end with a proved release."""
+    state = proved()
+    state.reject(release(2, NEXT), reason="web never got healthy", at=site.clock.wall(), revision=f"main@sha1:{NEXT}")
+    state.rolled_back = RolledBack(release(2).id, f"main@sha1:{NEXT}", "web never got healthy", site.clock.wall())
+    site.finish(state, "RolledBack", observed=NEXT, attempted=NEXT)
+    for turn in range(10):
+        site.clock.advance(60)
+        site.reporter.source(commit=NEXT)
+        site.finish(state, "HoldingKnownGood", observed=NEXT, attempted=NEXT)
+        assert site.state == "RolledBack", turn
+    site.reporter.path.unlink()
+    site.reporter.alive(poll_at=site.clock.wall() + 60)
+    assert site.state == "RolledBack"
+    assert site.doc["rejected"][0]["reason"] == "web never got healthy"
+    site.finish(state, "Temporary", error=Transient("no Docker", "start it", code="RuntimeUnavailable"), phase="observe")
+    assert site.state == "RolledBack" and site.condition("RuntimeUnavailable") is not None
+    site.reporter.source(error=Transient("no answer", "wait"), failures=9)
+    assert site.state == "RolledBack" and site.condition("SourceFresh")["status"] == "False"  # type: ignore[index]
+    state.prove(release(3), Pin(SOURCE.url, SOURCE.ref, "c" * 40), site.clock.wall())
+    site.reporter.source(commit="c" * 40)
+    site.finish(state, observed="c" * 40, attempted="c" * 40)
+    assert site.state == "Synced" and site.condition("RolledBack") is None
+
+
+def test_rolled_back_says_since_when_and_what_to_do(site: Site) -> None:
+    """A rollback must name the revision, the reason and the remedy."""
+    state = proved()
+    state.rolled_back = RolledBack(release(2).id, f"main@sha1:{NEXT}", "web never got healthy", site.clock.wall())
+    site.finish(state, "RolledBack")
+    why, remedy = heartbeat.explanation(site.doc, "RolledBack")
+    assert NEXT in why and "web never got healthy" in why
+    assert f"limpet retry {release(2).id}" in remedy
+
+
+def test_held_by_hand(site: Site) -> None:
+    """A rollback by hand must show as RolledBack with its own reason."""
+    state = proved()
+    state.held = Held(release().id, f"main@sha1:{NEXT}", "incident 7", 5.0)
+    site.finish(state, "HoldingKnownGood")
+    assert site.state == "RolledBack"
+    assert site.condition("RolledBack")["reason"] == "HeldByHand"  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("outcome", "error", "phase", "state"), [
+    ("Stalled", Stalled("compose.yaml:3: unknown key", "remove it", code="BadInput"), "render", "Stalled"),
+    ("Temporary", Transient("registry: 503", "wait"), "prefetch", "Degraded"),
+    ("Temporary", Transient("git: no answer", "wait"), "fetch", "Synced"),
+    ("Failed", Failed("container/web cannot start", "look at its log"), "apply", "Degraded"),
+    ("RollbackFailed", Failed("container/web cannot start", "look"), "rollback", "Degraded"),
+    ("Degraded", Failed("container/web is not healthy", "look"), "gate", "Degraded"),
+    ("Inconclusive", Transient("known good is not healthy either", "look"), "gate", "Degraded"),
+    ("HeldBack", None, "", "Synced"), ("Superseded", None, "", "Progressing"),
+])
+def test_state_after_outcome(site: Site, outcome: str, error: LimpetError | None, phase: str, state: str) -> None:
+    """Every outcome of a pass must lead to its state, with the error's message and hint for a person."""
+    site.finish(proved(), outcome, error=error, phase=phase)
+    assert site.state == state
+    if state not in ("Synced", "Progressing"):
+        why, hint = heartbeat.explanation(site.doc, state)
+        assert error is not None and error.message in why and hint == error.hint
+        assert site.doc["last_pass"]["error"] == {
+            "code": error.code, "phase": phase, "resource": "", "retryable": error.retryable, "message": error.message,
+            "hint": error.hint}
+
+
+def test_degraded_by_health_drift_and_refusals(site: Site) -> None:
+    """An unhealthy resource, drift that stays, and a refused change must each make the host Degraded, and say what."""
+    site.finish(proved(), health={"container/web": "unhealthy", "container/db": "healthy"},
+                messages={"container/web": "connection refused"})
+    assert site.state == "Degraded"
+    assert site.doc["resources"]["problems"] == [
+        {"resource": "container/web", "health": "unhealthy", "message": "connection refused"}]
+    assert site.doc["resources"]["by_health"] == {"unhealthy": 1, "healthy": 1}
+    assert site.condition("Healthy")["status"] == "False"  # type: ignore[index]
+    site.finish(proved(), drift=["file/etc/motd"])
+    assert site.state == "Degraded" and site.condition("Drifted") is not None
+    site.finish(proved(), "HeldBack", refusals=[Refusal(Key("file", "/etc/shadow"), "policy denies it", "change files_deny")])
+    assert site.state == "Degraded" and site.condition("Refused") is not None
+    assert heartbeat.explanation(site.doc, "Degraded")[1] == "change files_deny"
+
+
+def test_pending_health_is_no_problem(site: Site) -> None:
+    """A container that is still starting must be Unknown, not unhealthy."""
+    site.finish(proved(), health={"container/web": "starting"})
+    assert site.state == "Synced"
+    assert site.condition("Healthy")["status"] == "Unknown"  # type: ignore[index]
+
+
+def test_offline(site: Site) -> None:
+    """One failed poll must not cry; three in a row must be Offline; an answer must end it, and the running set stays said."""
+    site.finish(proved(), fetched=True)
+    for failures, state in ((1, "Synced"), (2, "Synced"), (3, "Offline")):
+        site.reporter.source(error=Transient("git.example.org did not answer in 30 s", "check the network"), failures=failures)
+        assert site.state == state
+    assert "did not answer" in heartbeat.explanation(site.doc, "Offline")[0]
+    site.reporter.source(commit=COMMIT)
+    assert site.state == "Synced" and site.doc["source"]["failures"] == 0
+
+
+def test_never_reached_source_is_offline(site: Site) -> None:
+    """A source that never answered must be Offline at once: a new host with a wrong address."""
+    site.finish(State(), "Temporary", observed="", attempted="", health=None, phase="fetch", fetched=False,
+                error=Transient("git.example.org cannot be reached", "check source.url"))
+    assert site.state == "Offline"
+    assert heartbeat.explanation(site.doc, "Offline")[1] == "check source.url"
+    assert site.doc["source"]["failures"] == 1
+
+
+def test_suspended(site: Site) -> None:
+    """Everything suspended must win over all other states and end with its time; one resource must only be a condition."""
+    orders = Orders(site.paths.state)
+    orders.suspend("*", Suspension("incident 7", site.clock.wall(), site.clock.wall() + 100))
+    site.finish(site.store.load(), "HeldBack")
+    assert site.state == "Suspended" and "incident 7" in heartbeat.explanation(site.doc, "Suspended")[0]
+    site.clock.advance(101)
+    state = proved()
+    state.suspended = site.store.load().suspended
+    site.finish(state)
+    assert site.state == "Synced" and site.condition("Suspended") is None
+    state.suspended = {"container/web": Suspension("debugging", 1.0)}
+    site.finish(state)
+    assert site.state == "Synced" and site.condition("Suspended")["message"] == "container/web: debugging"  # type: ignore[index]
+
+
+def test_crashed_pass(site: Site) -> None:
+    """A pass that died must not leave the heartbeat in its phase, and the error must stay until the next pass."""
+    site.finish(proved())
+    site.reporter.phase("apply", revision=NEXT, release=release(2).id)
+    site.reporter.crashed(Failed("the pass was killed by signal 9", "see the log", code="Crashed"))
+    assert site.state == "Degraded" and site.doc["phase"] == "idle"
+    site.reporter.alive(poll_at=site.clock.wall() + 60)
+    assert site.doc["last_pass"]["error"]["code"] == "Crashed"
+
+
+def test_waiting_for_a_window(site: Site) -> None:
+    """A revision that waits must be said, with why."""
+    site.finish(proved(), "HeldBack", observed=NEXT, blocked_by=["window opens at 02:00"])
+    assert site.state == "Synced"
+    assert "waits: window opens at 02:00" in heartbeat.explanation(site.doc, "Synced")[0]
+
+
+# --- conditions -------------------------------------------------------------------------------------------------------
+
+
+def test_since_is_kept_while_nothing_changes(site: Site) -> None:
+    """`since` must stand while status and reason do, whatever the message, and move when they change."""
+    site.finish(proved())
+    first = site.condition("Ready")["since"]  # type: ignore[index]
+    site.clock.advance(100)
+    site.finish(proved(commit=NEXT), observed=NEXT)
+    assert site.condition("Ready")["since"] == first  # type: ignore[index]
+    site.finish(proved(), drift=["file/x"])
+    assert site.condition("Ready")["since"] == "2023-11-14T22:15:00Z"  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("found", "status"), [
+    (("none", "", ""), "Unknown"), (("tip", "verified", "ops"), "True"), (("tip", "unsigned", ""), "False"),
+    (("history", "", ""), "Unknown")])
+def test_source_verified(site: Site, found: tuple[str, str, str], status: str) -> None:
+    """Verification must be True only when a signature was checked."""
+    site.reporter.source(commit=COMMIT, verification=found)
+    assert site.condition("SourceVerified")["status"] == status  # type: ignore[index]
+
+
+def test_system_conditions(site: Site, tmp_path: Path) -> None:
+    """A wanted reboot and a full disk must be conditions."""
+    (tmp_path / "run").mkdir(exist_ok=True)
+    (tmp_path / "run/reboot-required").touch()
+    site.finish(proved())
+    assert site.condition("RebootRequired") is not None and site.condition("DiskPressure") is None
+    site.reporter.update(system={"disk_free_bytes": 1000})
+    assert site.condition("DiskPressure") is not None
+
+
+STATES = st.fixed_dictionaries({
+    "phase": st.sampled_from(heartbeat.PHASES), "outcome": st.sampled_from(("", *heartbeat.OUTCOMES)),
+    "release": st.sampled_from(["", "r1"]), "attempted_release": st.sampled_from(["", "r1", "r2"]),
+    "rolled_back": st.sampled_from([None, {"from_release": "r2", "from_revision": "x", "reason": "bad", "at": ""}]),
+    "held": st.sampled_from([None, {"release": "r1", "revision": "x", "reason": "by hand", "at": ""}]),
+    "suspended": st.sampled_from([[], [{"resource": "*", "reason": "r", "since": "", "until": ""}],
+                                  [{"resource": "file/x", "reason": "r", "since": "", "until": "2023-11-14T22:15:00Z"}]]),
+    "refused": st.sampled_from([[], [{"resource": "file/x", "cause": "c", "hint": "h"}]]),
+    "resources": st.sampled_from([
+        {"total": 0, "by_health": {}, "problems": [], "truncated": False},
+        {"total": 2, "by_health": {"healthy": 2}, "problems": [], "truncated": False},
+        {"total": 2, "by_health": {"exited": 1, "starting": 1}, "problems": [], "truncated": True}]),
+    "drift": st.sampled_from([{"mode": "report", "now": [], "corrected_total": 0, "flapping": []},
+                              {"mode": "report", "now": ["file/x"], "corrected_total": 0, "flapping": []}]),
+    "last_pass": st.sampled_from([None, {"error": None}, {"error": {
+        "code": "RuntimeUnavailable", "phase": "fetch", "resource": "", "retryable": True, "message": "m", "hint": "h"}}]),
+    "failures": st.integers(0, 4), "success": st.sampled_from(["", "2023-11-14T22:15:00Z"]),
+    "blocked": st.sampled_from([[], ["window"]]), "system": st.sampled_from([{}, {"reboot_required": True, "disk_free_bytes": 1}]),
+})
+
+
+@given(facts=STATES)
+@examples(max_examples=400, deadline=None)
+def test_state_is_total_and_agrees_with_conditions(facts: dict[str, Any]) -> None:
+    """Any facts must give one known state, an explanation, and conditions that agree; equal facts, equal answer."""
+    doc = {
+        "revision": {"observed": "o", "attempted": "a", "applied": "b", "applied_at": "", "known_good": "", "pin": ""},
+        "source": {"url": "u", "branch": "main", "failures": facts["failures"], "last_success_at": facts["success"],
+                   "error": {"message": "no answer", "hint": "h"} if facts["failures"] else None,
+                   "verification": {"mode": "none", "result": "", "signer": ""}},
+        "next": {"poll_at": "", "blocked_by": facts["blocked"]}, **facts,
+    }
+    one, two = heartbeat.concluded(doc, {}, "t"), heartbeat.concluded(doc, {}, "t")
+    assert one == two
+    state, found = one["state"], {c["type"]: c["status"] for c in one["conditions"]}
+    assert state in heartbeat.STATES
+    assert all(heartbeat.explanation(doc, state)[:1])
+    assert list(found)[:4] == list(heartbeat.ALWAYS) and len(found) == len(one["conditions"])
+    assert (found["Ready"] == "True") == (state == "Synced")
+    assert ("RolledBack" in found) == bool(facts["rolled_back"] or facts["held"])
+    if state == "Synced":
+        assert facts["release"] and found["Healthy"] != "False" and "Drifted" not in found and "Refused" not in found
+        assert "Stalled" not in found and "RolledBack" not in found and found["SourceFresh"] != "False"
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def test_written_as_promised(site: Site) -> None:
+    """The file must be 0644 whatever the umask, durable, replaced, with a growing `seq` and nothing beside it."""
+    mask = os.umask(0o077)
+    try:
+        calls = dying.trace(lambda: site.reporter.alive(poll_at=site.clock.wall() + 60))
+    finally:
+        os.umask(mask)
+    names = [name for name, path in calls if name in ("fsync", "replace") and "lock" not in path]
+    assert names[-3:] == ["fsync", "replace", "fsync"]
+    assert site.reporter.path.stat().st_mode & 0o777 == 0o644
+    site.reporter.alive(poll_at=site.clock.wall() + 60)
+    assert site.doc["seq"] == 2
+    assert {p.name for p in site.paths.run.iterdir()} == {"heartbeat.json", "heartbeat.lock"}
+
+
+def test_killed_writer_leaves_a_heartbeat(site: Site) -> None:
+    """A writer killed at any call must leave the old or the new heartbeat, and the next writer must clean up after it."""
+    site.finish(proved())
+    before = site.reporter.path.read_bytes()
+
+    def write() -> None:
+        site.reporter.phase("apply", revision=NEXT, release=release(2).id)
+
+    for _ in dying.survive(write, lambda: site.reporter.path.write_bytes(before)):
+        assert site.doc["seq"] in (1, 2)
+        site.reporter.alive()
+        assert {p.name for p in site.paths.run.iterdir()} == {"heartbeat.json", "heartbeat.lock"}
+
+
+def test_alive_fields(site: Site) -> None:
+    """Liveness must be told with times that a reader can check: when written, when due, in which boot."""
+    site.reporter.alive(poll_at=site.clock.wall() + 60)
+    doc = site.doc
+    assert doc["written_at"] == "2023-11-14T22:13:20Z" and doc["due_by"] == "2023-11-14T22:16:20Z"
+    assert doc["uptime_s"] == 1000.0 and doc["boot_id"] == "boot-1" and doc["interval_s"] == 60.0
+    assert doc["next"]["poll_at"] == "2023-11-14T22:14:20Z"
+    site.reporter.alive(poll_at=site.clock.wall() + 1800)
+    assert site.doc["due_by"] == "2023-11-14T22:45:20Z", "a poll that backs off must move the due time"
+
+
+def test_daemon_and_pass_do_not_overwrite_each_other(site: Site) -> None:
+    """What the pass wrote must survive the daemon's beats, from several processes at once, and no beat may be lost."""
+    site.finish(proved(), created=3)
+    code = ("import sys; from pathlib import Path; from agent.report import Reporter; from agent.paths import Paths\n"
+            "from agent.clock import SystemClock; from agent.settings import Settings, Source\n"
+            "r = Reporter(Paths(Path(sys.argv[1])), Settings(source=Source(url=sys.argv[2], branch='main')), SystemClock())\n"
+            "for n in range(10): r.source(commit=sys.argv[3])")
+    children = [subprocess.Popen([sys.executable, "-c", code, str(site.paths.root), SOURCE.url, letter * 40], cwd=ROOT)
+                for letter in "cde"]
+    assert [child.wait() for child in children] == [0, 0, 0]
+    assert site.doc["seq"] == 31
+    assert site.doc["last_pass"]["created"] == 3
+    assert site.doc["revision"]["applied"] == f"main@sha1:{COMMIT}"
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"schema": 2}', b"\0" * 50])
+def test_damaged_heartbeat_is_written_anew(site: Site, damage: bytes) -> None:
+    """A damaged heartbeat must be replaced, with what the state remembers."""
+    site.finish(proved())
+    site.reporter.path.write_bytes(damage)
+    site.reporter.alive()
+    assert site.doc["revision"]["pin"] == f"main@sha1:{COMMIT}"
+
+
+def test_another_source_forgets_the_old_ones_answers(site: Site) -> None:
+    """After the settings name another source, the answers of the old one must not count as its own."""
+    site.reporter.source(commit=COMMIT)
+    other = Reporter(site.paths, Settings(host=site.settings.host, source=Source(url="/srv/other", branch="main")), site.clock)
+    other.alive()
+    assert site.doc["source"]["url"] == "/srv/other" and site.doc["source"]["last_success_at"] == ""
+
+
+def test_history_and_counters(site: Site) -> None:
+    """The newest ten entries of the history, newest first, and the counters must be there."""
+    for number in range(12):
+        History(site.paths.history).append(Entry(float(number + 1), f"main@sha1:{COMMIT}", f"{number:016x}", "Converged"))
+    state = proved()
+    state.count(passes=7, corrected_total=2)
+    site.finish(state, corrective=1)
+    assert [entry["release"] for entry in site.doc["history"]] == [f"{n:016x}" for n in range(11, 1, -1)]
+    assert site.doc["counters"]["passes"] == 7 and site.doc["drift"]["corrected_total"] == 2
+
+
+def test_attempt_of_a_killed_pass(site: Site) -> None:
+    """After a reboot in the middle of a gate, the first beat must say which release was being brought in."""
+    state = proved()
+    state.applied = release(2, NEXT)
+    state.attempt = Attempt(release(2, NEXT), f"main@sha1:{NEXT}", "gating", site.clock.wall(), 5.0, "boot-0")
+    site.store.save(state)
+    site.reporter.alive()
+    assert site.doc["attempted_release"] == release(2).id
+    assert site.doc["revision"]["applied"] == f"main@sha1:{NEXT}" and site.doc["revision"]["known_good"] == f"main@sha1:{COMMIT}"
+
+
+# --- size and secrets -------------------------------------------------------------------------------------------------
+
+
+@given(length=st.integers(0, 3000), count=st.integers(0, 3000))
+@examples(max_examples=25, deadline=None)
+def test_never_larger_than_promised(tmp_path_factory: pytest.TempPathFactory, length: int, count: int) -> None:
+    """However much there is to say, the heartbeat must stay valid and within 64 KiB, and say what it left out."""
+    site = Site(tmp_path_factory.mktemp("large"))
+    long = "ü" * length
+    names = [f"container/{long[:200]}{n}" for n in range(count)]
+    state = proved()
+    state.counters = {f"counter-{n}{long}": n for n in range(count // 10)}
+    for number in range(20):
+        state.reject(release(number), reason=long, at=1.0, revision=long)
+    site.finish(state, drift=names, health=dict.fromkeys(names, "unhealthy"), messages=dict.fromkeys(names, long),
+                refusals=[Refusal(Key("file", name), long, long) for name in names], warnings=[long] * count,
+                error=Failed(long, long), damaged=[long] * count)
+    assert site.reporter.path.stat().st_size <= heartbeat.MAX_BYTES
+    doc = site.doc
+    assert doc["resources"]["total"] == len(names) and doc["state"] == ("Degraded" if names else "Synced")
+    site.reporter.alive()
+    assert site.doc["state"] == doc["state"], "what was left out must not change the state"
+    assert ("problems" in doc["truncated"] or "resources.problems" in doc["truncated"]) == (count > 20)
+
+
+@pytest.mark.parametrize(("text", "shown"), [
+    ("https://user:s3cret@git.example.org/f.git", "https://git.example.org/f.git"),
+    ("https://s3cret@git.example.org/f.git", "https://git.example.org/f.git"),
+    ("fatal: https://oauth2:s3cret@h:8443/x?a=1 said no", "fatal: https://h:8443/x?a=1 said no"),
+    ("https://u:s3@cret@h/x", "https://h/x"),
+    ("ssh://git@h/f.git", "ssh://git@h/f.git"), ("ssh://git:s3cret@h/f.git", "ssh://git@h/f.git"),
+    ("https://h/x?private_token=s3cret&b=2", "https://h/x?private_token=***&b=2"),
+    ("mail ops@example.org", "mail ops@example.org"), ("git@h:f.git", "git@h:f.git"),
+])
+def test_redaction(text: str, shown: str) -> None:
+    """No password or token of a URL may be shown; what is no secret stays readable."""
+    assert heartbeat.redact(text) == shown
+
+
+def test_secret_canary(tmp_path: Path) -> None:
+    """A credential in the settings' URLs or in any error must not reach the heartbeat or the metrics."""
+    url = "https://deploy:CANARY@git.example.org/fleet.git"
+    site = Site(tmp_path, heartbeat=Heartbeat(prometheus="/metrics"))
+    (tmp_path / "metrics").mkdir()
+    settings = Settings(source=Source(url=url, branch="main"), heartbeat=site.settings.heartbeat)
+    reporter = Reporter(site.paths, settings, site.clock)
+    error = Transient(f"cannot reach {url}", f"try curl {url}", resource=url)
+    reporter.source(error=error, failures=3)
+    state = proved()
+    state.rolled_back = RolledBack("r", url, url, 1.0)
+    reporter.finish(PassReport("poll", 1.0, 1.0, "Failed", error=error, warnings=[url], damaged=[url], drift=[url],
+                               health={url: "dead"}, messages={url: url}), state)
+    assert b"CANARY" not in reporter.path.read_bytes() + (tmp_path / "metrics/limpet.prom").read_bytes()
+
+
+# --- other readers ----------------------------------------------------------------------------------------------------
+
+
+def test_prometheus(tmp_path: Path) -> None:
+    """The textfile must be replaced as a whole, readable by all, with escaped labels and one line per sample."""
+    site = Site(tmp_path, heartbeat=Heartbeat(prometheus="/metrics"))
+    (tmp_path / "metrics").mkdir()
+    site.finish(proved(), fetched=True)
+    path = tmp_path / "metrics/limpet.prom"
+    lines = path.read_text().splitlines()
+    assert path.stat().st_mode & 0o777 == 0o644 and len(list(path.parent.iterdir())) == 1
+    assert 'limpet_state{state="Synced"} 1' in lines and 'limpet_state{state="Degraded"} 0' in lines
+    assert "limpet_heartbeat_timestamp_seconds 1700000000" in lines
+    assert "limpet_source_success_timestamp_seconds 1700000000" in lines
+    assert 'limpet_resources{health="healthy"} 1' in lines
+    assert 'x="a\\"b\\\\c\\nd"' in prometheus._labels({"x": 'a"b\\c\nd'})
+    names = [line.split()[2] for line in lines if line.startswith("# TYPE")]
+    assert len(names) == len(set(names))
+
+
+class _Receiver(BaseHTTPRequestHandler):
+    got: list[tuple[str, str, bytes]] = []
+    status = 204
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.got.append((self.path, self.headers.get("Authorization", ""), body))
+        self.send_response(self.status)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def receiver() -> Iterator[HTTPServer]:
+    server = HTTPServer(("127.0.0.1", 0), _Receiver)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    _Receiver.got, _Receiver.status = [], 204
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_put(tmp_path: Path, receiver: HTTPServer) -> None:
+    """A pass must send the heartbeat by PUT with the URL's login, and a beat of the daemon must not."""
+    site = Site(tmp_path, heartbeat=Heartbeat(url=f"http://u:p%40@127.0.0.1:{receiver.server_port}/beat?h=1"))
+    site.reporter.alive()
+    site.finish(proved())
+    [(path, login, body)] = _Receiver.got
+    assert path == "/beat?h=1" and login == "Basic dTpwQA==" and json.loads(body)["state"] == "Synced"
+
+
+def test_put_refused(tmp_path: Path, receiver: HTTPServer) -> None:
+    """A receiver that refuses, or is down, must cost a warning without credentials, and not the pass."""
+    site = Site(tmp_path, heartbeat=Heartbeat(url=f"http://u:CANARY@127.0.0.1:{receiver.server_port}/"))
+    _Receiver.status = 500
+    site.finish(proved())
+    assert site.doc["warnings"] == [f"heartbeat.url: 127.0.0.1:{receiver.server_port} answered 500"]
+    site = Site(tmp_path, heartbeat=Heartbeat(url="http://u:CANARY@127.0.0.1:1/"))
+    site.finish(proved())
+    assert "cannot be reached" in site.doc["warnings"][0] and "CANARY" not in json.dumps(site.doc)
+    assert site.state == "Synced"
+
+
+def test_read_says_what_to_do(tmp_path: Path) -> None:
+    """No heartbeat, or a damaged one, must be an error with a remedy."""
+    with pytest.raises(Stalled) as caught:
+        read(tmp_path / "none.json")
+    assert "limpet sync" in caught.value.hint
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(Stalled, match="is damaged"):
+        read(tmp_path / "bad.json")
+
+
+def test_times() -> None:
+    """Times must come back as they were written; nothing is 0."""
+    assert report.seconds_of("2023-11-14T22:13:20Z") == 1_700_000_000.0
+    assert report.seconds_of("") == report.seconds_of(None) == 0.0
