@@ -19,7 +19,7 @@ from agent.kinds.network import network
 from agent.kinds.volume import volume
 from agent.model import Resource
 from agent.paths import APPS
-from agent.render.assembly import Assembly
+from agent.render.assembly import Assembly, origin
 from agent.render.layers import SUFFIX, Overlay
 from agent.render.mounts import AppFiles
 from agent.render.problems import Wrong, did_you_mean
@@ -122,9 +122,9 @@ def _no_compose_file(work: Assembly, directory: str) -> None:
         if source is not None:
             raise Wrong(source.path, 0, "overrides an app that no layer of this host has",
                         f"add a layer with {directory}/compose.yaml, or rename it to {name.replace('.override', '')}")
-    origin = work.overlay.origin(directory)
-    raise Wrong(origin, 0, "has no Compose file", work.overlay.note(f"{directory}/compose.yaml")
-                or f"add {origin}/compose.yaml, or move the files out of apps/")
+    shown = work.overlay.origin(directory)
+    raise Wrong(shown, 0, "has no Compose file", work.overlay.note(f"{directory}/compose.yaml")
+                or f"add {shown}/compose.yaml, or move the files out of apps/")
 
 
 def _default_name(work: Assembly, directory: str) -> str:
@@ -168,13 +168,13 @@ def _resources(work: Assembly, app: App) -> None:
 
 
 def _network(work: Assembly, files: AppFiles, key: str, value: Map) -> Resource:
-    config, external, origin = _definition(files, "networks", key, value)
+    config, external, at = _definition(files, "networks", key, value)
     return work.add(network(value["name"], app=files.project.name, config=config, external=external,
-                            compose={"project": files.project.name, "key": key}, origin=origin))
+                            compose={"project": files.project.name, "key": key}, origin=at))
 
 
 def _volume(work: Assembly, files: AppFiles, key: str, value: Map) -> Resource:
-    config, external, origin = _definition(files, "volumes", key, value)
+    config, external, at = _definition(files, "volumes", key, value)
     options = config.get("driver_opts") or {}
     device = str(options.get("device") or "")
     if device.startswith((".", "~")):
@@ -182,7 +182,7 @@ def _volume(work: Assembly, files: AppFiles, key: str, value: Map) -> Resource:
         work.problems.add(file, line, f"volumes.{key}: the device {device} is relative",
                           f"write an absolute path ({files.host(device.lstrip('~'))}), or use a bind mount")
     return work.add(volume(value["name"], app=files.project.name, config=config, external=external,
-                           compose={"project": files.project.name, "key": key}, origin=origin))
+                           compose={"project": files.project.name, "key": key}, origin=at))
 
 
 def _definition(files: AppFiles, section: str, key: str, value: Map) -> tuple[dict[str, Any], bool, str]:
@@ -190,7 +190,7 @@ def _definition(files: AppFiles, section: str, key: str, value: Map) -> tuple[di
     config = {name: plain(item) for name, item in value.items()
               if name not in ("name", "external") and not name.startswith("x-")}
     file, line = files.where(section, key)
-    return config, bool(value.get("external")), f"{file}:{line}"
+    return config, bool(value.get("external")), origin(file, line)
 
 
 def _check_names(work: Assembly, found: list[App]) -> None:

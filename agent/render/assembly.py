@@ -124,6 +124,11 @@ class Assembly:
                 above = posixpath.dirname(above)
 
 
+def origin(file: str, line: int) -> str:
+    """How a resource remembers where it was written."""
+    return f"{file}:{line}" if line else file
+
+
 def place(resource: Resource) -> tuple[str, int]:
     """The file and line of a resource's origin."""
     file, _, line = resource.origin.rpartition(":")

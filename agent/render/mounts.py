@@ -17,7 +17,7 @@ from typing import Any
 from agent.compose import Project
 from agent.kinds import files as file_kind
 from agent.model import Key, Need, Resource
-from agent.render.assembly import Assembly
+from agent.render.assembly import Assembly, origin
 from agent.render.layerfile import MODE
 from agent.render.layers import Source
 from agent.render.problems import Wrong
@@ -208,7 +208,7 @@ class AppFiles:
             self.placed[path] = self.work.add(file_kind.file(
                 path, content=self.work.keep(data), size=len(data), mode=owned.get("mode", "0644").zfill(4),
                 owner=owned.get("uid", "root"), group=owned.get("gid", "root"), app=self.project.name,
-                origin=f"{file}:{line}",
+                origin=origin(file, line),
             ))
         used.file(self.placed[path])
         return path

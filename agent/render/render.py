@@ -47,7 +47,7 @@ def render(tree: Tree, context: Context) -> Rendered:
     work.check_claims()
     if not work.resources and not work.settings.checks and not problems.errors:
         problems.warn(below(context_base(context), "."), 0, "nothing is defined for this host",
-                      "add compose.yaml, apps/NAME/compose.yaml or files/; `limpet init` writes an example")
+                      tree.note("") or "add compose.yaml, apps/NAME/compose.yaml or files/; `limpet init` writes an example")
     problems.raise_any()
     checks = tuple(work.settings.checks[name] for name in sorted(work.settings.checks))
     resources = {key: work.resources[key] for key in sorted(work.resources)}

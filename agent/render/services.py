@@ -19,7 +19,7 @@ from agent.compose.tree import Map
 from agent.kinds.container import container
 from agent.kinds.engine_request import SUPPORTED
 from agent.model import Condition, Key, Need, Resource
-from agent.render.assembly import Assembly, Reaction
+from agent.render.assembly import Assembly, Reaction, origin
 from agent.render.layerfile import SIGNALS, signal_name
 from agent.render.mounts import AppFiles, Used
 from agent.render.problems import did_you_mean
@@ -103,7 +103,7 @@ class AppServices:
                 needs=tuple(used.needs[key] for key in sorted(used.needs)),
                 oneshot=extension.oneshot or name in self._completed, on_change=on_change,
                 pull_policy=service.get("pull_policy") or "missing",
-                compose={**self.compose, "depends_on": plain(service.get("depends_on") or {})}, origin=f"{file}:{line}",
+                compose={**self.compose, "depends_on": plain(service.get("depends_on") or {})}, origin=origin(file, line),
             )))
         return made
 

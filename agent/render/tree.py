@@ -334,6 +334,8 @@ class DirTree(BaseTree):
     def note(self, path: str) -> str:
         if self._tracked is None or not os.path.lexists(self._root / path):
             return ""
+        if not path:
+            return "Git tracks no file here yet: git add -A" if not self._tracked[""] else ""
         return f"it is there, but Git does not track it: git add {path}"
 
     def _list(self, directory: str) -> Mapping[str, Entry]:
