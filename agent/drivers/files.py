@@ -258,7 +258,7 @@ def _translated(error: OSError, path: str, needed: int) -> LimpetError:
                 code="UnsafePath",
             )
         case errno.ENOTDIR:
-            return Stalled(f"{path}: something above it is not a directory", f"see namei -l {path}", code="Blocked")
+            return Stalled(f"{path}: it, or what is above it, is not a directory", f"see namei -l {path}", code="Blocked")
         case errno.EISDIR:
             return Stalled(
                 f"{path}: something that is no file is in its place",

@@ -1,0 +1,193 @@
+"""One way to arrange a host and to act on it, for the fake and for the real one."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from agent.host import Host, RealHost
+from agent.kinds import claims, container, network, volume
+from agent.model import Action, ObservedContainer, Resource
+from agent.observe import Look
+from agent.paths import Paths
+from agent.settings import Engine as EngineSettings
+from agent.store.content import Content
+from tests.fakes.files import MemoryContent
+from tests.fakes.host import FakeHost
+from tests.harness import images
+from tests.harness.engine import Engine
+
+
+class Bench(Protocol):
+    """`prefix` starts every name; `content` is the host's content store."""
+
+    host: Host
+    prefix: str
+    content: Any
+
+    def image(self, kind: str) -> str: ...
+    def foreign_container(self, name: str, *, network: str = "") -> None: ...
+    def foreign_network(self, name: str) -> None: ...
+    def holding(self, port: int) -> contextlib.AbstractContextManager[None]: ...
+    def put_file(self, path: str, data: bytes, mode: int = 0o644) -> None: ...
+    def put_link(self, path: str, target: str) -> None: ...
+    def read_file(self, path: str) -> bytes | None: ...
+
+
+class FakeBench:
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.content = MemoryContent()
+        self.fake = FakeHost(self.content)
+        self.host: Host = self.fake
+
+    def image(self, kind: str) -> str:
+        reference = images.image(kind).ref
+        if self.host.image_id(reference) is None:
+            self.fake.add_image(reference, kind)
+        return reference
+
+    def foreign_container(self, name: str, *, network: str = "") -> None:
+        self.fake.add_foreign_container(name, networks=(network,) if network else ())
+
+    def foreign_network(self, name: str) -> None:
+        self.fake.add_foreign_network(name)
+
+    @contextlib.contextmanager
+    def holding(self, port: int) -> Iterator[None]:
+        claim = claims.port("tcp", "", port)
+        self.fake.ports_of_others.add(claim)
+        yield
+        self.fake.ports_of_others.discard(claim)
+
+    def put_file(self, path: str, data: bytes, mode: int = 0o644) -> None:
+        self.fake.files.put(path, data, mode)
+
+    def put_link(self, path: str, target: str) -> None:
+        self.fake.files.put_link(path, target)
+
+    def read_file(self, path: str) -> bytes | None:
+        return self.fake.files.read(path)
+
+
+class RealBench:
+    def __init__(self, prefix: str, engine: Engine, directory: Path) -> None:
+        self.prefix = prefix
+        self.engine = engine
+        self.root = directory / "root"
+        paths = Paths(self.root)
+        paths.content.mkdir(parents=True)
+        self.content = Content(paths.content)
+        self.real = RealHost(paths, EngineSettings(socket=engine.socket), self.content, instance=prefix)
+        self.host: Host = self.real
+
+    def image(self, kind: str) -> str:
+        return images.load(self.engine.client, images.image(kind)).ref
+
+    def foreign_container(self, name: str, *, network: str = "") -> None:
+        self.engine.client.containers.run(self.image("idle"), name=name, detach=True, network=network or None)
+
+    def foreign_network(self, name: str) -> None:
+        self.engine.client.networks.create(name)
+
+    @contextlib.contextmanager
+    def holding(self, port: int) -> Iterator[None]:
+        with socket.create_server(("0.0.0.0", port)):
+            yield
+
+    def put_file(self, path: str, data: bytes, mode: int = 0o644) -> None:
+        place = self.root / path.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+        place.chmod(mode)
+
+    def put_link(self, path: str, target: str) -> None:
+        place = self.root / path.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(target)
+
+    def read_file(self, path: str) -> bytes | None:
+        place = self.root / path.lstrip("/")
+        return place.read_bytes() if place.is_file() and not place.is_symlink() else None
+
+    def close(self) -> None:
+        self.real.close()
+
+
+# --- resources and verbs, the same for both --------------------------------------------------------------------------
+
+
+def service(bench: Bench, name: str, kind: str = "idle", **config: Any) -> Resource:
+    """A container resource of a service `name`."""
+    full = f"{bench.prefix}-{name}-1"
+    return container.container(
+        full,
+        app=bench.prefix,
+        service=name,
+        number=1,
+        config={"image": bench.image(kind), **config},
+        inputs={},
+        folded={},
+        compose={"project": bench.prefix},
+    )
+
+
+def a_network(bench: Bench, name: str, **config: Any) -> Resource:
+    return network.network(f"{bench.prefix}_{name}", app=bench.prefix, config=config)
+
+
+def a_volume(bench: Bench, name: str, **config: Any) -> Resource:
+    return volume.volume(f"{bench.prefix}_{name}", app=bench.prefix, config=config)
+
+
+def act(bench: Bench, resource: Resource, verb: str, **args: Any) -> None:
+    bench.host.execute(Action(1, verb, resource.key, "contract", args), resource)
+
+
+def twice(bench: Bench, resource: Resource, verb: str, **args: Any) -> None:
+    """Every verb is safe to repeat."""
+    act(bench, resource, verb, **args)
+    act(bench, resource, verb, **args)
+
+
+def create(bench: Bench, resource: Resource, name: str = "") -> str:
+    """Creates the container (under its final name unless told) and gives its id."""
+    image_id = bench.host.image_id(resource.spec["image"])
+    name = name or resource.key.name
+    act(bench, resource, "create", name=name, image=image_id)
+    return seen(bench, name).id
+
+
+def run(bench: Bench, resource: Resource) -> str:
+    """Creates and starts the container; gives its id."""
+    id = create(bench, resource)
+    act(bench, resource, "start", container=id)
+    return id
+
+
+def all_seen(bench: Bench) -> list[ObservedContainer]:
+    """The containers of this test, inspected."""
+    return [c for c in bench.host.observe(Look(deep=True)).containers if c.name.startswith(bench.prefix)]
+
+
+def seen(bench: Bench, name: str) -> ObservedContainer:
+    """One container by name or id."""
+    found = [c for c in all_seen(bench) if name in (c.id, c.name)]
+    assert found, f"there is no container {name}"
+    return found[0]
+
+
+def eventually(
+    bench: Bench, name: str, condition: Callable[[ObservedContainer], bool], within: float = 20.0
+) -> ObservedContainer:
+    """Looks until the condition holds."""
+    end = time.monotonic() + within
+    while not condition(now := seen(bench, name)):
+        assert time.monotonic() < end, f"{name} is still {now}"
+        time.sleep(0.05)
+    return now
+

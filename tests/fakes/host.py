@@ -1,0 +1,408 @@
+"""A host in memory: the same Protocol as the real one, held to it by tests/contract.
+
+Rules:
+1. It refuses what the daemon refuses, with the same class and code of error: a network in use, a port, an address or a
+   name that is taken, an image or a network that is missing.
+2. Time does not pass by itself: each `observe` is a tick, `wait` ticks until it knows. What a container does in its
+   ticks is its image's `Behaviour`.
+3. It can die (`die_at`), lose its Engine (`down`) or its registry (`registry_down`), and fail a given verb (`errors`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from agent.errors import Failed, LimpetError, Stalled, Transient
+from agent.kinds import claims, engine_request
+from agent.kinds.engine_resources import restart_policy
+from agent.model import (
+    Action,
+    Observed,
+    ObservedContainer,
+    ObservedNetwork,
+    ObservedVolume,
+    Resource,
+    Spec,
+    sha256,
+)
+from agent.observe import Look, familiar
+from tests.fakes.files import HINT, FakeFiles, MemoryContent
+
+RUNNING = ("running", "paused", "restarting")
+
+
+class Died(BaseException):
+    """The process was killed here."""
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What a container of an image does: `health` tick by tick (the last one stays), `exits` after that many ticks with
+    `code`.
+    """
+
+    health: tuple[str, ...] = ()
+    exits: int | None = None
+    code: int = 0
+    start_error: str = ""
+
+
+KINDS = {
+    "idle": Behaviour(),
+    "plain-web": Behaviour(),
+    "web": Behaviour(health=("starting", "healthy")),
+    "sick": Behaviour(health=("starting", "unhealthy")),
+    "late": Behaviour(health=("starting", "healthy"), exits=4, code=1),
+    "crash": Behaviour(exits=0, code=3),
+    "once": Behaviour(exits=0, code=0),
+    "fail-once": Behaviour(exits=0, code=7),
+    "stubborn": Behaviour(),
+}
+
+
+@dataclass
+class FakeContainer:
+    """`seen`: the observed value; the rest is what the Engine knows besides. `ticks` since the start."""
+
+    seen: ObservedContainer
+    behaviour: Behaviour
+    published: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    policy: str = "no"
+    error: str = ""
+    ticks: int = 0
+    restarts: int = 0
+    started_at: str = ""
+    signals: list[str] = field(default_factory=list)
+
+
+class FakeHost:
+    """See the module. `images`: reference -> image id on the host; `registry`: the same, to be pulled."""
+
+    def __init__(self, content: MemoryContent | None = None) -> None:
+        self.content = content or MemoryContent()
+        self.files = FakeFiles(self.content)
+        self.containers: dict[str, FakeContainer] = {}
+        self.networks: dict[str, ObservedNetwork] = {}
+        self.volumes: dict[str, ObservedVolume] = {}
+        self.images: dict[str, str] = {}
+        self.behaviours: dict[str, Behaviour] = {}
+        self.registry: dict[str, str] = {}
+        self.ports_of_others: set[str] = set()  # claims held by processes of the host
+        self.down = False
+        self.registry_down = False
+        self.die_at: int | None = None  # 1: before the first action, 2: after it, 3: before the second, …
+        self.errors: dict[str, LimpetError] = {}  # "verb kind/name" -> raised instead of doing it
+        self.check: Callable[[Resource, bytes], str] = lambda resource, content: ""
+        self.done: list[Action] = []
+        self.pulls: list[str] = []
+        self._points = 0
+        self._numbers = itertools.count(1)
+        self._lock = threading.RLock()
+
+    # --- arranging ---
+
+    def add_image(self, reference: str, kind: str = "idle", *, version: str = "v1", local: bool = True) -> str:
+        """An image on the host, or only in the registry."""
+        image_id = f"sha256:{sha256(f'{reference} {kind} {version}')}"
+        self.behaviours[image_id] = KINDS[kind]
+        self.registry[familiar(reference)] = image_id
+        if local:
+            self.images[familiar(reference)] = image_id
+        return image_id
+
+    def add_foreign_container(self, name: str, *, ports: tuple[str, ...] = (), networks: tuple[str, ...] = ()) -> str:
+        """A running container that is not ours."""
+        id = self._id()
+        ids = {network: self.networks[network].id for network in networks}
+        seen = ObservedContainer(id, name, False, "running", "sha256:foreign", networks=ids, ports=ports)
+        self.containers[id] = FakeContainer(seen, Behaviour(), published=ports)
+        return id
+
+    def add_foreign_network(self, name: str) -> None:
+        self.networks[name] = ObservedNetwork(self._id(), name, False)
+
+    def vanish(self, name: str) -> None:
+        """Somebody removed a container by hand."""
+        del self.containers[self._find(name).seen.id]
+
+    def stop_by_hand(self, name: str) -> None:
+        self._stop(self._find(name), 143)
+
+    def tick(self) -> None:
+        """Time passes: health checks run, processes end, policies restart them."""
+        for container in self.containers.values():
+            if container.seen.state in ("running", "restarting"):
+                container.ticks += 1
+                self._live(container)
+
+    # --- Host ---
+
+    def observe(self, request: Look) -> Observed:
+        with self._lock:
+            files = self.files.observe(request.paths)
+            if not request.runtime:
+                return Observed(files=files)
+            self._engine()
+            self.tick()
+            seen = [self._seen(container, request.deep) for container in self.containers.values()]
+            return Observed(
+                files=files,
+                containers=tuple(sorted(seen, key=lambda c: (c.name, c.id))),
+                networks=dict(self.networks),
+                volumes=dict(self.volumes),
+                images={ref: self.images[familiar(ref)] for ref in request.images if familiar(ref) in self.images},
+                image_ids=frozenset(self.images.values()),
+            )
+
+    def execute(self, action: Action, resource: Resource | None) -> None:
+        with self._lock:
+            self._point()
+            error = self.errors.get(f"{action.verb} {action.key}")
+            if error is not None:
+                raise error
+            if action.key.kind in ("file", "directory", "symlink"):
+                self.files.execute(action, resource)
+            else:
+                self._engine()
+                getattr(self, f"_{action.key.kind}_{action.verb}")(resource, **action.args)
+            self.done.append(action)
+            self._point()
+
+    def pull(self, reference: str, progress: Callable[[str, int, int], None] | None = None) -> str:
+        with self._lock:
+            self._engine()
+            self.pulls.append(reference)
+            if self.registry_down:
+                raise Transient(f"cannot pull {reference}: connection refused", "is the registry up?", code="RegistryUnavailable")
+            if familiar(reference) not in self.registry:
+                raise Stalled(f"cannot pull {reference}: manifest unknown", "correct `image`, or push it", code="ImageMissing")
+            if progress:
+                progress(reference, 10, 10)
+            self.images[familiar(reference)] = self.registry[familiar(reference)]
+            return self.images[familiar(reference)]
+
+    def image_id(self, reference: str) -> str | None:
+        self._engine()
+        return self.images.get(familiar(reference))
+
+    def check_candidate(self, resource: Resource) -> None:
+        said = self.check(resource, self.content.get(resource.spec["content"]))
+        if said:
+            raise Failed(f"{resource.spec['path']}: its check failed: {said}", "correct the file", code="CheckFailed")
+
+    def save_original(self, path: str) -> Spec:
+        return self.files.save_original(path)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    # --- networks and volumes ---
+
+    def _network_create(self, resource: Resource) -> None:
+        name = resource.spec["name"]
+        there = self.networks.get(name)
+        if there is not None:
+            if not there.owned or there.digest != resource.digest:
+                raise Failed(f"network {name} exists and is not ours", "remove it", code="NameTaken")
+            return
+        self.networks[name] = ObservedNetwork(self._id(), name, True, resource.digest)
+
+    def _network_remove(self, resource: Resource | None, id: str) -> None:
+        there = next((n for n in self.networks.values() if id in (n.id, n.name)), None)
+        if there is None:
+            return
+        users = [c.seen.name for c in self.containers.values() if c.seen.state in RUNNING and there.name in c.seen.networks]
+        if users:
+            raise Transient(f"network {there.name} is still used by {', '.join(users)}", "disconnect it", code="InUse")
+        del self.networks[there.name]
+
+    def _volume_create(self, resource: Resource) -> None:
+        name = resource.spec["name"]
+        self.volumes.setdefault(name, ObservedVolume(name, True, resource.digest))
+
+    # --- containers ---
+
+    def _container_create(self, resource: Resource, name: str, image: str) -> None:
+        there = next((c for c in self.containers.values() if c.seen.name == name), None)
+        if there is not None:
+            if not there.seen.owned or there.seen.digest != resource.digest or there.seen.image_id != image:
+                raise Failed(f"the name {name} is taken by {there.seen.id[:12]}", "rename or remove it", code="NameTaken")
+            return
+        if image not in self.images.values():
+            raise Transient(f"cannot create container {name}: no such image", "pull it", code="ImageMissing")
+        config = resource.spec["config"]
+        self._mount(name, config)
+        primary = engine_request.primary_network(resource.spec)
+        seen = ObservedContainer(
+            self._id(), name, True, "created", image, resource.key.name, resource.spec["app"], resource.digest,
+            networks={primary: ""} if primary else {},
+            volumes=tuple(sorted(v["source"] for v in config.get("volumes") or () if v["type"] == "volume" and v.get("source"))),
+        )  # fmt: skip
+        all_claims = claims.of_service(resource.key.name, config)
+        self.containers[seen.id] = FakeContainer(
+            seen,
+            self.behaviours[image],
+            published=tuple(c for c in all_claims if c.startswith("port/")),
+            addresses=tuple(c for c in all_claims if c.startswith("address/")),
+            policy=_policy(config),
+        )
+
+    def _mount(self, name: str, config: Spec) -> None:
+        for volume in config.get("volumes") or ():
+            if volume["type"] != "bind":
+                continue
+            if volume["source"] not in self.files.there:
+                if (volume.get("bind") or {}).get("create_host_path") is False:
+                    raise Failed(
+                        f"cannot create container {name}: bind source path does not exist",
+                        "create it",
+                        code="BindMissing",
+                    )
+                self.files.make_directory(volume["source"])
+
+    def _container_start(self, resource: Resource | None, container: str) -> None:
+        at = self._find(container)
+        if at.seen.state in RUNNING:
+            return
+        networks = {}
+        for name, id in at.seen.networks.items():
+            there = self.networks.get(name)
+            if there is None or id not in ("", there.id):
+                at.error = f"network {id or name} not found"
+                raise Transient(f"cannot start container {at.seen.name}: {at.error}", HINT, code="NetworkMissing")
+            networks[name] = there.id
+        others = [c for c in self.containers.values() if c is not at and c.seen.state in RUNNING]
+        if claims.clashing(at.addresses, [claim for c in others for claim in c.addresses]):
+            raise Failed(f"cannot start container {at.seen.name}: address in use", HINT, code="AddressTaken")
+        held = [*self.ports_of_others, *(claim for c in others for claim in c.published)]
+        if claims.clashing(at.published, held):
+            at.error = "port is already allocated"
+            raise Failed(f"cannot start container {at.seen.name}: {at.error}", HINT, code="PortTaken")
+        if at.behaviour.start_error:
+            at.error = at.behaviour.start_error
+            raise Failed(f"cannot start container {at.seen.name}: {at.error}", HINT, code="CannotStart")
+        at.ticks, at.error, at.started_at, at.restarts = 0, "", f"start {next(self._numbers)}", 0
+        at.seen = replace(at.seen, state="running", exit_code=None, networks=networks, ports=tuple(sorted(set(at.published))))
+        self._live(at)
+
+    def _live(self, at: FakeContainer) -> None:
+        """The state of a running container after its ticks."""
+        behaviour = at.behaviour
+        if behaviour.exits is not None and at.ticks >= behaviour.exits:
+            name, _, most = at.policy.partition(":")
+            again = name in ("always", "unless-stopped") or (name == "on-failure" and behaviour.code != 0)
+            if again and (not most or at.restarts < int(most)):
+                at.restarts += 1
+                at.ticks = 0
+                at.seen = replace(at.seen, state="restarting", health="", exit_code=behaviour.code)
+            else:
+                self._stop(at, behaviour.code)
+        elif behaviour.health:
+            health = behaviour.health[min(at.ticks, len(behaviour.health) - 1)]
+            at.seen = replace(at.seen, state="running", health=health, exit_code=None)
+
+    def _stop(self, at: FakeContainer, code: int) -> None:
+        at.seen = replace(at.seen, state="exited", health="", exit_code=code, ports=())
+
+    def _container_stop(self, resource: Resource | None, container: str) -> None:
+        at = self._find(container, required=False)
+        if at is not None and at.seen.state in RUNNING:
+            self._stop(at, 143)
+
+    def _container_rename(self, resource: Resource | None, container: str, to: str) -> None:
+        at, holder = self._find(container, required=False), self._find(to, required=False)
+        if at is None and holder is not None and holder.seen.owned:
+            return
+        at = self._find(container)
+        if holder is not None and holder is not at:
+            raise Failed(f"the name {to} is taken by {holder.seen.id[:12]}", "rename or remove it", code="NameTaken")
+        at.seen = replace(at.seen, name=to)
+
+    def _container_policy(self, resource: Resource | None, container: str, policy: str = "") -> None:
+        self._find(container).policy = policy or (_policy(resource.spec["config"]) if resource else "no")
+
+    def _container_connect(self, resource: Resource, container: str, network: str) -> None:
+        at, there = self._find(container), self.networks.get(network)
+        if at.seen.state not in RUNNING:
+            id = ""  # resolved at the start
+        elif there is None:
+            raise Transient(f"cannot connect {container}: network {network} not found", HINT, code="NetworkMissing")
+        else:
+            id = there.id
+        at.seen = replace(at.seen, networks={**at.seen.networks, network: id})
+
+    def _container_disconnect(self, resource: Resource | None, container: str, network: str) -> None:
+        at = self._find(container, required=False)
+        if at is not None:
+            at.seen = replace(at.seen, networks={n: id for n, id in at.seen.networks.items() if n != network})
+
+    def _container_unpause(self, resource: Resource | None, container: str) -> None:
+        at = self._find(container)
+        if at.seen.state == "paused":
+            at.seen = replace(at.seen, state="running")
+
+    def _container_signal(self, resource: Resource | None, container: str, signal: str) -> None:
+        at = self._find(container)
+        if at.seen.state in RUNNING:
+            at.signals.append(signal)
+
+    def _container_remove(self, resource: Resource | None, container: str) -> None:
+        at = self._find(container, required=False)
+        if at is not None:
+            del self.containers[at.seen.id]
+
+    def _container_await(self, resource: Resource | None, container: str, condition: str, timeout: float) -> None:
+        for _ in range(50):
+            at = self._find(container)
+            seen, name = at.seen, at.seen.name
+            if condition == "completed":
+                if seen.state == "exited" and seen.exit_code == 0:
+                    return
+                if seen.state == "exited":
+                    raise Failed(f"container {name} ended with exit code {seen.exit_code}", HINT, code="ExitedWithError")
+            elif seen.state == "exited":
+                raise Failed(f"container {name} ended before it was healthy", HINT, code="Exited")
+            elif seen.health == "unhealthy":
+                raise Failed(f"container {name} is unhealthy", HINT, code="Unhealthy")
+            elif seen.state == "running" and not at.behaviour.health:
+                raise Failed(f"container {name} has no health check", HINT, code="NoHealthCheck")
+            elif seen.health == "healthy":
+                return
+            self.tick()
+        raise Failed(f"container {container} is not {condition} after {timeout:g} s", HINT, code="NotReady")
+
+    # --- how ---
+
+    def _seen(self, at: FakeContainer, deep: bool) -> ObservedContainer:
+        if not at.seen.owned or not (deep or at.seen.name != at.seen.key_name):
+            return at.seen
+        return replace(at.seen, restart_policy=at.policy, restart_count=at.restarts, started_at=at.started_at, error=at.error)
+
+    def _find(self, name: str, *, required: bool = True) -> Any:
+        found = next((c for c in self.containers.values() if name in (c.seen.id, c.seen.name)), None)
+        if found is None and required:
+            raise Transient(f"no such container: {name}", "the next pass looks again", code="Missing")
+        return found
+
+    def _id(self) -> str:
+        return sha256(f"fake {next(self._numbers)}")
+
+    def _engine(self) -> None:
+        if self.down:
+            raise Transient("Docker does not answer", "systemctl status docker", code="RuntimeUnavailable")
+
+    def _point(self) -> None:
+        self._points += 1
+        if self.die_at is not None and self._points == self.die_at:
+            raise Died
+
+
+def _policy(config: Spec) -> str:
+    policy = restart_policy(config)
+    count = policy["MaximumRetryCount"]
+    return f"{policy['Name'] or 'no'}{f':{count}' if count else ''}"
