@@ -18,7 +18,8 @@ from typing import Any, Protocol, TextIO
 
 Event = dict[str, Any]  # one of step, detail, wait: text; or pull: reference, bytes: n, total: n
 
-INTERVAL = 0.5  # seconds between two lines of the same pull or wait
+INTERVAL = 0.5  # seconds between two events of the same pull or wait
+WAIT_INTERVAL = 10.0  # seconds between two lines that say what is waited for, where lines stay
 
 
 class Progress(Protocol):
@@ -82,11 +83,13 @@ def replay(event: Event, progress: Progress) -> None:
 
 
 class Lines:
-    """Plain lines on a stream: steps and details as they come, a wait once, a pull at its start and end."""
+    """Plain lines on a stream: steps and details as they come, a wait now and then, a pull at its start and end."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
+        self._monotonic = monotonic
         self._said: set[str] = set()
+        self._waited = -WAIT_INTERVAL
 
     def step(self, text: str) -> None:
         self._said.clear()
@@ -96,7 +99,10 @@ class Lines:
         self._print(f"  {text}")
 
     def wait(self, text: str) -> None:
-        self._once(f"  {text}")
+        now = self._monotonic()
+        if now - self._waited >= WAIT_INTERVAL:
+            self._waited = now
+            self._once(f"  {text}")
 
     def pull(self, reference: str, done: int, total: int) -> None:
         if 0 < total <= done:

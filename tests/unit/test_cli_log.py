@@ -119,19 +119,22 @@ def test_steps_and_details_are_never_dropped() -> None:
 
 
 def test_plain_lines_say_each_thing_once() -> None:
-    """Lines must not repeat a wait or a pull within a step."""
+    """Lines must not repeat a wait or a pull within a step, nor count down."""
     stream = io.StringIO()
-    lines = Lines(stream)
+    now = [0.0]
+    lines = Lines(stream, lambda: now[0])
     lines.step("pulling 1 image")
     for done in (0, 500, 1500, 1500):
         lines.pull("busybox:1", done, 1500)
     lines.step("waiting")
-    lines.wait("web is starting")
-    lines.wait("web is starting")
+    for left in range(12):
+        lines.wait(f"web is starting, {left} s")
+        now[0] += 1
+    lines.wait("web is starting, 10 s")
     lines.detail("web is healthy")
     assert stream.getvalue().splitlines() == [
-        "pulling 1 image", "  pulling busybox:1", "  pulled busybox:1 (1.5 kB)", "waiting", "  web is starting",
-        "  web is healthy"]
+        "pulling 1 image", "  pulling busybox:1", "  pulled busybox:1 (1.5 kB)", "waiting",
+        "  web is starting, 0 s", "  web is starting, 10 s", "  web is healthy"]
 
 
 def test_work_goes_on_when_nobody_reads() -> None:
