@@ -138,10 +138,11 @@ class Reporter:
             self._put()
 
     def crashed(self, error: LimpetError) -> None:
-        """A pass ended without a result."""
+        """A pass ended without a result, or could not even begin."""
         doc = self._previous()
         last = doc["last_pass"] or {"trigger": "", "started_at": self._text(self._clock.wall()), "duration_s": 0.0}
-        self.update(phase="idle", outcome="Temporary" if error.retryable else "Failed",
+        outcome = "Temporary" if error.retryable else "Stalled" if isinstance(error, Stalled) else "Failed"
+        self.update(phase="idle", outcome=outcome,
                     last_pass={**last, "error": _error(error) or {}})
 
     def update(self, **sections: Any) -> None:
