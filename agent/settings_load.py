@@ -31,6 +31,7 @@ from pydantic_settings import (
 
 from agent import settings as values
 from agent.errors import BadInput, Problem, Stalled
+from agent.heartbeat import redact
 from agent.model import Json
 
 FIRST_LINES = """write these three lines:
@@ -40,7 +41,7 @@ FIRST_LINES = """write these three lines:
 _DURATION_HINT = 'write it like "60s", "5m" or "2h30m"'
 _SCHEMES = ("https", "ssh", "git", "file")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+")
+_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?[smhd])+")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REF = re.compile(r"(?!.*(?:\.\.|@\{|//|[\x00-\x20\x7f~^:?*\[\\]))(?![/.-])[^/].*(?<![/.])")
 _SCP = re.compile(r"[\w.-]+@[\w.-]+:[^/].*|[\w.-]+@[\w.-]+:/.*")
@@ -70,8 +71,8 @@ def format_duration(seconds: float) -> str:
     """The inverse of `parse_duration`, in the largest unit that divides it."""
     for unit, size in (("h", 3600), ("m", 60)):
         if seconds and seconds % size == 0:
-            return f"{seconds / size:g}{unit}"
-    return f"{seconds:g}s"
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:.15g}s"
 
 
 def json_schema() -> dict[str, Json]:
@@ -380,5 +381,5 @@ def _nearest(word: str, known: Iterable[str]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = redact(repr(value))
     return text if len(text) <= 40 else text[:37] + "..."

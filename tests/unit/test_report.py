@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jsonschema
 import pytest
@@ -119,7 +119,7 @@ def test_progressing_only_for_another_release(site: Site) -> None:
 
 
 def test_rolled_back_is_sticky(site: Site) -> None:
-    """RolledBack must stay through polls, offline spells, a lost heartbeat, Docker's absence, and end with a proved release."""
+    """RolledBack must stay through polls, offline spells, a lost heartbeat, no Docker, and end with a proved release."""
     state = proved()
     state.reject(release(2, NEXT), reason="web never got healthy", at=site.clock.wall(), revision=f"main@sha1:{NEXT}")
     state.rolled_back = RolledBack(release(2).id, f"main@sha1:{NEXT}", "web never got healthy", site.clock.wall())
@@ -310,7 +310,8 @@ STATES = st.fixed_dictionaries({
     "last_pass": st.sampled_from([None, {"error": None}, {"error": {
         "code": "RuntimeUnavailable", "phase": "fetch", "resource": "", "retryable": True, "message": "m", "hint": "h"}}]),
     "failures": st.integers(0, 4), "success": st.sampled_from(["", "2023-11-14T22:15:00Z"]),
-    "blocked": st.sampled_from([[], ["window"]]), "system": st.sampled_from([{}, {"reboot_required": True, "disk_free_bytes": 1}]),
+    "blocked": st.sampled_from([[], ["window"]]),
+    "system": st.sampled_from([{}, {"reboot_required": True, "disk_free_bytes": 1}]),
 })
 
 
@@ -511,7 +512,7 @@ def test_prometheus(tmp_path: Path) -> None:
 
 
 class _Receiver(BaseHTTPRequestHandler):
-    got: list[tuple[str, str, bytes]] = []
+    got: ClassVar[list[tuple[str, str, bytes]]] = []
     status = 204
 
     def do_PUT(self) -> None:
