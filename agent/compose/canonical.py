@@ -39,6 +39,9 @@ def canonical(project: Project) -> str:
 def _mapping(value: Mapping[str, Any], depth: int, path: tuple[str, ...]) -> Iterator[str]:
     for key, item in value.items():
         lead = f"{'  ' * depth}{_text(key)}:"
+        if isinstance(item, Mapping) and "" in item:
+            # the schema has no nameless key; in a list it may stand
+            item = [name if text is None else f"{name}={text}" for name, text in item.items()]
         if isinstance(item, Mapping) and item:
             yield lead
             yield from _mapping(item, depth + 1, (*path, key))

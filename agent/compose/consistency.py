@@ -92,7 +92,7 @@ class Check:
         for item in service.get("build", {}).get("secrets", ()):
             wanted.append(("secrets", item.get("source", ""), item.place("source")))
         for section, key, place in wanted:
-            if key not in self.known(section):
+            if key not in self.known(section) and f"{section}.{key}" not in self.problems.broken:
                 self.error(
                     place,
                     f"services.{name}: the {section[:-1]} {key!r} is not defined",

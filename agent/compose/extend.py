@@ -27,12 +27,27 @@ def apply_extends(root: Map, file: str, removed: list[Path], load: Load, problem
     if not isinstance(services, Map):
         return
     resolver = _Resolver(load)
+    circles: set[str] = set()
     for name in list(services):
         try:
             resolver.service(name, services, file, removed, ())
+        except Circle as error:
+            if name not in circles:
+                problems.add(error)
+            circles.update(error.services)
+            problems.broken.add(f"services.{name}")
         except ComposeError as error:
             problems.add(error)
             problems.broken.add(f"services.{name}")
+
+
+class Circle(ComposeError):
+    """Services that extend one another; one error stands for all of them."""
+
+    def __init__(self, services: list[str], place: Place) -> None:
+        self.services = services
+        way = " -> ".join(services)
+        super().__init__(f"the services extend one another in a circle: {way}", *place, hint="break the circle")
 
 
 class _Resolver:
@@ -54,8 +69,7 @@ class _Resolver:
                 *place, hint=f"define it, or choose one of {', '.join(list(base_services)[:8]) or 'its services'}",
             )  # fmt: skip
         if (base_file, name) in chain:
-            way = " -> ".join([*(step for _, step in chain), name])
-            raise ComposeError(f"the services extend one another in a circle: {way}", *place, hint="break the circle")
+            raise Circle([*(step for _, step in chain), name], place)
         base = self.service(wanted, base_services, base_file, base_removed, (*chain, (base_file, name)))
         if base is None:
             return service

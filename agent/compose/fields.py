@@ -37,8 +37,11 @@ Decode = Callable[[Any, Context], Any]
 
 @dataclass(frozen=True, slots=True)
 class Field:
+    """How a key is decoded; `keep` its zero, `null` its explicit null."""
+
     decode: Decode
     keep: bool = False
+    null: bool = False
 
 
 def _text(value: Any, at: Context) -> str:
@@ -64,6 +67,8 @@ def _int(value: Any, at: Context) -> int:
 
 
 def _count(value: Any, at: Context) -> int:
+    if isinstance(value, str):
+        raise Unfit(f"must be a number, not {value!r}")
     number = _int(value, at)
     if number < 0:
         raise Unfit(f"must not be negative, not {number}")
@@ -236,7 +241,10 @@ def _struct(fields: dict[str, Field]) -> Decode:
                 result.put(key, item, where)
                 continue
             field = fields.get(key)
-            if field is None or item is None:
+            if field is None or (item is None and not field.null):
+                continue
+            if item is None:
+                result.put(key, None, where)
                 continue
             below = _guard(field.decode, item, at.below(key, where))
             if below is not _NOTHING and (field.keep or below or below is None):
@@ -265,7 +273,7 @@ LABELS, OPTIONS, ENVIRONMENT = Field(_pairs("")), Field(_options), Field(_pairs(
 KEPT_FLAG, KEPT_INT, KEPT_COUNT, KEPT_TIME = (
     Field(_flag, True), Field(_int, True), Field(_count, True), Field(_duration, True),
 )  # fmt: skip
-COMMAND = Field(_command, True)
+COMMAND, _PLAIN_OPTIONS = Field(_command, True), Field(_map(_text))
 
 
 def struct(fields: dict[str, Field], keep: bool = True) -> Field:
@@ -278,7 +286,13 @@ def list_of(fields: dict[str, Field]) -> Field:
 
 _ULIMIT = {"soft": INT, "hard": INT}
 _REFERENCE = {"source": TEXT, "target": TEXT, "uid": TEXT, "gid": TEXT, "mode": Field(_mode)}
-_HOOK = {"command": COMMAND, "user": TEXT, "privileged": FLAG, "working_dir": TEXT, "environment": ENVIRONMENT}
+_HOOK = {
+    "command": Field(_command, True, True),
+    "user": TEXT,
+    "privileged": FLAG,
+    "working_dir": TEXT,
+    "environment": ENVIRONMENT,
+}
 _RATE = {"path": TEXT, "rate": Field(_bytes, True)}
 _WEIGHT = {"path": TEXT, "weight": Field(_count, True)}
 _DEVICES = {
@@ -369,14 +383,14 @@ SERVICE = _struct(
         "develop": struct({"watch": list_of(_WATCH)}),
         "devices": list_of({"source": TEXT, "target": TEXT, "permissions": TEXT}), "entrypoint": COMMAND,
         "env_file": list_of({"path": TEXT, "required": KEPT_FLAG, "format": TEXT}), "environment": ENVIRONMENT,
-        "expose": SHOWN, "extra_hosts": Field(_hosts), "gpus": list_of(_DEVICES), "group_add": Field(_shown),
+        "expose": SHOWN, "extra_hosts": Field(_hosts), "gpus": list_of(_DEVICES), "group_add": TEXTS,
         "healthcheck": struct(_HEALTH), "init": KEPT_FLAG, "labels": LABELS,
         "logging": struct({"driver": TEXT, "options": OPTIONS}),
         "models": Field(_map(_struct({"endpoint_var": TEXT, "model_var": TEXT}))),
         "networks": Field(_map(_struct(_ATTACHMENT))), "ports": list_of(_PORT),
         "post_start": list_of(_HOOK), "pre_stop": list_of(_HOOK),
         "pre_start": list_of(_HOOK | {"image": TEXT, "per_replica": FLAG}), "provider": struct(_PROVIDER),
-        "scale": KEPT_INT, "secrets": list_of(_REFERENCE), "stop_grace_period": KEPT_TIME, "storage_opt": OPTIONS,
+        "scale": KEPT_INT, "secrets": list_of(_REFERENCE), "stop_grace_period": KEPT_TIME, "storage_opt": _PLAIN_OPTIONS,
         "sysctls": LABELS, "ulimits": Field(_map(_ulimit)), "volumes": list_of(_VOLUME),
     }
 )  # fmt: skip
@@ -384,7 +398,7 @@ SERVICE = _struct(
 _POOL = {"subnet": TEXT, "gateway": TEXT, "ip_range": TEXT, "aux_addresses": LABELS}
 _FILE = {
     "name": TEXT, "file": TEXT, "environment": TEXT, "content": TEXT, "external": FLAG, "labels": LABELS, "driver": TEXT,
-    "driver_opts": OPTIONS, "template_driver": TEXT,
+    "driver_opts": _PLAIN_OPTIONS, "template_driver": TEXT,
 }  # fmt: skip
 RESOURCES: dict[str, Decode] = {
     "networks": _struct({

@@ -123,7 +123,7 @@ class _Loader:
             self.problems.error(Place(self.working_dir), "there is no Compose file", f"add {NAMES[0]}")
         name = self.name(paths, environment, default_name)
         environment["COMPOSE_PROJECT_NAME"] = name
-        root = self.model(paths, environment, ".", self.working_dir, ())
+        root = self.model(paths, environment, ".", self.working_dir)
         finish(root, self.working_dir, self.problems)
         if not root and not self.problems.errors:
             self.problems.error(Place(paths[0]), "the Compose file is empty", "add a service")
@@ -210,13 +210,19 @@ class _Loader:
     # one model: the main files, or those of one include
 
     def model(
-        self, paths: list[str], environment: dict[str, str], seen_from: str, directory: str, included: tuple[str, ...]
+        self,
+        paths: list[str],
+        environment: dict[str, str],
+        seen_from: str,
+        directory: str,
+        included: tuple[str, ...] = (),
+        place: Place | None = None,
     ) -> Map:
-        """The merged files. Paths in it are relative to what `seen_from`, the way to `directory`, is relative to."""
+        """The merged files; `place` is where they are named. Paths in it are relative to what `seen_from`, the way to `directory`, is relative to."""
         root = Map(at=Place(paths[0] if paths else directory))
         for path in paths:
             try:
-                documents = self.parse(path, Place(path))
+                documents = self.parse(path, place or Place(path))
             except ComposeError as error:
                 self.problems.add(error)
                 continue
@@ -296,7 +302,7 @@ class _Loader:
             env_files = [join(directory, name) for name in entry.env_files if name != "/dev/null"]
         for path in env_files:
             read_dotenv(path, self.read(path, entry.place, "env_file"), environment, self.problems, variables)
-        return self.model(paths, variables | environment, relative(base, directory), below, included)
+        return self.model(paths, variables | environment, relative(base, directory), below, included, entry.place)
 
     def lay_over(self, root: Map, over: Map, checked: bool = True) -> Map:
         """A file's tree laid over the earlier ones, checked and expanded; what is wrong is reported and left out."""
@@ -350,7 +356,8 @@ class _Loader:
     def check_schema(self, root: Map) -> None:
         bad: set[tuple[str, ...]] = set()
         for path, message, hint in validate(root):
-            shown = ".".join(str(part) for part in path) or "the file"
+            owner = path[:-1] if message.startswith("unknown key") else path
+            shown = ".".join(str(part) for part in owner) or "the file"
             self.problems.error(place_of(root, path), f"{shown}: {message}", hint)
             bad.add(tuple(str(part) for part in path[:2]))
         for entry in bad:

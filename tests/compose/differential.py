@@ -165,7 +165,9 @@ def _reference_shape(project: Any) -> Any:
             if "path" in result and result.get("required") is True:
                 del result["required"]
             if path[-2:] == ("weight_device", "[]") or (path[-1:] == ("[]",) and path[-2:-1] and path[-2].startswith("device_")):
-                result = {key.capitalize(): item for key, item in result.items()}
+                other = "Weight" if path[-2] == "weight_device" else "Rate"
+                blank = {"Path": "", other: 0 if other == "Weight" else "0"}
+                result = blank | {key.capitalize(): item for key, item in result.items()}
             return result
         if isinstance(value, list):
             return [shape(item, (*path, "[]")) for item in value]

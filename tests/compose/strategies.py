@@ -1,0 +1,252 @@
+"""Random Compose projects, made from the JSON Schema: every key, short and long forms, overrides, interpolation, extends.
+
+The schema gives the shape; where text has a grammar of its own (ports, sizes, durations), values are drawn from a pool of
+good and bad ones. A project is a mapping of file names to contents, as the oracle and the library get it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import yaml
+from hypothesis import strategies as st
+
+from agent.compose.schema import SPECIFICATION
+
+Draw = Callable[..., Any]
+
+NAMES = ("a", "b", "c")
+RESOURCES = ("r1", "r2", "default")
+TEXTS = (
+    "x", "some text", "", "a=b", "k", "1", "true", "a:b", "/abs/path", "./rel", "$SET", "${SET}", "${UNSET:-dflt}", "$$x",
+    "${SET:+alt}", "${EMPTY-e}", "x y=z", "ü", "- dash", "'q'", '"dq"', "0x10", "null", "#h", "a\nb",
+)  # fmt: skip
+DURATIONS = ("10s", "1m30s", "0s", "500ms", "1h", "1d", "1.5h", "2w", "${DUR:-3s}", "5", "10 s", "abc")
+SIZES = ("1g", "512m", "64M", "1.5GiB", "1024", "10b", "2kb", "${SIZE:-1m}", "1x", "-1", "", "1 gb")
+PORTS = (
+    "80", "8080:80", "127.0.0.1:8080:80", "9000-9002", "9000-9002:8000-8002", "53:53/udp", "3000-3005:80", "[::1]:80:80",
+    "127.0.0.1::80", "${PORT:-81}:80", "80:80/tcp", "80:81-82", "99999:1", "x:y", "0.0.0.0:1-2:3-4/sctp",
+)  # fmt: skip
+VOLUMES = (
+    "./conf:/etc/conf", "./conf:/etc/conf:ro", "r1:/data", "r2:/data2:nocopy", "/anon", "/abs:/abs:rw,z", "sub/x:/y", ".:/dot/",
+    "${VOL:-./v}:/v", "r1:/data:ro,rslave", "a::b", "./x:/x:bogus", "~/h:/h",
+)  # fmt: skip
+
+POOLS: dict[str, tuple[Any, ...]] = {
+    "image": ("nginx", "nginx:1.2", "r.io:5000/a/b:t", "${IMG:-alpine}", "a@sha256:" + "0" * 64),
+    "stop_grace_period": DURATIONS, "interval": DURATIONS, "timeout": DURATIONS, "start_period": DURATIONS,
+    "start_interval": DURATIONS, "delay": DURATIONS, "monitor": DURATIONS, "window": DURATIONS,
+    "mem_limit": (*SIZES, 1048576), "mem_reservation": (*SIZES, 4), "memswap_limit": (*SIZES, -1), "shm_size": (*SIZES, 64),
+    "mem_swappiness": (60, "60", 0), "memory": SIZES, "rate": (*SIZES, 12), "size": (*SIZES, 1000),
+    "cpus": (0.5, "0.5", 1, "1", "1.50", "${CPUS:-2}", "x"), "mode": ("0440", 288, "0777", 0o400, "440"),
+    "published": ("8080", 8080, "8000-8005", "${PORT:-81}"), "host_ip": ("127.0.0.1", "::1", "nope"),
+    "target": ("/t1", "/t2", 80, "81", "/t1/"), "protocol": ("tcp", "udp"), "test": ("curl x", ["CMD", "x"], ["NONE"], ["x"]),
+    "network_mode": ("host", "none", "bridge", "service:a", "service:b", "container:x"),
+    "ipc": ("host", "service:a", "shareable"), "pid": ("host", "service:b"), "restart": ("no", "always", "on-failure:3"),
+    "pull_policy": ("always", "never", "missing", "if_not_present", "daily", "every_12h", "refresh"),
+    "subnet": ("10.0.0.0/24", "10.1.0.0/24"), "type": ("bind", "volume", "tmpfs", "image", "npipe"),
+    "env_file": ("a.env", ["a.env", "b.env"], [{"path": "b.env"}], [{"path": "no.env", "required": False}], "no.env"),
+    "label_file": ("a.env", ["b.env"]), "propagation": ("rslave", "private"), "container_name": ("one", "two"),
+    "count": ("all", 1, "2", "x"), "condition": ("service_started", "service_healthy", "service_completed_successfully"),
+    "uid": ("1", "root"), "gid": ("2",), "format": ("raw", ".env"), "driver": ("local", "json-file", "x"),
+    "action": ("sync", "rebuild", "restart"), "device": ("./dev", "/dev/x"), "o": ("bind", "x"), "scale": (0, 1, 2, "2"),
+    "replicas": (0, 1, 2, "2"), "external": (True, False, "true"), "name": ("n1", "${SET}-n", "n2"),
+    "context": (".", "./ctx", "https://x/y.git"), "file": ("./f1", "sub/f2", "/abs/f"), "content": ("text $$x ${SET}", "t"),
+    "environment_of_file": ("SET", "UNSET"), "command": ("run it", ["a", "b"], "a 'b c' \"d\"", [], "", "a && b", "x 'y", None),
+    "devices": (["/dev/a:/dev/b:r", "/dev/c"], [{"source": "/dev/a", "target": "/dev/z"}], ["a:b:c:d"]),
+    "dns": ("8.8.8.8", ["1.1.1.1", "8.8.8.8"], [""]), "expose": ([80, "81"], ["82-83"], [80]),
+    "extra_hosts": (["a:1.1.1.1", "b=::1"], {"c": "2.2.2.2"}, ["d:[::1]"], {"e": ["1.1.1.1", "::1"]}, ["bad"]),
+    "links": (["b"], ["c:alias"], ["nope"]), "volumes_from": (["b"], ["c:ro"], ["container:x"]),
+    "profiles": ([], ["p1"], ["p1", "p2"], ["p2"]), "tmpfs": ("/run", ["/run:size=1m", "/tmp"]),
+    "depends_on": (
+        ["b"], ["b", "c"], {"b": {"condition": "service_healthy"}}, {"c": {"condition": "service_started", "required": False}},
+        {"b": {"condition": "service_started", "restart": True}}, ["nope"],
+    ),
+    "extends": ("b", {"service": "c"}, {"service": "base", "file": "sub/base.yaml"}, {"service": "nope"}),
+    "networks": (
+        ["r1"], ["r1", "r2"], {"r1": None}, {"r2": {"aliases": ["x", "y"]}}, {"default": {"ipv4_address": "10.0.0.5"}},
+        {"r1": {"priority": 5, "driver_opts": {"a": 1}}}, [], {"nope": None},
+    ),
+    "configs": (["r1"], [{"source": "r1", "target": "/c"}], [{"source": "r2", "mode": 288}, "r1"], ["nope"]),
+    "secrets": (["r1"], [{"source": "r1", "target": "t"}], [{"source": "r2", "uid": "1"}, "r1"], ["nope"]),
+    "ulimits": ({"nofile": 5}, {"nofile": {"soft": 1, "hard": 2}}, {"nproc": "7"}, {"core": {"soft": "1", "hard": 3}}),
+    "gpus": ("all", [{"driver": "nvidia", "count": 2}], [{"device_ids": ["1"]}], [{}]),
+    "logging": ({"driver": "json-file", "options": {"max-size": "1m"}}, {"options": {"max-file": 3}}, {"driver": "syslog"}),
+    "healthcheck_disable": (True,),
+}  # fmt: skip
+# Values that make a project fail; drawn seldom, so that most projects load and the rest is compared too.
+BAD = {
+    repr(value)
+    for value in (
+        "abc", "10 s", "5", "1x", "", "1 gb", "80:81-82", "99999:1", "x:y", "x", "nope", ["x"], ["a:b:c:d"], ["bad"], ["nope"],
+        {"nope": None}, {"service": "nope"}, "x 'y", "no.env", "host", "none", "bridge", "container:x", "service:a", "service:b",
+        ["b"], ["b", "c"], {"b": {"condition": "service_healthy"}}, {"b": {"condition": "service_started", "restart": True}},
+        {"c": {"condition": "service_started", "required": False}}, "b", {"service": "c"}, ["c:alias"], ["c:ro"], 2, "2",
+        [PORTS[11]],
+    )
+}  # fmt: skip
+# Keys that the oracle answers with invalid JSON or that only a build service or another product understands.
+LEFT_OUT = {"ssh", "provider", "models", "develop", "credential_spec", "include", "version", "per_replica", "pre_start"}
+
+
+def _seldom(draw: Draw) -> bool:
+    """True once in a while; not at an end of the range, which Hypothesis prefers."""
+    return bool(draw(st.integers(0, 40)) == 17)
+
+
+@st.composite
+def projects(draw: Draw) -> dict[str, bytes]:
+    """A project's files; most load, some do not."""
+    files: dict[str, bytes] = {
+        ".env": b"SET=value\nEMPTY=\nNUM=3\n",
+        "a.env": b"# comment\nA=1\nB=${SET}-$A\nC='lit $A'\nD=\"q\\n${UNSET:-u}\"\n",
+        "b.env": b"A=2\nexport E=${NUM}\nSET\n",
+    }
+    main = draw(model(full=True))
+    if draw(st.integers(0, 3)) == 0:
+        base = {"services": {"base": draw(service()), "other": draw(service())}}
+        files["sub/base.yaml"] = draw(written(base))
+    else:
+        files["sub/base.yaml"] = b"services: {base: {image: base, volumes: ['./b:/b'], environment: [X=1]}}\n"
+    files["compose.yaml"] = draw(written(main))
+    if draw(st.integers(0, 2)) == 0:
+        files["compose.override.yaml"] = draw(written(draw(model(full=False))))
+    return files
+
+
+@st.composite
+def written(draw: Draw, tree: Any) -> bytes:
+    """A tree as YAML text: as JSON, or in block style."""
+    if draw(st.booleans()):
+        return json.dumps(tree, ensure_ascii=False).encode()
+    return yaml.safe_dump(tree, allow_unicode=True, sort_keys=False).encode()
+
+
+@st.composite
+def model(draw: Draw, full: bool) -> dict[str, Any]:
+    names = NAMES if full else draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=2, unique=True))
+    result: dict[str, Any] = {"services": {}}
+    for name in names:
+        one = draw(service())
+        if full:
+            one.setdefault("image", "nginx")
+        result["services"][name] = one
+    for section in ("networks", "volumes", "configs", "secrets"):
+        if full or draw(st.integers(0, 3)) == 0:
+            entries = {}
+            for name in RESOURCES if full else RESOURCES[:1]:
+                entry = draw(_object(SPECIFICATION["$defs"][section[:-1]], section[:-1]))
+                entries[name] = entry if _seldom(draw) else _repaired(entry, section)
+            result[section] = entries
+    return result
+
+
+def _repaired(entry: dict[str, Any], section: str) -> dict[str, Any]:
+    """The entry without what excludes itself, and with what it must have."""
+    if section in ("configs", "secrets"):
+        for key in [key for key in entry if key in ("content", "environment", "file")][1:]:
+            del entry[key]
+        if section == "secrets" and not {"file", "environment"} & entry.keys() and entry.get("external") in (None, False):
+            entry["file"] = "./f"
+        if not {"file", "environment", "content", "external"} & entry.keys():
+            entry["file"] = "./f"
+    if entry.get("external") in (True, "true", "yes", "${YES:-true}") and section == "volumes":
+        return {key: item for key, item in entry.items() if key in ("external", "name")}
+    return entry
+
+
+@st.composite
+def service(draw: Draw) -> dict[str, Any]:
+    result: dict[str, Any] = draw(_object(SPECIFICATION["$defs"]["service"], "service"))
+    return result
+
+
+@st.composite
+def _object(draw: Draw, schema: dict[str, Any], owner: str) -> dict[str, Any]:
+    keys = [key for key in schema["properties"] if key not in LEFT_OUT]
+    chosen = draw(st.lists(st.sampled_from(keys), max_size=5, unique=True))
+    chosen += [key for key in schema.get("required", ()) if key not in chosen]
+    return {key: draw(_value(schema["properties"][key], key, owner)) for key in chosen}
+
+
+@st.composite
+def _value(draw: Draw, schema: dict[str, Any], key: str, owner: str) -> Any:
+    pool = _pool(key, owner, schema)
+    if pool and not _seldom(draw):
+        value = draw(st.sampled_from(pool))
+        if repr(value) in BAD and not _seldom(draw):
+            value = next((other for other in pool if repr(other) not in BAD), value)
+        return value
+    if "$ref" in schema:
+        return draw(_value(SPECIFICATION["$defs"][schema["$ref"].rpartition("/")[2]], key, owner))
+    if "oneOf" in schema:
+        return draw(_value(draw(st.sampled_from(schema["oneOf"])), key, owner))
+    if "enum" in schema:
+        return draw(st.sampled_from(schema["enum"]))
+    types = schema.get("type", "string")
+    kind = types if isinstance(types, str) else draw(st.sampled_from(types))
+    if kind == "string" and "boolean" in types and not _seldom(draw) and "number" not in types:
+        return draw(st.sampled_from(("true", "false", "yes", "off", "${YES:-true}")))
+    if kind == "string" and ("number" in types or "integer" in types) and "boolean" not in types and not _seldom(draw):
+        return draw(st.sampled_from(("0", "3", "$NUM", "${UNSET:-17}")))
+    if kind == "string" and key in ("cpu_count", "cpu_percent", "oom_score_adj") and not _seldom(draw):
+        return draw(st.sampled_from(("7", "${NUM}")))
+    if kind == "object":
+        if "properties" in schema:
+            return draw(_object(schema, key))
+        below = next(iter(schema.get("patternProperties", {"": {"type": "string"}}).values())) or {"type": ["string", "number"]}
+        if isinstance(schema.get("additionalProperties"), dict):
+            below = schema["additionalProperties"]
+        names = draw(st.lists(st.sampled_from(("A", "B", "SET", "k.x", "n1")), max_size=3, unique=True))
+        return {name: draw(_value(below, "", key)) for name in names}
+    if kind == "array":
+        items = draw(st.lists(_value(schema.get("items", {"type": "string"}), "", key), max_size=3))
+        return _distinct(items) if schema.get("uniqueItems") and not _seldom(draw) else items
+    return draw(_scalar(kind))
+
+
+def _distinct(items: list[Any]) -> list[Any]:
+    return [item for index, item in enumerate(items) if item not in items[:index]]
+
+
+def _pool(key: str, owner: str, schema: dict[str, Any]) -> tuple[Any, ...]:
+    if owner == "ports" and key == "":
+        return PORTS if schema.get("type") == "string" else ()
+    if key == "ports":
+        return (
+            [*PORTS[:2]],
+            [PORTS[3], "90"],
+            [PORTS[4]],
+            [80],
+            ["${PORT:-81}:80", {"target": 80, "published": "80"}],
+            [PORTS[11]],
+        )
+    if key == "volumes" and owner == "service":
+        return tuple([one, other] for one, other in zip(VOLUMES, VOLUMES[3:], strict=False)) + (
+            [{"type": "bind", "source": "./b", "target": "/b"}], [{"type": "volume", "source": "r1", "target": "/r"}],
+            [{"type": "tmpfs", "target": "/t", "tmpfs": {"size": "1m"}}], ["r1:/r", {"type": "bind", "source": "s", "target": "/r"}],
+        )  # fmt: skip
+    if key == "environment" and owner in ("config", "secret"):
+        return POOLS["environment_of_file"]
+    if key == "target" and owner == "ports":
+        return (80, "81", 82)
+    if key == "name" and owner == "ports":
+        return ("web",)
+    if key == "mode" and owner not in ("configs", "secrets"):
+        return ()
+    return POOLS.get(key, ())
+
+
+@st.composite
+def _scalar(draw: Draw, kind: str) -> Any:
+    if kind == "string":
+        return draw(st.sampled_from(TEXTS))
+    if kind == "boolean":
+        return draw(st.sampled_from((True, False)))
+    if kind == "integer":
+        return draw(st.sampled_from((0, 1, 2, 100, -1)))
+    if kind == "number":
+        return draw(st.sampled_from((0, 1, 0.5, 10, 1e6, 1.5)))
+    return None
