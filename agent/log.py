@@ -3,7 +3,7 @@
 Rules:
 1. Under systemd (`JOURNAL_STREAM` names our stderr) every line starts with its priority, `<6>` and the like; else it is
    plain.
-2. A value that was given to `hide` never appears, neither in a message nor in a traceback.
+2. A value that was given to `hide`, and credentials in a URL, never appear, neither in a message nor in a traceback.
 3. The log is for people and may be lost: nothing reads it back.
 """
 
@@ -14,6 +14,8 @@ import os
 import sys
 from collections.abc import Mapping
 from typing import TextIO
+
+from agent import heartbeat
 
 SHORTEST_SECRET = 4  # shorter values are not hidden: they would blank out ordinary words
 
@@ -31,10 +33,10 @@ def hide(secret: str) -> None:
 
 
 def redact(text: str) -> str:
-    """The text without any value that is hidden."""
+    """The text without any value that is hidden, and without the credentials of its URLs."""
     for secret in sorted(_hidden, key=len, reverse=True):
         text = text.replace(secret, "***")
-    return text
+    return heartbeat.redact(text)
 
 
 class _Formatter(logging.Formatter):

@@ -36,6 +36,8 @@ PASS_SILENCE = 900.0  # seconds beyond the gate's deadline: hooks, slow stops, a
 PASS_TOTAL = 4 * 3600.0
 PASS_GRACE = 60.0  # between TERM and KILL
 
+STOPPING: Event = {"result": {"exit_code": EXIT_TEMPORARY, "sentence": "the daemon is stopping"}}
+
 Command = Callable[..., list[str]]  # (verb, *arguments) -> argv
 
 
@@ -75,7 +77,7 @@ class Supervisor:
     def run(self) -> int:
         """Runs until SIGTERM or SIGINT. Errors: Transient when a daemon holds the root already; what `load` raises."""
         with Lock(self._paths.run / "daemon.lock", "a daemon"), contextlib.ExitStack() as stack:
-            self._use(self._load())
+            self._read_settings()
             now = self._clock.monotonic()
             self._schedule = Schedule(self._cadence(), phase=self._phase, random=self._random, now=now)
             self._watchdog = systemd.Watchdog(now)
@@ -87,6 +89,7 @@ class Supervisor:
             logger.info("started: polls every %g s, full check every %g s", self._settings.source.poll,
                         self._settings.converge.resync)
             systemd.notify("READY=1", "STATUS=first pass is due")
+            self._alive()
             while not (self._stopping and self._poll is None and self._pass is None):
                 self._turn()
             logger.info("stopped")
@@ -106,8 +109,6 @@ class Supervisor:
                 job.enforce(now)
                 if job.process.poll() is not None:
                     self._reap(job, ended, now)
-        for client in [*self._waiting, *self._watching]:
-            self._refresh(client)
 
     def _pause(self, now: float) -> float | None:
         """Seconds until something is due, if nothing happens before."""
@@ -121,7 +122,7 @@ class Supervisor:
         if self._stopping:
             return
         if self._poll is None and now >= self._schedule.poll_at:
-            if self._settings_changed():
+            if self._stamp() != self._settings_stamp:
                 self._reload(now)
             self._schedule.polling()
             self._poll = self._spawn("_poll", POLL_LIMITS, now)
@@ -159,7 +160,7 @@ class Supervisor:
         if "step" in event:
             logger.info("%s", event["step"])
         for client in self._watching:
-            client.send(event)
+            self._tell(client, event)
 
     def _reap(self, job: Job, ended: Callable[[Ending, float], None], now: float) -> None:
         self._heard(job)
@@ -219,8 +220,7 @@ class Supervisor:
         logger.log(30 if exit_code else 20, "%s", status)
         systemd.notify(f"STATUS={status}")
         for client in self._watching:
-            client.send({"result": {"exit_code": exit_code, "sentence": sentence}}, last=True)
-            self._refresh(client)
+            self._tell(client, {"result": {"exit_code": exit_code, "sentence": sentence}})
         self._watching = []
         self._alive()
 
@@ -244,13 +244,17 @@ class Supervisor:
     def _wanted(self, client: Client) -> None:
         now = self._clock.monotonic()
         if self._stopping:
-            client.send({"result": {"exit_code": EXIT_TEMPORARY, "sentence": "the daemon is stopping"}}, last=True)
+            self._tell(client, STOPPING)
             return
         if self._pass:
-            client.send({"step": "a pass is running; another one follows it"})
+            self._tell(client, {"step": "a pass is running; another one follows it"})
             self._schedule.poll_soon(now)  # a newer revision ends the running pass's wait
         self._schedule.want("sync", now)
         self._waiting.append(client)
+
+    def _tell(self, client: Client, event: Event) -> None:
+        client.send(event, last="result" in event)
+        self._refresh(client)
 
     def _refresh(self, client: Client) -> None:
         """Forgets a client that is gone, and waits for its socket when bytes wait for it."""
@@ -302,12 +306,12 @@ class Supervisor:
         if self._pass:
             self._pass.stop("the daemon is stopping", now, grace=STOP_WITHIN)
         for client in self._waiting:
-            client.send({"result": {"exit_code": EXIT_TEMPORARY, "sentence": "the daemon is stopping"}}, last=True)
+            self._tell(client, STOPPING)
 
     def _reload(self, now: float) -> None:
         systemd.notify("RELOADING=1", f"MONOTONIC_USEC={systemd.monotonic_usec()}")
         try:
-            self._use(self._load())
+            self._read_settings()
         except LimpetError as error:
             logger.error("the settings were not read again, the old ones stay: %s", error)
             systemd.notify("READY=1", f"STATUS=the new settings are wrong: {error}")
@@ -317,10 +321,10 @@ class Supervisor:
         self._schedule.want("settings", now)
         systemd.notify("READY=1", "STATUS=settings read again")
 
-    def _use(self, settings: Settings) -> None:
-        self._settings = settings
-        self._settings_stamp = self._stamp()
-        self._reporter = self._make_reporter(settings)
+    def _read_settings(self) -> None:
+        self._settings_stamp = self._stamp()  # before reading: a change meanwhile is noticed, and a wrong file is said once
+        self._settings = self._load()
+        self._reporter = self._make_reporter(self._settings)
 
     def _cadence(self) -> Cadence:
         return Cadence(self._settings.source.poll, self._settings.converge.resync, self._retry)
@@ -331,9 +335,6 @@ class Supervisor:
         except OSError:
             return ()
         return status.st_mtime_ns, status.st_size, status.st_ino
-
-    def _settings_changed(self) -> bool:
-        return self._stamp() != self._settings_stamp
 
     # --- the heartbeat ---
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 
+from agent.log import redact
 from agent.schedule import NEVER
-from systemd import daemon
+from systemd.daemon import notify as send
 
 
 def notify(*assignments: str) -> None:
     """Sends assignments like `READY=1` together; each is one line."""
-    daemon.notify("\n".join(assignment.replace("\n", " ") for assignment in assignments))
+    send("\n".join(redact(assignment).replace("\n", " ") for assignment in assignments))
 
 
 def monotonic_usec() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -116,8 +117,9 @@ def test_a_daemon_that_ends_is_temporary(daemon: FakeDaemon, sync: Sync) -> None
     assert err.startswith("limpet: the daemon ended before its pass did\nhint: ")
 
 
-def test_who_may_not_ask_is_told_so(daemon: FakeDaemon, tmp_path: Path) -> None:
+def test_who_may_not_ask_is_told_so(daemon: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another user must be refused, with the remedy."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
     args = argparse.Namespace(root=tmp_path, quiet=True)
     os.seteuid(65534)
     try:
