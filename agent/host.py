@@ -9,15 +9,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from agent.drivers.candidate import check_candidate
-from agent.drivers.docker import Docker
 from agent.drivers.engine import Engine
 from agent.drivers.files import Blobs, Files
 from agent.model import Action, Observed, Resource, Spec
 from agent.observe import Look, observe
 from agent.paths import Paths
+
+if TYPE_CHECKING:
+    from agent.drivers.docker import Docker
 
 Progress = Callable[[str, int, int], None]  # reference, bytes so far, bytes known of
 __all__ = ["Host", "Look", "Progress", "RealHost"]
@@ -56,13 +57,20 @@ class RealHost:
         self.content = content
         self.engine = Engine(engine.socket)
         self.files = Files(str(self.root), content)
-        self.docker = Docker(
-            self.engine,
-            instance,
-            mapped=self.mapped,
-            docker_config=paths.host(engine.docker_config),
-            stop=stop or threading.Event(),
-        )
+        self._docker_config = paths.host(engine.docker_config)
+        self._stop = stop or threading.Event()
+        self._docker: Docker | None = None
+
+    @property
+    def docker(self) -> Docker:
+        """What changes containers; loaded when something is to be changed."""
+        if self._docker is None:
+            from agent.drivers.docker import Docker
+
+            self._docker = Docker(
+                self.engine, self.instance, mapped=self.mapped, docker_config=self._docker_config, stop=self._stop
+            )
+        return self._docker
 
     def mapped(self, source: str) -> str:
         """The place of a bind source for the Engine: below the root, but for the machine's own devices and sockets."""
@@ -84,6 +92,8 @@ class RealHost:
         return image["Id"] if image else None
 
     def check_candidate(self, resource: Resource) -> None:
+        from agent.drivers.candidate import check_candidate
+
         check_candidate(resource, self.content.get(resource.spec["content"]), self.root)
 
     def save_original(self, path: str) -> Spec:

@@ -31,13 +31,13 @@ def unavailable(message: str) -> Transient:
 
 
 class Engine:
-    """One keep-alive connection to the Engine; may be shared by threads. `timeout` in seconds, of silence."""
+    """Keep-alive connections to the Engine, as many as threads that ask at once. `timeout` in seconds, of silence."""
 
     def __init__(self, socket_path: str, *, timeout: float = 30.0) -> None:
         self.socket_path = socket_path
         self._timeout = timeout
         self._lock = threading.Lock()
-        self._stream: BufferedRWPair | None = None
+        self._idle: list[BufferedRWPair] = []
         self._api: tuple[int, int] | None = None
 
     # --- what is there ---
@@ -82,7 +82,9 @@ class Engine:
 
     def close(self) -> None:
         with self._lock:
-            self._drop()
+            for stream in self._idle:
+                _close(stream)
+            self._idle.clear()
 
     # --- HTTP ---
 
@@ -129,30 +131,32 @@ class Engine:
 
     def _exchange(self, path: str) -> tuple[int, dict[str, str], bytes]:
         """One request. A kept connection that the Engine closed meanwhile is opened anew, once."""
-        with self._lock:
-            kept = self._stream is not None
-            try:
+        try:
+            with self._lock:
+                kept = self._idle.pop() if self._idle else None
+            if kept is not None:
                 try:
-                    return self._request(path)
-                except (EOFError, ConnectionError, BrokenPipeError):
-                    self._drop()
-                    if not kept:
-                        raise
-                    return self._request(path)
-            except (OSError, EOFError, ValueError) as error:
-                self._drop()
-                raise unavailable(f"Docker at {self.socket_path} does not answer: {_words(error)}") from error
+                    return self._request(kept, path)
+                except (EOFError, ConnectionError):
+                    pass  # it was closed while it was idle
+            return self._request(self._connect(), path)
+        except (OSError, EOFError, ValueError) as error:
+            raise unavailable(f"Docker at {self.socket_path} does not answer: {_words(error)}") from error
 
-    def _request(self, path: str) -> tuple[int, dict[str, str], bytes]:
-        if self._stream is None:
-            self._stream = self._connect()
-        stream = self._stream
-        stream.write(f"GET {path} HTTP/1.1\r\nHost: docker\r\nUser-Agent: limpet\r\n\r\n".encode())
-        stream.flush()
-        status, headers = _head(stream)
-        body = _body(stream, headers)
+    def _request(self, stream: BufferedRWPair, path: str) -> tuple[int, dict[str, str], bytes]:
+        try:
+            stream.write(f"GET {path} HTTP/1.1\r\nHost: docker\r\nUser-Agent: limpet\r\n\r\n".encode())
+            stream.flush()
+            status, headers = _head(stream)
+            body = _body(stream, headers)
+        except BaseException:
+            _close(stream)
+            raise
         if headers.get("connection", "").lower() == "close":
-            self._drop()
+            _close(stream)
+        else:
+            with self._lock:
+                self._idle.append(stream)
         return status, headers, body
 
     def _connect(self) -> BufferedRWPair:
@@ -164,11 +168,10 @@ class Engine:
         finally:
             connection.close()  # the stream keeps the descriptor
 
-    def _drop(self) -> None:
-        if self._stream is not None:
-            with suppress(OSError):  # a broken connection; nothing was left to send
-                self._stream.close()
-            self._stream = None
+
+def _close(stream: BufferedRWPair) -> None:
+    with suppress(OSError):  # a broken connection; nothing was left to send
+        stream.close()
 
 
 def _words(error: Exception) -> str:

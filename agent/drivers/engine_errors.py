@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from agent.drivers import sdk
 from agent.drivers.engine import unavailable
 from agent.errors import Failed, LimpetError, Transient
 
@@ -97,6 +98,7 @@ LONGEST = 500  # characters of the Engine's words in a message
 @contextmanager
 def translated(subject: str, doing: str, *, missing_is_done: bool = False) -> Iterator[None]:
     """Runs SDK calls; their errors become ours. `missing_is_done`: a 404 means that nothing is left to do."""
+    sdk.load()
     from docker.errors import APIError, DockerException
     from requests.exceptions import RequestException
 

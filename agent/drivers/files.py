@@ -15,7 +15,6 @@ import grp
 import os
 import pwd
 import re
-import secrets
 import stat
 import threading
 from collections.abc import Iterator
@@ -156,7 +155,7 @@ class Files:
     def _temporary(self, parent: int) -> Iterator[str]:
         """A free name for a temporary file in `parent`; whatever is left under it goes when the body fails."""
         self._clean(parent)
-        name = f".limpet-{secrets.token_hex(8)}.tmp"
+        name = f".limpet-{os.urandom(8).hex()}.tmp"
         try:
             yield name
         except BaseException:

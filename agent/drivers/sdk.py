@@ -1,0 +1,30 @@
+"""Loads the docker SDK, when something is to be done and not before.
+
+The SDK imports paramiko for `ssh://` addresses, a third of its own time, and does without when it is not there. Only unix
+sockets are spoken to here, so it is kept from it.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+_lock = threading.Lock()
+_loaded = False
+
+
+def load() -> None:
+    """After this, `docker` can be imported at no cost, by any thread."""
+    global _loaded
+    with _lock:
+        if _loaded:
+            return
+        hidden = "paramiko" not in sys.modules
+        if hidden:
+            sys.modules["paramiko"] = None  # type: ignore[assignment]
+        try:
+            pass
+        finally:
+            if hidden:
+                del sys.modules["paramiko"]
+        _loaded = True
