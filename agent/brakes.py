@@ -2,8 +2,8 @@
 
 Rules:
 1. A brake turns wanted actions into refusals; it never adds or changes an action.
-2. An empty manifest never empties a host. A plan that deletes more than a share of a kind, and more than five, is refused for that
-   kind, unless a person allowed so many (`Limpet-Allow-Prune: N`).
+2. An empty manifest never empties a host. A plan that deletes more than a share of a kind, and more than five, is refused for
+   that kind, unless a person allowed so many (`Limpet-Allow-Prune: N`).
 3. What the host's owner forbids (`policy.files_deny`, a suspended resource) is refused whatever the repository says.
 """
 
@@ -35,7 +35,7 @@ class Policy:
 
 def brakes(plan: Plan, view: View, policy: Policy) -> Plan:
     """The plan without what policy forbids; each of it is a refusal that says which rule, numbers, and the remedy."""
-    refused = [refusal for change in plan.changes if (refusal := _forbidden(change, policy))]
+    refused = [refusal for change in plan.changes if change.verb != "keep" and (refusal := _forbidden(change, policy))]
     refused += _prune(plan, view, policy)
     return without(plan, refused) if refused else plan
 

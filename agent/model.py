@@ -327,14 +327,17 @@ class Plan:
 
     def __str__(self) -> str:
         lines: list[str] = []
+        actions: dict[Key, list[Action]] = {}
+        for action in self.actions:
+            actions.setdefault(action.key, []).append(action)
         for change in self.changes:
             late = " (after the gate)" if change.stage == "prune" else ""
             lines.append(f"{change.verb} {change.key}: {change.cause}{late}")
-            for action in self.actions:
-                if action.key == change.key:
-                    args = " ".join(f"{k}={_short(v)}" for k, v in sorted(action.args.items()))
-                    after = f" after {','.join(map(str, action.after))}" if action.after else ""
-                    lines.append(f"    [{action.id}] {action.verb}{' ' + args if args else ''}{after}")
+            for action in actions.get(change.key, ()):
+                args = " ".join(f"{k}={_short(v)}" for k, v in sorted(action.args.items()))
+                after = f" after {','.join(map(str, action.after))}" if action.after else ""
+                late = " (after the gate)" if action.stage != change.stage else ""
+                lines.append(f"    [{action.id}] {action.verb}{' ' + args if args else ''}{after}{late}")
         for refusal in self.refusals:
             lines.append(f"refused {refusal.key}: {refusal.cause}")
             if refusal.hint:

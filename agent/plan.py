@@ -28,8 +28,10 @@ def plan(view: View, wait_limit: float = WAIT_LIMIT) -> Plan:
     view, fates = _decide(view)
     fates = _give_way(view, fates)
     graph = _Graph(view, fates, wait_limit)
+    for key in graph.awaited():
+        fates[key] = replace(fates[key], verb="keep", cause="others wait for it")
     changes = [
-        Change(key, fate.verb, fate.cause, _stage(fate), view.corrective(key))
+        Change(key, fate.verb, fate.cause, _stage(fate), fate.verb != "keep" and view.corrective(key))
         for key, fate in sorted(fates.items(), key=lambda item: (KINDS[item[0].kind].rank, item[0]))
         if fate.verb not in ("ok", "refuse")
     ]
@@ -61,7 +63,7 @@ def without(whole: Plan, refusals: Iterable[Refusal]) -> Plan:
 
 
 def _decide(view: View) -> tuple[View, dict[Key, Fate]]:
-    """The fate of every resource that is desired, owned or there. Networks first: what is attached must know of their replacement."""
+    """The fate of every resource that is desired, owned or there. Networks first: what is attached must know if they are replaced."""
     owned = {Key("container", c.key_name) for c in view.observed.containers if c.owned and c.key_name}
     owned |= {Key("network", n.name) for n in view.observed.networks.values() if n.owned}
     keys = {*view.target.manifest.resources, *view.inventory, *owned}
@@ -73,8 +75,8 @@ def _decide(view: View) -> tuple[View, dict[Key, Fate]]:
         view = replace(view, recreated=frozenset(key.name for key, fate in fates.items() if fate.verb == "replace"))
         fates |= {key: _fate(key, view) for key in keys if key.kind != "network"}
         _refuse_dependents(view, fates)
-        held = {network for c in view.observed.containers if c.owned and fates[Key("container", c.key_name)].verb == "refuse"
-                for network in c.networks}
+        refused = {key.name for key, fate in fates.items() if key.kind == "container" and fate.verb == "refuse"}
+        held = {network for c in view.observed.containers if c.owned and c.key_name in refused for network in c.networks}
         newly = {Key("network", name) for name in view.recreated & held} - stuck
         if not newly:
             return view, fates
@@ -89,7 +91,7 @@ def _refuse_dependents(view: View, fates: dict[Key, Fate]) -> None:
     grew = True
     while grew:
         grew = False
-        for key, resource in view.target.manifest.resources.items():
+        for key, resource in sorted(view.target.manifest.resources.items()):
             if not fates[key].steps:
                 continue
             blocked = [n.key for n in resource.needs if n.required and n.key in fates and fates[n.key].verb == "refuse"]
@@ -151,7 +153,7 @@ def _app(key: Key, view: View) -> str:
 
 
 def _stage(fate: Fate) -> Stage:
-    return "prune" if all(step.part == "prune" for step in fate.steps) else "apply"
+    return "prune" if fate.verb != "keep" and all(step.part == "prune" for step in fate.steps) else "apply"
 
 
 # --- order ------------------------------------------------------------------------------------------------------------
@@ -167,7 +169,9 @@ class _Node:
     step: Step = field(compare=False)
 
 
-PARTS: tuple[Part, ...] = ("prepare", "release", "start")
+PARTS: tuple[Part, ...] = ("prepare", "release", "start", "prune")
+PATHS = ("directory", "file", "symlink")
+MOST = 10_000  # steps of one part of one resource
 
 
 class _Graph:
@@ -182,6 +186,8 @@ class _Graph:
             for step in fate.steps:
                 self._add(key, step)
         self.freed = self._freed()
+        self.removed = [key for key in sorted(fates) if self._first(key, "start") and key not in view.target.manifest.resources]
+        self.losing = {_app(key, view) for key in self.removed} - {""}
         for key in sorted(fates):
             self._order_parts(key)
         for key, resource in sorted(view.target.manifest.resources.items()):
@@ -194,7 +200,8 @@ class _Graph:
 
     def _add(self, key: Key, step: Step) -> _Node:
         nodes = self.parts[key, step.part]
-        node = _Node(KINDS[key.kind].rank, key, PARTS.index(step.part) * 100 + len(nodes) if step.part in PARTS else 900 + len(nodes), step)
+        rank = KINDS[key.kind].rank
+        node = _Node(1000 - rank if step.part == "prune" else rank, key, PARTS.index(step.part) * MOST + len(nodes), step)
         self.after[node] = {nodes[-1]} if nodes else set()
         nodes.append(node)
         return node
@@ -218,7 +225,7 @@ class _Graph:
 
     def _gives_way_early(self, key: Key) -> bool:
         """Whether something that others or this resource need waits for its release."""
-        if any(holder == key for holder, _ in self.freed) or self._on_recreated(key):
+        if any(holder == key for holder, _ in self.freed) or self._on_recreated(key) or self._loses_file(key):
             return True
         resource = self.view.target.manifest.resources.get(key)
         return resource is not None and any(self._is_late(need.key) for need in resource.needs)
@@ -226,6 +233,10 @@ class _Graph:
     def _on_recreated(self, key: Key) -> bool:
         """Whether an instance of it is attached to a network that is replaced."""
         return key.kind == "container" and any(self.view.recreated & set(c.networks) for c in self.view.containers(key.name))
+
+    def _loses_file(self, key: Key) -> bool:
+        """Whether a file of its app is removed between its stop and its start."""
+        return key.kind == "container" and _app(key, self.view) in self.losing
 
     def _is_late(self, key: Key) -> bool:
         """Whether a file is written only after its users have given way: it exists and changes."""
@@ -248,20 +259,22 @@ class _Graph:
             if not self._gives_way_early(key):
                 self._edge(ready, self._first(key, "release"))
         else:
-            self._edge(ready, self._first(key, "prepare", "start"))
+            gate: tuple[Part, ...] = ("prepare", "start") if self._on_recreated(key) else ("prepare", "release", "start")
+            self._edge(ready, self._first(key, *gate))
             self._edge(ready, self._first(key, "start"))
 
     def _ready(self, need: Need) -> _Node | None:
-        """The node after which a need is met, None when it is met already."""
+        """The node after which a need is met, None when it is met already, or never will be (refused, and not required)."""
         last = self._last(need.key, "start")
-        if need.condition not in ("healthy", "completed") or need.key not in self.view.target.manifest.resources:
+        fate = self.fates.get(need.key)
+        if need.condition not in ("healthy", "completed") or fate is None or fate.verb == "refuse":
             return last
         if last is None and self._met(need):
             return None
         known = self.awaits.get((need.key, need.condition))
         if known is None:
             step = Step("start", "await", {"container": need.key.name, "condition": need.condition, "timeout": self.wait_limit})
-            known = _Node(KINDS["container"].rank, need.key, 800 + len(self.awaits), step)
+            known = _Node(KINDS["container"].rank, need.key, len(PARTS) * MOST + len(self.awaits), step)
             self.after[known] = {last} if last else set()
             self.awaits[need.key, need.condition] = known
         return known
@@ -270,8 +283,9 @@ class _Graph:
         current = [c for c in self.view.containers(need.key.name) if c.name == need.key.name]
         if need.condition == "healthy":
             return any(_is_healthy(c) for c in current)
-        owned = self.view.owned(need.key)
-        return any(c.state == "exited" and c.exit_code == 0 for c in current) or bool(owned and owned.completed)
+        resource, owned = self.view.target.manifest.resources[need.key], self.view.owned(need.key)
+        mark = container.completed_mark(resource, self.view.target.image(resource))
+        return any(c.state == "exited" and c.exit_code == 0 for c in current) or bool(owned and owned.completed == mark)
 
     def _order_claims(self) -> None:
         for holder, taker in self.freed:
@@ -287,29 +301,34 @@ class _Graph:
     def _order_paths(self) -> None:
         """Directories before what lies in them; removed app files between the stop and the start of their app's containers."""
         for key in self.fates:
-            if key.kind not in ("file", "directory", "symlink"):
-                continue
-            node = self._first(key, "start")
-            for parent in _parents(key.name):
-                self._edge(self._last(Key("directory", parent), "start"), node)
-            if node is None or key in self.view.target.manifest.resources or not _app(key, self.view):
-                continue
+            if key.kind in PATHS and (node := self._first(key, "start")):
+                for parent in _parents(key.name):
+                    self._edge(self._last(Key("directory", parent), "start"), node)
+        for key in self.removed:
+            node, app = self._first(key, "start"), _app(key, self.view)
             for other in self.fates:
-                if other.kind == "container" and _app(other, self.view) == _app(key, self.view):
+                if app and other.kind == "container" and _app(other, self.view) == app:
                     self._edge(self._last(other, "release"), node)
                     self._edge(node, self._first(other, "start"))
 
     def _order_prune(self) -> None:
-        """Dependents before what they need, then by descending rank, then the deeper path first."""
-        pruned = sorted(key for key in self.fates if self.parts.get((key, "prune")))
-        for key in pruned:
+        """Dependents before what they need, containers before their networks, the deeper path first."""
+        for key in sorted(self.fates):
+            last = self._last(key, "prune")
+            if last is None:
+                continue
             owned = self.view.inventory.get(key)
-            for need in owned.needs if owned else ():
-                self._edge(self._last(key, "prune"), self._first(Key.parse(need), "prune"))
-            for other in pruned:
-                deeper = key.kind != "container" and other.kind == "directory" and key.name.startswith(other.name + "/")
-                if KINDS[key.kind].rank > KINDS[other.kind].rank or deeper:
-                    self._edge(self._last(key, "prune"), self._first(other, "prune"))
+            before = {Key.parse(need) for need in owned.needs} if owned else set()
+            if key.kind == "container":
+                before |= {Key("network", name) for c in self.view.containers(key.name) for name in c.networks}
+            elif key.kind in PATHS:
+                before |= {Key("directory", parent) for parent in _parents(key.name)}
+            for other in before:
+                self._edge(last, self._first(other, "prune"))
+
+    def awaited(self) -> set[Key]:
+        """Resources that are as they should be, and are only waited for."""
+        return {key for key, _ in self.awaits if not self.fates[key].steps}
 
     def actions(self) -> list[Action]:
         """Numbered in one stable topological order."""
@@ -331,14 +350,16 @@ class _Graph:
                 if not waiting[follower]:
                     heapq.heappush(ready, follower)
         if len(found) != len(self.after):
-            raise AssertionError("the plan has a cycle: " + ", ".join(sorted({str(n.key) for n in self.after if n not in numbers})))
+            stuck = sorted({str(node.key) for node in self.after if node not in numbers})
+            raise AssertionError(f"the plan has a cycle: {', '.join(stuck)}")
         return found
 
     def _action(self, node: _Node, numbers: dict[_Node, int]) -> Action:
         after = tuple(sorted(numbers[other] for other in self.after[node]))
         stage: Stage = "prune" if node.step.part == "prune" else "apply"
-        cause = self.fates[node.key].cause or "others wait for it"
-        return Action(numbers[node], node.step.verb, node.key, cause, node.step.args, after, stage, self.view.corrective(node.key))
+        fate = self.fates[node.key]
+        corrective = fate.verb != "keep" and self.view.corrective(node.key)
+        return Action(numbers[node], node.step.verb, node.key, fate.cause, node.step.args, after, stage, corrective)
 
 
 def _parents(path: str) -> list[str]:

@@ -1,0 +1,199 @@
+"""Builds a View from a few lines: the language of the golden plans, used by the unit tests of planning too.
+
+A case is a mapping (from TOML). What is not said is as it should be:
+
+    applied, known_good, desired   releases: kind -> name -> spec; or the name of another release; or `base` (another release),
+                                   with what is written below laid over it and `drop` taken away. `lock`: reference -> image id
+    host                           the release the host was faithfully brought to, default "applied"
+    gone                           keys that are missing on the host
+    container                      instances: `of` ("known_good/web"), `id`, and what differs; the same id replaces
+    file, network, volume          what else lies there, by name
+    inventory, unowned             entries by key: what differs; keys that are not owned
+
+Contents are written as text, image ids as `sha256:REFERENCE`, ids as `id-NAME`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from agent.kinds import claims, container, files, network, volume
+from agent.kinds.base import Held, View
+from agent.model import (
+    Inventory,
+    Key,
+    Manifest,
+    Need,
+    Observed,
+    ObservedContainer,
+    ObservedFile,
+    ObservedNetwork,
+    ObservedVolume,
+    Owned,
+    Resource,
+    sha256,
+)
+
+Case = Mapping[str, Any]
+RELEASES = ("applied", "known_good", "desired")
+KINDS = ("directory", "file", "symlink", "network", "volume", "container")
+
+
+def view(case: Case) -> View:
+    """All that the planner sees."""
+    held = {name: release(case, name) for name in RELEASES}
+    return View(held["desired"], observed(case), inventory(case), held["applied"], held["known_good"])
+
+
+def release(case: Case, name: str) -> Held:
+    """One of the releases of a case."""
+    doc = _merged(case, name)
+    resources: dict[Key, Resource] = {}
+    for kind in KINDS:
+        for item, spec in doc.get(kind, {}).items():
+            made = MAKERS[kind](item, spec, resources)
+            resources[made.key] = made
+    manifest = Manifest(resources)
+    return Held(manifest, {image: f"sha256:{image}" for image in manifest.images()} | doc.get("lock", {}))
+
+
+def _merged(case: Case, name: str) -> dict[str, Any]:
+    doc = case.get(name, {})
+    if isinstance(doc, str):
+        return _merged(case, doc)
+    base = _merged(case, doc["base"]) if "base" in doc else {}
+    merged: dict[str, Any] = {"lock": base.get("lock", {}) | doc.get("lock", {})}
+    for kind in KINDS:
+        merged[kind] = {item: dict(spec) for item, spec in base.get(kind, {}).items()}
+        for item, spec in doc.get(kind, {}).items():
+            merged[kind][item] = merged[kind].get(item, {}) | spec
+    for key in map(Key.parse, doc.get("drop", ())):
+        del merged[key.kind][key.name]
+    return merged
+
+
+# --- resources --------------------------------------------------------------------------------------------------------
+
+
+def _file(path: str, spec: Case, _: Mapping[Key, Resource]) -> Resource:
+    if spec.get("state") == "absent":
+        return files.absent(path)
+    rest = {key: value for key, value in spec.items() if key != "content"}
+    return files.file(path, content=sha256(spec["content"]), size=len(spec["content"]), **rest)
+
+
+def _container(name: str, spec: Case, others: Mapping[Key, Resource]) -> Resource:
+    """`ports`: "80" or "127.0.0.1:80"; `networks`: name -> endpoint; `inputs`, `on_change`: files of this release."""
+    joined = spec.get("networks", {})
+    mounts = [{"type": "volume", "source": source, "target": f"/{source}"} for source in spec.get("volumes", ())]
+    mounts += [{"type": "bind", "source": path, "target": path} for path in spec.get("inputs", ())]
+    config = {"image": spec["image"], "networks": joined, "volumes": mounts, **spec.get("config", {})}
+    config["ports"] = [_port(text) for text in spec.get("ports", ())]
+    needs = [Need(Key("network", n)) for n in joined] + [Need(Key("volume", v)) for v in spec.get("volumes", ())]
+    needs += [Need(Key("file", path)) for path in (*spec.get("inputs", ()), *spec.get("on_change", {}))]
+    needs += [_need(text) for text in spec.get("needs", ())]
+    inputs = {path: others[Key("file", path)].spec["content"] for path in spec.get("inputs", ())}
+    folded = {f"network/{n}": others[Key("network", n)].digest for n in joined if Key("network", n) in others}
+    folded |= {key: others[Key.parse(key)].digest for key in spec.get("folded", ())}
+    return container.container(
+        name, app=spec.get("app", "shop"), service=name, number=1, config=config, inputs=inputs, folded=folded,
+        needs=tuple(needs), oneshot=spec.get("oneshot", False), on_change=spec.get("on_change", {}), origin="compose.yaml:1",
+    )  # fmt: skip
+
+
+def _port(text: str) -> dict[str, Any]:
+    address, _, number = text.rpartition(":")
+    return {"mode": "ingress", "protocol": "tcp", "host_ip": address, "target": int(number), "published": number}
+
+
+def _need(text: str) -> Need:
+    key, condition, *rest = [*text.split(), "started"]
+    return Need(Key.parse(key), condition, "optional" not in rest)  # type: ignore[arg-type]
+
+
+MAKERS: dict[str, Any] = {
+    "file": _file,
+    "directory": lambda path, spec, _: files.directory(path, **spec),
+    "symlink": lambda path, spec, _: files.symlink(path, **spec),
+    "network": lambda n, s, _: network.network(n, app="shop", config=s.get("config", {}), external=s.get("external", False)),
+    "volume": lambda n, s, _: volume.volume(n, app="shop", config=s.get("config", {}), external=s.get("external", False)),
+    "container": _container,
+}
+
+
+# --- the host ---------------------------------------------------------------------------------------------------------
+
+
+def instance(held: Held, name: str, *, id: str = "", **differs: Any) -> ObservedContainer:
+    """A running container that a release made."""
+    resource = held.manifest.resources[Key("container", name)]
+    state = "exited" if resource.spec["oneshot"] else "running"
+    seen = ObservedContainer(
+        id or f"id-{name}", name, True, state, held.image(resource), name, resource.spec["app"], resource.digest,
+        exit_code=0 if state == "exited" else None, networks={n: f"id-{n}" for n in container.networks(resource)},
+        ports=tuple(claim for claim in resource.claims if claim.startswith("port/")),
+    )  # fmt: skip
+    seen = replace(seen, **differs)
+    held_now = seen.ports if seen.state in container.RUNNING else ()
+    return replace(seen, ports=tuple(held_now), restart_policy=seen.restart_policy or ("no" if seen.name != name else None))
+
+
+def _there(resource: Resource) -> ObservedFile:
+    spec, kind = resource.spec, resource.key.kind
+    mode = int(spec.get("mode", "0777"), 8)
+    return ObservedFile(kind, mode, 0, 0, spec.get("owner", "root"), spec.get("group", "root"), spec.get("content", ""),
+                        spec.get("target", ""), kind == "directory")  # fmt: skip
+
+
+def _lying(spec: Case) -> ObservedFile:
+    rest = {key: value for key, value in spec.items() if key not in ("mode", "content", "type")}
+    content = sha256(spec["content"]) if "content" in spec else ""
+    return ObservedFile(spec.get("type", "file"), int(spec.get("mode", "0644"), 8), 0, 0, content=content,
+                        **{"owner": "root", "group": "root", **rest})  # fmt: skip
+
+
+def observed(case: Case) -> Observed:
+    """The host: as a release left it, and what differs."""
+    brought = release(case, case.get("host", "applied"))
+    gone = set(map(Key.parse, case.get("gone", ())))
+    there = {key: resource for key, resource in brought.manifest.resources.items() if key not in gone}
+    containers = {f"id-{key.name}": instance(brought, key.name) for key in there if key.kind == "container"}
+    for doc in case.get("container", ()):
+        made = _instance(case, doc)
+        containers[made.id] = made
+    networks = {k.name: ObservedNetwork(f"id-{k.name}", k.name, not r.spec["external"], r.digest)
+                for k, r in there.items() if k.kind == "network"}  # fmt: skip
+    networks |= {name: ObservedNetwork(f"id-{name}", name, **spec) for name, spec in case.get("network", {}).items()}
+    volumes = {k.name: ObservedVolume(k.name, not r.spec["external"], r.digest) for k, r in there.items() if k.kind == "volume"}
+    volumes |= {name: ObservedVolume(name, **spec) for name, spec in case.get("volume", {}).items()}
+    paths = {k.name: _there(r) for k, r in there.items() if k.kind in KINDS[:3] and r.spec.get("state") != "absent"}
+    paths |= {path: _lying(spec) for path, spec in case.get("file", {}).items()}
+    images = frozenset(image for name in RELEASES for image in release(case, name).lock.values())
+    return Observed(paths, tuple(sorted(containers.values(), key=lambda c: (c.name, c.id))), networks, volumes, {}, images)
+
+
+def _instance(case: Case, doc: Case) -> ObservedContainer:
+    differs = {key: value for key, value in doc.items() if key not in ("of", "foreign")}
+    if "foreign" in doc:
+        differs |= {"ports": tuple(claims.port("tcp", "", p) for p in doc.get("ports", ()))}
+        state, name = differs.pop("state", "running"), doc["foreign"]
+        return ObservedContainer(f"id-{name}", name, False, state, "sha256:other", **differs)
+    of, _, name = doc["of"].partition("/")
+    return instance(release(case, of), name, **differs)
+
+
+def owned(resource: Resource) -> Owned:
+    """The inventory's entry of a resource."""
+    needs = tuple(str(need.key) for need in resource.needs)
+    return Owned(resource.digest, needs, resource.claims, str(resource.spec.get("app", "")))
+
+
+def inventory(case: Case) -> Inventory:
+    """What is owned: all that was applied, and what differs."""
+    brought = release(case, case.get("host", "applied")).manifest.resources
+    found = {key: owned(resource) for key, resource in brought.items()}
+    for text, doc in case.get("inventory", {}).items():
+        found[Key.parse(text)] = replace(found.get(Key.parse(text), Owned("")), **doc)
+    return {key: owned for key, owned in found.items() if str(key) not in case.get("unowned", ())}
