@@ -21,7 +21,7 @@ from agent.model import Resource
 from agent.paths import APPS
 from agent.render.assembly import Assembly, origin
 from agent.render.layers import SUFFIX, Overlay
-from agent.render.mounts import AppFiles
+from agent.render.mounts import AppFiles, Used
 from agent.render.problems import Wrong, did_you_mean
 from agent.render.schema import plain, yaml_bound
 from agent.render.services import AppServices
@@ -147,7 +147,9 @@ def _load(work: Assembly, directory: str) -> Project | None:
             raise
         return None
     for warning in project.warnings:
-        work.problems.warn(work.overlay.origin(warning.file) if warning.file else "", warning.line, warning.message)
+        hint = "set it in the .env file beside the Compose file, or write ${NAME:-default}"
+        work.problems.warn(work.overlay.origin(warning.file or project.config_files[0]), warning.line, warning.message,
+                           hint if "variable" in warning.message else "")
     if isinstance(project.extensions.get("x-limpet"), Map):
         file, line = project.position("x-limpet")
         work.problems.add(work.overlay.origin(file), line, "x-limpet belongs on a service", "move it into the service")
@@ -158,13 +160,14 @@ def _resources(work: Assembly, app: App) -> None:
     project = app.project
     files = AppFiles(work, project, app.directory)
     networks = {key: _network(work, files, key, value) for key, value in project.networks.items()}
-    volumes = {key: _volume(work, files, key, value) for key, value in project.volumes.items()}
+    devices = {key: Used() for key in project.volumes}
+    volumes = {key: _volume(work, files, key, value, devices[key]) for key, value in project.volumes.items()}
     shown = [posixpath.relpath(path, project.working_dir) for path in project.config_files]
     compose = {
         "project": project.name, "working_dir": app.directory,
         "config_files": ",".join(posixpath.join(app.directory, path) for path in shown),
     }
-    AppServices(work, files, networks, volumes, compose).run()
+    AppServices(work, files, networks, volumes, devices, compose).run()
 
 
 def _network(work: Assembly, files: AppFiles, key: str, value: Map) -> Resource:
@@ -173,14 +176,15 @@ def _network(work: Assembly, files: AppFiles, key: str, value: Map) -> Resource:
                             compose={"project": files.project.name, "key": key}, origin=at))
 
 
-def _volume(work: Assembly, files: AppFiles, key: str, value: Map) -> Resource:
+def _volume(work: Assembly, files: AppFiles, key: str, value: Map, used: Used) -> Resource:
+    """A named volume. A local one may be a bind mount in disguise: its relative device is a path of the app."""
     config, external, at = _definition(files, "volumes", key, value)
     options = config.get("driver_opts") or {}
     device = str(options.get("device") or "")
-    if device.startswith((".", "~")):
-        file, line = files.where("volumes", key, "driver_opts", "device")
-        work.problems.add(file, line, f"volumes.{key}: the device {device} is relative",
-                          f"write an absolute path ({files.host(device.lstrip('~'))}), or use a bind mount")
+    if options.get("o") == "bind" and device and not device.startswith("/"):
+        with work.problems.collect():
+            what, where = f"volumes.{key}: the device", ("volumes", key, "driver_opts", "device")
+            config["driver_opts"]["device"] = files.bind(device, used, what, where)
     return work.add(volume(value["name"], app=files.project.name, config=config, external=external,
                            compose={"project": files.project.name, "key": key}, origin=at))
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from agent.compose.errors import Place
 from agent.compose.tree import Map
 from agent.model import Check
-from agent.render.layers import LAYER, below
+from agent.render.layers import LAYER, below, misnamed
 from agent.render.problems import Problems
 from agent.render.schema import Section, host_path, kind_of, plain, read_yaml
 from agent.render.tree import Tree
@@ -103,6 +103,7 @@ def read_layer_files(tree: Tree, layers: tuple[str, ...], problems: Problems) ->
     """Reads `layer.yaml` of every layer."""
     result = LayerFiles()
     for index, layer in enumerate(layers):
+        misnamed(tree, layer, problems, "layer.yml", LAYER)
         root = read_yaml(tree, below(layer, LAYER), problems)
         if root is None:
             continue

@@ -61,7 +61,7 @@ def below(base: str, path: str) -> str:
 
 def read_fleet(tree: Tree, base: str, problems: Problems) -> Fleet:
     """Reads `fleet.yaml` in `base`; a missing one is the single layer `base`."""
-    _misnamed(tree, base, problems, "fleet.yml", FLEET)
+    misnamed(tree, base, problems, "fleet.yml", FLEET)
     if base and not tree.is_dir(base):
         problems.add(base, 0, "the directory that source.path names is not in the repository",
                      tree.note(base) or "correct source.path in the host's settings")
@@ -77,7 +77,8 @@ def read_fleet(tree: Tree, base: str, problems: Problems) -> Fleet:
     return Fleet(base, tuple(rules), plain(section.section("vars").map))
 
 
-def _misnamed(tree: Tree, directory: str, problems: Problems, wrong: str, right: str) -> None:
+def misnamed(tree: Tree, directory: str, problems: Problems, wrong: str, right: str) -> None:
+    """Notes a file whose name is nearly the one that is read."""
     with problems.collect():
         if wrong in tree.children(directory):
             problems.add(below(directory, wrong), 0, f"is not read: the name is {right}",
@@ -137,11 +138,18 @@ def select(tree: Tree, fleet: Fleet, host: str, labels: Mapping[str, str], probl
                 tree.read(directory)  # a submodule or a link to nowhere says so itself
                 problems.add(rule.place.file, rule.place.line, f"the layer {path} is a file", "name a directory")
             elif not rule.optional:
-                near = did_you_mean(posixpath.basename(path), tree.children(posixpath.dirname(directory)))
-                hint = near if near.startswith("did") else "add a file below it, or say optional: true"
                 problems.add(rule.place.file, rule.place.line, f"the layer {path} is not in the repository",
-                             tree.note(directory) or hint)
+                             tree.note(directory) or _near(tree, directory))
     return tuple(chosen)
+
+
+def _near(tree: Tree, directory: str) -> str:
+    """What may be meant by a directory that is not there."""
+    above, parts = "", directory.split("/")
+    while parts and tree.is_dir(below(above, parts[0])):
+        above = below(above, parts.pop(0))
+    near = did_you_mean(parts[0], tree.children(above)) if parts else ""
+    return near if near.startswith("did") else "add a file below it, or say optional: true"
 
 
 def _is_there(tree: Tree, path: str) -> bool:
@@ -196,7 +204,7 @@ class Overlay:
         if template is None or (exact is not None and exact.layer > template.layer):
             return exact
         if exact is not None and exact.layer == template.layer:
-            raise Refused(template.path, f"and {exact.path} are the same file", "keep one of the two")
+            raise Refused(template.path, f"makes the same file as {exact.path}", "keep one of the two")
         return Source(template.path, template.layer, True)
 
     def content(self, source: Source) -> bytes:

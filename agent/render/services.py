@@ -51,12 +51,13 @@ class Extension:
 
 @dataclass(slots=True)
 class AppServices:
-    """The services of one app on their way to containers. `networks` and `volumes`: key -> resource."""
+    """The services of one app on their way to containers. `devices`: what a volume is made of, by its key."""
 
     work: Assembly
     files: AppFiles
     networks: Mapping[str, Resource]
     volumes: Mapping[str, Resource]
+    devices: Mapping[str, Used]
     compose: Mapping[str, Any]
     made: dict[str, list[Resource]] = field(default_factory=dict)
     _completed: frozenset[str] = frozenset()
@@ -193,6 +194,8 @@ class AppServices:
         for mount in service.get("volumes") or ():
             if mount.get("type") == "volume" and mount.get("source"):
                 used.need(self.volumes[mount["source"]])
+                used.inputs.update(self.devices[mount["source"]].inputs)
+                used.needs.update(self.devices[mount["source"]].needs)
         self._networks(config, used, folded)
         self._namespaces(name, config, used, folded)
         return config

@@ -202,7 +202,7 @@ def _remedy(name: str, last: str, known: list[str]) -> str:
         remedy = f"give the host this label in its settings (with --repo: --label {last}=...), or use default('...')"
     else:
         remedy = "templates know facts, vars, host and labels"
-    return f"{near}; {remedy}" if near.startswith("did") else remedy
+    return f"{near} Otherwise {remedy}" if near.startswith("did") else remedy
 
 
 def _line(trace: TracebackType | None, file: str) -> int:

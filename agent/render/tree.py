@@ -89,6 +89,7 @@ class BaseTree:
     _entries: int = field(default=0, init=False)
     _bytes: int = field(default=0, init=False)
     _walked: int = field(default=0, init=False)
+    _circles: set[str] = field(default_factory=set, init=False)
 
     def _list(self, directory: str) -> Mapping[str, Entry]:
         raise NotImplementedError
@@ -107,6 +108,8 @@ class BaseTree:
         return sorted(self._walk(prefix, real, ()))
 
     def read(self, path: str) -> bytes | None:
+        if path in self._circles:
+            raise Refused(path, "is a symbolic link to a directory that it stands in", "remove the link")
         found = self._resolve(path)
         if found is None or found[1].kind == "directory":
             return None
@@ -183,7 +186,8 @@ class BaseTree:
             if target.kind != "directory":
                 yield path
             elif below == real or below in above:
-                raise Refused(path, "is a symbolic link to a directory that it stands in", "remove the link")
+                self._circles.add(path)
+                yield path
             else:
                 yield from self._walk(path, below, (*above, real))
 
@@ -194,14 +198,14 @@ class BaseTree:
     def _resolve(self, path: str) -> tuple[str, Entry] | None:
         """The real path and entry behind `path`, links followed; None when it is not there."""
         todo = [(part, False) for part in reversed(path.split("/")) if part]
-        real, entry, links = "", Entry("directory"), 0
+        real, entry, links, target = "", Entry("directory"), 0, ""
         while todo:
             part, linked = todo.pop()
             if entry.kind != "directory":
                 return (real, entry) if entry.kind in ("submodule", "refused") else None
             if part == "..":
                 if not real:
-                    raise Refused(path, "is or lies below a symbolic link out of the repository", LINK_HINT)
+                    raise self._leaves(path, target)
                 real = real.rpartition("/")[0]
                 continue
             child = self._children(real).get(part)
@@ -214,20 +218,24 @@ class BaseTree:
                 links += 1
                 if links > MAX_LINKS:
                     raise Refused(path, "symbolic links run in a circle", "remove one of them")
-                todo += [(step, True) for step in reversed(self._target(path, _join(real, part), child))]
+                target = self._target(path, _join(real, part), child)
+                todo += [(step, True) for step in reversed(target.split("/")) if step not in ("", ".")]
             else:
                 real, entry = _join(real, part), child
         return real, entry
 
-    def _target(self, path: str, link: str, entry: Entry) -> list[str]:
-        """The steps that a link stands for, seen from its directory."""
+    def _leaves(self, path: str, target: str) -> Refused:
+        return Refused(path, f"is or lies below a symbolic link out of the repository, to {target}", LINK_HINT)
+
+    def _target(self, path: str, link: str, entry: Entry) -> str:
+        """What a link says, relative to its directory."""
         try:
             target = self._content(link, entry).decode()
         except UnicodeDecodeError:
             raise Refused(path, "is a symbolic link whose target is not UTF-8", LINK_HINT) from None
         if target.startswith("/"):
-            raise Refused(path, f"is or lies below a symbolic link out of the repository, to {target}", LINK_HINT)
-        return [part for part in target.split("/") if part not in ("", ".")]
+            raise self._leaves(path, target)
+        return target
 
 
 def _join(directory: str, name: str) -> str:

@@ -29,20 +29,18 @@ UNNAMED = "a-host"
 
 @dataclass
 class Verdict:
-    """What validation found. `hosts` and `combinations` say how much was looked at."""
+    """What validation found. `subject` says what was looked at."""
 
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     layers: set[str] = field(default_factory=set)
     resources: int = 0
-    hosts: int = 1
-    combinations: int = 1
+    subject: str = ""
 
     def __str__(self) -> str:
-        looked = f"{_count(self.hosts, 'host')}, {_count(self.combinations, 'combination')} of labels"
         if self.problems:
-            return f"{_count(len(self.problems), 'problem')} ({looked})"
-        return f"no problems, {_count(self.resources, 'resource')} ({looked})"
+            return f"{_count(len(self.problems), 'problem')} ({self.subject})"
+        return f"no problems ({self.subject}, {_count(self.resources, 'resource')})"
 
     def take(self, other: Verdict) -> None:
         self.problems = sorted({*self.problems, *other.problems}, key=_order)
@@ -64,9 +62,9 @@ def validate_one(tree: Tree, context: Context) -> Verdict:
     try:
         rendered = render(tree, context)
     except BadInput as error:
-        return Verdict(list(error.problems))
+        return Verdict(list(error.problems), subject=f"host {context.host}")
     warnings = list(rendered.manifest.warnings)
-    return Verdict([], warnings, set(rendered.layers), len(rendered.manifest.resources))
+    return Verdict([], warnings, set(rendered.layers), len(rendered.manifest.resources), f"host {context.host}")
 
 
 def validate_all(tree: Tree, context: Context) -> Verdict:
@@ -78,10 +76,11 @@ def validate_all(tree: Tree, context: Context) -> Verdict:
     except Refused as error:
         problems.keep(error)
     if problems.errors:
-        return Verdict(problems.errors)
+        return Verdict(problems.errors, subject="all hosts")
     hosts = known.pop("host", [])
     combinations = list(itertools.islice(_combinations(known, context.labels), MAX_RENDERS))
-    verdict = Verdict(hosts=max(1, len(hosts)), combinations=len(combinations))
+    verdict = Verdict(subject=f"{_count(len(hosts), 'named host')}, "
+                              f"{_count(len(combinations), 'combination')} of labels")
     for labels in combinations:
         verdict.take(_try(tree, context, UNNAMED, labels))
     left = MAX_RENDERS - len(combinations)
