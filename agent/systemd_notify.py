@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import time
 
+from systemd.daemon import notify as send
+
 from agent.log import redact
 from agent.schedule import NEVER
-from systemd.daemon import notify as send
 
 
 def notify(*assignments: str) -> None:
