@@ -46,7 +46,8 @@ def state_of(doc: Mapping[str, Json]) -> str:
 
     ============= ==========================================================================================================
     Suspended     `suspended` names "*"
-    Progressing   a release other than the applied one is brought in now (`phase` in CHANGING, `attempted_release` != `release`)
+    Progressing   a release other than the applied one is brought in now (`phase` in CHANGING, `attempted_release` is another
+                  than `release`)
     RolledBack    `rolled_back` or `held` is set: known good is held instead of what the branch says
     Stalled       the last pass ended `Stalled`: a person or a new commit is needed
     Degraded      a resource has a problem, drift stays, a change is refused, or the last pass ended in a failure that is not
@@ -58,7 +59,7 @@ def state_of(doc: Mapping[str, Json]) -> str:
     """
     if any(entry["resource"] == "*" for entry in doc["suspended"]):
         return "Suspended"
-    if doc["phase"] in CHANGING and doc["attempted_release"] != doc["release"]:
+    if doc["phase"] in CHANGING and doc["attempted_release"] not in ("", doc["release"]):
         return "Progressing"
     if doc["rolled_back"] or doc["held"]:
         return "RolledBack"

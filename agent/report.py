@@ -106,13 +106,23 @@ class Reporter:
         self.update(source=facts, revision={"observed": self._revision(commit)} if commit else {})
 
     def phase(self, name: str, *, revision: str = "", release: str = "") -> None:
-        """The pass goes into a phase (heartbeat.PHASES); it is about `revision`, and about the release id `release`."""
+        """The pass goes into a phase (heartbeat.PHASES); it is about `revision`, and about the release id `release`.
+
+        Without `release` it is about the attempt that the state holds, if any.
+        """
         sections: dict[str, Any] = {"phase": name, "last_progress_at": self._clock.wall()}
         if revision:
             sections["revision"] = {"attempted": self._revision(revision)}
-        if release:
-            sections["attempted_release"] = release
+        if release or name in heartbeat.CHANGING:
+            sections["attempted_release"] = release or self._attempted()
         self.update(**sections)
+
+    def _attempted(self) -> str:
+        try:
+            attempt = StateStore(self._paths.state).load().attempt
+        except LimpetError:
+            return ""
+        return attempt.release.id if attempt else ""
 
     def finish(self, report: PassReport, state: State) -> None:
         """The pass is over: what it did, and what is known now. Also sends the heartbeat where the settings say so."""

@@ -136,13 +136,13 @@ class State:
             return self.attempt.started_wall
         return self.rolled_back.at if self.rolled_back else self.proved_at
 
-    def prove(self, release: Release, pin: Pin, at: float = 0.0) -> None:
+    def prove(self, release: Release, pin: Pin, at: float) -> None:
         """The gate has passed (also of a known good release at a new commit): known good, applied, and the new pin.
 
-        What it supersedes (attempt, rollback) is forgotten. `at`: wall time, seconds; 0 counts as `release.at`.
+        What it supersedes (attempt, rollback) is forgotten. `at`: wall time, seconds.
         """
         if not self.known_good or self.known_good[0].id != release.id or self.rolled_back:
-            self.proved_at = at or release.at
+            self.proved_at = at
         others = [good for good in self.known_good if good.id != release.id]
         self.known_good = [release, *others][:KNOWN_GOOD]
         self.pin = pin

@@ -118,6 +118,18 @@ def test_progressing_only_for_another_release(site: Site) -> None:
     assert site.doc["revision"]["applied"] == f"main@sha1:{COMMIT}"
 
 
+def test_phase_without_a_release_is_about_the_attempt(site: Site) -> None:
+    """A phase that names no release must be Progressing while the state holds an attempt, and not for a repair."""
+    state = proved()
+    site.finish(state)
+    site.reporter.phase("apply", revision=COMMIT)
+    assert site.state == "Synced"
+    state.attempt = Attempt(release(2, NEXT), f"main@sha1:{NEXT}", "applying", 1.0, 1.0, "b")
+    site.store.save(state)
+    site.reporter.phase("apply", revision=NEXT)
+    assert site.state == "Progressing" and site.doc["attempted_release"] == release(2, NEXT).id
+
+
 def test_rolled_back_is_sticky(site: Site) -> None:
     """RolledBack must stay through polls, offline spells, a lost heartbeat, no Docker, and end with a proved release."""
     state = proved()
