@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import hosts, images
+from tests.harness import hosts, images, net
 from tests.harness.engine import CHECKOUT, Engine, machine_engine
 from tests.harness.gitrepo import GitRepo
 from tests.harness.hosts import HostNetwork, host_network
+from tests.harness.site import Site, make_site
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -70,3 +71,15 @@ def host_net(engine: Engine) -> Iterator[HostNetwork]:
 
 def pytest_sessionfinish() -> None:
     hosts.forget_wheel()
+
+
+@pytest.fixture
+def site(engine: Engine, repo: GitRepo, prefix: str, tmp_path: Path) -> Site:
+    """A Limpet below a root of its own on the machine's Engine, following `repo` as files."""
+    return make_site(engine, repo, tmp_path / "site")
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port of loopback that nobody listens on."""
+    return net.free_port()

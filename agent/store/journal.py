@@ -64,6 +64,8 @@ class Journal:
 
     def _line(self, event: str, *, durable_line: bool = False, **fields: Json) -> None:
         with self._mutex:
+            if self._descriptor < 0:
+                return  # not started: a preview leaves no trace
             self.writes += 1
             line = canonical_json({"n": self.writes, "at": round(self._wall(), 3), "event": event, **fields}) + "\n"
             with durable.translated(self.path, "write the journal"):

@@ -1,0 +1,155 @@
+"""What a pass would do now and why; touches nothing. Exit 0: nothing to do, 2: there are changes, 1: an error."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import threading
+from typing import Any
+
+from agent.errors import EXIT_CHANGES, EXIT_FAILED, EXIT_OK, LimpetError
+from agent.kinds.base import Held, View
+from agent.model import Action, Manifest, Observed, Plan
+from agent.paths import Paths
+
+LARGEST_DIFF = 100_000  # bytes of a file whose difference is shown
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from agent.render import local
+
+    parser.add_argument("--json", action="store_true", help="the plan as JSON (limpet schema plan)")
+    local.add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    try:
+        head, view, plan, contents = _of_repository(args) if args.repo else _of_host(args)
+    except LimpetError as error:
+        if args.json:
+            print(json.dumps({"error": {"code": error.code, "message": error.message, "hint": error.hint}}))
+        raise _as_failure(error) from error
+    if args.json:
+        print(json.dumps(as_json(plan, head), indent=2))
+    else:
+        print(_text(head, view, plan, contents))
+    return EXIT_CHANGES if plan.changes or plan.refusals else EXIT_OK
+
+
+def _as_failure(error: LimpetError) -> LimpetError:
+    """`plan` knows one exit code for errors."""
+    error.exit_code = EXIT_FAILED
+    return error
+
+
+class _Contents:
+    """Where the two sides of a file's difference come from."""
+
+    def __init__(self, paths: Paths | None, new: Any) -> None:
+        self.paths, self._new = paths, new
+
+    def old(self, path: str) -> bytes:
+        if self.paths is None:
+            return b""
+        try:
+            return self.paths.host(path).read_bytes()
+        except OSError:
+            return b""
+
+    def new(self, digest: str) -> bytes:
+        return bytes(self._new(digest))
+
+
+def _of_host(args: argparse.Namespace) -> tuple[str, View, Plan, _Contents]:
+    """The plan of this host: fetches and renders as a pass does, looks, and stops there."""
+    from agent import settings
+    from agent.clock import SystemClock
+    from agent.converge import preview
+    from agent.desired import Desired
+    from agent.host import RealHost
+    from agent.identity import instance
+    from agent.prefetch import missing
+    from agent.progress import for_person
+    from agent.report import Reporter
+    from agent.session import Session
+
+    paths, current, clock, cancel = Paths(args.root), settings.load(args.root), SystemClock(), threading.Event()
+    desired = Desired(paths, current, cancel)
+    host = RealHost(paths, current.engine, desired.content, instance(paths), cancel)
+    try:
+        session = Session(paths, current, host, desired, clock, for_person(quiet=True), Reporter(paths, current, clock), cancel)
+        choice, view, plan = preview(session)
+        assert session.tip is not None
+        head = f"{session.tip.revision} {(session.tip.message.splitlines() or [''])[0]}".rstrip()
+        if choice.rejection:
+            head += f"\nrejected before: {choice.rejection.reason}\nholding {choice.release.revision}"
+        pulls = missing(plan, choice.target.manifest, session.observed, choice.target.lock, fresh=False)
+        head += "".join(f"\npull image {reference}" for reference in pulls)
+        return head, view, plan, _Contents(paths, desired.content.get)
+    finally:
+        host.close()
+
+
+def _of_repository(args: argparse.Namespace) -> tuple[str, View, Plan, _Contents]:
+    """What a host with nothing on it would do: needs no settings, Docker, network or root."""
+    from agent.plan import plan as planned
+    from agent.render import local
+    from agent.render.render import render
+
+    tree = local.open_tree(args)
+    rendered = render(tree, local.context_of(args, tree))
+    view = View(Held(rendered.manifest), Observed(), {})
+    return f"{tree.name} on an empty host", view, planned(view), _Contents(None, rendered.content.__getitem__)
+
+
+def _text(head: str, view: View, plan: Plan, contents: _Contents) -> str:
+    parts = [head]
+    if plan.changes or plan.refusals:
+        parts += [str(plan), *_file_differences(plan, view.target.manifest, contents), _count(plan)]
+    else:
+        parts.append("nothing to do")
+    return "\n".join(parts)
+
+
+def _count(plan: Plan) -> str:
+    numbers: dict[str, int] = {}
+    for change in plan.changes:
+        numbers[change.verb] = numbers.get(change.verb, 0) + 1
+    words = [f"{count} to {verb}" for verb, count in numbers.items()]
+    if plan.refusals:
+        words.append(f"{len(plan.refusals)} refused")
+    return ", ".join(words)
+
+
+def _file_differences(plan: Plan, manifest: Manifest, contents: _Contents) -> list[str]:
+    """Unified differences of the text files that are written; not of those that only their owner may read."""
+    found = []
+    for action in plan.actions:
+        resource = manifest.resources.get(action.key)
+        if action.verb != "write" or resource is None or int(resource.spec["mode"], 8) & 0o077 == 0:
+            continue
+        old, new = contents.old(action.key.name), contents.new(resource.spec["content"])
+        if max(len(old), len(new)) > LARGEST_DIFF or b"\0" in old + new:
+            continue
+        lines = difflib.unified_diff(old.decode("utf-8", "replace").splitlines(), new.decode("utf-8", "replace").splitlines(),
+                                     f"{action.key.name} (now)", f"{action.key.name} (then)", lineterm="", n=2)
+        found += list(lines)
+    return found
+
+
+def as_json(plan: Plan, head: str) -> dict[str, Any]:
+    """The plan as data; schema: `limpet schema plan`."""
+    return {
+        "revision": head.split()[0] if head else "",
+        "changes": [{"resource": str(c.key), "verb": c.verb, "cause": c.cause, "stage": c.stage, "corrective": c.corrective}
+                    for c in plan.changes],
+        "actions": [_action(action) for action in plan.actions],
+        "refusals": [{"resource": str(r.key), "cause": r.cause, "hint": r.hint} for r in plan.refusals],
+    }
+
+
+def _action(action: Action) -> dict[str, Any]:
+    return {"id": action.id, "verb": action.verb, "resource": str(action.key), "cause": action.cause, "args": dict(action.args),
+            "after": list(action.after), "stage": action.stage, "corrective": action.corrective}
+

@@ -1,0 +1,132 @@
+"""What a pass says when it is over: one sentence for the log, one report for the heartbeat, one line of history."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from agent.errors import Failed, LimpetError
+from agent.heartbeat import FINE
+from agent.model import Manifest, ObservedContainer, Resource
+from agent.report import PassReport
+from agent.session import Session
+from agent.store.history import Entry, History
+from agent.transaction import Ending
+
+COUNTED = {"create": "created", "replace": "replaced", "update": "updated", "start": "started", "return": "returned", "delete": "deleted"}
+
+
+def short(revision: str) -> str:
+    """`main@sha1:1f2e...` as people write it: `main@1f2e3d4`."""
+    name, _, commit = revision.partition("@sha1:")
+    return f"{name}@{commit[:7]}" if commit else revision
+
+
+def counts(session: Session) -> Counter[str]:
+    """Resources by what was done to them, whose every action of this pass is done; and those that failed."""
+    failed = {outcome.action.key for outcome in session.record.outcomes if outcome.result == "failed"}
+    done = {outcome.action.key for outcome in session.record.outcomes if outcome.result == "done"} - failed
+    found = Counter(COUNTED.get(change.verb, change.verb) for change in session.record.plan.changes if change.key in done)
+    found["corrective"] = sum(change.corrective for change in session.record.plan.changes if change.key in done)
+    found["failed"] = len(failed)
+    return +found
+
+
+def sentence(session: Session, ending: Ending) -> str:
+    """The pass in one sentence, with the remedy behind it when there is one."""
+    revision = session.tip.revision if session.tip else session.state.applied_revision or "?"
+    did = counts(session)
+    parts = [f"{did[word]} {word}" for word in (*COUNTED.values(), "failed") if did[word]]
+    if did["corrective"]:
+        parts.append(f"{did['corrective']} of it drift")
+    what = ", ".join(parts)
+    refused = session.record.plan.refusals
+    if refused:
+        what = ", ".join(filter(None, [what, f"{len(refused)} refused ({refused[0].key}: {refused[0].cause})"]))
+    good = session.known_good
+    text = {
+        "Converged": f"converged at {short(revision)}: {what}" if what else f"nothing to do at {short(revision)}",
+        "RolledBack": f"rolled back from {short(revision)} to {short(good.revision) if good else '?'}: {ending.reason}",
+        "HoldingKnownGood": f"holding {short(good.revision) if good else '?'}: {short(revision)} was rejected: {ending.reason}",
+        "RollbackFailed": ending.reason,
+        "Inconclusive": f"{short(revision)} was undone, but is not to blame for certain: {ending.reason}",
+    }.get(ending.outcome, f"{ending.outcome.lower()} at {short(revision)}: {ending.reason}" if session.tip else ending.reason)
+    if ending.outcome == "Converged" and ending.reason:
+        text = f"{text}; {ending.reason}"
+    remedy = ending.hint or (refused[0].hint if refused else "")
+    return f"{text} (hint: {remedy})" if remedy else text
+
+
+def report(session: Session, ending: Ending, trigger: str, started: float, duration: float) -> None:
+    """Writes the history (when something happened), the state's counters, and the heartbeat."""
+    did, record, state = counts(session), session.record, session.state
+    state.count(corrected_total=did["corrective"])
+    error = record.trouble
+    failing = ending.exit_code not in (0, 4, 6)
+    health, messages = _health(session)
+    if record.outcomes or (failing and not _repeated(session, ending)):
+        _remember(session, ending, trigger, started, duration)
+    if record.outcomes or ending.outcome != "Converged":
+        session.save()
+    session.reporter.finish(PassReport(
+        trigger=trigger, started_at=started, duration_s=duration, outcome=ending.outcome, created=did["created"],
+        replaced=did["replaced"] + did["updated"] + did["returned"] + did["started"], deleted=did["deleted"],
+        corrective=did["corrective"], failed=did["failed"], error=error if error else _as_error(ending),
+        observed=session.tip.commit if session.tip else "", attempted=session.tip.commit if session.tip else "",
+        health=health, messages=messages, drift=record.drift, refusals=record.plan.refusals,
+        warnings=record.warnings, damaged=record.damaged, fetched=record.fetched,
+    ), state)
+
+
+def _as_error(ending: Ending) -> LimpetError | None:
+    return Failed(ending.reason, ending.hint, code=ending.outcome) if ending.outcome in ("Failed", "RollbackFailed", "Inconclusive") else None
+
+
+def _repeated(session: Session, ending: Ending) -> bool:
+    """Whether the newest line of history says just this already: an outage is one line, not one a minute."""
+    newest = History(session.paths.history).tail(1)
+    return bool(newest) and (newest[0].outcome, newest[0].message) == (ending.outcome, ending.reason)
+
+
+def _remember(session: Session, ending: Ending, trigger: str, started: float, duration: float) -> None:
+    did, tip, state = counts(session), session.tip, session.state
+    release = state.attempt.release if state.attempt else state.applied
+    History(session.paths.history).append(Entry(
+        at=started, revision=tip.revision if tip else state.applied_revision, release=release.id if release else "",
+        outcome=ending.outcome, trigger=trigger, subject=(tip.message.splitlines() or [""])[0] if tip else "",
+        by=tip.author if tip else "", duration_s=round(duration, 3), created=did["created"],
+        replaced=did["replaced"] + did["updated"] + did["returned"] + did["started"], deleted=did["deleted"],
+        corrective=did["corrective"], failed=did["failed"], message=ending.reason,
+    ))
+
+
+def _health(session: Session) -> tuple[dict[str, str], dict[str, str]]:
+    """Each resource of what is held now in a word, and for those with a problem a sentence."""
+    manifest = _held_now(session)
+    by_name = {c.name: c for c in session.observed.containers if c.owned}
+    words, messages = {}, {}
+    for key, resource in manifest.resources.items():
+        word = "present"
+        if key.kind == "container":
+            instance = by_name.get(key.name)
+            word = health_word(resource, instance)
+            if word not in FINE:
+                messages[str(key)] = f"exit code {instance.exit_code}" if instance and instance.state == "exited" else word
+        words[str(key)] = word
+    return words, messages
+
+
+def _held_now(session: Session) -> Manifest:
+    state = session.state
+    return session.held(state.attempt.release if state.attempt else state.applied).manifest
+
+
+def health_word(resource: Resource, instance: ObservedContainer | None) -> str:
+    """healthy, running, completed, starting, unhealthy, restarting, exited, missing, ..."""
+    if resource.spec["oneshot"]:
+        if instance is None:
+            return "completed"
+        return "completed" if (instance.state, instance.exit_code) == ("exited", 0) else "failed" if instance.state == "exited" else instance.state
+    if instance is None:
+        return "missing"
+    return instance.health or "running" if instance.state == "running" else instance.state
+

@@ -1,0 +1,97 @@
+"""One Limpet below a root of its own, on the machine's Engine: the quick way to a whole pass, without a test host.
+
+`site.commit({...}); site.sync()` is a commit and a pass by the real command in a real process. Apps get names that start with
+the test's prefix, so that the fixture `prefix` removes what is left.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.harness.engine import Engine
+from tests.harness.gitrepo import Content, GitRepo
+from tests.harness.gitserver import FileRemote
+from tests.harness.hosts import Remote, Result, to_toml
+
+QUICK_GATE = {"settle": "1s", "deadline": "20s"}
+
+
+@dataclass
+class Site:
+    """`root` is its `--root`; `settings` are the sections of limpet.toml, merged over quick defaults."""
+
+    engine: Engine
+    repo: GitRepo
+    root: Path
+    remote: Remote
+    socket: str = ""
+
+    def configure(self, **sections: Mapping[str, Any]) -> None:
+        """Writes limpet.toml; sections are merged over the defaults."""
+        doc: dict[str, dict[str, Any]] = {
+            "host": {"name": "web-01"},
+            "source": {**self.remote.settings(), "branch": "main", "timeout": "3s"},
+            "gate": dict(QUICK_GATE),
+            "engine": {"socket": self.socket or self.engine.socket},
+        }
+        for name, values in sections.items():
+            doc.setdefault(name, {}).update(values)
+        path = self.root / "etc/limpet/limpet.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(to_toml(doc))
+
+    def _credentials(self) -> dict[str, str]:
+        """The remote's settings; its files are copied below the root, as all paths in settings are."""
+        found = self.remote.settings()
+        for name in ("token_file", "ca_file", "ssh_key", "known_hosts"):
+            if name in found:
+                place = self.root / "etc/limpet" / name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(found[name], place)
+                found[name] = f"/etc/limpet/{name}"
+        return found
+
+    def commit(self, files: Mapping[str, Content], message: str = "change") -> str:
+        return self.repo.commit(dict(files), message)
+
+    def limpet(self, *arguments: str, timeout: float = 120, env: Mapping[str, str] | None = None) -> Result:
+        """The real command in a process of its own."""
+        argv = [sys.executable, "-I", "-m", "agent", "--root", str(self.root), *arguments]
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=timeout, check=False, env={**os.environ, **(env or {})}
+        )
+        return Result(tuple(argv), done.returncode, done.stdout, done.stderr)
+
+    def sync(self, expect: int | None = 0, **options: Any) -> Result:
+        """One pass; asserts its exit code unless `expect` is None."""
+        done = self.limpet("sync", **options)
+        assert expect is None or done.code == expect, f"want exit {expect}: {done}"
+        return done
+
+    def heartbeat(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = json.loads((self.root / "run/limpet/heartbeat.json").read_text())
+        return loaded
+
+    def container(self, name: str) -> dict[str, Any]:
+        """The inspection of a container by name."""
+        return dict(self.engine.client.api.inspect_container(name))
+
+    def ids(self, prefix: str) -> dict[str, str]:
+        """Container name -> id of all with the prefix, stopped ones too."""
+        return {c.name: c.id for c in self.engine.containers(prefix)}
+
+
+def make_site(engine: Engine, repo: GitRepo, directory: Path, remote: Remote | None = None, socket: str = "") -> Site:
+    """A site below `directory` that follows `repo`."""
+    site = Site(engine, repo, directory / "root", remote or FileRemote(repo), socket)
+    site.root.mkdir(parents=True, exist_ok=True)
+    site.configure()
+    return site
