@@ -7,7 +7,7 @@ bytes whose meaning the header tells. A failure is `{"error": {"class", "message
 Rules:
 1. A child is an `exec`, not a fork: nothing of the parent's memory, descriptors or environment reaches it but the
    request.
-2. Limits are set on the child from outside, before it has read a single byte of input.
+2. A child takes on its limits before it reads a single byte of input, and cannot get out of them.
 3. Whatever ends a call (answer, timeout, cancel, crash), no process of the child's group is left behind.
 4. A child that gives no answer condemns nothing: that is `Transient`, with the last line it said. One that ran into a
    limit is `Stalled`: the same input would run into it again.
@@ -26,7 +26,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import IO, Any, Protocol
 
 from agent.errors import (
@@ -50,6 +50,7 @@ STDERR_KEPT = 16 * 1024  # bytes; the last ones
 REQUEST_LIMIT = 16 * 1024 * 1024  # bytes
 CANCEL_POLL_S = 0.1
 MIB = 1024 * 1024
+LIMITS = "LIMPET_CHILD_LIMITS"  # the environment variable by which a child knows its own
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -87,9 +88,12 @@ def call(
     """
     limits = limits or Limits()
     name = verb.lstrip("_")
-    process = _spawn(verb, user)
     try:
-        _limit(process.pid, limits)
+        process = _spawn(verb, user, limits)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise Transient(f"{name} cannot be started: {why}", "it is tried again", code="ChildCrashed") from None
+    try:
         ended, stdout, stderr = _talk(process, json.dumps(request).encode(), timeout, limits.output, cancel)
         if ended != "closed":
             raise _unfinished(name, ended, timeout, limits)
@@ -115,7 +119,7 @@ def command(verb: str) -> list[str]:
     return [sys.executable, "-I", "-m", "agent", verb]
 
 
-def _spawn(verb: str, user: str | int | None) -> subprocess.Popen[bytes]:
+def _spawn(verb: str, user: str | int | None, limits: Limits) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command(verb),
         stdin=subprocess.PIPE,
@@ -123,26 +127,13 @@ def _spawn(verb: str, user: str | int | None) -> subprocess.Popen[bytes]:
         stderr=subprocess.PIPE,
         bufsize=0,
         cwd="/",
-        env={"PATH": PATH, "HOME": "/", "LANG": "C.UTF-8"},
+        env={"PATH": PATH, "HOME": "/", "LANG": "C.UTF-8", LIMITS: json.dumps(asdict(limits))},
         start_new_session=True,
         umask=0o077,
         user=user,
         group=user,
         extra_groups=None if user is None else [],
     )
-
-
-def _limit(pid: int, limits: Limits) -> None:
-    values = (
-        (resource.RLIMIT_AS, limits.memory),
-        (resource.RLIMIT_CPU, limits.cpu),
-        (resource.RLIMIT_NOFILE, limits.files),
-        (resource.RLIMIT_FSIZE, limits.file_size),
-        (resource.RLIMIT_CORE, 0),
-    )
-    for kind, value in values:
-        with contextlib.suppress(ProcessLookupError):  # it ended at once; its exit status tells why
-            resource.prlimit(pid, kind, (value, value))
 
 
 def _talk(
@@ -306,9 +297,21 @@ def _write(header: Json, chunks: Iterable[bytes] = ()) -> None:
 
 
 def _confine() -> None:
-    """No new privileges for us and ours, and death with the parent (a killed pass leaves no fetch behind)."""
+    """Our limits, no new privileges, and death with the parent (a killed pass leaves no fetch behind)."""
     import ctypes  # only the child pays for it
 
+    limits = Limits(**json.loads(os.environ.pop(LIMITS, "{}")))
+    for kind, soft, hard in (
+        (resource.RLIMIT_AS, limits.memory, limits.memory),
+        (resource.RLIMIT_CPU, limits.cpu, limits.cpu + 5),  # at the soft limit it ends with a signal that tells why
+        (resource.RLIMIT_NOFILE, limits.files, limits.files),
+        (resource.RLIMIT_FSIZE, limits.file_size, limits.file_size),
+        (resource.RLIMIT_CORE, 0, 0),
+    ):
+        most = resource.getrlimit(kind)[1]
+        if most != resource.RLIM_INFINITY:
+            soft, hard = min(soft, most), min(hard, most)
+        resource.setrlimit(kind, (soft, hard))
     libc = ctypes.CDLL(None, use_errno=True)
     no_new_privs, parent_death_signal = 38, 1
     libc.prctl(no_new_privs, 1, 0, 0, 0)

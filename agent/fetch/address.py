@@ -9,7 +9,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from agent.errors import Stalled
 
 PORTS = {"https": 443, "http": 80, "ssh": 22, "git": 9418}
-_SCP = re.compile(r"^(?:([^@/:]+)@)?(\[[^\]]+\]|[^/:@]+):(?!//)(.+)$")
+_SCP = re.compile(r"(?:([\w.+-]+)@)?(\[[0-9a-fA-F:]+\]|[A-Za-z0-9][\w.-]*):(?![:/]/|:)(.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def parse(url: str) -> Address:
         return _local(url)
     scheme, separator, _ = url.partition("://")
     if not separator:
-        scp = _SCP.match(url)
+        scp = _SCP.fullmatch(url)
         if scp is None:
             raise _bad("it is no URL", "write https://, ssh://, git://, file:// or an absolute path")
         return Address("ssh", scp[2].strip("[]"), PORTS["ssh"], scp[3], scp[1] or "")
@@ -75,9 +75,7 @@ def _remote(scheme: str, parts: SplitResult, port: int | None) -> Address:
     if parts.query or parts.fragment:
         raise _bad("it has a query or a fragment", "remove what follows ? or #")
     path = parts.path if scheme in ("https", "http") else unquote(parts.path)
-    return Address(
-        scheme, host, port or PORTS[scheme], path, unquote(parts.username or ""), unquote(parts.password or "")
-    )
+    return Address(scheme, host, port or PORTS[scheme], path, unquote(parts.username or ""), unquote(parts.password or ""))
 
 
 def _local(path: str) -> Address:

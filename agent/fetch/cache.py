@@ -74,9 +74,9 @@ class Cache:
         return text if _COMMIT.fullmatch(text) else ""
 
     def stamp(self) -> dict[str, Any]:
-        """What was written after the last fetch;
+        """What was written after the last fetch.
 
-        empty when it is missing, unreadable, of another boot, or the files have changed.
+        Empty when it cannot be read, is of another boot, or the ref or the files have changed since.
         """
         try:
             stamp = json.loads((self.path / STAMP).read_bytes())
@@ -84,7 +84,8 @@ class Cache:
             return {}
         if not isinstance(stamp, dict) or stamp.get("schema") != SCHEMA or stamp.get("boot_id") != boot_id():
             return {}
-        return stamp if stamp.get("files") == self._files() else {}
+        same = self.whole() and stamp["answer"]["commit"] == self.observed() and stamp["files"] == self._files()
+        return stamp if same else {}
 
     def _files(self) -> dict[str, list[int]]:
         """Size, times and inode of each object file."""
@@ -101,7 +102,7 @@ class Cache:
                 ]
         return found
 
-    def settle(self, answer: dict[str, Any], pin: str) -> None:
+    def settle(self, answer: dict[str, Any], pin: str, offers: dict[str, list[str]]) -> None:
         """Makes the objects durable, then the ref, then the stamp.
 
         Ancestry stays known as long as the commit does.
@@ -119,6 +120,7 @@ class Cache:
             "files": self._files(),
             "ancestry": ancestry,
             "answer": answer,
+            "offers": offers,
         }
         write(self.path / STAMP, json.dumps(stamp).encode())
 

@@ -139,7 +139,7 @@ def _entries(tree: ObjectID, data: bytes) -> Iterator[tuple[bytes, int, ObjectID
                 code="BadTree",
             )
         names.add(name)
-        yield name, mode, oid
+        yield name, mode, ObjectID(oid)
 
 
 def _check_name(name: bytes, place: bytes, commit: ObjectID) -> None:

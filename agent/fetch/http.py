@@ -27,13 +27,18 @@ if TYPE_CHECKING:
 
 SERVICE = "git-upload-pack"
 REDIRECTS = 3
+ANSWERED = ("HttpStatus", "NoRepository", "NotGit", "Remote", "Denied", "ServerError", "Disconnected")  # asked anew
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class HttpSource:
     """`https://` and `http://`."""
 
-    def __init__(self, address: Address, credentials: Credentials, timeout: float, meter: Meter) -> None:
+    def __init__(
+        self, address: Address, credentials: Credentials, timeout: float, meter: Meter, recalled: Sequence[str] = ()
+    ) -> None:
+        """`recalled` is what `offer` gave for this address before."""
+        self._recalled = tuple(recalled)
         self.address = address
         self.meter = meter
         self.timeout = timeout
@@ -64,12 +69,28 @@ class HttpSource:
                 raise
 
     def refs(self, prefixes: Sequence[str]) -> dict[str, str]:
+        if self._recalled and not self.offered.capabilities:
+            # The protocol's version 2 keeps no state: what the server offered last time need not be asked for again.
+            self.offered = wire.Advertisement(2, frozenset(text.encode() for text in self._recalled))
+            try:
+                return self._ls_refs(prefixes)
+            except LimpetError as error:
+                if error.code not in ANSWERED:
+                    raise
+            self._recalled = ()
+            self.offered = wire.Advertisement(0, frozenset())
         if not self.offered.capabilities:
             self._discover()
-        if self.offered.version != 2:
-            return self.offered.refs
+        return self._ls_refs(prefixes) if self.offered.version == 2 else self.offered.refs
+
+    def _ls_refs(self, prefixes: Sequence[str]) -> dict[str, str]:
         with self.post(wire.ls_refs(self.offered, prefixes)) as answer:
             return wire.ls_refs_answer(answer.read)
+
+    def offer(self) -> list[str]:
+        if self.offered.version != 2 or self._base != self.address.path.rstrip("/"):
+            return []
+        return sorted(capability.decode("utf-8", "replace") for capability in self.offered.capabilities)
 
     def receive(self, store: DiskObjectStore, wants: list[ObjectID], walker: ObjectStoreGraphWalker) -> None:
         from agent.fetch.receive import HttpClient, receive
@@ -90,12 +111,10 @@ class HttpSource:
                     self._redirected(answer.header("Location"))
                     continue
                 answer.expect(f"application/x-{SERVICE}-advertisement")
-                self.offered = wire.advertisement(answer.read)
+                self.offered = wire.advertisement(answer.read, http=True)
                 sha1_only(self.offered.object_format, self.address)
                 return
-        raise Stalled(
-            f"{self.address.shown} redirects more than {REDIRECTS} times", "correct source.url", code="Redirect"
-        )
+        raise Stalled(f"{self.address.shown} redirects more than {REDIRECTS} times", "correct source.url", code="Redirect")
 
     def _redirected(self, location: str) -> None:
         base = f"{self.address.scheme}://{_netloc(self.address)}"
@@ -120,18 +139,15 @@ class HttpSource:
             yield answer
 
     @contextmanager
-    def _request(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
-    ) -> Iterator[HttpAnswer]:
+    def _request(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> Iterator[HttpAnswer]:
         with trouble.translated(self.address, self.timeout), self._http_errors():
             with self._send(method, target, headers, body) as response:
-                yield HttpAnswer(response, self.address, self.meter)
-                if response.read(1):
-                    self.close()  # more came than was read: not to be used again
+                answer = HttpAnswer(response, self.address, self.meter)
+                yield answer
+                if answer.broken or response.read(1):
+                    self.close()  # more came than was read, or less: not to be used again
 
-    def _send(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
-    ) -> http.client.HTTPResponse:
+    def _send(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> http.client.HTTPResponse:
         """The response's head. A kept connection that the server has closed meanwhile is opened once more."""
         fields = {"User-Agent": "git/limpet", "Git-Protocol": "version=2", "Pragma": "no-cache", **headers}
         if self._authorization:
@@ -205,6 +221,7 @@ class HttpAnswer:
 
     def __init__(self, response: http.client.HTTPResponse, address: Address, meter: Meter) -> None:
         self.status = response.status
+        self.broken = False
         self._response = response
         self._address = address
         self._meter = meter
@@ -213,8 +230,12 @@ class HttpAnswer:
         return self._response.getheader(name) or ""
 
     def read(self, size: int) -> bytes:
-        data = self._response.read(size)
-        self._meter.add(len(data))
+        try:
+            data = self._response.read(size)
+            self._meter.add(len(data))
+        except BaseException:
+            self.broken = True
+            raise
         return data
 
     def expect(self, content_type: str) -> None:

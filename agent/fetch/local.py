@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from agent.errors import Stalled, Transient
 from agent.fetch import wire
@@ -50,6 +50,9 @@ class LocalSource:
         from agent.fetch.receive import LocalClient, receive
 
         receive(LocalClient(self.meter), self.address.path, store, wants, walker, self.address)
+
+    def offer(self) -> list[str]:
+        return []
 
     def close(self) -> None:
         """Nothing is held."""
@@ -115,17 +118,27 @@ class BundleSource:
         self.meter.requests += 1
         try:
             with Path(self.address.path).open("rb") as file:
-                return self._header(file)
+                return self._header(file)[0]
         except OSError as error:
             raise unreadable(self.address, error) from None
 
     def receive(self, store: DiskObjectStore, wants: list[ObjectID], walker: ObjectStoreGraphWalker) -> None:
         try:
             with Path(self.address.path).open("rb") as file:
-                self._header(file)
+                needs = self._header(file)[1]
+                lacking = [oid.decode()[:12] for oid in needs if cast("ObjectID", oid) not in store]
+                if lacking:
+                    raise Stalled(
+                        f"{self.address.path} builds on commits that this host does not have: {', '.join(lacking[:5])}",
+                        "make a bundle with the whole history: `git bundle create FILE BRANCH`",
+                        code="Incomplete",
+                    )
                 store.add_thin_pack(lambda size: self._read(file, size), None)
         except OSError as error:
             raise unreadable(self.address, error) from None
+
+    def offer(self) -> list[str]:
+        return []
 
     def close(self) -> None:
         """Nothing is held."""
@@ -135,24 +148,26 @@ class BundleSource:
         self.meter.add(len(data))
         return data
 
-    def _header(self, file: IO[bytes]) -> dict[str, str]:
-        """The refs; leaves the file where its pack begins."""
+    def _header(self, file: IO[bytes]) -> tuple[dict[str, str], list[bytes]]:
+        """The refs, and the commits it builds on; leaves the file where its pack begins."""
         if file.readline(LINE) not in HEADS:
-            raise Stalled(
-                f"{self.address.path} is not a Git bundle",
-                "make it with `git bundle create FILE BRANCH`",
-                code="NotGit",
-            )
+            raise self._bad("is not a Git bundle", "make it with `git bundle create FILE BRANCH`")
         refs: dict[str, str] = {}
+        needs: list[bytes] = []
         for _ in range(LINES):
             line = file.readline(LINE)
             if line == b"\n":
-                return refs
+                return refs, needs
             if line.startswith(b"@object-format="):
                 sha1_only(wire.plain(line[15:]), self.address)
             if line.startswith(b"@filter"):
-                raise Stalled(f"{self.address.path} is a partial bundle", "make it without --filter", code="NotGit")
+                raise self._bad("is a partial bundle", "make it without --filter")
             oid, _, name = line.rstrip(b"\n").partition(b" ")
-            if _OID.fullmatch(oid.decode("ascii", "replace")):
+            if oid.startswith(b"-"):
+                needs.append(oid[1:])
+            elif _OID.fullmatch(oid.decode("ascii", "replace")):
                 refs[name.decode("utf-8", "replace")] = oid.decode()
-        raise Stalled(f"the header of {self.address.path} has no end", "make the bundle again", code="NotGit")
+        raise self._bad("has a header without an end", "make the bundle again")
+
+    def _bad(self, what: str, hint: str) -> Stalled:
+        return Stalled(f"{self.address.path} {what}", hint, code="NotGit")

@@ -14,7 +14,7 @@ from dulwich.client import AbstractHttpGitClient, GitClient, LocalGitClient, Tra
 from dulwich.errors import GitProtocolError, HangupException, SendPackError, UnexpectedCommandError
 from dulwich.protocol import Protocol
 
-from agent.errors import Transient
+from agent.errors import LimpetError, Transient
 from agent.fetch import trouble, wire
 from agent.fetch.address import Address
 
@@ -44,6 +44,9 @@ def receive(
         client.fetch_pack(path, lambda refs, depth=None: wants, walker, pack.write)
     except (HangupException, GitProtocolError, SendPackError, UnexpectedCommandError) as error:
         abort()
+        below = error.__cause__ or error.__context__
+        if isinstance(below, (OSError, LimpetError)):
+            raise below from None
         said = "the connection was closed" if isinstance(error, HangupException) else wire.plain(str(error))
         raise trouble.refused(address, said) from None
     except (AssertionError, ValueError, IndexError) as error:
@@ -111,9 +114,7 @@ class LocalClient(LocalGitClient):
         super().__init__(thin_packs=False)
         self._meter = meter
 
-    def fetch_pack(
-        self, path: Any, determine_wants: Any, graph_walker: Any, pack_data: Any, *args: Any, **kwargs: Any
-    ) -> Any:
+    def fetch_pack(self, path: Any, determine_wants: Any, graph_walker: Any, pack_data: Any, *args: Any, **kwargs: Any) -> Any:
         def write(data: bytes) -> int:
             self._meter.add(len(data))
             return cast(int, pack_data(data))

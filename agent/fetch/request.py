@@ -103,14 +103,10 @@ def _ref(document: Mapping[str, Any]) -> tuple[str, str]:
     kind, name = chosen[0]
     if kind == "commit":
         if not _COMMIT.fullmatch(name):
-            raise Stalled(
-                f"source.commit {name!r} is not a full commit id", "write all 40 hexadecimal digits", code="SourceRef"
-            )
+            raise Stalled(f"source.commit {name!r} is not a full commit id", "write all 40 hexadecimal digits", code="SourceRef")
         return kind, name
     if _BAD_REF.search(name) or len(name) > 250:
-        raise Stalled(
-            f"source.{kind} {name!r} is not a name that Git allows", f"correct source.{kind}", code="SourceRef"
-        )
+        raise Stalled(f"source.{kind} {name!r} is not a name that Git allows", f"correct source.{kind}", code="SourceRef")
     return kind, ("refs/heads/" if kind == "branch" else "refs/tags/") + name
 
 

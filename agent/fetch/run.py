@@ -12,6 +12,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -46,11 +47,13 @@ def handle(document: Json) -> tuple[Json, tuple[bytes, ...]]:
 def _each(request: Request, work: Any) -> Json:
     """`work` with the first source that can be reached."""
     meter = Meter(request.max_bytes)
+    stamp = {} if request.check else Cache(request.git_dir).stamp()
     failures: list[LimpetError] = []
     for position, url in enumerate(request.urls):
-        source = connect(parse(url), request, meter)
+        address = parse(url)
+        source = connect(address, request, meter, stamp.get("offers", {}).get(address.shown, []))
         try:
-            answer: Json = work(request, source, position > 0)
+            answer: Json = work(request, source, position > 0, stamp)
         except Transient as error:
             failures.append(error)
             if error.code in ("Locked", "Deadline", "DiskFull"):
@@ -66,8 +69,11 @@ def _each(request: Request, work: Any) -> Json:
     raise first
 
 
-def connect(address: Address, request: Request, meter: Meter) -> Source:
-    """The way to this source; only its own libraries are loaded, and no connection is made yet."""
+def connect(address: Address, request: Request, meter: Meter, recalled: list[str]) -> Source:
+    """The way to this source; only its own libraries are loaded, and no connection is made yet.
+
+    `recalled` is what the source's `offer` gave before.
+    """
     if address.scheme == "file":
         from agent.fetch.local import LocalSource
 
@@ -86,26 +92,27 @@ def connect(address: Address, request: Request, meter: Meter) -> Source:
         return SshSource(address, request.credentials, request.timeout, meter)
     from agent.fetch.http import HttpSource
 
-    return HttpSource(address, request.credentials, request.timeout, meter)
+    return HttpSource(address, request.credentials, request.timeout, meter, recalled)
 
 
-def _probe(request: Request, source: Source, mirror: bool) -> Json:
+def _probe(request: Request, source: Source, mirror: bool, stamp: Json) -> Json:
     source.probe()
     return {"answers": True}
 
 
-def _fetch(request: Request, source: Source, mirror: bool) -> Json:
+def _fetch(request: Request, source: Source, mirror: bool, stamp: Json) -> Json:
     tip = _ask(request, source)
-    cache = Cache(request.git_dir)
-    stamp = {} if request.check else cache.stamp()
     known = stamp.get("answer", {})
-    if known and known["oid"] == tip.oid and known["commit"] == cache.observed():
+    if known and known["oid"] == tip.oid:
         ancestry = _remembered(stamp, request.pin)
         if ancestry != "unknown":
             answer: Json = known | {"descends": ancestry, "changed": False, "replaced": ""}
             return answer
-    with hold(request.lock, request.overall):
-        return _bring(request, source, tip, mirror)
+    try:
+        with hold(request.lock, request.overall / 2):
+            return _bring(request, source, tip, mirror)
+    except OSError as error:
+        raise trouble.disk(error, Path(error.filename or request.git_dir)) from None
 
 
 def _remembered(stamp: Json, pin: str) -> bool | str | None:
@@ -161,11 +168,9 @@ def _bring(request: Request, source: Source, tip: Tip, mirror: bool) -> Json:
                 answer = _obtain(request, source, tip, work, "")
             except Damaged as again:
                 raise _incomplete(source, again) from None
-        work.settle(answer, request.pin)
+        work.settle(answer, request.pin, {source.address.shown: source.offer()})
         if fresh:
             work.swap(cache.path)
-    except OSError as error:
-        raise trouble.disk(error, cache.path) from None
     finally:
         work.close()
         if work.path != cache.path:

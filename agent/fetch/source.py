@@ -49,6 +49,9 @@ class Source(Protocol):
     def receive(self, store: DiskObjectStore, wants: list[ObjectID], walker: ObjectStoreGraphWalker) -> None:
         """Brings the wanted objects and their history into the store; `walker` tells what is there already."""
 
+    def offer(self) -> list[str]:
+        """What is worth remembering of the source for the next poll; may be empty."""
+
     def close(self) -> None:
         """Ends connections; may be called twice."""
 

@@ -29,6 +29,7 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())  # errors are ra
 logging.getLogger("paramiko").propagate = False
 
 SYSTEM_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
+SILENT = ("banner", "timeout", "timed out", "no existing session")  # what paramiko calls a server that does not answer
 NOT_FOUND = 127  # the shell's status when there is no such command
 STDERR = 4096  # bytes that are looked at
 
@@ -80,9 +81,7 @@ class SshSource(StreamSource):
                 code="Credentials",
             )
         if not Path(key).is_file():
-            raise Stalled(
-                f"source.ssh_key {key} is not there", "put the private key into that file", code="Credentials"
-            )
+            raise Stalled(f"source.ssh_key {key} is not there", "put the private key into that file", code="Credentials")
         try:
             connection = socket.create_connection((self.address.host, self.address.port), self.timeout)
             user = self._credentials.username or self.address.username or "git"
@@ -144,15 +143,13 @@ class SshSource(StreamSource):
                 "make one with `ssh-keygen -t ed25519`",
                 code="Credentials",
             )
-        if "banner" in str(error).lower() or "timeout" in str(error).lower() or "timed out" in str(error).lower():
+        if any(word in str(error).lower() for word in SILENT):
             return Transient(
                 f"{server} was silent for {self.timeout:g} s",
                 f"{trouble.AGAIN}; source.timeout sets the limit",
                 code="Timeout",
             )
-        return Transient(
-            f"SSH with {server} failed: {wire.plain(str(error)) or type(error).__name__}", trouble.AGAIN, code="Ssh"
-        )
+        return Transient(f"SSH with {server} failed: {wire.plain(str(error)) or type(error).__name__}", trouble.AGAIN, code="Ssh")
 
 
 class _Refuse(paramiko.MissingHostKeyPolicy):
@@ -192,9 +189,7 @@ class SshPipe:
         """Raises with what the remote command said instead of speaking Git."""
         said = wire.plain(self._channel.recv_stderr(STDERR))
         if self._channel.exit_status_ready() and self._channel.recv_exit_status() == NOT_FOUND:
-            raise Stalled(
-                f"there is no {SERVICE.decode()} on {self._address.server}: {said}", "install Git there", code="Remote"
-            )
+            raise Stalled(f"there is no {SERVICE.decode()} on {self._address.server}: {said}", "install Git there", code="Remote")
         if said:
             raise wire.Refused(said)
 

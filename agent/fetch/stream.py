@@ -45,6 +45,9 @@ class StreamSource:
         """Starts upload-pack, asking for protocol v2."""
         raise NotImplementedError
 
+    def offer(self) -> list[str]:
+        return []
+
     def close(self) -> None:
         """Ends what is shared by several pipes."""
 

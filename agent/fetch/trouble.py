@@ -64,9 +64,7 @@ def network(error: OSError, address: Address, timeout: float) -> LimpetError:
             code="Dns",
         )
     if isinstance(error, TimeoutError):
-        return Transient(
-            f"{server} was silent for {timeout:g} s", f"{AGAIN}; source.timeout sets the limit", code="Timeout"
-        )
+        return Transient(f"{server} was silent for {timeout:g} s", f"{AGAIN}; source.timeout sets the limit", code="Timeout")
     if isinstance(error, ConnectionRefusedError):
         return Transient(f"{server} refused the connection", f"{AGAIN}; is the server up?", code="ConnectionRefused")
     return Transient(f"{server} cannot be reached: {reason(error)}", AGAIN, code="Network")
@@ -112,10 +110,7 @@ def refused(address: Address, said: str) -> Stalled | Transient:
             "check that it exists, is exported, and that these credentials may read it",
             code="Denied",
         )
-    if any(
-        word in low
-        for word in ("not found", "does not exist", "not a git repository", "does not appear to be", "no such")
-    ):
+    if any(word in low for word in ("not found", "does not exist", "not a git repository", "does not appear to be", "no such")):
         return Stalled(
             f"there is no repository at {address.shown}: {said}",
             "correct source.url, or give these credentials the right to read it",

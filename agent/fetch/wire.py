@@ -79,8 +79,8 @@ def _section(read: Read) -> Iterator[bytes]:
         yield payload
 
 
-def advertisement(read: Read) -> Advertisement:
-    """Reads what a server says first, with or without the heading of smart HTTP."""
+def advertisement(read: Read, http: bool = False) -> Advertisement:
+    """Reads what a server says first; over HTTP it has a heading, or is version 2."""
     try:
         first = read_packet(read)
     except Cut:
@@ -89,8 +89,11 @@ def advertisement(read: Read) -> Advertisement:
         for _ in _section(read):
             pass
         first = read_packet(read)
+        http = False
     if first.rstrip(b"\n") == b"version 2":
         return Advertisement(2, frozenset(line.rstrip(b"\n") for line in _section(read)))
+    if http:
+        raise NotGit("the answer is not Git's protocol")
     if first.rstrip(b"\n") == b"version 1":
         first = read_packet(read)
     if first == FLUSH:
