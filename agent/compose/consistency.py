@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .errors import Place, Problems
+from .normalize import entries
 from .tree import List, Map
 
 Services = dict[str, Map]
@@ -36,6 +37,7 @@ class Check:
             self.depends_on(name, service)
             self.limits(name, service)
             self.mounts(name, service)
+        self.secrets()
         self.circles()
 
     def error(self, place: Place, message: str, hint: str) -> None:
@@ -49,7 +51,7 @@ class Check:
         if "image" not in service:
             if "build" not in service and "provider" not in service:
                 self.error(service.at, f"services.{name}: it has neither an image nor a build", "add `image:`")
-        elif not _IMAGE.match(service["image"]):
+        elif len(service["image"]) > 1024 or not _IMAGE.match(service["image"]):
             self.error(
                 service.place("image"),
                 f"services.{name}: {service['image']!r} is not an image reference",
@@ -98,6 +100,14 @@ class Check:
                     f"services.{name}: the {section[:-1]} {key!r} is not defined",
                     f"add it under the top-level `{section}:`",
                 )
+
+    def secrets(self) -> None:
+        for name, secret, place in entries(self.root, "secrets"):
+            if f"secrets.{name}" in self.problems.broken or secret.get("external") is True:
+                continue
+            if not secret.get("file") and not secret.get("environment"):
+                hint = "give it `file` or `environment`, or `external: true`"
+                self.error(place, f"secrets.{name}: it has no content", hint)
 
     def depends_on(self, name: str, service: Map) -> None:
         depends = service.get("depends_on") or Map()

@@ -12,12 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import ComposeError, Place
+from .limits import MAX_DEPTH, MAX_FILE_BYTES, Budget
 from .scalars import resolve
 from .tree import List, Map
-
-MAX_BYTES = 1 << 20
-MAX_DEPTH = 64
-MAX_NODES = 200_000
 
 Path = tuple[str, ...]
 SCALAR, SEQUENCE, MAPPING, ALIAS = range(4)
@@ -42,19 +39,11 @@ class Document:
     removed: list[Path] = field(default_factory=list)
 
 
-class Budget:
-    """How many nodes a whole project may expand to, over all its files."""
-
-    __slots__ = ("left",)
-
-    def __init__(self, nodes: int = MAX_NODES) -> None:
-        self.left = nodes
-
-
 def parse(file: str, data: bytes, budget: Budget) -> list[Document]:
     """The documents of a file. Raises ComposeError."""
-    if len(data) > MAX_BYTES:
-        raise ComposeError(f"the file has {len(data)} bytes; at most {MAX_BYTES} are read", file, hint="split it with `include`")
+    if len(data) > MAX_FILE_BYTES:
+        message = f"the file has {len(data)} bytes; at most {MAX_FILE_BYTES} are read"
+        raise ComposeError(message, file, hint="split it with `include`")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -170,13 +159,9 @@ class _Builder:
         return ComposeError(message, self.file, node.line, node.column, hint)
 
     def pay(self, node: Node) -> None:
-        self.budget.left -= 1
-        if self.budget.left < 0:
-            raise self.fail(
-                node,
-                f"the project expands to more than {MAX_NODES} nodes",
-                "aliases and merge keys multiply what they point at: use fewer, or split the project",
-            )
+        self.budget.nodes -= 1
+        if self.budget.nodes < 0:
+            self.budget.spend_nodes(0, Place(self.file, node.line, node.column))
 
     def value(self, node: Node, path: Path) -> Any:
         self.pay(node)

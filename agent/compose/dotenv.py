@@ -11,8 +11,9 @@ import re
 
 from .errors import ComposeError, Place, Problems
 from .interpolate import InvalidTemplate, Lookup, MissingVariable, substitute
+from .limits import MAX_FILE_BYTES
 
-MAX_BYTES = 1 << 20
+MAX_GROWTH = 4 << 20
 _SPACE = "\t\v\f\r \x85\xa0"
 _ESCAPE = re.compile(r"\\(?:[abcfnrtv$\"\\]|0\d{0,3})")
 _SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\", '"': '"'}
@@ -34,8 +35,8 @@ def parse_raw(file: str, data: bytes) -> dict[str, str]:
 
 
 def text_of(file: str, data: bytes, bom: bool = True) -> str:
-    if len(data) > MAX_BYTES:
-        raise ComposeError(f"the file has {len(data)} bytes; at most {MAX_BYTES} are read", file, hint="make it smaller")
+    if len(data) > MAX_FILE_BYTES:
+        raise ComposeError(f"the file has {len(data)} bytes; at most {MAX_FILE_BYTES} are read", file, hint="make it smaller")
     try:
         return data.decode("utf-8-sig" if bom else "utf-8")
     except UnicodeDecodeError as error:
@@ -48,6 +49,7 @@ class _Parser:
         self.file, self.text, self.lookup, self.problems, self.known = file, text, lookup, problems, known
         self.position = 0
         self.counted, self.lines = 0, 1
+        self.grown = 0
 
     def place(self) -> Place:
         self.lines += self.text.count("\n", self.counted, self.position)
@@ -69,7 +71,11 @@ class _Parser:
                 if value is not None:
                     self.known[key] = value
                 continue
-            self.known[key] = self.value()
+            value = self.value()
+            self.grown += len(value)
+            if self.grown > MAX_GROWTH:
+                raise self.fail(f"the values come to more than {MAX_GROWTH} characters", "use variables less often")
+            self.known[key] = value
 
     def next_statement(self) -> bool:
         text = self.text

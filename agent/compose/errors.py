@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+MAX_SHOWN = 200
+
 
 class Place(NamedTuple):
     """Where something was written. Lines and columns start at 1; 0 means the file as a whole."""
@@ -63,14 +65,14 @@ class Problems:
     _seen: set[tuple[str, str, int]] = field(default_factory=set)
 
     def error(self, place: Place, message: str, hint: str = "") -> None:
-        if self._new(message, place):
+        if len(self.errors) < MAX_SHOWN and self._new(message, place):
             self.errors.append(ComposeError(message, place.file, place.line, place.column, hint))
 
     def add(self, error: ComposeError) -> None:
         self.error(Place(error.file, error.line, error.column), error.message, error.hint)
 
     def warn(self, place: Place, message: str) -> None:
-        if self._new(message, place):
+        if len(self.warnings) < MAX_SHOWN and self._new(message, place):
             self.warnings.append(Warning(message, place.file, place.line))
 
     def _new(self, message: str, place: Place) -> bool:

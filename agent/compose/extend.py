@@ -11,6 +11,7 @@ from typing import Any
 
 from .document import Path
 from .errors import ComposeError, Place, Problems
+from .limits import MAX_EXTENDS, Budget, size
 from .merge import SERVICE_RULES, merge_maps
 from .tree import Map, copy
 
@@ -18,7 +19,7 @@ Chain = tuple[tuple[str, str], ...]
 Load = Callable[[str, Place], tuple[str, Map, list[Path]]]
 
 
-def apply_extends(root: Map, file: str, removed: list[Path], load: Load, problems: Problems) -> None:
+def apply_extends(root: Map, file: str, removed: list[Path], load: Load, problems: Problems, budget: Budget) -> None:
     """Resolves the `extends` of every service of a file in place.
 
     `load` reads another file and gives its name, its services and the paths it removes.
@@ -26,7 +27,7 @@ def apply_extends(root: Map, file: str, removed: list[Path], load: Load, problem
     services = root.get("services")
     if not isinstance(services, Map):
         return
-    resolver = _Resolver(load)
+    resolver = _Resolver(load, budget)
     circles: set[str] = set()
     for name in list(services):
         try:
@@ -51,8 +52,8 @@ class Circle(ComposeError):
 
 
 class _Resolver:
-    def __init__(self, load: Load) -> None:
-        self.load = load
+    def __init__(self, load: Load, budget: Budget) -> None:
+        self.load, self.budget = load, budget
 
     def service(self, name: str, services: Map, file: str, removed: list[Path], chain: Chain) -> Map | None:
         service = services[name]
@@ -70,9 +71,12 @@ class _Resolver:
             )  # fmt: skip
         if (base_file, name) in chain:
             raise Circle([*(step for _, step in chain), name], place)
+        if len(chain) > MAX_EXTENDS:
+            raise ComposeError(f"services.{name}: more than {MAX_EXTENDS} extend one another", *place, hint="extend fewer")
         base = self.service(wanted, base_services, base_file, base_removed, (*chain, (base_file, name)))
         if base is None:
             return service
+        self.budget.spend_nodes(size(base), place)
         source = copy(base)
         remove(source, removed, ("services", name))
         merged = merge_maps(source, service, services.place(name), SERVICE_RULES)

@@ -13,7 +13,7 @@ from typing import Any
 from .document import Path
 from .errors import ComposeError, Place, Problems
 from .extend import remove
-from .merge import SPECIAL, _same, merge
+from .merge import SPECIAL, merge, same
 from .tree import List, Map
 
 _KEYS = ("services", "volumes", "networks", "secrets", "configs", "models")
@@ -82,7 +82,7 @@ def import_model(source: Map, target: Map, removed: list[Path], problems: Proble
                 break
             if name not in into:
                 into.put(name, item, place)
-            elif not _same(item, into[name]):
+            elif not same(item, into[name]):
                 remove(item, removed, (section, name))
                 rules = SPECIAL.at(section, name)
                 try:

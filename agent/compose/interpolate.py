@@ -11,9 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 from .errors import Place, Problems
+from .limits import MAX_VALUE, Budget
 from .tree import List, Map, Rules
 
 Lookup = Callable[[str], str | None]
+Cast = Callable[[str], Any]
 
 MAX_NESTING = 32
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -35,9 +37,10 @@ def substitute(text: str, lookup: Lookup, undefined: Callable[[str], None] | Non
     if depth > MAX_NESTING:
         raise InvalidTemplate(f"variables nest more than {MAX_NESTING} deep")
     pieces: list[str] = []
-    position, line_end, last_brace = 0, -1, -1
+    length, position, line_end, last_brace = 0, 0, -1, -1
     while (dollar := text.find("$", position)) >= 0:
         pieces.append(text[position:dollar])
+        length += len(pieces[-1])
         follow = text[dollar + 1 : dollar + 2]
         if follow == "$":
             pieces.append("$")
@@ -55,6 +58,9 @@ def substitute(text: str, lookup: Lookup, undefined: Callable[[str], None] | Non
         else:
             pieces.append("$")
             position = dollar + 1
+        length += len(pieces[-1])
+        if length > MAX_VALUE:
+            raise InvalidTemplate(f"the value grows to more than {MAX_VALUE} characters")
     pieces.append(text[position:])
     return "".join(pieces)
 
@@ -113,7 +119,7 @@ def _closing(text: str, start: int, last: int) -> int:
     return last
 
 
-def _boolean(text: str) -> bool:
+def boolean(text: str) -> bool:
     word = text.lower()
     if word in ("true", "y", "yes", "on"):
         return True
@@ -122,89 +128,91 @@ def _boolean(text: str) -> bool:
     raise ValueError(f"{text!r} is not a boolean")
 
 
-def _integer(text: str) -> int:
+def integer(text: str) -> int:
     if not re.fullmatch(r"[-+]?[0-9]+", text) or not -(1 << 63) <= int(text) < 1 << 63:
         raise ValueError(f"{text!r} is not an integer")
     return int(text)
 
 
-def _number(text: str) -> float:
+def number(text: str) -> float:
     if not re.fullmatch(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", text):
         raise ValueError(f"{text!r} is not a number")
     return float(text)
 
 
 _CONTAINER: dict[str, Callable[[str], Any]] = {
-    "cpu_count": _integer, "cpu_percent": _number, "cpu_period": _integer, "cpu_quota": _integer,
-    "cpu_rt_period": _integer, "cpu_rt_runtime": _integer, "cpus": _number, "cpu_shares": _integer,
-    "init": _boolean, "oom_kill_disable": _boolean, "oom_score_adj": _integer, "pids_limit": _integer,
-    "privileged": _boolean, "read_only": _boolean, "ulimits.*": _integer, "ulimits.*.hard": _integer,
-    "ulimits.*.soft": _integer, "volumes.[].read_only": _boolean, "volumes.[].volume.nocopy": _boolean,
+    "cpu_count": integer, "cpu_percent": number, "cpu_period": integer, "cpu_quota": integer,
+    "cpu_rt_period": integer, "cpu_rt_runtime": integer, "cpus": number, "cpu_shares": integer,
+    "init": boolean, "oom_kill_disable": boolean, "oom_score_adj": integer, "pids_limit": integer,
+    "privileged": boolean, "read_only": boolean, "ulimits.*": integer, "ulimits.*.hard": integer,
+    "ulimits.*.soft": integer, "volumes.[].read_only": boolean, "volumes.[].volume.nocopy": boolean,
 }  # fmt: skip
 _SERVICE: dict[str, Callable[[str], Any]] = {
-    "depends_on.*.required": _boolean, "depends_on.*.restart": _boolean, "healthcheck.retries": _integer,
-    "healthcheck.disable": _boolean, "ports.[].target": _integer, "stdin_open": _boolean, "tty": _boolean,
-    "deploy.replicas": _integer, "deploy.update_config.parallelism": _integer,
-    "deploy.update_config.max_failure_ratio": _number, "deploy.rollback_config.parallelism": _integer,
-    "deploy.rollback_config.max_failure_ratio": _number, "deploy.restart_policy.max_attempts": _integer,
-    "deploy.placement.max_replicas_per_node": _integer, "scale": _integer,
+    "depends_on.*.required": boolean, "depends_on.*.restart": boolean, "healthcheck.retries": integer,
+    "healthcheck.disable": boolean, "ports.[].target": integer, "stdin_open": boolean, "tty": boolean,
+    "deploy.replicas": integer, "deploy.update_config.parallelism": integer,
+    "deploy.update_config.max_failure_ratio": number, "deploy.rollback_config.parallelism": integer,
+    "deploy.rollback_config.max_failure_ratio": number, "deploy.restart_policy.max_attempts": integer,
+    "deploy.placement.max_replicas_per_node": integer, "scale": integer,
 }  # fmt: skip
-CASTS: Rules[Callable[[str], Any]] = Rules(
+CASTS: Rules[Cast] = Rules(
     {f"services.*.{key}": cast for key, cast in {**_CONTAINER, **_SERVICE}.items()}
     | {f"services.*.pre_start.*.{key}": cast for key, cast in _CONTAINER.items()}
-    | {f"networks.*.{key}": _boolean for key in ("external", "internal", "attachable", "enable_ipv4", "enable_ipv6")}
-    | {f"{kind}.*.external": _boolean for kind in ("volumes", "secrets", "configs")}
+    | {f"networks.*.{key}": boolean for key in ("external", "internal", "attachable", "enable_ipv4", "enable_ipv6")}
+    | {f"{kind}.*.external": boolean for kind in ("volumes", "secrets", "configs")}
 )
 
 
-def interpolate(root: Map, lookup: Lookup, problems: Problems) -> None:
+def interpolate(root: Map, lookup: Lookup, problems: Problems, budget: Budget) -> None:
     """Replaces the variables of all values of a tree in place; every failure is reported, its value kept as written."""
+    walker = _Walker(lookup, problems, budget)
     for key, value in root.items():
-        root[key] = _walk(value, root.place(key), (key,), CASTS.step(key), lookup, problems)
+        root[key] = walker.walk(value, root.place(key), (key,), CASTS.step(key))
 
 
-def _walk(
-    value: Any,
-    place: Place,
-    path: tuple[str, ...],
-    casts: Rules[Callable[[str], Any]] | None,
-    lookup: Lookup,
-    problems: Problems,
-) -> Any:
-    if isinstance(value, str):
-        if casts is None or casts.value is None:
-            return _text(value, place, path, lookup, problems) if "$" in value else value
-        return _cast(value, place, path, casts.value, lookup, problems)
-    if isinstance(value, Map):
-        for key, item in value.items():
-            if item.__class__ is not str or casts is not None or "$" in item:
-                value[key] = _walk(item, value.place(key), (*path, key), casts.step(key) if casts else None, lookup, problems)
-    elif isinstance(value, List):
-        below = casts.step("[]") if casts else None
-        for index, item in enumerate(value):
-            value[index] = _walk(item, value.places[index], (*path, f"[{index}]"), below, lookup, problems)
-    return value
+class _Walker:
+    def __init__(self, lookup: Lookup, problems: Problems, budget: Budget) -> None:
+        self.lookup, self.problems, self.budget = lookup, problems, budget
 
-
-def _text(text: str, place: Place, path: tuple[str, ...], lookup: Lookup, problems: Problems) -> str:
-    def undefined(name: str) -> None:
-        problems.warn(place, f"the variable {name} is not set; it is taken as blank")
-
-    try:
-        return substitute(text, lookup, undefined)
-    except InvalidTemplate as error:
-        problems.error(place, f"{'.'.join(path)}: {error}", "write $$ for a dollar sign")
-    except MissingVariable as error:
-        problems.error(place, f"{'.'.join(path)}: {error}", "set it in the .env file beside the Compose file")
-    problems.broken.add(".".join(path[:2]))
-    return text
-
-
-def _cast(text: str, place: Place, path: tuple[str, ...], cast: Callable[[str], Any], lookup: Lookup, problems: Problems) -> Any:
-    value = _text(text, place, path, lookup, problems)
-    try:
-        return cast(value)
-    except ValueError as error:
-        problems.error(place, f"{'.'.join(path)}: {error}", "correct the value, or the variable it comes from")
-        problems.broken.add(".".join(path[:2]))
+    def walk(self, value: Any, place: Place, path: tuple[str, ...], casts: Rules[Cast] | None) -> Any:
+        if isinstance(value, str):
+            if casts is None or casts.value is None:
+                return self.text(value, place, path) if "$" in value else value
+            return self.cast(value, place, path, casts.value)
+        if isinstance(value, Map):
+            for key, item in value.items():
+                if item.__class__ is not str or casts is not None or "$" in item:
+                    below = casts.step(key) if casts is not None else None
+                    value[key] = self.walk(item, value.place(key), (*path, key), below)
+        elif isinstance(value, List):
+            below = casts.step("[]") if casts is not None else None
+            for index, item in enumerate(value):
+                value[index] = self.walk(item, value.places[index], (*path, f"[{index}]"), below)
         return value
+
+    def text(self, text: str, place: Place, path: tuple[str, ...]) -> str:
+        def undefined(name: str) -> None:
+            self.problems.warn(place, f"the variable {name} is not set; it is taken as blank")
+
+        try:
+            result = substitute(text, self.lookup, undefined)
+        except InvalidTemplate as error:
+            self.fail(place, path, error, "write $$ for a dollar sign")
+            return text
+        except MissingVariable as error:
+            self.fail(place, path, error, "set it in the .env file beside the Compose file")
+            return text
+        self.budget.spend_text(len(result), place)
+        return result
+
+    def cast(self, text: str, place: Place, path: tuple[str, ...], cast: Cast) -> Any:
+        value = self.text(text, place, path) if "$" in text else text
+        try:
+            return cast(value)
+        except ValueError as error:
+            self.fail(place, path, error, "correct the value, or the variable it comes from")
+            return value
+
+    def fail(self, place: Place, path: tuple[str, ...], error: ValueError, hint: str) -> None:
+        self.problems.error(place, f"{'.'.join(path)}: {error}", hint)
+        self.problems.broken.add(".".join(path[:2]))

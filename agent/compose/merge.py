@@ -15,6 +15,7 @@ from .scalars import show
 from .shortforms import volume_target
 from .tree import List, Map, Rules, copy
 
+MAX_POOLS = 10_000
 Merger = Callable[[Any, Any, Place, "Rules[Merger] | None"], Any]
 Identify = Callable[[Any, Place], Hashable]
 
@@ -51,21 +52,25 @@ def merge_maps(base: Map, over: Map, place: Place, rules: Rules[Merger] | None) 
 
 
 def _join(base: List, over: List, place: Place, rules: Rules[Merger] | None) -> List:
+    seen = {_token(item) for item in base}
     for item, where in over.placed():
-        if not any(_same(item, other) for other in base):
+        if (token := _token(item)) not in seen:
+            seen.add(token)
             base.add(item, where)
     return base
 
 
-def _same(one: Any, other: Any) -> bool:
-    """Equality that keeps 1, 1.0 and true apart, as they differ when printed."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return bool(one == other)
+def _token(value: Any) -> Hashable:
+    """Equal for values that are the same; 1, 1.0 and true are not, as they differ when printed."""
+    if isinstance(value, dict):
+        return "map", frozenset((key, _token(item)) for key, item in value.items())
+    if isinstance(value, list):
+        return "list", tuple(map(_token, value))
+    return type(value), value
+
+
+def same(one: Any, other: Any) -> bool:
+    return _token(one) == _token(other)
 
 
 def sequence(value: Any, place: Place) -> List:
@@ -153,6 +158,8 @@ def _ipam_config(base: Any, over: Any, place: Place, rules: Rules[Merger] | None
     """Address pools with the same subnet are one pool."""
     if not isinstance(base, List) or not isinstance(over, List):
         raise _refuse(place, "`ipam.config` must be a list")
+    if len(base) * len(over) > MAX_POOLS:
+        raise _refuse(place, f"there are {len(base)} and {len(over)} address pools")
     result = List(at=base.at)
 
     def index(subnet: Any) -> int:

@@ -10,6 +10,7 @@ import binascii
 import re
 from datetime import date
 from decimal import Decimal
+from math import isfinite
 from typing import Any
 
 _WORDS: dict[str, Any] = {
@@ -65,12 +66,12 @@ def _implicit(text: str) -> Any:
     if len(text) > 4 and text[4] == "-" and (moment := _timestamp(text)) is not None:
         return moment
     bare = text.replace("_", "") if text[0] != "." else text
-    if _INTEGER.match(bare):
+    if len(bare) < 70 and _INTEGER.match(bare):
         number = _integer(bare)
         if -(1 << 63) <= number < 1 << 64:
             return number
-    if _FLOAT.match(bare):
-        return float(bare)
+    if _FLOAT.match(bare) and isfinite(decimal := float(bare)):
+        return decimal
     return text
 
 
@@ -157,7 +158,8 @@ def duration_ns(text: str, days: bool = True) -> int:
         unit = _UNITS.get(term[3]) if days or term[3] not in ("d", "w") else None
         if unit is None:
             raise ValueError(f"{text!r} is not a duration: unknown unit {term[3]!r}")
-        total += int(term[1] or 0) * unit + int(int(term[2] or 0) * (unit / 10 ** len(term[2] or "")))
+        fraction = (term[2] or "")[:18]
+        total += int(term[1] or 0) * unit + int(int(fraction or 0) * (unit / 10 ** len(fraction)))
         if total >= 1 << 63:
             raise ValueError(f"{text!r} is too long a duration")
         position = term.end()
@@ -201,12 +203,13 @@ def parse_bytes(text: str) -> int:
     number = number[:-1] if number.endswith(" ") else number
     if not re.fullmatch(r"\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", number):
         raise ValueError(f"{text!r} is not a size")
-    if suffix in ("", "b"):
-        return int(float(number))
-    power = "kmgtp".find(suffix[0]) + 1
-    if not power or suffix[1:] not in ("", "b", "ib"):
+    power = 0 if suffix in ("", "b") else "kmgtp".find(suffix[0]) + 1
+    if suffix not in ("", "b") and (not power or suffix[1:] not in ("", "b", "ib")):
         raise ValueError(f"{text!r} is not a size: unknown unit {found[2]!r}")
-    return int(float(number) * float(1024**power))
+    amount = float(number) * 1024.0**power
+    if amount >= 1 << 63:
+        raise ValueError(f"{text!r} is too large a size")
+    return int(amount)
 
 
 def split_words(line: str) -> list[str]:

@@ -88,9 +88,9 @@ SPECIFICATION: dict[str, Any] = json.loads((Path(__file__).parent / "compose-spe
 ROOT = _Compiler(SPECIFICATION).rule(SPECIFICATION)
 
 
-def validate(value: Any, rule: Rule = ROOT) -> list[Found]:
+def validate(value: Any, rule: Rule = ROOT) -> Iterator[Found]:
     """Every error as (path, message, hint)."""
-    return list(_errors(value, rule, ()))
+    return _errors(value, rule, ())
 
 
 def _type(value: Any) -> str:

@@ -12,10 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 from .errors import ComposeError, Place, Problems
+from .limits import Budget
 from .tree import List, Map, Rules
 
 Expand = Callable[[Any, Place], Any]
 
+MAX_PORTS = 65_536
 PROPAGATIONS = ("rprivate", "private", "rshared", "shared", "rslave", "slave")
 
 
@@ -149,6 +151,8 @@ def _ports(value: Any, place: Place) -> Any:
         if isinstance(item, str) or (isinstance(item, int) and not isinstance(item, bool)):
             for port in split_port(str(item), where):
                 result.add(port, where)
+            if len(result) > MAX_PORTS:
+                raise _unfit(where, f"more than {MAX_PORTS} ports", "publish fewer ports, or use `network_mode: host`")
         elif isinstance(item, Map):
             result.add(item, where)
         else:
@@ -281,16 +285,18 @@ EXPAND: Rules[Expand] = Rules(
 )  # fmt: skip
 
 
-def expand(value: Any, place: Place, problems: Problems, rules: Rules[Expand] | None = EXPAND) -> Any:
+def expand(value: Any, place: Place, problems: Problems, budget: Budget, rules: Rules[Expand] | None = EXPAND) -> Any:
     """The tree with every short form expanded; each that cannot be is reported and left out."""
     if rules is None:
         return value
     if rules.value is not None:
         value = rules.value(value, place)
+        if rules.value is _ports and isinstance(value, List):
+            budget.spend_nodes(len(value), place)
     if isinstance(value, Map):
         for key in list(value):
             try:
-                value[key] = expand(value[key], value.place(key), problems, rules.step(key))
+                value[key] = expand(value[key], value.place(key), problems, budget, rules.step(key))
             except ComposeError as error:
                 problems.add(error)
                 del value[key]
@@ -299,7 +305,7 @@ def expand(value: Any, place: Place, problems: Problems, rules: Rules[Expand] | 
         below = rules.step("[]")
         for item, where in value.placed():
             try:
-                kept.add(expand(item, where, problems, below), where)
+                kept.add(expand(item, where, problems, budget, below), where)
             except ComposeError as error:
                 problems.add(error)
         return kept

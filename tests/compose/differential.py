@@ -160,6 +160,10 @@ def _reference_shape(project: Any) -> Any:
                 if key.startswith("x-") and len(path) != 1:
                     continue
                 result[key] = shape(item, (*path, key))
+            if path[-2:-1] in (("post_start",), ("pre_stop",), ("pre_start",)) and result.get("command", 0) is None:
+                del result["command"]
+            if path[-1:] == ("build",):
+                result = {key: item for key, item in result.items() if item != ""}
             if path[-1:] == ("bind",) and result.get("create_host_path") is True:
                 del result["create_host_path"]
             if "path" in result and result.get("required") is True:

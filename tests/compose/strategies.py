@@ -215,19 +215,16 @@ def _pool(key: str, owner: str, schema: dict[str, Any]) -> tuple[Any, ...]:
     if owner == "ports" and key == "":
         return PORTS if schema.get("type") == "string" else ()
     if key == "ports":
-        return (
-            [*PORTS[:2]],
-            [PORTS[3], "90"],
-            [PORTS[4]],
-            [80],
-            ["${PORT:-81}:80", {"target": 80, "published": "80"}],
-            [PORTS[11]],
-        )
+        published = {"target": 80, "published": "80"}
+        return ([*PORTS[:2]], [PORTS[3], "90"], [PORTS[4]], [80], ["${PORT:-81}:80", published], [PORTS[11]])
     if key == "volumes" and owner == "service":
-        return tuple([one, other] for one, other in zip(VOLUMES, VOLUMES[3:], strict=False)) + (
-            [{"type": "bind", "source": "./b", "target": "/b"}], [{"type": "volume", "source": "r1", "target": "/r"}],
-            [{"type": "tmpfs", "target": "/t", "tmpfs": {"size": "1m"}}], ["r1:/r", {"type": "bind", "source": "s", "target": "/r"}],
-        )  # fmt: skip
+        return (
+            *([one, other] for one, other in zip(VOLUMES, VOLUMES[3:], strict=False)),
+            [{"type": "bind", "source": "./b", "target": "/b"}],
+            [{"type": "volume", "source": "r1", "target": "/r"}],
+            [{"type": "tmpfs", "target": "/t", "tmpfs": {"size": "1m"}}],
+            ["r1:/r", {"type": "bind", "source": "s", "target": "/r"}],
+        )
     if key == "environment" and owner in ("config", "secret"):
         return POOLS["environment_of_file"]
     if key == "target" and owner == "ports":

@@ -1,0 +1,221 @@
+"""Several files to one model: parsed, interpolated, included, extended, laid over one another, checked, expanded.
+
+Rules: this is the reference loader's order for each file; includes are resolved before extends, so what they bring can be
+extended; the schema sees the merged tree before short forms are expanded; an entry that fails is reported and left out, and
+the rest goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+from .document import Document, Path
+from .environment import read_dotenv
+from .errors import MAX_SHOWN, ComposeError, Place
+from .extend import apply_extends, remove
+from .include import Include, import_model, include_entries
+from .interpolate import interpolate
+from .limits import MAX_INCLUDES
+from .merge import IDENTITY, SPECIAL, enforce_unique, merge
+from .normalize import check_model, set_defaults
+from .paths import escapes, is_host_path, join, rebase, relative
+from .schema import validate
+from .shortforms import EXPAND, expand
+from .source import Source
+from .tree import NOWHERE, List, Map, Rules, place_of
+
+SECTIONS = ("services", "networks", "volumes", "configs", "secrets", "models")
+
+
+class Assembler:
+    """Builds models from the files of a source."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.problems = source, source.problems
+
+    def model(
+        self,
+        paths: list[str],
+        environment: dict[str, str],
+        seen_from: str,
+        directory: str,
+        included: tuple[str, ...] = (),
+        place: Place | None = None,
+    ) -> Map:
+        """The merged files of one project or include; `place` is where they are named.
+
+        `directory` is theirs; their paths come out relative to the directory from which it is `seen_from`.
+        """
+        root = Map(at=Place(paths[0] if paths else directory))
+        for path in paths:
+            try:
+                documents = self.source.documents(path, place or Place(path))
+            except ComposeError as error:
+                self.problems.add(error)
+                continue
+            for document in documents:
+                if not isinstance(document.root, Map):
+                    self.problems.error(Place(path, 1), "the file is not a mapping", "start it with `services:`")
+                    continue
+                interpolate(document.root, environment.get, self.problems, self.source.budget)
+                _promote_develop(document.root)
+                self.include(document, environment, directory, (*included, path))
+                remove(root, document.removed)
+                self.extend(document, path, environment, directory)
+                root = self.lay_over(root, document.root)
+        set_defaults(root)
+        check_model(root, self.problems)
+        rebase(root, seen_from)
+        _own_environment(root, environment)
+        return root
+
+    def extend(self, document: Document, path: str, environment: dict[str, str], directory: str) -> None:
+        bases: dict[str, tuple[Map, list[Path]]] = {}
+
+        def load_base(name: str, place: Place) -> tuple[str, Map, list[Path]]:
+            file = join(directory, name)
+            if is_host_path(name) or escapes(file):
+                raise ComposeError(f"the file {name!r} is outside the repository", *place, hint="move it into the repository")
+            if file not in bases:
+                bases[file] = self.base(file, place, environment, relative(file, directory))
+            services, removed = bases[file]
+            return file, services, removed
+
+        apply_extends(document.root, path, document.removed, load_base, self.problems, self.source.budget)
+
+    def base(self, file: str, place: Place, environment: dict[str, str], seen_from: str) -> tuple[Map, list[Path]]:
+        """The services of a file that is only extended: interpolated and expanded, not checked on its own."""
+        root, removed = Map(at=Place(file)), []
+        for document in self.source.documents(file, place):
+            if isinstance(document.root, Map):
+                interpolate(document.root, environment.get, self.problems, self.source.budget)
+                _promote_develop(document.root)
+                remove(root, document.removed)
+                root = self.lay_over(root, document.root, checked=False)
+                removed = document.removed
+        if not isinstance(root.get("services"), Map):
+            raise ComposeError(f"{file} has no services", *place, hint="extend a file that has a `services:` section")
+        rebase(root, seen_from.rpartition("/")[0] or ".")
+        return root["services"], removed
+
+    def include(self, document: Document, environment: dict[str, str], directory: str, included: tuple[str, ...]) -> None:
+        entries = include_entries(document.root, self.problems)
+        document.root.pop("include", None)
+        for entry in entries:
+            try:
+                model = self.included(entry, environment, directory, included)
+            except ComposeError as error:
+                self.problems.add(error)
+                continue
+            import_model(model, document.root, document.removed, self.problems)
+
+    def included(self, entry: Include, environment: dict[str, str], directory: str, included: tuple[str, ...]) -> Map:
+        for path in entry.paths:
+            if is_host_path(path) or escapes(join(directory, path)):
+                raise ComposeError(f"the file {path!r} is outside the repository", *entry.place, hint="move it into it")
+        paths = [join(directory, path) for path in entry.paths]
+        if paths[0] in included or len(included) > MAX_INCLUDES:
+            way = " -> ".join([*included, paths[0]])
+            raise ComposeError(f"the files include one another in a circle: {way}", *entry.place, hint="break the circle")
+        below = join(directory, entry.directory) if entry.directory else paths[0].rpartition("/")[0] or "."
+        if is_host_path(entry.directory) or escapes(below):
+            raise ComposeError(f"{entry.directory!r} is outside the repository", *entry.place, hint="move it into it")
+        base = below if self.source.files.is_dir(below) else below.rpartition("/")[0] or "."
+        variables: dict[str, str] = {}
+        if entry.env_files is None:
+            default = join(below, ".env")
+            env_files = [default] if self.source.files.exists(default) and not self.source.files.is_dir(default) else []
+        else:
+            env_files = [join(directory, name) for name in entry.env_files if name != "/dev/null"]
+        for path in env_files:
+            if found := self.source.read_variables(path, entry.place):
+                read_dotenv(*found, environment, self.problems, variables)
+        return self.model(paths, variables | environment, relative(base, directory), below, included, entry.place)
+
+    def lay_over(self, root: Map, over: Map, checked: bool = True) -> Map:
+        """A file's tree laid over the earlier ones, checked and expanded; what is wrong is reported and left out."""
+        problems = self.problems
+        for section, value in over.items():
+            base, place, rules = root.get(section), over.place(section), SPECIAL.step(section)
+            if section in SECTIONS and isinstance(base, Map) and isinstance(value, Map):
+                for name, item in value.items():
+                    where, below = value.place(name), rules.step(name) if rules else None
+                    try:
+                        base.put(name, merge(base[name], item, where, below) if name in base else item, where)
+                    except ComposeError as error:
+                        self.broken(error, section, name)
+            elif section in root:
+                try:
+                    root.put(section, merge(base, value, place, rules), place)
+                except ComposeError as error:
+                    problems.add(error)
+            else:
+                root.put(section, value, place)
+        self.each(root, IDENTITY, enforce_unique)
+        if checked:
+            self.check_schema(root)
+        if "version" in root:
+            problems.warn(root.place("version"), "`version` is obsolete and ignored")
+            del root["version"]
+        self.each(root, EXPAND, lambda value, rules: expand(value, NOWHERE, problems, self.source.budget, rules))
+        self.each(root, IDENTITY, enforce_unique)
+        return root
+
+    def each(self, root: Map, rules: Rules[Any], action: Callable[[Any, Any], Any]) -> None:
+        """Does something to every entry of every section; an entry that fails is reported and left out."""
+        for section in SECTIONS:
+            entries, below = root.get(section), rules.step(section)
+            if below is None or not isinstance(entries, Map):
+                continue
+            for name in list(entries):
+                count = len(self.problems.errors)
+                try:
+                    entries[name] = action(entries[name], below.step(name))
+                except ComposeError as error:
+                    self.broken(error, section, name)
+                    del entries[name]
+                if len(self.problems.errors) > count:
+                    self.problems.broken.add(f"{section}.{name}")
+
+    def broken(self, error: ComposeError, section: str, name: str) -> None:
+        self.problems.add(error)
+        self.problems.broken.add(f"{section}.{name}")
+
+    def check_schema(self, root: Map) -> None:
+        bad: set[tuple[str, ...]] = set()
+        for path, message, hint in islice(validate(root), MAX_SHOWN):
+            owner = path[:-1] if message.startswith("unknown key") else path
+            shown = ".".join(str(part) for part in owner) or "the file"
+            self.problems.error(place_of(root, path), f"{shown}: {message}", hint)
+            bad.add(tuple(str(part) for part in path[:2]))
+        for entry in bad:
+            self.problems.broken.add(".".join(entry))
+            if len(entry) == 2 and isinstance(root.get(entry[0]), Map) and entry[0] in SECTIONS:
+                root[entry[0]].pop(entry[1], None)
+            elif entry:
+                root.pop(entry[0], None)
+
+
+def _promote_develop(root: Map) -> None:
+    """`x-develop`, the older spelling of `develop`."""
+    services = root.get("services")
+    for service in services.values() if isinstance(services, Map) else ():
+        if isinstance(service, Map) and "x-develop" in service:
+            if service.get("develop") is None:
+                service.pop("develop", None)
+                service.rename("x-develop", "develop")
+            else:
+                del service["x-develop"]
+
+
+def _own_environment(root: Map, environment: dict[str, str]) -> None:
+    """Names without a value in an `environment` list get theirs from the variables of the model that they stand in."""
+    services = root.get("services")
+    for service in services.values() if isinstance(services, Map) else ():
+        names = service.get("environment") if isinstance(service, Map) else None
+        if isinstance(names, List):
+            for index, item in enumerate(names):
+                if isinstance(item, str) and item in environment:
+                    names[index] = f"{item}={environment[item]}"

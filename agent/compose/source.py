@@ -1,0 +1,79 @@
+"""Reading the files of a project: every file once, no path outside the root, `.j2` rendered by the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .document import Document, parse
+from .errors import ComposeError, Place, Problems
+from .files import Files
+from .limits import Budget, size
+from .paths import escapes, join
+from .tree import copy
+
+NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+OVERRIDES = (
+    "compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml",
+)  # fmt: skip
+
+Preprocess = Callable[[str, bytes], bytes]
+
+
+class Source:
+    """The files below the virtual root, what was read of them, and what reading may still cost."""
+
+    def __init__(self, files: Files, preprocess: Preprocess | None, problems: Problems) -> None:
+        self.files, self.preprocess, self.problems = files, preprocess, problems
+        self.budget = Budget()
+        self.read_paths: set[str] = set()
+        self._documents: dict[str, list[Document]] = {}
+
+    def read(self, path: str, place: Place, what: str = "file") -> bytes:
+        """A file's content. Raises ComposeError at `place`, where it is named."""
+        if escapes(path):
+            hint = "move the file into the repository"
+            raise ComposeError(f"the {what} {path!r} is outside the repository", *place, hint=hint)
+        data = self.files.read(path)
+        if data is None:
+            kind = "is a directory" if self.files.is_dir(path) else "does not exist"
+            raise ComposeError(f"the {what} {path!r} {kind}", *place, hint="correct the path, or add the file")
+        self.read_paths.add(path)
+        return data
+
+    def read_variables(self, path: str, place: Place, required: bool = True) -> tuple[str, bytes] | None:
+        """An environment file: its path and content; None when it may be missing and is. Raises ComposeError."""
+        if not required and not escapes(path) and not self.files.exists(path):
+            return None
+        data = self.read(path, place, "env file")
+        self.budget.spend_text(len(data), place)
+        return path, data
+
+    def documents(self, path: str, place: Place) -> list[Document]:
+        """The documents of a compose file, a copy each time; `x.yaml.j2` stands in for a missing `x.yaml`."""
+        if not escapes(path) and not self.files.exists(path) and self.files.exists(f"{path}.j2"):
+            path = f"{path}.j2"
+        if path in self._documents:
+            self.budget.spend_nodes(sum(size(document.root) for document in self._documents[path]), place)
+        else:
+            data = self.read(path, place)
+            text = self.preprocess(path, data) if self.preprocess is not None else data
+            self._documents[path] = parse(path, text, self.budget)
+        return [Document(copy(document.root), list(document.removed)) for document in self._documents[path]]
+
+    def discover(self, directory: str) -> list[str]:
+        """The usual names in a directory, the project and its override; several of a kind are a warning."""
+        chosen: list[str] = []
+        for names in (NAMES, OVERRIDES):
+            present = [
+                name + suffix
+                for name in names
+                for suffix in ("", ".j2")
+                if self.files.read(join(directory, name + suffix)) is not None
+            ]
+            if len(present) > 1:
+                message = f"{', '.join(present)} exist; {present[0]} is used"
+                self.problems.warn(Place(join(directory, present[0])), message)
+            chosen += present[:1]
+            if not chosen:
+                break
+        return chosen
