@@ -30,13 +30,18 @@ class Damaged(Exception):
 
 def pack(value: Json, schema: int) -> bytes:
     """The bytes of a document: envelope line, value line."""
-    body = canonical_json(value).encode()
-    envelope = {"schema": schema, "sha256": _checksum(schema, body), "by": __version__}
-    return canonical_json(envelope).encode() + b"\n" + body + b"\n"
+    line = canonical_json(value).encode()
+    envelope = {"schema": schema, "sha256": _checksum(schema, line), "by": __version__}
+    return canonical_json(envelope).encode() + b"\n" + line + b"\n"
 
 
 def unpack(data: bytes, schema: int, name: str) -> Json:
     """The value in `data`. Errors: Damaged; Stalled when it was written under a newer schema than `schema`."""
+    return json.loads(body(data, schema, name))
+
+
+def body(data: bytes, schema: int, name: str) -> bytes:
+    """The value's line in `data`, checked but not parsed. Errors: as `unpack`."""
     head, _, rest = data.partition(b"\n")
     try:
         envelope = json.loads(head)
@@ -51,11 +56,11 @@ def unpack(data: bytes, schema: int, name: str) -> Json:
             f"install Limpet {envelope.get('by', '')} or newer again, or move {name} and its generation .1 away to start anew",
             code="NewerSchema",
         )
-    return json.loads(rest)
+    return rest[:-1]
 
 
-def _checksum(schema: int, body: bytes) -> str:
-    return sha256(b"%d\n" % schema + body)
+def _checksum(schema: int, line: bytes) -> str:
+    return sha256(b"%d\n" % schema + line)
 
 
 @dataclass
@@ -114,7 +119,7 @@ class Document:
         """The bytes of the newest generation when they may be kept as the previous one."""
         try:
             data = self.path.read_bytes()
-            unpack(data, self.schema, str(self.path))
+            body(data, self.schema, str(self.path))
         except (OSError, Damaged):
             return None
         return data

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from agent.model import Json
+from agent.store import durable
 from agent.store.documents import Document
 from agent.store.locks import Lock
 
@@ -90,6 +91,7 @@ class Orders:
         self._change(add)
 
     def _change(self, change: Callable[[Ordered], Ordered]) -> None:
+        durable.make_directory(self._document.path.parent)
         with self._lock:
             self._document.clean()
             orders = change(self.load())

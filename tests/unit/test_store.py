@@ -221,6 +221,12 @@ def test_orders_do_not_wait_for_a_pass(tmp_path: Path) -> None:
     assert store.load().suspended == {"*": Suspension("incident 7", 100.0)}
 
 
+def test_orders_keep_the_state_private(tmp_path: Path) -> None:
+    """An order given before the first pass must leave the state directory private."""
+    Orders(tmp_path / "limpet").retry("all", now=1.0)
+    assert (tmp_path / "limpet").stat().st_mode & 0o777 == 0o700
+
+
 def test_suspension_ends_by_itself() -> None:
     """A suspension with a time must end then; one without must last."""
     state = State(suspended={"*": Suspension("a", 1.0, 10.0), "file/x": Suspension("b", 1.0)})

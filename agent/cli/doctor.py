@@ -1,0 +1,225 @@
+"""Checks what Limpet needs on this host, and says what to do: settings, credentials, state, source, Docker, systemd, disk, clock.
+
+Changes nothing. Exit code: 0 nothing is wrong (there may be warnings), 1 otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from agent import heartbeat, settings
+from agent.errors import EXIT_FAILED, EXIT_OK, BadInput, LimpetError
+from agent.paths import Paths
+from agent.settings import Settings
+
+SECRET_FILES = ("ssh_key", "token_file")
+SOURCE_TIMEOUT = 60.0  # seconds
+COMMAND_TIMEOUT = 10.0
+BUILT = 1_700_000_000  # no clock that is right shows an earlier time (2023-11-14)
+
+Level = Literal["ok", "warning", "wrong"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check says. `hint` is what to do."""
+
+    level: Level
+    message: str
+    hint: str = ""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+def run(args: argparse.Namespace) -> int:
+    paths = Paths(args.root)
+    wrong = 0
+    for name, finding in examine(paths):
+        wrong += finding.level == "wrong"
+        mark = {"ok": "ok", "warning": "warning", "wrong": "WRONG"}[finding.level]
+        print(f"{mark:<8} {name:<12} {finding.message}")
+        if finding.hint:
+            print(f"{'':<21} to do: {finding.hint}")
+    return EXIT_FAILED if wrong else EXIT_OK
+
+
+def examine(paths: Paths) -> Iterator[tuple[str, Finding]]:
+    """The checks, in the order in which their troubles should be mended."""
+    current: Settings | None = None
+    try:
+        current = settings.load(paths.root)
+        yield "settings", Finding("ok", f"{paths.settings}: {heartbeat.redact(current.source.url)} {current.source.ref_name}")
+    except BadInput as error:
+        for problem in error.problems:
+            where = f"{problem.file}:{problem.line}" if problem.line else problem.file
+            yield "settings", Finding("wrong", f"{where}: {problem.message}", problem.hint)
+    except LimpetError as error:
+        yield "settings", _of(error)
+    checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [("state", lambda: _state(paths))]
+    if current is not None:
+        known = current
+        checks += [("credentials", lambda: _credentials(paths, known)), ("source", lambda: _source(paths, known)),
+                   ("docker", lambda: _docker(known)), ("heartbeat", lambda: _heartbeat(paths, known))]
+    checks += [("systemd", lambda: _systemd(paths)), ("disk", lambda: _disk(paths)), ("clock", _clock)]
+    for name, check in checks:
+        for finding in check():
+            yield name, finding
+
+
+def _of(error: LimpetError) -> Finding:
+    return Finding("wrong", heartbeat.redact(error.message), heartbeat.redact(error.hint))
+
+
+def _state(paths: Paths) -> Iterator[Finding]:
+    from agent.identity import machine_id
+    from agent.store.inventory import InventoryStore
+    from agent.store.state import StateStore
+
+    state, inventory = StateStore(paths.state), InventoryStore(paths.state)
+    try:
+        here, known = machine_id(paths), state.load()
+        inventory.load()
+    except LimpetError as error:
+        yield _of(error)
+        return
+    for note in (*state.damaged, *inventory.damaged):
+        yield Finding("warning", note, "the next pass writes it anew")
+    if known.machine_id and known.machine_id != here:
+        yield Finding("wrong", "the state belongs to another machine", "limpet accept machine, if this is the same host restored")
+    directory = next(path for path in (paths.state, *paths.state.parents) if path.exists())
+    if not os.access(directory, os.W_OK):
+        yield Finding("wrong", f"{directory} cannot be written", "run as root")
+    applied = known.applied_revision or "nothing was applied yet"
+    yield Finding("ok", f"{paths.state}: {applied}, {len(inventory.entries)} owned")
+
+
+def _credentials(paths: Paths, current: Settings) -> Iterator[Finding]:
+    source = current.source
+    given = {name: getattr(source, name) for name in settings.CREDENTIALS_AS_PATH if getattr(source, name)}
+    wrong = False
+    for name, value in given.items():
+        path = paths.host(value)
+        try:
+            mode = path.stat().st_mode
+            path.read_bytes()
+        except OSError as error:
+            wrong = True
+            yield Finding("wrong", f"source.{name}: {path}: {error.strerror}", "write the file, or correct the path")
+            continue
+        permissions = stat.S_IMODE(mode)
+        if name in SECRET_FILES and permissions & 0o077:
+            wrong = True
+            yield Finding("wrong", f"source.{name}: {path} is open to others (mode {permissions:04o})", f"chmod 600 {path}")
+    if source.url.startswith("ssh://") and not source.known_hosts:
+        yield Finding("warning", "source.known_hosts is not set", "write the server's host key into a file, and name it there")
+    if not wrong:
+        yield Finding("ok", f"{', '.join(given)} given" if given else "none are given")
+
+
+def _source(paths: Paths, current: Settings) -> Iterator[Finding]:
+    from agent import children, desired
+
+    started, local = time.monotonic(), current.source.url.removeprefix("file://")
+    if local.startswith("/") and not Path(local).exists():
+        yield Finding("wrong", f"there is no {local}", "correct source.url")
+        return
+    try:
+        children.call("_fetch", desired.request(paths, current, "", probe=True), timeout=SOURCE_TIMEOUT)
+    except LimpetError as error:
+        yield _of(error)
+    else:
+        yield Finding("ok", f"answers in {time.monotonic() - started:.1f} s")
+
+
+def _docker(current: Settings) -> Iterator[Finding]:
+    from agent.drivers.engine import Engine
+
+    engine = Engine(current.engine.socket, timeout=COMMAND_TIMEOUT)
+    try:
+        version, containers = engine.ping(), len(engine.containers())
+    except LimpetError as error:
+        yield _of(error)
+    else:
+        yield Finding("ok", f"{current.engine.socket} speaks API {version}, {containers} containers")
+    finally:
+        engine.close()
+
+
+def _heartbeat(paths: Paths, current: Settings) -> Iterator[Finding]:
+    from agent.cli.status import lateness
+    from agent.clock import SystemClock
+    from agent.report import read
+    from agent.store.locks import holder
+
+    clock = SystemClock()
+    daemon = holder(paths.run / "daemon.lock")
+    try:
+        doc = read(paths.host(current.heartbeat.file))
+    except LimpetError as error:
+        yield Finding("warning", error.message, error.hint)
+        return
+    late = lateness(doc, now=clock.wall(), monotonic=clock.monotonic(), boot_id=clock.boot_id())
+    if daemon is None:
+        yield Finding("warning", "no daemon runs here", "systemctl start limpet")
+    elif late:
+        yield Finding("wrong", f"the daemon (pid {daemon}) is {late:.0f} s late with its heartbeat", "systemctl restart limpet")
+    why, hint = heartbeat.explanation(doc, doc["state"])
+    yield Finding("ok" if doc["state"] in ("Synced", "Progressing") else "wrong", f"{doc['state']}: {why}", hint)
+
+
+def _systemd(paths: Paths) -> Iterator[Finding]:
+    if not Path("/run/systemd/system").is_dir():
+        yield Finding("warning", "this machine does not run systemd", "start `limpet run` by other means")
+        return
+    if paths.root != Path("/"):
+        yield Finding("ok", "runs; the service is for the root / only")
+        return
+    enabled, active = _said("systemctl", "is-enabled", "limpet.service"), _said("systemctl", "is-active", "limpet.service")
+    if active != "active":
+        yield Finding("warning", f"limpet.service is {active or 'unknown'}", "systemctl enable --now limpet.service")
+    elif enabled != "enabled":
+        yield Finding("warning", f"limpet.service is {enabled}: it does not start at boot", "systemctl enable limpet.service")
+    else:
+        yield Finding("ok", "limpet.service is active and enabled")
+
+
+def _disk(paths: Paths) -> Iterator[Finding]:
+    directory = next(path for path in (paths.state, *paths.state.parents) if path.exists())
+    disk = os.statvfs(directory)
+    free, nodes = disk.f_bavail * disk.f_frsize, disk.f_favail if disk.f_files else None
+    if free < heartbeat.LOW_DISK:
+        yield Finding("wrong", f"{free >> 20} MiB are free for {paths.state}", "free space: docker image prune, old logs")
+    elif nodes is not None and nodes < 1000:
+        yield Finding("wrong", f"{nodes} inodes are free for {paths.state}", "remove small files that nobody needs")
+    else:
+        yield Finding("ok", f"{free >> 20} MiB are free for {paths.state}")
+
+
+def _clock() -> Iterator[Finding]:
+    if time.time() < BUILT:
+        yield Finding("wrong", f"the clock shows {time.strftime('%Y-%m-%d')}", "set it, or start NTP")
+    elif (synchronized := _said("timedatectl", "show", "--property=NTPSynchronized", "--value")) == "no":
+        yield Finding("warning", "the clock is not synchronised", "timedatectl set-ntp true")
+    else:
+        yield Finding("ok", "synchronised" if synchronized == "yes" else "plausible; nothing says whether it is synchronised")
+
+
+def _said(*argv: str) -> str:
+    """The first line that a command prints, whatever its exit code; empty when it cannot run or hangs."""
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              timeout=COMMAND_TIMEOUT, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.decode(sys.getdefaultencoding(), "replace").partition("\n")[0].strip()
