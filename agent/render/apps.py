@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.compose import Project, load
-from agent.compose.load import NAMES, OVERRIDES
 from agent.compose.tree import Map
 from agent.kinds.network import network
 from agent.kinds.volume import volume
@@ -26,6 +25,7 @@ from agent.render.problems import Wrong, did_you_mean
 from agent.render.schema import plain, yaml_bound
 from agent.render.services import AppServices
 
+NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 ROOT = "."
 DIRECTORY = "apps"
 
@@ -117,7 +117,7 @@ def _names_files(overlay: Overlay) -> bool:
 
 
 def _no_compose_file(work: Assembly, directory: str) -> None:
-    for name in OVERRIDES:
+    for name in (name.replace(".y", ".override.y") for name in NAMES):
         source = work.overlay.named(f"{directory}/{name}")
         if source is not None:
             raise Wrong(source.path, 0, "overrides an app that no layer of this host has",

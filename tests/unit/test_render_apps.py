@@ -1,0 +1,351 @@
+"""Apps: Compose projects to networks, volumes, app files and containers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agent.errors import BadInput
+from agent.model import Key, Manifest, Need, Resource, sha256
+from agent.render.assembly import Context
+from agent.render.render import render
+from agent.render.tree import MemoryTree
+
+APPS = "/var/lib/limpet/apps"
+
+
+def manifest(tree: dict[str, str], **context: Any) -> Manifest:
+    executable = frozenset(path for path in tree if path.endswith(".sh"))
+    return render(MemoryTree(tree, executable=executable), Context("web-01", **context)).manifest
+
+
+def container(found: Manifest, name: str) -> Resource:
+    return found.resources[Key("container", name)]
+
+
+def needs(resource: Resource) -> dict[str, str]:
+    return {str(need.key): need.condition for need in resource.needs}
+
+
+def problems(tree: dict[str, str], **context: Any) -> list[str]:
+    with pytest.raises(BadInput) as caught:
+        manifest(tree, **context)
+    return [str(problem) for problem in caught.value.problems]
+
+
+NEWCOMER = {
+    "compose.yaml": """\
+services:
+  web:
+    image: nginx:1
+    volumes: ["./conf:/etc/nginx:ro", "./data:/data", "named:/n", "/etc/localtime:/etc/localtime:ro"]
+    depends_on: {db: {condition: service_healthy}, init: {condition: service_completed_successfully}}
+  db: {image: "postgres:16"}
+  init: {image: busybox}
+volumes: {named: {}}
+""",
+    "conf/nginx.conf": "x\n", "conf/sub/a.sh": "#!", "README.md": "read me\n",
+}
+
+
+def test_newcomers_repository() -> None:
+    """A repository with nothing but compose.yaml must work: tracked files are placed, the rest is data."""
+    found = manifest(NEWCOMER, repo_name="shop")
+    web = container(found, "shop-web-1")
+    assert [str(key) for key in found.resources if key.kind != "container"] == [
+        f"file/{APPS}/shop/conf/nginx.conf", f"file/{APPS}/shop/conf/sub/a.sh", "network/shop_default", "volume/shop_named",
+    ]
+    assert [volume["source"] for volume in web.spec["config"]["volumes"]] == [
+        f"{APPS}/shop/conf", f"{APPS}/shop/data", "shop_named", "/etc/localtime",
+    ]
+    assert web.spec["inputs"] == {f"{APPS}/shop/conf/nginx.conf": sha256("x\n"), f"{APPS}/shop/conf/sub/a.sh": sha256("#!")}
+    assert found.resources[Key("file", f"{APPS}/shop/conf/sub/a.sh")].spec["mode"] == "0755"
+    assert web.spec["config"]["networks"] == {"shop_default": {}}
+    assert needs(web) == {
+        "container/shop-db-1": "healthy", "container/shop-init-1": "completed", "network/shop_default": "present",
+        "volume/shop_named": "present", f"file/{APPS}/shop/conf/nginx.conf": "present",
+        f"file/{APPS}/shop/conf/sub/a.sh": "present",
+    }
+    assert container(found, "shop-init-1").spec["oneshot"] and not web.spec["oneshot"]
+    assert web.spec["compose"]["working_dir"] == f"{APPS}/shop"
+    assert web.spec["compose"]["config_files"] == f"{APPS}/shop/compose.yaml"
+
+
+def test_a_commit_that_changes_nothing_used_changes_no_digest() -> None:
+    """A change of README must not change the manifest's digest; a change of a mounted file changes its users only."""
+    before = manifest(NEWCOMER)
+    assert manifest({**NEWCOMER, "README.md": "other\n", "notes/x": "y"}).digest == before.digest
+    after = manifest({**NEWCOMER, "conf/nginx.conf": "y\n"})
+    changed = {str(key) for key in before.resources if before.resources[key].digest != after.resources[key].digest}
+    assert changed == {"container/fleet-web-1", f"file/{APPS}/fleet/conf/nginx.conf"}
+
+
+def test_moved_lines_change_no_digest() -> None:
+    """Comments, order of keys and short or long forms must not change a digest."""
+    one = "services:\n  web:\n    image: x\n    command: a b\n    environment: [A=1]\n"
+    two = "# hello\n\nservices:\n  web: {environment: {A: 1}, command: [a, b], image: x}\n"
+    assert manifest({"compose.yaml": one}).digest == manifest({"compose.yaml": two}).digest
+
+
+@pytest.mark.parametrize(
+    ("tree", "name"),
+    [
+        ({"compose.yaml": "name: own\nservices: {a: {image: x}}\n"}, "own"),
+        ({"compose.yaml": "services: {a: {image: x}}\n"}, "my-repo"),
+        ({"apps/shop/compose.yaml": "services: {a: {image: x}}\n"}, "shop"),
+        ({"apps/shop/docker-compose.yml": "services: {a: {image: x}}\n"}, "shop"),
+        ({"compose.yaml.j2": "services: {a: {image: x}}\n"}, "my-repo"),
+        ({"fleet.yaml": "layers: [base, top]\n", "base/compose.yaml": "services: {a: {image: x}}\n", "top/x": ""}, "base"),
+        ({"compose.yaml": "services: {a: {image: x}}\n", ".env": "COMPOSE_PROJECT_NAME=env\n"}, "env"),
+        ({"prod.yaml": "services: {a: {image: x}}\n", ".env": "COMPOSE_FILE=prod.yaml\n"}, "my-repo"),
+    ],
+)
+def test_names(tree: dict[str, str], name: str) -> None:
+    """An app must be named by its file, else its directory, else the repository, normalised as Compose does."""
+    assert [key.name for key in manifest(tree, repo_name="My-Repo").resources if key.kind == "container"] == [f"{name}-a-1"]
+
+
+def test_override_of_a_later_layer_joins_the_app() -> None:
+    """An override file of another layer must be merged by Compose's rules."""
+    found = manifest({
+        "fleet.yaml": "layers: [base, hosts/web-01]\n",
+        "base/apps/shop/compose.yaml": "services: {a: {image: x, environment: {A: 1}}}\n",
+        "hosts/web-01/apps/shop/compose.override.yaml": "services: {a: {environment: {B: 2}}}\n",
+    })
+    assert container(found, "shop-a-1").spec["config"]["environment"] == {"A": "1", "B": "2"}
+
+
+def test_app_directory_can_be_set() -> None:
+    """`apps.NAME.directory` must be where the app's files and data lie."""
+    found = manifest({**NEWCOMER, "layer.yaml": "apps: {fleet: {directory: /opt/shop}}\n"})
+    assert container(found, "fleet-web-1").spec["config"]["volumes"][1]["source"] == "/opt/shop/data"
+    assert Key("file", "/opt/shop/conf/nginx.conf") in found.resources
+
+
+def test_service_keys_for_other_steps_are_taken_out() -> None:
+    """The configuration of a container must hold only what concerns the container."""
+    service = """\
+services:
+  a:
+    image: x
+    build: .
+    profiles: [on]
+    depends_on: [b]
+    pull_policy: always
+    scale: 2
+    env_file: a.env
+    deploy: {replicas: 2, update_config: {parallelism: 1}, resources: {limits: {memory: 64m}}}
+    x-limpet: {oneshot: true}
+    x-other: 1
+  b: {image: x}
+"""
+    found = manifest({"compose.yaml": service, "a.env": "A=1\n", ".env": "COMPOSE_PROFILES=on\n"})
+    spec = container(found, "fleet-a-2").spec
+    assert spec["config"] == {
+        "image": "x", "environment": {"A": "1"}, "deploy": {"resources": {"limits": {"memory": 64 << 20}}},
+        "networks": {"fleet_default": {}},
+    }
+    assert (spec["pull_policy"], spec["oneshot"], spec["number"]) == ("always", True, 2)
+
+
+def test_profiles() -> None:
+    """A service whose profile is not active must make no container."""
+    found = manifest({"compose.yaml": "services: {a: {image: x}, b: {image: x, profiles: [debug]}}\n"})
+    assert [key.name for key in found.resources if key.kind == "container"] == ["fleet-a-1"]
+
+
+def test_replicas_and_names() -> None:
+    """Replicas must make numbered containers that differ in nothing else, and dependants wait for all of them."""
+    found = manifest({"compose.yaml": (
+        "services: {a: {image: x, deploy: {replicas: 3}}, b: {image: x, depends_on: [a], container_name: bee}, c: {image: x, scale: 0}}\n"
+    )})
+    assert [key.name for key in found.resources if key.kind == "container"] == ["bee", "fleet-a-1", "fleet-a-2", "fleet-a-3"]
+    assert len({container(found, f"fleet-a-{n}").digest for n in (1, 2, 3)}) == 1
+    assert needs(container(found, "bee")).keys() >= {"container/fleet-a-1", "container/fleet-a-2", "container/fleet-a-3"}
+
+
+def test_dependencies() -> None:
+    """Conditions, `required` and `restart` must become needs and folded digests."""
+    found = manifest({"compose.yaml": """\
+services:
+  a: {image: x, depends_on: {b: {condition: service_healthy, required: false, restart: true}}}
+  b: {image: x}
+"""})
+    a, b = container(found, "fleet-a-1"), container(found, "fleet-b-1")
+    assert Need(b.key, "healthy", required=False) in a.needs
+    assert a.spec["folded"]["container/fleet-b-1"] == b.digest
+    assert a.spec["compose"]["depends_on"] == {"b": {"condition": "service_healthy", "required": False, "restart": True}}
+
+
+def test_namespaces_of_other_services() -> None:
+    """A container that shares a namespace or volumes must name the other container and be re-created with it."""
+    text = """\
+services:
+  a: {image: IMAGE}
+  b: {image: x, network_mode: "service:a", pid: "service:a", ipc: "service:a", volumes_from: ["a:ro", "container:other"]}
+  c: {image: x, links: ["a:alias"]}
+"""
+    one, two = (manifest({"compose.yaml": text.replace("IMAGE", image)}) for image in ("x:1", "x:2"))
+    b = container(one, "fleet-b-1")
+    assert [b.spec["config"][key] for key in ("network_mode", "pid", "ipc")] == ["container:fleet-a-1"] * 3
+    assert b.spec["config"]["volumes_from"] == ["fleet-a-1:ro", "container:other"]
+    assert "networks" not in b.spec["config"]
+    assert needs(b)["container/fleet-a-1"] == "started"
+    assert b.digest != container(two, "fleet-b-1").digest
+    assert container(one, "fleet-c-1").spec["config"]["links"] == ["fleet-a-1:alias"]
+    assert container(one, "fleet-c-1").digest == container(two, "fleet-c-1").digest
+
+
+def test_networks() -> None:
+    """Networks must have their real names, external ones be marked, and a change of one re-create who is in it."""
+    text = """\
+services:
+  a: {image: x, networks: {front: {aliases: [shop], ipv4_address: 10.9.0.5}, proxy: {}}}
+  b: {image: x, network_mode: host}
+networks: {front: {ipam: {config: [{subnet: SUBNET}]}}, proxy: {external: true, name: edge}, unused: {}}
+"""
+    one, two = (manifest({"compose.yaml": text.replace("SUBNET", net)}) for net in ("10.9.0.0/24", "10.9.0.0/16"))
+    assert [key.name for key in one.resources if key.kind == "network"] == ["edge", "fleet_front"]
+    assert one.resources[Key("network", "edge")].spec["external"]
+    a = container(one, "fleet-a-1")
+    assert a.spec["config"]["networks"] == {"edge": {}, "fleet_front": {"aliases": ["shop"], "ipv4_address": "10.9.0.5"}}
+    assert a.digest != container(two, "fleet-a-1").digest
+    assert container(one, "fleet-b-1").digest == container(two, "fleet-b-1").digest
+
+
+def test_shared_networks() -> None:
+    """A network that one app defines and another uses as external must be one resource, the defined one."""
+    found = manifest({
+        "apps/a/compose.yaml": "services: {a: {image: x, networks: [n]}}\nnetworks: {n: {external: true, name: edge}}\n",
+        "apps/b/compose.yaml": "services: {b: {image: x, networks: [n]}}\nnetworks: {n: {name: edge}}\n",
+    })
+    assert not found.resources[Key("network", "edge")].spec["external"]
+    clash = problems({
+        "apps/a/compose.yaml": "services: {a: {image: x, networks: [n]}}\nnetworks: {n: {name: edge, internal: true}}\n",
+        "apps/b/compose.yaml": "services: {b: {image: x, networks: [n]}}\nnetworks: {n: {name: edge}}\n",
+    })
+    assert "also defined, in another way, at apps/a/compose.yaml" in clash[0]
+
+
+def test_configs_and_secrets() -> None:
+    """Configs and secrets must be read-only files at their targets, with the owner and mode that a service asks for."""
+    found = manifest({
+        "compose.yaml": """\
+services:
+  a:
+    image: x
+    configs: [inline, {source: file, target: /etc/f}]
+    secrets: [token, {source: file2, target: renamed, uid: "1000", gid: "1000", mode: 0400}]
+configs: {inline: {content: "port=${PORT}"}, file: {file: ./f.conf}}
+secrets: {token: {environment: TOKEN}, file2: {file: ./s.txt}}
+""",
+        "f.conf": "f", "s.txt": "s", ".env": "PORT=80\nTOKEN=t\n",
+    })
+    a = container(found, "fleet-a-1")
+    own = f"{APPS}/fleet/.limpet"
+    assert {volume["target"]: volume["source"] for volume in a.spec["config"]["volumes"]} == {
+        "/inline": f"{own}/configs/inline", "/etc/f": f"{APPS}/fleet/f.conf", "/run/secrets/token": f"{own}/secrets/token",
+        "/run/secrets/renamed": f"{own}/secrets/a/file2",
+    }
+    assert all(volume["read_only"] for volume in a.spec["config"]["volumes"])
+    assert a.spec["inputs"][f"{own}/configs/inline"] == sha256("port=80")
+    spec = found.resources[Key("file", f"{own}/secrets/a/file2")].spec
+    assert (spec["owner"], spec["group"], spec["mode"], spec["app"]) == ("1000", "1000", "0400", "fleet")
+
+
+def test_secret_that_is_not_in_git_is_the_hosts_own() -> None:
+    """A secret's file that Git does not track must be expected on the host, with a warning, and never be made."""
+    found = manifest({"compose.yaml": "services: {a: {image: x, secrets: [s]}}\nsecrets: {s: {file: ./secret.txt}}\n"})
+    (mount,) = container(found, "fleet-a-1").spec["config"]["volumes"]
+    assert mount["bind"] == {"create_host_path": False}
+    assert "put it on the host by hand" in found.warnings[0]
+
+
+def test_signalled_files_leave_the_inputs() -> None:
+    """A file with `on_change` must be signalled, and not be part of the digest."""
+    text = """\
+services:
+  a:
+    image: x
+    volumes: ["./conf:/c", "./one:/one"]
+    x-limpet: {on_change: {./conf: HUP, one: SIGUSR1}}
+"""
+    tree = {"compose.yaml": text, "conf/x": "1", "conf/y": "2", "one": "3"}
+    one, two = container(manifest(tree), "fleet-a-1"), container(manifest({**tree, "conf/x": "9", "one": "8"}), "fleet-a-1")
+    base = f"{APPS}/fleet"
+    assert one.spec["on_change"] == {f"{base}/conf/x": "signal:HUP", f"{base}/conf/y": "signal:HUP", f"{base}/one": "signal:USR1"}
+    assert one.spec["inputs"] == {}
+    assert one.digest == two.digest
+    assert f"file/{base}/conf/x" in needs(one)
+
+
+def test_host_files_and_services() -> None:
+    """`on_change` of a host file must re-create or signal exactly the service it names; a mounted one is an input."""
+    tree = {
+        "compose.yaml": "name: shop\nservices: {a: {image: x}, b: {image: x}, c: {image: x, volumes: ['/etc/c:/c']}, d: {image: x}}\n",
+        "files/etc/a": "1", "files/etc/b": "1", "files/etc/c": "1",
+        "layer.yaml": "files:\n  /etc/a: {on_change: recreate shop/a}\n  /etc/b: {on_change: ['signal:HUP shop/b']}\n",
+    }
+    before, after = manifest(tree), manifest({**tree, "files/etc/a": "2", "files/etc/b": "2", "files/etc/c": "2"})
+    changed = [key.name for key in before.resources if key.kind == "container"
+               and before.resources[key].digest != after.resources[key].digest]
+    assert changed == ["shop-a-1", "shop-c-1"]
+    assert container(before, "shop-b-1").spec["on_change"] == {"/etc/b": "signal:HUP"}
+    for name, path in (("a", "/etc/a"), ("b", "/etc/b"), ("c", "/etc/c")):
+        assert f"file/{path}" in needs(container(before, f"shop-{name}-1"))
+
+
+def test_templates_beside_an_app() -> None:
+    """A named file that exists only as a template must be rendered; in a mounted directory files stay as they are."""
+    found = render(MemoryTree({
+        "compose.yaml": "services: {a: {image: x, env_file: a.env, volumes: ['./one.conf:/one', './dir:/dir']}}\n",
+        "a.env.j2": "A={{ host }}\n", "one.conf.j2": "{{ host }}", "dir/two.j2": "{{ kept }}",
+    }), Context("web-01"))
+    spec = container(found.manifest, "fleet-a-1").spec
+    assert spec["config"]["environment"] == {"A": "web-01"}
+    assert found.content[spec["inputs"][f"{APPS}/fleet/one.conf"]] == b"web-01"
+    assert found.content[spec["inputs"][f"{APPS}/fleet/dir/two.j2"]] == b"{{ kept }}"
+
+
+def test_whole_directory_mount() -> None:
+    """A mount of the app's directory must place every tracked file of it."""
+    found = manifest({"compose.yaml": "services: {a: {image: x, volumes: ['.:/src']}}\n", "x/y": "1"})
+    a = container(found, "fleet-a-1")
+    assert a.spec["config"]["volumes"][0]["source"] == f"{APPS}/fleet"
+    assert set(a.spec["inputs"]) == {f"{APPS}/fleet/compose.yaml", f"{APPS}/fleet/x/y"}
+
+
+def test_misspelt_mount_is_noticed() -> None:
+    """An untracked source that looks like a tracked neighbour must be a warning: it would be an empty directory."""
+    found = manifest({"compose.yaml": "services: {a: {image: x, volumes: ['./ngnix.conf:/c']}}\n", "nginx.conf": "1"})
+    assert "did you mean ./nginx.conf?" in found.warnings[0]
+
+
+def test_environment_of_the_agent_is_never_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interpolation must not see the agent's own environment."""
+    monkeypatch.setenv("LEAK", "leaked")
+    found = manifest({"compose.yaml": "services: {a: {image: x, environment: {A: '${LEAK}', LEAK: }}}\n"})
+    assert "leaked" not in str(container(found, "fleet-a-1").spec)
+    assert "LEAK" in found.warnings[0]
+
+
+def test_origin_names_the_layers_file() -> None:
+    """Origins and problems must name the file in the repository, not in the overlay."""
+    tree = {"fleet.yaml": "layers: [base]\n", "base/apps/shop/compose.yaml": "services:\n\n  a:\n    image: x\n"}
+    assert container(manifest(tree), "shop-a-1").origin == "base/apps/shop/compose.yaml:3"
+    bad = {**tree, "base/apps/shop/compose.yaml": "services:\n  a:\n    imgae: x\n"}
+    assert problems(bad)[0].startswith("base/apps/shop/compose.yaml:3: ")
+
+
+def test_content_holds_what_the_manifest_needs_and_no_more() -> None:
+    """Every content digest of the manifest must come with its bytes, and nothing else."""
+    result = render(MemoryTree(NEWCOMER), Context("h"))
+    assert set(result.content) == result.manifest.content()
+    assert all(sha256(data) == digest for digest, data in result.content.items())
+
+
+def test_manifest_survives_json() -> None:
+    """A manifest must be the same after a round trip through JSON."""
+    found = manifest(NEWCOMER)
+    assert Manifest.from_json(found.to_json()).digest == found.digest
