@@ -90,8 +90,9 @@ def _repeated(session: Session, ending: Ending) -> bool:
 def _remember(session: Session, ending: Ending, trigger: str, started: float, duration: float) -> None:
     did, tip, state = counts(session), session.tip, session.state
     release = state.attempt.release if state.attempt else state.applied
+    failed = state.rolled_back.from_release if ending.outcome == "RolledBack" and state.rolled_back else ""
     History(session.paths.history).append(Entry(
-        at=started, revision=tip.revision if tip else state.applied_revision, release=release.id if release else "",
+        at=started, revision=tip.revision if tip else state.applied_revision, release=failed or (release.id if release else ""),
         outcome=ending.outcome, trigger=trigger, subject=(tip.message.splitlines() or [""])[0] if tip else "",
         by=tip.author if tip else "", duration_s=round(duration, 3), created=did["created"],
         replaced=did["replaced"] + did["updated"] + did["returned"] + did["started"], deleted=did["deleted"],
