@@ -34,9 +34,9 @@ def run(args: argparse.Namespace) -> int:
 def row(entry: Entry) -> tuple[str, ...]:
     """The cells of one entry. Times are local."""
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.at))
-    result = f"{entry.outcome}: {_short(entry.message, 60)}" if entry.message else entry.outcome
+    result = f"{entry.outcome}: {_short(entry.message, 40)}" if entry.message else entry.outcome
     return (when, short_revision(entry.revision), entry.release[:8], result, f"{entry.duration_s:.1f} s", _counts(entry),
-            _short(entry.by.partition(" <")[0], 24), _short(entry.subject, 50))
+            _short(entry.by.partition(" <")[0], 24), _short(entry.subject, 40))
 
 
 def short_revision(revision: str) -> str:

@@ -70,7 +70,7 @@ def lines(doc: Mapping[str, Json], *, late: float, daemon: bool, now: float) -> 
         yield f"  {problem['health']:<11} {problem['resource']}" + (f": {problem['message']}" if problem["message"] else "")
     for warning in (*doc["damaged"], *doc["warnings"]):
         yield f"  warning     {warning}"
-    yield from _passes(doc, now)
+    yield from _passes(doc, why, daemon, now)
 
 
 def _what(doc: Mapping[str, Json], now: float) -> Iterator[str]:
@@ -88,19 +88,21 @@ def _what(doc: Mapping[str, Json], now: float) -> Iterator[str]:
     yield f"  resources   {doc['resources']['total']}" + (f": {counts}" if counts else "")
 
 
-def _passes(doc: Mapping[str, Json], now: float) -> Iterator[str]:
+def _passes(doc: Mapping[str, Json], why: str, daemon: bool, now: float) -> Iterator[str]:
     last = doc["last_pass"]
     if last:
+        nothing = "nothing to do" if doc["outcome"] == "Converged" else "nothing was changed"
         counts = ", ".join(f"{last[word]} {word}" for word in ("created", "replaced", "deleted", "corrective", "failed")
                            if last.get(word))
         yield (f"  last pass   {doc['outcome']}, {_when(last['started_at'], now)}, {last['duration_s']:.1f} s"
-               f" ({last['trigger']}): {counts or 'nothing to do'}")
+               f" ({last['trigger']}): {counts or nothing}")
         error = last["error"]
-        if error:
+        if error and error["message"] not in why:
             yield f"  error       {error['message']}"
             yield from [f"  to do       {error['hint']}"] if error["hint"] else []
     due = seconds_of(doc["next"]["poll_at"])
-    yield "  next        " + (f"look in {_span(due - now)}" if due > now else "look is due now" if due else "not planned")
+    yield "  next        " + (f"look in {_span(due - now)}" if due > now else "look is due now" if daemon else
+                             "nobody looks: no daemon runs here")
     if doc["next"]["blocked_by"]:
         yield f"  waits for   {', '.join(doc['next']['blocked_by'])}"
 

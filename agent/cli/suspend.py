@@ -13,6 +13,7 @@ from agent.errors import Stalled
 from agent.paths import Paths
 from agent.store.orders import ALL, Orders, Suspension
 
+PATHS = ("file", "directory", "symlink")  # kinds whose names are absolute paths
 _RESOURCE = re.compile(r"[a-z]+/.+")
 
 
@@ -34,10 +35,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def checked(resource: str) -> str:
-    """The resource's name. Errors: Stalled."""
+    """The resource's name; the path of a file may be given without its second slash. Errors: Stalled."""
     if resource != ALL and not _RESOURCE.fullmatch(resource):
         raise Stalled(f"{resource!r} is no resource", "write it as `limpet plan` does: container/shop-web-1", code="NoResource")
-    return resource
+    kind, _, name = resource.partition("/")
+    return f"{kind}//{name.lstrip('/')}" if kind in PATHS else resource
 
 
 def seconds(duration: str) -> float:

@@ -18,7 +18,7 @@ from agent.__main__ import main
 from agent.cli import status
 from agent.clock import SystemClock
 from agent.errors import Failed, Stalled, Transient
-from agent.model import Release
+from agent.model import Key, Release
 from agent.paths import Paths
 from agent.report import PassReport, Reporter
 from agent.settings import Host, Settings, Source
@@ -110,6 +110,8 @@ def test_trouble(site: Site, capsys: pytest.CaptureFixture[str], outcome: str, e
     code, out, _ = limpet(site, capsys, "status")
     assert code == 1
     assert out.splitlines()[:2] == [f"{word}: {error.message}", f"  to do       {error.hint}"]
+    assert out.count(error.message) <= 2, "the same must not be said again and again"
+    assert "nothing was changed" in out
 
 
 def test_unhealthy_resource_is_named(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,6 +143,14 @@ def test_late_with_a_daemon(site: Site, capsys: pytest.CaptureFixture[str]) -> N
     with Lock(site.paths.run / "daemon.lock", "a daemon"):
         code, out, _ = limpet(site, capsys, "status")
     assert code == 1 and "the daemon hangs" in out
+
+
+def test_after_one_pass_by_hand(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """After a single `limpet sync` the status must be healthy, and say that nobody looks again."""
+    site.finish(site.proved())
+    site.reporter.update(next={"poll_at": None})
+    code, out, _ = limpet(site, capsys, "status")
+    assert code == 0 and "nobody looks: no daemon runs here" in out
 
 
 @pytest.mark.parametrize(("written", "uptime", "boot", "late"), [
@@ -293,6 +303,10 @@ def test_suspend_and_resume(site: Site, capsys: pytest.CaptureFixture[str]) -> N
     assert code == 0 and "still suspended: container/shop-web-1" in out
     assert limpet(site, capsys, "resume", "container/shop-web-1")[0] == 0
     assert StateStore(site.paths.state).load().suspended == {}
+    for name in ("file/etc/motd", "file//etc/motd"):
+        assert limpet(site, capsys, "suspend", name, "--reason", "x")[0] == 0
+        assert list(StateStore(site.paths.state).load().suspended) == [str(Key("file", "/etc/motd"))]
+    assert limpet(site, capsys, "resume", "file/etc/motd")[0] == 0
     assert "was not suspended" in limpet(site, capsys, "resume")[1]
 
 
