@@ -15,13 +15,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agent.compose import MemoryFiles, Project
+from agent.compose import ComposeErrors, MemoryFiles, Project
 from agent.compose.paths import _PATHS, _visit
 from agent.compose.tree import NOWHERE, Map, copy
 
 HERE = Path(__file__).parent
 CASES = HERE / "cases"
-STORED = ("oracle.json", "oracle.error", "case.json", "note.txt")
+STORED = ("oracle.json", "oracle.error", "canonical.yaml", "errors.txt", "case.json", "note.txt")
 
 
 class Oracle:
@@ -216,6 +216,10 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
     if isinstance(one, int | float) and isinstance(other, int | float):
         return [] if abs(one - other) <= 1e-6 * max(1.0, abs(one)) else [f"{path}: {one!r} != {other!r}"]
     return [] if one == other else [f"{path}: {one!r} != {other!r}"]
+
+
+def show_errors(errors: ComposeErrors) -> str:
+    return "".join(f"{error}\n    {error.hint}\n" for error in errors.errors)
 
 
 class Scratch:
