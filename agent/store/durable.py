@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -40,7 +39,7 @@ def write(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = True) -
 
 def write_beside(path: Path, data: bytes, *, mode: int) -> Path:
     """A new temporary file beside `path` that holds `data`; not yet synced. The caller renames or removes it."""
-    temporary = path.with_name(f".{path.name}{MARK}{secrets.token_hex(6)}")
+    temporary = path.with_name(f".{path.name}{MARK}{os.urandom(6).hex()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:
         os.fchmod(descriptor, mode)  # whatever the umask says
