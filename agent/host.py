@@ -121,9 +121,7 @@ VERBS: dict[tuple[str, str], Verb] = {
     ("directory", "attributes"): lambda host, action, resource: host.files.attributes(_desired(resource)),
     ("directory", "remove"): lambda host, action, resource: host.files.remove(action.key.name),
     ("directory", "rmdir"): lambda host, action, resource: host.files.rmdir(action.key.name),
-    ("directory", "restore"): lambda host, action, resource: host.files.restore(
-        action.key.name, action.args["original"]
-    ),
+    ("directory", "restore"): lambda host, action, resource: host.files.restore(action.key.name, action.args["original"]),
     ("symlink", "link"): lambda host, action, resource: host.files.link(_desired(resource)),
     ("symlink", "remove"): lambda host, action, resource: host.files.remove(action.key.name),
     ("symlink", "rmdir"): lambda host, action, resource: host.files.rmdir(action.key.name),

@@ -93,9 +93,7 @@ def container_names(listed: Mapping[str, Any]) -> list[str]:
     return [name[1:] for name in listed.get("Names") or () if name.count("/") == 1]
 
 
-def container(
-    listed: Mapping[str, Any], instance: str, inspected: Mapping[str, Any] | None = None
-) -> ObservedContainer:
+def container(listed: Mapping[str, Any], instance: str, inspected: Mapping[str, Any] | None = None) -> ObservedContainer:
     """One container from its entry in the Engine's list and, when there is one, its inspection."""
     labels = listed.get("Labels") or {}
     owned = labels.get(INSTANCE_LABEL) == instance
@@ -127,9 +125,7 @@ def container(
                 }
             )
         ),
-        volumes=tuple(
-            sorted(m["Name"] for m in listed.get("Mounts") or () if m.get("Type") == "volume" and m.get("Name"))
-        ),
+        volumes=tuple(sorted(m["Name"] for m in listed.get("Mounts") or () if m.get("Type") == "volume" and m.get("Name"))),
         restart_policy=policy_text(policy) if inspected is not None else None,
         restart_count=inspected.get("RestartCount", 0) if inspected is not None else None,
         started_at=state.get("StartedAt", ""),
@@ -206,9 +202,7 @@ def observe_files(paths: Iterable[str], root: str) -> dict[str, ObservedFile]:
     """What lies at these paths; the parent of each directory is walked once."""
     found: dict[str, ObservedFile] = {}
     beneath = Beneath(root)
-    for _, group in groupby(
-        sorted(paths, key=lambda path: path.rpartition("/")[::2]), key=lambda path: path.rpartition("/")[0]
-    ):
+    for _, group in groupby(sorted(paths, key=lambda path: path.rpartition("/")[::2]), key=lambda path: path.rpartition("/")[0]):
         siblings = list(group)
         try:
             with beneath.parent(siblings[0]) as (parent, _):
@@ -233,13 +227,7 @@ def _file(parent: int, path: str) -> ObservedFile | None:
         status = os.stat(name, dir_fd=parent, follow_symlinks=False)
         mode = status.st_mode
         kind = (
-            "file"
-            if stat.S_ISREG(mode)
-            else "directory"
-            if stat.S_ISDIR(mode)
-            else "symlink"
-            if stat.S_ISLNK(mode)
-            else "other"
+            "file" if stat.S_ISREG(mode) else "directory" if stat.S_ISDIR(mode) else "symlink" if stat.S_ISLNK(mode) else "other"
         )
         return ObservedFile(
             kind,

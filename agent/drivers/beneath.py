@@ -95,8 +95,7 @@ class _Walk:
         return os.open(part, _OPEN, dir_fd=here)
 
     def _link(self, part: str, error: OSError) -> str:
-        """The target of a trusted link. Errors: the given one when `part` is no link, Stalled when it is not trusted.
-        """
+        """The target of a trusted link. Errors: the given one when `part` is no link, Stalled when it is not trusted."""
         here = self.stack[-1]
         status = os.stat(part, dir_fd=here, follow_symlinks=False)
         if not stat.S_ISLNK(status.st_mode):
@@ -105,9 +104,7 @@ class _Walk:
         trusted = {0, os.geteuid()}
         self.links += 1
         if self.links > LINKS:
-            raise Stalled(
-                f"{self.path}: more than {LINKS} symbolic links", "look for a loop of links", code="UnsafePath"
-            )
+            raise Stalled(f"{self.path}: more than {LINKS} symbolic links", "look for a loop of links", code="UnsafePath")
         if status.st_uid not in trusted or directory.st_uid not in trusted or directory.st_mode & stat.S_IWOTH:
             raise Stalled(
                 f"{self.path}: {part} is a symbolic link that uid {status.st_uid} could have planted",
@@ -120,7 +117,5 @@ class _Walk:
 def _parts(path: str, *, dots: bool = False) -> list[str]:
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if not dots and (".." in parts or not path.startswith("/") or "\0" in path):
-        raise Stalled(
-            f"{path!r} is not an absolute path without ..", "write the path as the host sees it", code="UnsafePath"
-        )
+        raise Stalled(f"{path!r} is not an absolute path without ..", "write the path as the host sees it", code="UnsafePath")
     return parts

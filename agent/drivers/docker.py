@@ -40,12 +40,12 @@ if TYPE_CHECKING:
 
 TIMEOUT = 120  # seconds that one answer may take
 STOP_DEFAULT = 10  # seconds that the Engine gives a container to stop
+ID_LENGTH = 64
 POLL = 0.1, 1.0  # seconds between two looks while waiting: first, longest
 
 
 class Docker:
-    """The verbs. `mapped`: host path -> path for the Engine; `docker_config`: credentials; `stop`: ends waits when set.
-    """
+    """The verbs. `mapped`: host path -> path for the Engine; `docker_config`: credentials; `stop`: ends waits when set."""
 
     def __init__(
         self, engine: Engine, instance: str, *, mapped: Callable[[str], str], docker_config: Path, stop: threading.Event
@@ -97,7 +97,7 @@ class Docker:
 
     def pull(self, reference: str, progress: registry.Progress | None = None) -> str:
         """Pulls an image and gives its id. Errors: Transient; Stalled when the registry refuses or does not have it."""
-        registry.pull(self._client, self._engine, reference, self._docker_config, progress, self._stop)
+        registry.pull(self._engine, reference, self._docker_config, progress, self._stop)
         image = self._engine.image(reference)
         if image is None:
             raise Transient(
@@ -151,11 +151,7 @@ class Docker:
 
     def rename(self, *, container: str, to: str) -> None:
         there, holder = self._engine.container(container), self._engine.container(to)
-        if (
-            there is None
-            and holder is not None
-            and (holder["Config"]["Labels"] or {}).get(INSTANCE_LABEL) == self._instance
-        ):
+        if there is None and holder is not None and (holder["Config"]["Labels"] or {}).get(INSTANCE_LABEL) == self._instance:
             return  # done before, under its earlier name
         if there is not None and holder is not None and holder["Name"] == f"/{to}":
             if holder["Id"] == there["Id"]:
@@ -237,9 +233,7 @@ class Docker:
                     code="NotReady",
                 )
             if self._stop.wait(min(pause, left)):
-                raise Interrupted(
-                    f"stopped while waiting for container {name}", "the next pass goes on", code="Interrupted"
-                )
+                raise Interrupted(f"stopped while waiting for container {name}", "the next pass goes on", code="Interrupted")
             pause = min(pause * 1.5, POLL[1])
 
     # --- how ---
@@ -262,9 +256,17 @@ class Docker:
 
     @contextmanager
     def _translated(self, subject: str, doing: str, *, missing_is_done: bool = False) -> Iterator[None]:
+        """Runs SDK calls. A container that is named by its id gets its name in the message."""
         self._client()
-        with engine_errors.translated(subject, doing, missing_is_done=missing_is_done):
-            yield
+        try:
+            with engine_errors.translated(subject, doing, missing_is_done=missing_is_done):
+                yield
+        except (Transient, Failed) as error:
+            id = subject.removeprefix("container ")
+            if len(id) == ID_LENGTH and error.code != "RuntimeUnavailable" and (there := self._engine.container(id)):
+                error.message = error.message.replace(id, there["Name"].removeprefix("/"))
+                error.args = (error.message,)
+            raise
 
     def _api_error(self) -> type[Any]:
         from docker.errors import APIError

@@ -116,6 +116,9 @@ def from_words(subject: str, doing: str, status: int, words: str) -> LimpetError
     """The error for an answer of the Engine."""
     said = f"cannot {doing} {subject}: {short(words)}"
     lower = words.lower()
+    other = re.search(r"no such container: (\S+)", lower)
+    if other and other[1] not in subject.lower():
+        return Failed(said, f"the service shares a namespace with container {other[1]}, which must run first", code="Namespace")
     for pattern, code, hint in TEMPORARY:
         if re.search(pattern, lower):
             return Transient(said, hint, code=code)

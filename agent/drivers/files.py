@@ -164,8 +164,7 @@ class Files:
             raise
 
     def _clean(self, parent: int) -> None:
-        """Removes what a killed write left in a directory, once per process and directory: no other process writes now.
-        """
+        """Removes what a killed write left in a directory, once per process and directory: no other process writes now."""
         status = os.fstat(parent)
         with self._lock:
             if (status.st_dev, status.st_ino) in self._cleaned:
@@ -235,9 +234,7 @@ def _translated(error: OSError, path: str, needed: int) -> LimpetError:
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             size = f", {needed} bytes are needed" if needed else ""
-            return Transient(
-                f"{why}{size}", f"free space or quota on the file system of {path} (df -h, df -i)", code="DiskFull"
-            )
+            return Transient(f"{why}{size}", f"free space or quota on the file system of {path} (df -h, df -i)", code="DiskFull")
         case errno.EROFS:
             return Stalled(
                 why,

@@ -14,10 +14,13 @@ import json
 import random
 import re
 import threading
+import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.drivers import engine_errors, sdk
 from agent.drivers.engine import Engine, unavailable
 from agent.drivers.engine_errors import short
 from agent.errors import Interrupted, LimpetError, Stalled, Transient
@@ -30,12 +33,13 @@ Progress = Callable[[str, int, int], None]  # reference, bytes so far, bytes kno
 TRIES = 3
 PAUSE = 1.0  # seconds before the second try; doubled each time, with jitter
 SILENCE = 120.0
+BUDGET = 30.0  # seconds after which no further try is begun
 
 # Words of the Engine or the registry -> code, remedy. The first match counts; unknown words are Transient.
 DISK = re.compile(r"no space left on device|disk quota exceeded")
 AGAIN = re.compile(
     r"toomanyrequests|too many requests|rate limit|received unexpected http status: 5\d\d|unexpected status.* 5\d\d|"
-    r"internal server error|bad gateway|service unavailable|gateway time-?out|timeout|timed out|deadline exceeded|"
+    r"internal server error|bad gateway|service unavailable|gateway time-?out|time-?out|timed out|deadline exceeded|"
     r"connection refused|connection reset|no such host|server misbehaving|network is unreachable|no route to host|"
     r"\beof\b"
 )
@@ -95,29 +99,48 @@ def client(socket_path: str, version: str, timeout: float) -> APIClient:
     return made
 
 
-def pull(
-    client: Callable[[], APIClient],
-    engine: Engine,
-    reference: str,
-    docker_config: Path,
-    progress: Progress | None,
-    stop: threading.Event,
-) -> None:
+def pull(engine: Engine, reference: str, docker_config: Path, progress: Progress | None, stop: threading.Event) -> None:
     """Pulls one image. Errors: Transient, Stalled, Interrupted."""
+    begun = time.monotonic()
     for attempt in range(1, TRIES + 1):
         try:
-            _pull_once(client(), reference, docker_config, progress, stop)
+            with engine_errors.translated("Docker", "connect to"):
+                api = client(engine.socket_path, engine.ping(), SILENCE)
+            _unless_stopped(partial(_pull_once, api, reference, docker_config, progress, stop), reference, stop)
             return
         except Transient as error:
-            if attempt == TRIES or error.code in ("DiskFull", "RuntimeUnavailable"):
+            late = time.monotonic() - begun > BUDGET
+            if attempt == TRIES or late or error.code != "RegistryUnavailable":
                 raise
         if stop.wait(PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)):
-            raise Interrupted(f"stopped while pulling {reference}", "the next pass goes on")
+            raise _interrupted(reference)
 
 
-def _pull_once(
-    api: APIClient, reference: str, docker_config: Path, progress: Progress | None, stop: threading.Event
-) -> None:
+def _unless_stopped(work: Callable[[], None], reference: str, stop: threading.Event) -> None:
+    """Does the work in a thread, which is left to itself when the pass is to stop: it waits for the Engine only."""
+    outcome: list[Exception] = []
+
+    def run() -> None:
+        try:
+            work()
+        except Exception as error:  # handed to the caller
+            outcome.append(error)
+
+    thread = threading.Thread(target=run, name=f"pull {reference}", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)
+        if stop.is_set():
+            raise _interrupted(reference)
+    if outcome:
+        raise outcome[0]
+
+
+def _interrupted(reference: str) -> Interrupted:
+    return Interrupted(f"stopped while pulling {reference}", "the next pass goes on", code="Interrupted")
+
+
+def _pull_once(api: APIClient, reference: str, docker_config: Path, progress: Progress | None, stop: threading.Event) -> None:
     from docker.errors import APIError, DockerException
     from requests.exceptions import RequestException
 
@@ -129,6 +152,8 @@ def _pull_once(
     except APIError as error:
         raise refusal(reference, str(error.explanation or error)) from error
     except (DockerException, RequestException, OSError, ValueError) as error:
+        if "timed out" in str(error).lower():
+            raise refusal(reference, f"no byte for {SILENCE:g} s: time-out") from error
         raise unavailable(f"pulling {reference}: Docker does not answer: {short(str(error))}") from error
 
 
@@ -138,7 +163,7 @@ def _follow(reference: str, lines: Iterable[dict[str, Any]], progress: Progress 
     total: dict[str, int] = {}
     for line in lines:
         if stop.is_set():
-            raise Interrupted(f"stopped while pulling {reference}", "the next pass goes on")
+            raise _interrupted(reference)
         if "error" in line:
             raise refusal(reference, str(line["error"]))
         layer, detail = line.get("id", ""), line.get("progressDetail") or {}
@@ -178,6 +203,7 @@ def split(reference: str) -> tuple[str, str]:
 
 def credentials(reference: str, docker_config: Path) -> dict[str, Any]:
     """What the configuration file, or a helper that it names, has for the registry of an image; empty when nothing."""
+    sdk.load()
     from docker import auth
     from docker.errors import DockerException
 
