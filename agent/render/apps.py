@@ -143,7 +143,7 @@ def _load(work: Assembly, directory: str) -> Project | None:
         project = load(ComposeFiles(work.overlay), working_dir=directory,
                        default_name=_default_name(work, directory)).used_by_services()
     except Exception as error:
-        if not work.problems.keep(error, work.overlay.origin):
+        if not work.problems.keep(error, lambda file: work.overlay.origin(file or directory)):
             raise
         return None
     for warning in project.warnings:

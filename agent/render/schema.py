@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from agent.compose.document import Budget, parse
+from agent.compose.document import parse
 from agent.compose.errors import Place
+from agent.compose.limits import Budget, OverBudget
 from agent.compose.scalars import Timestamp, duration_ns
 from agent.compose.tree import List, Map
 from agent.render.problems import Problems, Wrong, did_you_mean
@@ -34,7 +35,10 @@ def read_yaml(tree: Tree, path: str, problems: Problems) -> Map | None:
         if data is None:
             return None
         yaml_bound(path, data)
-        documents = parse(path, data, Budget())
+        try:
+            documents = parse(path, data, Budget())
+        except OverBudget as over:
+            raise over.error from None
         if len(documents) > 1:
             raise Wrong(path, 0, f"has {len(documents)} YAML documents, where one is read", "remove the --- lines")
         root = documents[0].root if documents else None

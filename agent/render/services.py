@@ -95,6 +95,7 @@ class AppServices:
         on_change = self._signals(name, service, extension, used) | reaction.signals
         for path in on_change:
             used.inputs.pop(path, None)
+            used.needs.setdefault(Key("file", path), Need(Key("file", path)))
         made = []
         for number in range(1, self._count(service) + 1):
             file, line = self.files.where("services", name)

@@ -285,7 +285,7 @@ class GitTree(BaseTree):
     """A commit in a bare repository, read object by object."""
 
     def __init__(self, git_dir: str | Path, commit: str, name: str = "") -> None:
-        super().__init__(name or Path(git_dir).name.removesuffix(".git"))
+        super().__init__(name or Path(git_dir).name.removesuffix(".git") or Path(git_dir).absolute().parent.name)
         self._store = DiskObjectStore(str(Path(git_dir) / "objects"))
         self._trees: dict[str, bytes] = {"": self._object(commit.encode(), b"commit").tree}
 

@@ -24,12 +24,16 @@ SUBMODULE = 0o160000
 
 @dataclass(frozen=True)
 class Expected:
-    """One problem that must be told."""
+    """One problem that must be told; `message` and `hint` are what must be in them."""
 
     file: str
     line: int
     message: str
     hint: str
+
+    def is_told_by(self, found: Expected) -> bool:
+        place = (self.file, self.line) == (found.file, found.line)
+        return place and self.message in found.message and self.hint in found.hint
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else self.file

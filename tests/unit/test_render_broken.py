@@ -9,6 +9,9 @@ import pytest
 
 from agent.__main__ import main
 from tests.harness import broken
+from tests.harness.broken import Expected
+
+TOLD = re.compile(r"^(?!warning: )([^\s:]+)(?::(\d+))?: (.+)\n    hint: (.+)$", re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", broken.names())
@@ -19,9 +22,10 @@ def test_broken_repository(name: str, tmp_path: Path, capsys: pytest.CaptureFixt
     code = main(["validate", "--repo", str(repo), "--host", "web-01", *broken.arguments(name)])
     output = capsys.readouterr().out
     assert code == 1
+    told = [Expected(found[1], int(found[2] or 0), found[3], found[4]) for found in TOLD.finditer(output)]
     for problem in wanted:
-        assert str(problem) in output
-    assert len(wanted) >= 1
+        assert any(problem.is_told_by(found) for found in told), f"{problem}\n\nis not among\n\n{output}"
+    assert len(wanted) == len(told) >= 1, output
     count = re.search(r"^(\d+) problems? \(host web-01\)$", output, re.MULTILINE)
     assert count is not None
     assert int(count[1]) == len(wanted), output

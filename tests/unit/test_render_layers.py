@@ -25,9 +25,12 @@ vars: {greeting: fleet, list: [1, 2], deep: {a: 1, b: 2}}
 """
 TREE = {
     "fleet.yaml": FLEET,
-    "base/files/etc/app.conf.j2": "{{ vars.greeting }} {{ vars.list | join(',') }} {{ vars.deep.a }}{{ vars.deep.b }} {{ host }}\n",
+    "base/files/etc/app.conf.j2": "{{ vars.greeting }} {{ vars.list | join(',') }} {{ vars.deep.values() | join }} {{ host }}\n",
     "base/files/etc/base": "base\n",
-    "base/layer.yaml": "vars: {greeting: base, deep: {b: 3}}\nfiles:\n  /etc/*: {owner: app, mode: '0640'}\n  /etc/base: {mode: '0600'}\n",
+    "base/layer.yaml": (
+        "vars: {greeting: base, deep: {b: 3}}\n"
+        "files:\n  /etc/*: {owner: app, mode: '0640'}\n  /etc/base: {mode: '0600'}\n"
+    ),
     "roles/web/files/etc/base": "web\n",
     "roles/web/layer.yaml": "vars: {list: [9]}\nfiles:\n  /etc/base: {group: web}\n",
     "sites/berlin/files/etc/site": "berlin\n",
@@ -138,7 +141,9 @@ def test_checks_are_read() -> None:
     """Checks must be read with their durations, a later layer's over an earlier one's of the same name."""
     checks = rendered({
         "fleet.yaml": "layers: [one, two]\n",
-        "one/layer.yaml": 'checks:\n  web: {http: "http://127.0.0.1:80/", status: 204, within: 1m30s}\n  db: {tcp: "[::1]:5432"}\n',
+        "one/layer.yaml": (
+            'checks:\n  web: {http: "http://127.0.0.1:80/", status: 204, within: 1m30s}\n  db: {tcp: "[::1]:5432"}\n'
+        ),
         "two/layer.yaml": "checks:\n  db: {exec: [/bin/check, '1'], timeout: 500ms}\n",
     }).manifest.checks
     assert [check.name for check in checks] == ["db", "web"]
