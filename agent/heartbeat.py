@@ -51,9 +51,9 @@ def state_of(doc: Mapping[str, Json]) -> str:
     RolledBack    `rolled_back` or `held` is set: known good is held instead of what the branch says
     Stalled       the last pass ended `Stalled`: a person or a new commit is needed
     Degraded      a resource has a problem, drift stays, a change is refused, or the last pass ended in a failure that is not
-                  the source's (FAILURES)
+                  only the source's silence (FAILURES)
     Offline       the source did not answer (three polls in a row, or never yet)
-    Progressing   no release is applied yet, or the last pass gave way to a newer revision
+    Progressing   no release is applied yet, or the last pass was asked to stop or gave way to a newer revision
     Synced        what the branch says, and may be applied now, is applied and healthy
     ============= ==========================================================================================================
     """
@@ -69,14 +69,16 @@ def state_of(doc: Mapping[str, Json]) -> str:
         return "Degraded"
     if source_stale(doc):
         return "Offline"
-    return "Synced" if doc["release"] and doc["outcome"] not in ("", "Superseded") else "Progressing"
+    error = (doc["last_pass"] or {}).get("error") or {}
+    unfinished = doc["outcome"] in ("", "Superseded") or error.get("code") == "Interrupted"
+    return "Synced" if doc["release"] and not unfinished else "Progressing"
 
 
 def troubles(doc: Mapping[str, Json]) -> list[str]:
     """Why the host is `Degraded`, one sentence each; empty when it is not."""
     found = []
     error = doc["last_pass"].get("error") if doc["last_pass"] else None
-    if doc["outcome"] in FAILURES and not _of_source(error):
+    if doc["outcome"] in FAILURES and not _excused(error):
         found.append(error["message"] if error else f"the last pass ended {doc['outcome']}")
     bad = unhealthy(doc)
     if bad:
@@ -252,5 +254,9 @@ def redact(text: str) -> str:
     return _QUERY.sub(r"\1***", _USERINFO.sub(userinfo, text))
 
 
-def _of_source(error: Mapping[str, Json] | None) -> bool:
-    return bool(error) and error is not None and error.get("phase") == "fetch"
+def _excused(error: Mapping[str, Json] | None) -> bool:
+    """Whether a pass ended early for a reason that is told otherwise: the source did not answer, or it was asked to stop."""
+    if error is None:
+        return False
+    unanswered = error.get("phase") == "fetch" and bool(error.get("retryable"))
+    return unanswered or error.get("code") == "Interrupted"

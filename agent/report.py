@@ -64,10 +64,9 @@ class PassReport:
     corrective: int = 0
     failed: int = 0
     error: LimpetError | None = None
-    phase: str = ""  # where `error` arose
+    phase: str = ""  # where `error` arose; default: fetch when the source did not answer, else the phase at hand
     observed: str = ""
     attempted: str = ""
-    manifest_digest: str = ""  # of the applied release; empty keeps what is known
     health: Mapping[str, str] | None = None
     messages: Mapping[str, str] = field(default_factory=dict)
     drift: Collection[str] = ()
@@ -126,9 +125,10 @@ class Reporter:
 
     def finish(self, report: PassReport, state: State) -> None:
         """The pass is over: what it did, and what is known now. Also sends the heartbeat where the settings say so."""
-        now = self._clock.wall()
+        now, before = self._clock.wall(), self._previous()
         sections = self._of_state(state, now) | {
-            "phase": "idle", "outcome": report.outcome, "last_progress_at": now, "last_pass": self._last_pass(report),
+            "phase": "idle", "outcome": report.outcome, "last_progress_at": now,
+            "last_pass": self._last_pass(report, before["phase"]), "source": self._source_of(report, before, now),
             "refused": [{"resource": str(r.key), "cause": r.cause, "hint": r.hint} for r in report.refusals],
             "warnings": list(report.warnings), "damaged": list(report.damaged), "system": self._system(),
             "history": [self._times(entry.to_json(), "at") for entry in History(self._paths.history).tail(10)],
@@ -138,11 +138,8 @@ class Reporter:
         for name in ("observed", "attempted"):
             if getattr(report, name):
                 sections["revision"][name] = self._revision(getattr(report, name))
-        if report.manifest_digest:
-            sections["manifest_digest"] = report.manifest_digest
         if report.health is not None:
             sections["resources"] = _resources(report.health, report.messages)
-        sections["source"] = self._source_of(report, now)
         self.update(**sections)
         if self._settings.heartbeat.url:
             self._put()
@@ -153,7 +150,7 @@ class Reporter:
         last = doc["last_pass"] or {"trigger": "", "started_at": self._text(self._clock.wall()), "duration_s": 0.0}
         outcome = "Temporary" if error.retryable else "Stalled" if isinstance(error, Stalled) else "Failed"
         self.update(phase="idle", outcome=outcome,
-                    last_pass={**last, "error": _error(error) or {}})
+                    last_pass={**last, "error": {**(_error(error) or {}), "phase": doc["phase"]}})
 
     def update(self, **sections: Any) -> None:
         """Merges facts into the heartbeat, section by section, and writes it. Times are wall seconds.
@@ -232,22 +229,22 @@ class Reporter:
             "counters": dict(state.counters),
         }
 
-    def _source_of(self, report: PassReport, now: float) -> dict[str, Json]:
+    def _source_of(self, report: PassReport, before: Mapping[str, Json], now: float) -> dict[str, Json]:
         facts: dict[str, Json] = {}
         if report.verification:
             facts["verification"] = dict(zip(("mode", "result", "signer"), report.verification, strict=True))
         if report.fetched:
             facts |= {"failures": 0, "error": None, "last_success_at": now}
         elif report.fetched is False:
-            facts |= {"failures": self._previous()["source"]["failures"] + 1, "error": _error(report.error)}
+            facts |= {"failures": before["source"]["failures"] + 1, "error": _error(report.error)}
         return facts
 
-    def _last_pass(self, report: PassReport) -> dict[str, Json]:
-        error = _error(report.error)
+    def _last_pass(self, report: PassReport, at_hand: str) -> dict[str, Json]:
+        error, phase = _error(report.error), report.phase or ("fetch" if report.fetched is False else at_hand)
         return {
             "trigger": report.trigger, "started_at": self._text(report.started_at), "duration_s": round(report.duration_s, 3),
             "created": report.created, "replaced": report.replaced, "deleted": report.deleted,
-            "corrective": report.corrective, "failed": report.failed, "error": error and {**error, "phase": report.phase},
+            "corrective": report.corrective, "failed": report.failed, "error": error and {**error, "phase": phase},
         }
 
     def _system(self) -> dict[str, Json]:

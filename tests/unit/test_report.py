@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from agent import heartbeat, prometheus, report
 from agent.cli import schema
 from agent.clock import FakeClock
-from agent.errors import Failed, LimpetError, Stalled, Transient
+from agent.errors import Failed, Interrupted, LimpetError, Stalled, Transient
 from agent.model import Key, Refusal, Release
 from agent.paths import Paths
 from agent.report import PassReport, Reporter, read
@@ -182,6 +182,7 @@ def test_held_by_hand(site: Site) -> None:
     ("RollbackFailed", Failed("container/web cannot start", "look"), "rollback", "Degraded"),
     ("Degraded", Failed("container/web is not healthy", "look"), "gate", "Degraded"),
     ("Inconclusive", Transient("known good is not healthy either", "look"), "gate", "Degraded"),
+    ("Temporary", Interrupted("the pass was asked to stop", "the next pass goes on"), "apply", "Progressing"),
     ("HeldBack", None, "", "Synced"), ("Superseded", None, "", "Progressing"),
 ])
 def test_state_after_outcome(site: Site, outcome: str, error: LimpetError | None, phase: str, state: str) -> None:
@@ -263,6 +264,22 @@ def test_crashed_pass(site: Site) -> None:
     assert site.state == "Degraded" and site.doc["phase"] == "idle"
     site.reporter.alive(poll_at=site.clock.wall() + 60)
     assert site.doc["last_pass"]["error"]["code"] == "Crashed"
+
+
+def test_settings_that_became_wrong(site: Site) -> None:
+    """A pass that could not begin because a person is needed must be Stalled."""
+    site.finish(proved())
+    site.reporter.crashed(Stalled("limpet.toml:3: unknown key", "remove it", code="BadInput"))
+    assert site.state == "Stalled" and heartbeat.explanation(site.doc, "Stalled") == ("limpet.toml:3: unknown key", "remove it")
+
+
+def test_phase_of_an_error_is_known(site: Site) -> None:
+    """An error must carry the phase in which the pass was, and `fetch` when the source did not answer."""
+    site.reporter.phase("prefetch", revision=COMMIT)
+    site.finish(proved(), "Temporary", error=Transient("registry: 503", "wait"), fetched=True)
+    assert site.doc["last_pass"]["error"]["phase"] == "prefetch" and site.state == "Degraded"
+    site.finish(proved(), "Temporary", error=Transient("git: no answer", "wait"), fetched=False)
+    assert site.doc["last_pass"]["error"]["phase"] == "fetch" and site.state == "Synced"
 
 
 def test_waiting_for_a_window(site: Site) -> None:
