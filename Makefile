@@ -39,14 +39,14 @@ $(BIN)/python: | system
 
 $(VENV)/.limpet: requirements.lock pyproject.toml | $(BIN)/python
 	@echo "installing what limpet needs into $(VENV)"
-	@$(PIP) install --quiet --require-hashes -r requirements.lock
+	@$(PIP) install --quiet --use-pep517 --require-hashes -r requirements.lock
 	@$(PIP) install --quiet --no-deps -e .
 	@$(BIN)/python -m compileall -q $(VENV)/lib || true
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.limpet
 	@echo "installing what the tests need into $(VENV)"
-	@$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@$(PIP) install --quiet --use-pep517 --require-hashes -r requirements-dev.lock
 	@$(BIN)/python -m compileall -q $(VENV)/lib || true
 	@touch $@
 
@@ -74,11 +74,11 @@ sweep: setup-dev ## every kill point instead of a sample
 install: ## the installed layout below $(DESTDIR)$(PREFIX), as packages have it
 	@packaging/install.sh "$(DESTDIR)" "$(PREFIX)"
 
-lock: $(BIN)/python ## resolves the dependencies anew into the two lock files
-	@$(PIP) install --quiet uv
-	@$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+lock: ## resolves the dependencies anew into the two lock files
+	@test -x build/lock/bin/uv || { $(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv; }
+	@build/lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" --quiet --upgrade pyproject.toml -o requirements.lock
-	@$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	@build/lock/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" --quiet --upgrade --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean: ## removes what the targets above made in this directory

@@ -18,7 +18,7 @@ wanted=$({ cat requirements.lock; "$python" -c 'import sys; print(sys.version)';
 if [ "$(cat "$venv/.limpet-requirements" 2>/dev/null)" != "$wanted" ]; then
   rm -rf "$venv"
   "$python" -m venv "$venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r requirements.lock
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --use-pep517 --require-hashes -r requirements.lock
   "$venv/bin/python" -m compileall -q "$venv/lib" || true
   echo "$wanted" > "$venv/.limpet-requirements"
 fi

@@ -41,7 +41,7 @@ def test_its_engine_runs_containers_with_networks_and_ports(web: Host) -> None:
             images.image("web").ref, name=f"{prefix}-web", network=net, ports={"8080/tcp": 8080}, detach=True
         )
         fetch = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8080/').read().decode(), end='')"
-        assert eventually(lambda: web.run(["python3", "-c", fetch]).out, 20, "an answer") == "v1\n"
+        assert eventually(lambda: web.run(["python3", "-c", fetch]).out, 60, "an answer") == "v1\n"
 
 
 def test_commands_report_all_that_happened(web: Host) -> None:
@@ -73,7 +73,7 @@ def test_a_restart_of_docker_keeps_the_host_usable(web: Host) -> None:
         web.engine.client.containers.run(images.image("idle").ref, name=prefix, detach=True, restart_policy=restart)
         web.restart("docker")
         container = web.engine.client.containers.get(prefix)
-        eventually(lambda: container.reload() or container.status == "running", 20, "the container to be back")
+        eventually(lambda: container.reload() or container.status == "running", 60, "the container to be back")
 
 
 @pytest.mark.parametrize("off", ["kill", "shut_down"])
@@ -84,15 +84,13 @@ def test_a_host_survives_power_off(web: Host, off: str) -> None:
     web.put("/var/lib/kept", "kept")
     web.put("/run/lost", "lost")
     with web.engine.prefix() as prefix:
-        web.engine.client.containers.run(
-            images.image("idle").ref, name=prefix, detach=True, restart_policy={"Name": "always"}
-        )
+        web.engine.client.containers.run(images.image("idle").ref, name=prefix, detach=True, restart_policy={"Name": "always"})
         getattr(web, off)()
         web.boot()
         assert web.read("/var/lib/kept") == "kept" and not web.exists("/run/lost")
         assert web.read("/etc/machine-id") == machine_id
         assert web.read("/proc/1/stat").split()[21] != boot_time
-        eventually(lambda: web.engine.client.containers.get(prefix).status == "running", 20, "the container to be back")
+        eventually(lambda: web.engine.client.containers.get(prefix).status == "running", 60, "the container to be back")
 
 
 def test_a_host_reaches_git_and_the_registry(web: Host, host_net: HostNetwork, tmp_path: Path) -> None:

@@ -45,14 +45,13 @@ def test_images_behave_as_their_kind_says(engine: Engine, prefix: str) -> None:
     """`web` must get healthy, `sick` unhealthy, `crash`, `late`, `once` and `fail-once` exit with their codes."""
     expected = {"crash": 3, "late": 1, "once": 0, "fail-once": 7}
     made = {
-        kind: engine.client.containers.run(images.image(kind).ref, name=f"{prefix}-{kind}", detach=True)
-        for kind in images.KINDS
+        kind: engine.client.containers.run(images.image(kind).ref, name=f"{prefix}-{kind}", detach=True) for kind in images.KINDS
     }
     for kind, code in expected.items():
         assert made[kind].wait(timeout=20)["StatusCode"] == code, kind
     for kind, health in {"web": "healthy", "sick": "unhealthy"}.items():
         container = made[kind]
-        eventually(lambda c=container, h=health: c.reload() or c.health == h, 20, f"{kind} to be {health}")
+        eventually(lambda c=container, h=health: c.reload() or c.health == h, 60, f"{kind} to be {health}")
     assert made["web"].exec_run(["wget", "-qO-", "http://127.0.0.1:8080/"]).output == b"v1\n"
     for kind in ("idle", "plain-web", "stubborn"):
         made[kind].reload()

@@ -21,7 +21,7 @@ from tests.harness.wait import eventually
 @pytest.fixture
 def through(engine: Engine, tmp_path: Path) -> Iterator[tuple[Proxy, docker.DockerClient]]:
     with proxy(engine.socket, tmp_path / "s") as made:
-        client = docker.DockerClient(base_url=f"unix://{made.socket}", version=engine.client.api._version, timeout=20)
+        client = docker.DockerClient(base_url=f"unix://{made.socket}", version=engine.client.api._version, timeout=60)
         yield made, client
         client.close()
 
@@ -50,9 +50,7 @@ def test_bodies_streams_and_hijacked_connections_pass(through: Through, prefix: 
     """Loading an image, following a log, attaching with input and executing must work through the proxy."""
     made, client = through
     client.images.load(images.image("idle").archive)
-    container = client.containers.run(
-        images.image("idle").ref, ["cat"], name=f"{prefix}-c", detach=True, stdin_open=True
-    )
+    container = client.containers.run(images.image("idle").ref, ["cat"], name=f"{prefix}-c", detach=True, stdin_open=True)
     attached = container.attach_socket(params={"stdin": 1, "stream": 1, "stdout": 1})
     attached._sock.sendall(b"hello\n")
     follow = container.logs(stream=True, follow=True)
@@ -129,9 +127,7 @@ print("survived")
 
 
 @pytest.mark.parametrize(("when", "left"), [("before", 1), ("after", 2)])
-def test_a_process_is_killed_at_the_chosen_request(
-    through: Through, engine: Engine, prefix: str, when: str, left: int
-) -> None:
+def test_a_process_is_killed_at_the_chosen_request(through: Through, engine: Engine, prefix: str, when: str, left: int) -> None:
     """A kill before the second request must leave one done, a kill after it two."""
     made, client = through
     version = client.api._version
@@ -152,4 +148,4 @@ def test_a_client_that_leaves_frees_the_stream(through: Through, prefix: str) ->
     follow = container.logs(stream=True, follow=True)
     client.close()
     follow.close()
-    eventually(lambda: not made._open, 10, "all connections to be closed")
+    eventually(lambda: not made._open, 60, "all connections to be closed")

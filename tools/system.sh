@@ -52,7 +52,7 @@ install_quietly() {
     as_root chmod 755 $policy
     trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
   fi
-  as_root apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 "$@" >"$log" 2>&1
+  as_root apt-get install -y -qq -o Acquire::Retries=5 --no-install-recommends -o Dpkg::Use-Pty=0 "$@" >"$log" 2>&1
   [ -d /run/systemd/system ] || return 0
   for unit in docker-registry nginx fcgiwrap.socket fcgiwrap ssh; do
     case " $* " in *" ${unit%%.*}"*) as_root systemctl disable --quiet "$unit" 2>/dev/null || true ;; esac
@@ -68,24 +68,25 @@ if ! have apt-get; then
 fi
 
 log=$(mktemp)
-echo "installing with apt-get: $packages"
-if ! apt-cache show busybox-static >/dev/null 2>&1 || ! apt-cache show docker.io >/dev/null 2>&1; then refreshed=1; else refreshed=0; fi
+available() { apt-cache show "$1" >/dev/null 2>&1; }
+if ! available libsystemd-dev || ! available busybox-static; then  # a machine without package lists
+  as_root apt-get update -qq -o Acquire::Retries=5 >"$log" 2>&1 || true
+fi
+wanted=()
+for package in $packages; do  # docker-cli is a package of its own from Debian 13 on
+  [ "$package" = docker-cli ] && ! available docker-cli || wanted+=("$package")
+done
 try() {
-  wanted=()
-  for package in $packages; do  # docker-cli is a package of its own from Debian 13 on
-    [ "$package" != docker-cli ] || apt-cache show docker-cli >/dev/null 2>&1 || continue
-    wanted+=("$package")
-  done
   if [ "$group" = test ]; then install_quietly "${wanted[@]}"; else
-    as_root apt-get install -y -qq --no-install-recommends -o Dpkg::Use-Pty=0 "${wanted[@]}" >"$log" 2>&1
+    as_root apt-get install -y -qq -o Acquire::Retries=5 --no-install-recommends -o Dpkg::Use-Pty=0 "${wanted[@]}" >"$log" 2>&1
   fi
 }
-[ $refreshed = 0 ] || as_root apt-get update -qq >"$log" 2>&1 || true
+echo "installing with apt-get: ${wanted[*]}"
 if ! try; then  # package lists may be old
-  as_root apt-get update -qq >>"$log" 2>&1 || true
+  as_root apt-get update -qq -o Acquire::Retries=5 >>"$log" 2>&1 || true
   if ! try; then
     tail -n 20 "$log" >&2
-    echo "limpet: apt-get could not install: $packages. Mend what it says above and run make again." >&2
+    echo "limpet: apt-get could not install: ${wanted[*]}. Mend what it says above and run make again." >&2
     exit 1
   fi
 fi

@@ -81,15 +81,11 @@ class Engine:
             with gone:
                 container.remove(force=True, v=True)
         for network in self.client.networks.list():
-            if network.name.startswith(prefix) or (network.attrs.get("Labels") or {}).get(PROJECT_LABEL, "").startswith(
-                prefix
-            ):
+            if network.name.startswith(prefix) or (network.attrs.get("Labels") or {}).get(PROJECT_LABEL, "").startswith(prefix):
                 with gone:
                     network.remove()
         for volume in self.client.volumes.list():
-            if volume.name.startswith(prefix) or (volume.attrs.get("Labels") or {}).get(PROJECT_LABEL, "").startswith(
-                prefix
-            ):
+            if volume.name.startswith(prefix) or (volume.attrs.get("Labels") or {}).get(PROJECT_LABEL, "").startswith(prefix):
                 with gone:
                     volume.remove(force=True)
         for image in self.client.images.list():
@@ -163,7 +159,11 @@ class PrivateEngine:
             with suppress(FileNotFoundError):
                 (self.directory / stale).unlink()
         self._server.start()
-        eventually(self.engine.answers, 60, "the private Docker Engine")
+        eventually(self._up, 180, "the private Docker Engine")
+
+    def _up(self) -> bool:
+        self._server.assert_alive()
+        return self.engine.answers()
 
     def stop(self) -> None:
         """Stops it with its containers; the socket refuses from then on."""
@@ -181,8 +181,8 @@ class PrivateEngine:
 def private_engine(directory: Path) -> Iterator[PrivateEngine]:
     """A running private Engine below an empty directory on a real disk."""
     private = PrivateEngine(directory)
-    private.start()
     try:
+        private.start()
         yield private
     finally:
         private.close()

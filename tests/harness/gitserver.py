@@ -70,7 +70,11 @@ class _Served:
         self._servers[-1].signal(signal.SIGCONT)
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -166,7 +170,7 @@ class HttpsRemote(_Served):
     def start(self) -> None:
         (self.directory / "cgi.sock").unlink(missing_ok=True)
         super().start()
-        eventually(lambda: (self.directory / "cgi.sock").exists(), 10, "the socket of fcgiwrap")
+        eventually(lambda: (self.directory / "cgi.sock").exists(), 60, "the socket of fcgiwrap")
 
     def settings(self) -> dict[str, str]:
         return {
@@ -179,7 +183,7 @@ class HttpsRemote(_Served):
         mark = f"/_mark/{time.monotonic_ns()}"
         context = ssl.create_default_context(cafile=str(self.authority.ca_file))
         urllib.request.urlopen(f"https://{self.bind}:{self.port}{mark}", context=context, timeout=10).close()
-        eventually(lambda: mark in self._log.read_text(), 10, "nginx's log")
+        eventually(lambda: mark in self._log.read_text(), 60, "nginx's log")
         found = []
         for line in self._log.read_text().splitlines():
             method, path, status, sent, received = line.split()
@@ -221,9 +225,7 @@ class SshRemote(_Served):
         self.known_hosts = directory / "known_hosts"
         for key in (directory / "host_key", self.ssh_key):
             if not key.exists():
-                subprocess.run(
-                    ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "limpet-tests", "-f", str(key)], check=True
-                )
+                subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "limpet-tests", "-f", str(key)], check=True)
         (directory / "authorized_keys").write_text(Path(f"{self.ssh_key}.pub").read_text())
         host_key = Path(f"{directory}/host_key.pub").read_text()
         self.known_hosts.write_text(f"[{bind}]:{self.port} {host_key}")

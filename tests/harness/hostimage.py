@@ -32,19 +32,21 @@ RELEASES = ("bookworm", "trixie")
 MIRROR = os.environ.get("LIMPET_DEBIAN_MIRROR", "http://deb.debian.org/debian")
 PACKAGES = {
     "bookworm": "systemd systemd-sysv dbus iproute2 iptables procps ca-certificates python3 python3-venv docker.io",
-    "trixie": "systemd systemd-sysv dbus iproute2 iptables procps ca-certificates python3 python3-venv docker.io "
-    "docker-cli",
+    "trixie": "systemd systemd-sysv dbus iproute2 iptables procps ca-certificates python3 python3-venv docker.io docker-cli",
 }
 BUILD_PACKAGES = "gcc libc6-dev libsystemd-dev pkg-config python3-dev"
 CA_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 FILES = {
     # The kernel of a container host may forbid what Docker 26 wants to set.
-    "etc/systemd/system/docker.service.d/limpet-tests.conf": "[Service]\n"
-    "Environment=DOCKER_ALLOW_IPV6_ON_IPV4_INTERFACE=1\n",
+    "etc/systemd/system/docker.service.d/limpet-tests.conf": "[Service]\nEnvironment=DOCKER_ALLOW_IPV6_ON_IPV4_INTERFACE=1\n",
     "etc/docker/daemon.json": '{"insecure-registries": ["10.0.0.0/8"], "shutdown-timeout": 3}\n',
     "etc/machine-id": "",
 }
+ATTEMPTS = 3
+RETRIES = ("-o", "Acquire::Retries=5")
 UNWANTED = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale")
+
+_FAILED: dict[str, Exception] = {}
 
 
 def cache_directory() -> Path:
@@ -73,9 +75,15 @@ def host_image(engine: Engine, release: str) -> str:
     lock_file = (CHECKOUT / "requirements.lock").read_bytes()
     base = _digest(release, PACKAGES[release], repr(FILES), MIRROR)
     ref = f"limpet-testhost:{release}-{_digest(base, BUILD_PACKAGES, lock_file)}"
+    if release in _FAILED:
+        raise _FAILED[release]
     with _locked(release):
-        if not _has(engine, ref):
-            _make(engine, release, base, ref)
+        try:
+            if not _has(engine, ref):
+                _make(engine, release, base, ref)
+        except Exception as error:
+            _FAILED[release] = error  # the next test would only wait for the same
+            raise
     return ref
 
 
@@ -107,13 +115,7 @@ def _bootstrap(release: str, archive: Path) -> None:
     """Makes the root file system with debootstrap and packs it."""
     with tempfile.TemporaryDirectory(prefix="limpet-testhost-", dir=cache_directory()) as scratch:
         root = Path(scratch) / "root"
-        argv = ["debootstrap", "--variant=minbase", f"--include={PACKAGES[release].replace(' ', ',')}"]
-        done = subprocess.run(
-            [*argv, release, str(root), MIRROR], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            log = root / "debootstrap/debootstrap.log"
-            raise RuntimeError(f"{' '.join(argv)}: {(log.read_text() if log.exists() else done.stdout)[-2000:]}")
+        _debootstrap(release, root)
         for path in UNWANTED:
             shutil.rmtree(root / path, ignore_errors=True)
         for path, text in FILES.items():
@@ -123,6 +125,20 @@ def _bootstrap(release: str, archive: Path) -> None:
         pack = ["tar", "--numeric-owner", "--use-compress-program=gzip -1", "-C", str(root), "-cf", str(partial), "."]
         subprocess.run(pack, check=True)
         partial.rename(archive)
+
+
+def _debootstrap(release: str, root: Path) -> None:
+    """Runs debootstrap; again when a download failed, because mirrors do fail now and then."""
+    argv = ["debootstrap", "--variant=minbase", f"--include={PACKAGES[release].replace(' ', ',')}", release, str(root)]
+    for _ in range(ATTEMPTS):
+        done = subprocess.run([*argv, MIRROR], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return
+        log = root / "debootstrap/debootstrap.log"
+        said = [line for line in done.stdout.splitlines() if line.startswith(("E:", "W:"))]
+        said += log.read_text(errors="replace").splitlines()[-5:] if log.exists() else []
+        shutil.rmtree(root, ignore_errors=True)
+    raise RuntimeError(f"{' '.join(argv)} failed {ATTEMPTS} times: {'; '.join(said)[-800:]}")
 
 
 def _import(engine: Engine, archive: Path, ref: str) -> None:
@@ -145,23 +161,19 @@ def _builder(engine: Engine, ref: str) -> Iterator[Container]:
 
 def _build_environment(engine: Engine, base_ref: str, target: Path) -> None:
     """Limpet's dependencies for this release, as an archive of /usr/lib/limpet, made by our own installer."""
-    environment = {
-        name: value for name, value in os.environ.items() if name.startswith(("PIP_", "http", "https", "no_"))
-    }
+    environment = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "http", "https", "no_"))}
     bundle = _machine_ca_bundle()
     if bundle:
         environment |= dict.fromkeys(("PIP_CERT", "SSL_CERT_FILE"), f"/{CA_BUNDLE}")
     with _builder(engine, base_ref) as container:
 
         def run(*argv: str) -> None:
-            code, output = container.exec_run(
-                list(argv), environment={"DEBIAN_FRONTEND": "noninteractive", **environment}
-            )
+            code, output = container.exec_run(list(argv), environment={"DEBIAN_FRONTEND": "noninteractive", **environment})
             if code:
                 raise RuntimeError(f"{' '.join(argv)}: {output.decode(errors='replace')[-2000:]}")
 
-        run("apt-get", "update", "-qq")
-        run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *BUILD_PACKAGES.split())
+        run("apt-get", "update", "-qq", *RETRIES)
+        run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *RETRIES, *BUILD_PACKAGES.split())
         container.put_archive("/", _sources(bundle))
         environment["ONLY"] = "dependencies"
         run("/limpet-source/packaging/install.sh")

@@ -142,15 +142,13 @@ class Host:
     def unpack(self, archive: bytes, directory: str = "/") -> None:
         """Unpacks a tar archive there. Goes through a command on the host, so that /run and /tmp work, too."""
         api = self.container.client.api
-        command = api.exec_create(
-            self.container.id, ["tar", "--keep-directory-symlink", "-C", directory, "-xf", "-"], stdin=True
-        )
+        command = api.exec_create(self.container.id, ["tar", "--keep-directory-symlink", "-C", directory, "-xf", "-"], stdin=True)
         stream = api.exec_start(command["Id"], socket=True)
         stream._sock.sendall(archive)
         stream._sock.shutdown(1)
         output = b"".join(iter(lambda: stream._sock.recv(65536), b""))
         stream.close()
-        code = eventually(lambda: [api.exec_inspect(command["Id"])["ExitCode"]], 30, "tar to end")[0]
+        code = eventually(lambda: [api.exec_inspect(command["Id"])["ExitCode"]], 60, "tar to end")[0]
         assert code == 0, f"{self.name}: tar: {output.decode(errors='replace')}"
 
     def read(self, path: str) -> str:

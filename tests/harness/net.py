@@ -46,18 +46,20 @@ class Server:
         """Starts it and, when a port is given, waits until that answers."""
         assert self._process is None, f"{self.argv[0]} runs already"
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+            self._process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         if port:
-            eventually(lambda: self._alive() and answers(address, port), 20, f"{self.argv[0]} at {address}:{port}")
 
-    def _alive(self) -> bool:
-        assert self._process is not None
+            def up() -> bool:
+                self.assert_alive()
+                return answers(address, port)
+
+            eventually(up, 60, f"{self.argv[0]} at {address}:{port}")
+
+    def assert_alive(self) -> None:
+        """AssertionError with the server's last words when it has ended."""
+        assert self._process is not None, f"{self.argv[0]} is not running"
         code = self._process.poll()
-        if code is not None:
-            raise RuntimeError(f"{self.argv[0]} ended with {code}: {self.log.read_text(errors='replace')[-2000:]}")
-        return True
+        assert code is None, f"{self.argv[0]} ended with {code}: {self.log.read_text(errors='replace')[-2000:]}"
 
     def signal(self, number: signal.Signals) -> None:
         """Sends a signal to the whole process group."""

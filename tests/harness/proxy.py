@@ -274,27 +274,29 @@ class Proxy:
 
     def _forward_body(self, client: _Stream, engine: _Stream, reply: dict[str, str]) -> None:
         """The response's body; ends when the client goes away in the middle of a stream."""
-        stop = threading.Event()
+        stop, wake = socket.socketpair()
 
         def watch() -> None:
-            while not stop.is_set():
-                readable, _, _ = select.select([client.socket], [], [], 0.2)
-                if readable and not stop.is_set() and not client.socket.recv(1, socket.MSG_PEEK):
-                    with contextlib.suppress(OSError):
-                        engine.socket.shutdown(socket.SHUT_RDWR)
-                    return
-                if readable:
-                    return
+            readable, _, _ = select.select([client.socket, stop], [], [])
+            if stop not in readable and not client.socket.recv(1, socket.MSG_PEEK):
+                engine.socket.shutdown(socket.SHUT_RDWR)
+
+        def guard() -> None:
+            with contextlib.suppress(OSError, ValueError):
+                watch()
 
         streamed = "chunked" in reply.get("transfer-encoding", "")
-        watcher = threading.Thread(target=watch, daemon=True) if streamed else None
+        watcher = threading.Thread(target=guard, daemon=True) if streamed else None
         if watcher:
             watcher.start()
         try:
             for piece in engine.body(reply):
                 self._to_client(client, piece)
         finally:
-            stop.set()
+            wake.close()
+            if watcher:
+                watcher.join()
+            stop.close()
 
     def _to_client(self, client: _Stream, data: bytes) -> None:
         with self._lock:

@@ -107,8 +107,8 @@ def _compressed(layer: bytes) -> bytes:
 def registry(directory: Path, bind: str = "127.0.0.1", login: tuple[str, str] | None = None) -> Iterator[Registry]:
     """A running registry."""
     made = Registry(directory, bind, login)
-    made.start()
     try:
+        made.start()
         yield made
     finally:
         made.stop()

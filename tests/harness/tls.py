@@ -34,9 +34,7 @@ class Authority:
         self._certificate = self._sign(_name("Limpet tests CA"), self._key.public_key(), None)
         self.ca_file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
-    def _sign(
-        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, names: list[x509.GeneralName] | None
-    ) -> x509.Certificate:
+    def _sign(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, names: list[x509.GeneralName] | None) -> x509.Certificate:
         now = datetime.datetime.now(datetime.UTC)
         builder = (
             x509.CertificateBuilder()
