@@ -10,8 +10,8 @@ from dataclasses import fields
 from typing import Any
 
 from agent.render.assembly import Context
+from agent.render.commit import GitTree
 from agent.render.render import render
-from agent.render.tree import GitTree
 
 KNOWN = {item.name for item in fields(Context)}
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from agent.errors import Stalled
 from agent.render.assembly import Context
+from agent.render.directory import DirTree
 from agent.render.facts import gather
-from agent.render.tree import DirTree
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

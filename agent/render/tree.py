@@ -10,19 +10,9 @@ Rules, the same for every implementation:
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, Protocol
-
-from dulwich.errors import NotGitRepository
-from dulwich.object_store import DiskObjectStore
-from dulwich.objects import ObjectID
-from dulwich.repo import Repo
-
-from agent.errors import Transient
+from typing import Literal, Protocol
 
 MAX_FILE = 8 << 20  # bytes
 MAX_TOTAL = 128 << 20  # bytes, every file counted once
@@ -172,8 +162,8 @@ class BaseTree:
     def _walk(self, shown: str, real: str, above: tuple[str, ...]) -> Iterator[str]:
         """The files below the real directory `real`, with the paths by which they were asked for."""
         for name, entry in self._children(real).items():
-            path = _join(shown, name)
-            below, target = _join(real, name), entry
+            path = join(shown, name)
+            below, target = join(real, name), entry
             self._walked += 1
             if self._walked > MAX_ENTRIES:
                 raise self._too_many(path)
@@ -210,7 +200,7 @@ class BaseTree:
                 continue
             child = self._children(real).get(part)
             if child is None and linked:
-                raise Refused(path, f"is or lies below a symbolic link to {_join(real, part)}, which is not in Git",
+                raise Refused(path, f"is or lies below a symbolic link to {join(real, part)}, which is not in Git",
                               "add the target to Git, or remove the link")
             if child is None:
                 return None
@@ -218,10 +208,10 @@ class BaseTree:
                 links += 1
                 if links > MAX_LINKS:
                     raise Refused(path, "symbolic links run in a circle", "remove one of them")
-                target = self._target(path, _join(real, part), child)
+                target = self._target(path, join(real, part), child)
                 todo += [(step, True) for step in reversed(target.split("/")) if step not in ("", ".")]
             else:
-                real, entry = _join(real, part), child
+                real, entry = join(real, part), child
         return real, entry
 
     def _leaves(self, path: str, target: str) -> Refused:
@@ -238,7 +228,7 @@ class BaseTree:
         return target
 
 
-def _join(directory: str, name: str) -> str:
+def join(directory: str, name: str) -> str:
     return f"{directory}/{name}" if directory else name
 
 
@@ -279,134 +269,3 @@ class MemoryTree(BaseTree):
 
     def _content(self, path: str, entry: Entry) -> bytes:
         return entry.ref
-
-
-class GitTree(BaseTree):
-    """A commit in a bare repository, read object by object."""
-
-    def __init__(self, git_dir: str | Path, commit: str, name: str = "") -> None:
-        super().__init__(name or Path(git_dir).name.removesuffix(".git") or Path(git_dir).absolute().parent.name)
-        self._store = DiskObjectStore(str(Path(git_dir) / "objects"))
-        self._trees: dict[str, bytes] = {"": self._object(commit.encode(), b"commit").tree}
-
-    def close(self) -> None:
-        self._store.close()
-
-    def _object(self, sha: bytes, kind: bytes) -> Any:
-        try:
-            found = self._store[ObjectID(sha)]
-        except Exception as error:  # damaged objects raise what they like: zlib, struct, assertion and dulwich errors
-            raise Transient(f"object {sha.decode()[:12]} cannot be read from the Git cache: {type(error).__name__}",
-                            "the cache is fetched anew", code="CacheDamaged") from error
-        if found.type_name != kind:
-            raise Transient(f"object {sha.decode()[:12]} is a {found.type_name.decode()}, not a {kind.decode()}",
-                            "the cache is fetched anew", code="CacheDamaged")
-        return found
-
-    def _list(self, directory: str) -> Mapping[str, Entry]:
-        entries: dict[str, Entry] = {}
-        for raw, mode, sha in self._object(self._trees[directory], b"tree").items():
-            name = raw.decode(errors="surrogateescape")
-            entries[name] = _git_entry(mode, sha)
-            if stat.S_ISDIR(mode):
-                self._trees[_join(directory, name)] = sha
-        return entries
-
-    def _content(self, path: str, entry: Entry) -> bytes:
-        return bytes(self._object(bytes(entry.ref), b"blob").data)
-
-
-def _git_entry(mode: int, sha: bytes) -> Entry:
-    if stat.S_ISDIR(mode):
-        return Entry("directory", sha)
-    if stat.S_ISLNK(mode):
-        return Entry("link", sha)
-    if stat.S_ISREG(mode):
-        return Entry("file", sha, bool(mode & 0o100))
-    return Entry("submodule", sha)
-
-
-class DirTree(BaseTree):
-    """A directory for `--repo`: what Git tracks in it when it is a checkout, as it lies there now; else everything."""
-
-    def __init__(self, directory: str | Path, name: str = "") -> None:
-        self._root = Path(directory).resolve()
-        super().__init__(name or self._root.name)
-        self._tracked = _tracked(self._root)
-
-    @property
-    def git(self) -> bool:
-        """Whether only what Git tracks is seen."""
-        return self._tracked is not None
-
-    def note(self, path: str) -> str:
-        if self._tracked is None or not os.path.lexists(self._root / path):
-            return ""
-        if not path:
-            return "Git tracks no file here yet: git add -A" if not self._tracked[""] else ""
-        return f"it is there, but Git does not track it: git add {path}"
-
-    def _list(self, directory: str) -> Mapping[str, Entry]:
-        there = self._root / directory
-        if self._tracked is None:
-            try:
-                with os.scandir(there) as found:
-                    return {item.name: _disk_entry(item.stat(follow_symlinks=False).st_mode) for item in found
-                            if item.name != ".git"}
-            except OSError as error:
-                raise Refused(directory, f"cannot be read: {error.strerror}", "look at its permissions") from error
-        entries = {}
-        for name, mode in self._tracked.get(directory, {}).items():
-            try:
-                disk = (there / name).lstat().st_mode
-            except OSError:
-                continue  # tracked, and removed in the working tree
-            entries[name] = Entry("submodule") if stat.S_IFMT(mode) == 0o160000 else _disk_entry(disk, mode)
-        return entries
-
-    def _content(self, path: str, entry: Entry) -> bytes:
-        if entry.kind == "link":
-            return os.fsencode((self._root / path).readlink())
-        try:
-            descriptor = os.open(self._root / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            with os.fdopen(descriptor, "rb") as file:
-                return file.read(MAX_FILE + 1)
-        except OSError as error:
-            raise Refused(path, f"cannot be read: {error.strerror}", "look at its permissions") from error
-
-
-def _disk_entry(mode: int, tracked: int | None = None) -> Entry:
-    if stat.S_ISDIR(mode):
-        return Entry("directory")
-    if stat.S_ISLNK(mode):
-        return Entry("link")
-    if stat.S_ISREG(mode):
-        executable = mode if tracked is None or not stat.S_ISREG(tracked) else tracked
-        return Entry("file", executable=bool(executable & 0o100))
-    return Entry("refused", reason="is neither a file nor a directory nor a link")
-
-
-def _tracked(root: Path) -> dict[str, dict[str, int]] | None:
-    """Directory -> name -> mode of what the index of the checkout around `root` holds below it; None outside of Git."""
-    try:
-        repo = Repo.discover(str(root))
-    except NotGitRepository:
-        return None
-    with repo:
-        if repo.bare:
-            return None
-        prefix = os.path.relpath(root, Path(repo.path).resolve())
-        start = b"" if prefix == "." else os.fsencode(prefix) + b"/"
-        directories: dict[str, dict[str, int]] = {"": {}}
-        for raw, entry in repo.open_index().items():
-            if raw.startswith(start) and hasattr(entry, "mode"):
-                _add(directories, raw[len(start):].decode(errors="surrogateescape"), entry.mode)
-    return directories
-
-
-def _add(directories: dict[str, dict[str, int]], path: str, mode: int) -> None:
-    directory, _, name = path.rpartition("/")
-    if directory not in directories:
-        directories[directory] = {}
-        _add(directories, directory, stat.S_IFDIR)
-    directories[directory][name] = mode

@@ -14,7 +14,9 @@ from dulwich.repo import Repo
 
 from agent.errors import Transient
 from agent.render import tree as trees
-from agent.render.tree import BaseTree, DirTree, GitTree, MemoryTree, Refused
+from agent.render.commit import GitTree
+from agent.render.directory import DirTree
+from agent.render.tree import BaseTree, MemoryTree, Refused
 
 CONTENT = {"a/one": b"1", "a/b/two": b"2", "a/run": b"#!", "top": b"t"}
 LINKS = {"a/link": "one", "a/dir": "b", "out": "../x", "abs": "/etc/passwd", "gone": "a/nothing", "self": "self",
@@ -206,3 +208,31 @@ def test_missing_commit_is_transient(tmp_path: Path) -> None:
     root, _ = _repo(tmp_path)
     with pytest.raises(Transient):
         GitTree(root / ".git", "0" * 40)
+
+
+def test_object_with_another_content_is_transient(tmp_path: Path) -> None:
+    """An object whose content does not fit its id must not be used."""
+    root, sha = _repo(tmp_path)
+    objects = root / ".git/objects"
+    one, two = (Blob.from_string(data).id.decode() for data in (b"1", b"2"))
+    for path in (objects / one[:2] / one[2:], objects / two[:2] / two[2:]):
+        path.chmod(0o644)
+    (objects / one[:2] / one[2:]).write_bytes((objects / two[:2] / two[2:]).read_bytes())
+    with pytest.raises(Transient, match="id"):
+        GitTree(root / ".git", sha).read("a/one")
+
+
+def test_lfs_content_of_a_checkout_is_still_a_pointer(tmp_path: Path) -> None:
+    """Where the checkout has a file's content and the repository only its pointer, what hosts see must count."""
+    root = tmp_path / "fleet"
+    root.mkdir()
+    (root / ".gitattributes").write_text("*.bin filter=lfs\n")
+    (root / "tool.bin").write_bytes(trees.LFS_POINTER + b"v1\n")
+    (root / "plain").write_text("x")
+    with Repo.init(str(root)) as repo:
+        repo.get_worktree().stage([b".gitattributes", b"tool.bin", b"plain"])
+    (root / "tool.bin").write_bytes(b"the content")
+    tree = DirTree(root)
+    assert tree.read("plain") == b"x"
+    with pytest.raises(Refused, match="LFS"):
+        tree.read("tool.bin")

@@ -1,0 +1,117 @@
+"""A directory as a tree, for `--repo`: what Git tracks in it when it is a checkout, as it lies there now; else everything."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from dulwich.errors import NotGitRepository
+from dulwich.index import IndexEntry
+from dulwich.repo import Repo
+
+from agent.render.tree import LFS_POINTER, MAX_FILE, BaseTree, Entry, Refused
+
+
+class DirTree(BaseTree):
+    """A directory for `--repo`: what Git tracks in it when it is a checkout, as it lies there now; else everything."""
+
+    def __init__(self, directory: str | Path, name: str = "") -> None:
+        self._root = Path(directory).resolve()
+        super().__init__(name or self._root.name)
+        self._pointers: set[str] = set()
+        self._tracked = _tracked(self._root, self._pointers)
+
+    def note(self, path: str) -> str:
+        if self._tracked is None or not os.path.lexists(self._root / path):
+            return ""
+        if not path:
+            return "Git tracks no file here yet: git add -A" if not self._tracked[""] else ""
+        return f"it is there, but Git does not track it: git add {path}"
+
+    def _list(self, directory: str) -> Mapping[str, Entry]:
+        there = self._root / directory
+        if self._tracked is None:
+            try:
+                with os.scandir(there) as found:
+                    return {item.name: _disk_entry(item.stat(follow_symlinks=False).st_mode) for item in found
+                            if item.name != ".git"}
+            except OSError as error:
+                raise Refused(directory, f"cannot be read: {error.strerror}", "look at its permissions") from error
+        entries = {}
+        for name, mode in self._tracked.get(directory, {}).items():
+            try:
+                disk = (there / name).lstat().st_mode
+            except OSError:
+                continue  # tracked, and removed in the working tree
+            entries[name] = Entry("submodule") if stat.S_IFMT(mode) == 0o160000 else _disk_entry(disk, mode)
+        return entries
+
+    def _content(self, path: str, entry: Entry) -> bytes:
+        if entry.kind == "link":
+            return os.fsencode((self._root / path).readlink())
+        if path in self._pointers:
+            return LFS_POINTER  # what hosts will see, whatever the checkout holds
+        try:
+            descriptor = os.open(self._root / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with os.fdopen(descriptor, "rb") as file:
+                return file.read(MAX_FILE + 1)
+        except OSError as error:
+            raise Refused(path, f"cannot be read: {error.strerror}", "look at its permissions") from error
+
+
+def _disk_entry(mode: int, tracked: int | None = None) -> Entry:
+    if stat.S_ISDIR(mode):
+        return Entry("directory")
+    if stat.S_ISLNK(mode):
+        return Entry("link")
+    if stat.S_ISREG(mode):
+        executable = mode if tracked is None or not stat.S_ISREG(tracked) else tracked
+        return Entry("file", executable=bool(executable & 0o100))
+    return Entry("refused", reason="is neither a file nor a directory nor a link")
+
+
+def _tracked(root: Path, pointers: set[str]) -> dict[str, dict[str, int]] | None:
+    """Directory -> name -> mode of what the index of the checkout around `root` holds below it; None outside of Git.
+
+    Adds to `pointers` the paths that are Git LFS pointers in the repository, though the checkout may have their content.
+    """
+    try:
+        repo = Repo.discover(str(root))
+    except NotGitRepository:
+        return None
+    with repo:
+        if repo.bare:
+            return None
+        prefix = os.path.relpath(root, Path(repo.path).resolve())
+        start = b"" if prefix == "." else os.fsencode(prefix) + b"/"
+        directories: dict[str, dict[str, int]] = {"": {}}
+        index = {raw: entry for raw, entry in repo.open_index().items() if isinstance(entry, IndexEntry)}
+        large = any(_names_lfs(repo, entry) for raw, entry in index.items() if raw.endswith(b".gitattributes"))
+        for raw, entry in index.items():
+            if raw.startswith(start):
+                path = raw[len(start):].decode(errors="surrogateescape")
+                _add(directories, path, entry.mode)
+                if large and stat.S_ISREG(entry.mode) and _blob(repo, entry).startswith(LFS_POINTER):
+                    pointers.add(path)
+    return directories
+
+
+def _blob(repo: Repo, entry: IndexEntry) -> bytes:
+    try:
+        return bytes(repo.object_store.get_raw(entry.sha)[1])
+    except KeyError:  # a partial clone
+        return b""
+
+
+def _names_lfs(repo: Repo, entry: IndexEntry) -> bool:
+    return b"filter=lfs" in _blob(repo, entry)
+
+
+def _add(directories: dict[str, dict[str, int]], path: str, mode: int) -> None:
+    directory, _, name = path.rpartition("/")
+    if directory not in directories:
+        directories[directory] = {}
+        _add(directories, directory, stat.S_IFDIR)
+    directories[directory][name] = mode
