@@ -19,19 +19,20 @@ _ESCAPE = re.compile(r"\\(?:[abcfnrtv$\"\\]|0\d{0,3})")
 _SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\", '"': '"'}
 
 
-def parse(file: str, data: bytes, lookup: Lookup, problems: Problems, known: dict[str, str]) -> None:
-    """Lays the variables of a file over `known`. Raises ComposeError; what stands above the error is known by then."""
-    _Parser(file, text_of(file, data), lookup, problems, known).run()
+def parse(file: str, data: bytes, lookup: Lookup, problems: Problems, known: dict[str, str], places: dict[str, Place]) -> None:
+    """Lays the variables of a file over `known`, and where they stand over `places`.
+
+    Raises ComposeError; what stands above the error is known by then.
+    """
+    _Parser(file, text_of(file, data), lookup, problems, known, places).run()
 
 
-def parse_raw(file: str, data: bytes) -> dict[str, str]:
-    """The variables of a file of `format: raw`. Raises ComposeError."""
-    variables = {}
-    for line in text_of(file, data, bom=False).split("\n"):
+def parse_raw(file: str, data: bytes, known: dict[str, str], places: dict[str, Place]) -> None:
+    """The same for a file of `format: raw`. Raises ComposeError."""
+    for number, line in enumerate(text_of(file, data, bom=False).split("\n"), 1):
         key, equals, value = line.removesuffix("\r").partition("=")
         if equals:
-            variables[key] = value
-    return variables
+            known[key], places[key] = value, Place(file, number)
 
 
 def text_of(file: str, data: bytes, bom: bool = True) -> str:
@@ -45,8 +46,10 @@ def text_of(file: str, data: bytes, bom: bool = True) -> str:
 
 
 class _Parser:
-    def __init__(self, file: str, text: str, lookup: Lookup, problems: Problems, known: dict[str, str]) -> None:
-        self.file, self.text, self.lookup, self.problems, self.known = file, text, lookup, problems, known
+    def __init__(
+        self, file: str, text: str, lookup: Lookup, problems: Problems, known: dict[str, str], places: dict[str, Place]
+    ) -> None:
+        self.file, self.text, self.lookup, self.problems, self.known, self.places = file, text, lookup, problems, known, places
         self.position = 0
         self.counted, self.lines = 0, 1
         self.grown = 0
@@ -65,17 +68,18 @@ class _Parser:
 
     def run(self) -> None:
         while self.next_statement():
+            place = self.place()
             key, inherited = self.key()
             if inherited:
                 value = self.lookup(key)
                 if value is not None:
-                    self.known[key] = value
+                    self.known[key], self.places[key] = value, place
                 continue
             value = self.value()
             self.grown += len(value)
             if self.grown > MAX_GROWTH:
                 raise self.fail(f"the values come to more than {MAX_GROWTH} characters", "use variables less often")
-            self.known[key] = value
+            self.known[key], self.places[key] = value, place
 
     def next_statement(self) -> bool:
         text = self.text

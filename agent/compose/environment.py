@@ -34,12 +34,10 @@ def resolve_environment(service: Map, environment: dict[str, str], read: Read, p
         found = _read(entry.get("path"), entry.get("required", True), where, read, problems, "env_file")
         if found is None:
             continue
-        before = dict(known)
         try:
-            _parse(entry.get("format", ""), *found, where, lookup, problems, known)
+            _parse(entry.get("format", ""), *found, where, lookup, problems, known, places)
         except ComposeError as error:
             problems.add(error)
-        places.update({key: where for key in known if before.get(key) != known[key]})
     merged = Map(at=own.at)
     for key in [*known, *own]:
         merged.put(key, own[key] if key in own else known[key], own.places.get(key, places.get(key, own.at)))
@@ -47,11 +45,20 @@ def resolve_environment(service: Map, environment: dict[str, str], read: Read, p
         _put_sorted(service, "environment", merged)
 
 
-def _parse(kind: str, file: str, data: bytes, where: Place, lookup: Lookup, problems: Problems, known: dict[str, str]) -> None:
+def _parse(
+    kind: str,
+    file: str,
+    data: bytes,
+    where: Place,
+    lookup: Lookup,
+    problems: Problems,
+    known: dict[str, str],
+    places: dict[str, Place],
+) -> None:
     if kind == "raw":
-        known.update(dotenv.parse_raw(file, data))
+        dotenv.parse_raw(file, data, known, places)
     elif kind in ("", ".env"):
-        dotenv.parse(file, data, lookup, problems, known)
+        dotenv.parse(file, data, lookup, problems, known, places)
     else:
         problems.error(where, f"the env_file format {kind!r} is not known", "leave `format` out, or write `raw`")
 
@@ -62,13 +69,14 @@ def resolve_labels(service: Map, read: Read, problems: Problems) -> None:
     for entry, where in _placed(service.get("label_file")):
         found = _read(entry, True, where, read, problems, "label_file")
         if found is not None:
-            read_labels: dict[str, str] = {}
+            values: dict[str, str] = {}
+            places: dict[str, Place] = {}
             try:
-                dotenv.parse(*found, labels.get, problems, read_labels)
+                dotenv.parse(*found, labels.get, problems, values, places)
             except ComposeError as error:
                 problems.add(error)
-            for key, value in read_labels.items():
-                labels.put(key, value, where)
+            for key, value in values.items():
+                labels.put(key, value, places[key])
     own = service.get("labels")
     if isinstance(own, Map):
         for key, value in own.items():
@@ -106,17 +114,20 @@ def _read(path: object, required: bool, where: Place, read: Read, problems: Prob
 
 
 def read_dotenv(
-    path: str, data: bytes, environment: dict[str, str], problems: Problems, known: dict[str, str] | None = None
-) -> dict[str, str]:
-    """The variables of a `.env` file; a syntax error is reported and leaves those above it."""
-    variables: dict[str, str] = {} if known is None else known
+    path: str,
+    data: bytes,
+    environment: dict[str, str],
+    problems: Problems,
+    known: dict[str, str],
+    places: dict[str, Place] | None = None,
+) -> None:
+    """Lays the variables of a `.env` file over `known`; a syntax error is reported and leaves those above it."""
 
     def lookup(name: str) -> str | None:
         value = environment.get(name)
-        return variables.get(name) if value is None else value
+        return known.get(name) if value is None else value
 
     try:
-        dotenv.parse(path, data, lookup, problems, variables)
+        dotenv.parse(path, data, lookup, problems, known, {} if places is None else places)
     except ComposeError as error:
         problems.add(error)
-    return variables

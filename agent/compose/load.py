@@ -49,6 +49,7 @@ class _Loader:
     def __init__(self, files: Files, working_dir: str, preprocess: Preprocess | None) -> None:
         self.working_dir = working_dir
         self.problems = Problems()
+        self.places: dict[str, Place] = {}
         self.source = Source(files, preprocess, self.problems)
 
     def project(
@@ -61,7 +62,9 @@ class _Loader:
         dotenv_path = join(self.working_dir, ".env")
         present = self.source.files.exists(dotenv_path) and not self.source.files.is_dir(dotenv_path)
         if present and (found := self.source.read_variables(dotenv_path, Place(dotenv_path))):
-            environment = read_dotenv(*found, environment, self.problems) | environment
+            variables: dict[str, str] = {}
+            read_dotenv(*found, environment, self.problems, variables, self.places)
+            environment = variables | environment
         if config_files is None and environment.get("COMPOSE_FILE"):
             config_files = environment["COMPOSE_FILE"].split(environment.get("COMPOSE_PATH_SEPARATOR") or ":")
         chosen = self.source.discover(self.working_dir) if config_files is None else list(config_files)
@@ -73,7 +76,7 @@ class _Loader:
         root = Assembler(self.source).model(paths, environment, ".", self.working_dir)
         finish(root, self.working_dir, self.problems)
         if not root and not self.problems.errors:
-            self.problems.error(Place(paths[0]), "the Compose file is empty", "add a service")
+            self.problems.error(Place(paths[0], 1), "the Compose file is empty", "add a service")
         if not profiles:
             profiles = tuple(part.strip() for part in environment.get("COMPOSE_PROFILES", "").split(","))
         return self.finish(root, name, environment, tuple(filter(None, profiles)), paths)
@@ -84,7 +87,7 @@ class _Loader:
         if explicit:
             if project_name(explicit) != explicit:
                 self.problems.error(
-                    Place(join(self.working_dir, ".env")),
+                    self.places.get("COMPOSE_PROJECT_NAME", NOWHERE),
                     f"COMPOSE_PROJECT_NAME is {explicit!r}",
                     "use lower-case letters, digits, dashes and underscores, starting with a letter or digit",
                 )

@@ -12,8 +12,16 @@ from pathlib import Path
 
 from agent.compose import ComposeErrors, canonical, load
 from tests.compose.differential import (
-    CASES, Oracle, Scratch, differences, load_arguments, project_view, read_case, reference_view, show_errors,
-)  # fmt: skip
+    CASES,
+    Oracle,
+    Scratch,
+    differences,
+    load_arguments,
+    project_view,
+    read_case,
+    reference_view,
+    show_errors,
+)
 
 
 def store(names: list[str]) -> int:

@@ -13,9 +13,17 @@ import pytest
 
 from agent.compose import ComposeErrors, canonical, load
 from tests.compose.differential import (
-    CASES, Oracle, Scratch, differences, load_arguments, oracle_available, project_view, read_case, reference_view,
+    CASES,
+    Oracle,
+    Scratch,
+    differences,
+    load_arguments,
+    oracle_available,
+    project_view,
+    read_case,
+    reference_view,
     show_errors,
-)  # fmt: skip
+)
 from tests.compose.store import ask, ask_canonical
 
 NAMES = sorted(path.name for path in CASES.iterdir())
