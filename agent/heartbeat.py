@@ -108,8 +108,8 @@ def explanation(doc: Mapping[str, Json], state: str) -> tuple[str, str]:
     hint = error["hint"] if error else ""
     if state == "Suspended":
         entry = next(entry for entry in doc["suspended"] if entry["resource"] == "*")
-        until = f" until {entry['until']}" if entry["until"] else ""
-        return f"suspended{until}: {entry['reason']}", "limpet resume"
+        until = f" (until {entry['until']})" if entry["until"] else ""
+        return f"{entry['reason']}{until}", "limpet resume"
     if state == "RolledBack" and doc["rolled_back"]:
         back = doc["rolled_back"]
         return (f"rolled back from {back['from_revision'] or back['from_release']}: {back['reason']}",

@@ -38,6 +38,7 @@ from agent.settings import Settings
 from agent.store import durable
 from agent.store.history import History
 from agent.store.locks import Lock
+from agent.store.orders import Orders
 from agent.store.state import State, StateStore
 
 _LOCK_WAIT = 5.0  # seconds for another writer
@@ -126,7 +127,7 @@ class Reporter:
     def finish(self, report: PassReport, state: State) -> None:
         """The pass is over: what it did, and what is known now. Also sends the heartbeat where the settings say so."""
         now, before = self._clock.wall(), self._previous()
-        sections = self._of_state(state, now) | {
+        sections = self._of_state(state) | {
             "phase": "idle", "outcome": report.outcome, "last_progress_at": now,
             "last_pass": self._last_pass(report, before["phase"]), "source": self._source_of(report, before, now),
             "refused": [{"resource": str(r.key), "cause": r.cause, "hint": r.hint} for r in report.refusals],
@@ -181,6 +182,7 @@ class Reporter:
             "schema": heartbeat.SCHEMA, "agent_version": __version__, "seq": doc["seq"] + 1, "written_at": self._text(now),
             "uptime_s": round(self._clock.monotonic(), 3), "boot_id": self._clock.boot_id(), "interval_s": interval,
             "due_by": self._text(due), "last_progress_at": self._text(doc["last_progress_at"] or now),
+            "suspended": self._suspended(now),
             "host": {"name": self._settings.host.name, "labels": dict(self._settings.host.labels)},
         }
 
@@ -200,12 +202,21 @@ class Reporter:
             state = StateStore(self._paths.state).load()
         except LimpetError:
             return doc
-        for name, value in self._of_state(state, self._clock.wall()).items():
+        for name, value in self._of_state(state).items():
             doc[name] = {**doc[name], **value} if name in _MERGED else value
         doc["history"] = [self._times(entry.to_json(), "at") for entry in History(self._paths.history).tail(10)]
         return doc
 
-    def _of_state(self, state: State, now: float) -> dict[str, Any]:
+    def _suspended(self, now: float) -> list[dict[str, Json]]:
+        """As a person ordered it, also since the last pass."""
+        try:
+            orders = Orders(self._paths.state).load()
+        except LimpetError:
+            return []
+        return [{"resource": name, "reason": s.reason, "since": self._text(s.since), "until": self._text(s.until)}
+                for name, s in sorted(orders.suspended.items()) if s.holds(now)]
+
+    def _of_state(self, state: State) -> dict[str, Any]:
         back, held = state.rolled_back, state.held
         good = state.known_good[0] if state.known_good else None
         pin = state.pin.commit if state.pin else ""
@@ -223,8 +234,6 @@ class Reporter:
                             "reason": back.reason, "at": self._text(back.at)} if back else None,
             "held": {"release": held.release, "revision": self._revision(held.revision), "reason": held.reason,
                      "at": self._text(held.at)} if held else None,
-            "suspended": [{"resource": name, "reason": s.reason, "since": self._text(s.since), "until": self._text(s.until)}
-                          for name, s in sorted(state.suspended.items()) if s.holds(now)],
             "drift": {"mode": self._settings.converge.mode, "corrected_total": state.counters.get("corrected_total", 0)},
             "counters": dict(state.counters),
         }

@@ -18,7 +18,8 @@ def run(args: argparse.Namespace) -> int:
     resource = checked(args.resource)
     left = [name for name in orders.load().suspended if name != resource]
     what = "convergence" if resource == ALL else resource
-    print(f"{what} goes on with the next pass" if orders.resume(resource) else f"{what} was not suspended")
+    print(f"{what} goes on with the next pass; to start one now: limpet sync" if orders.resume(resource)
+          else f"{what} was not suspended")
     if left:
         print(f"still suspended: {', '.join(sorted(left))}")
     return 0

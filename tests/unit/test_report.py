@@ -241,19 +241,23 @@ def test_never_reached_source_is_offline(site: Site) -> None:
 
 
 def test_suspended(site: Site) -> None:
-    """Everything suspended must win over all other states and end with its time; one resource must only be a condition."""
+    """Everything suspended must win over all other states at the next beat, and end with its time; one resource must only
+    be a condition."""
+    site.finish(proved())
     orders = Orders(site.paths.state)
     orders.suspend("*", Suspension("incident 7", site.clock.wall(), site.clock.wall() + 100))
-    site.finish(site.store.load(), "HeldBack")
-    assert site.state == "Suspended" and "incident 7" in heartbeat.explanation(site.doc, "Suspended")[0]
+    site.reporter.alive()
+    assert site.state == "Suspended"
+    assert heartbeat.explanation(site.doc, "Suspended")[0] == "incident 7 (until 2023-11-14T22:15:00Z)"
     site.clock.advance(101)
-    state = proved()
-    state.suspended = site.store.load().suspended
-    site.finish(state)
+    site.reporter.alive()
     assert site.state == "Synced" and site.condition("Suspended") is None
-    state.suspended = {"container/web": Suspension("debugging", 1.0)}
-    site.finish(state)
+    orders.suspend("container/web", Suspension("debugging", 1.0))
+    site.reporter.alive()
     assert site.state == "Synced" and site.condition("Suspended")["message"] == "container/web: debugging"  # type: ignore[index]
+    orders.resume("container/web")
+    site.reporter.alive()
+    assert site.condition("Suspended") is None
 
 
 def test_crashed_pass(site: Site) -> None:
