@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 import pytest
 
 from agent.errors import Failed, Transient
@@ -10,7 +12,9 @@ from agent.observe import Look
 from tests.contract.bench import Bench, a_network, a_volume, act, all_seen, create, eventually, run, seen, service, twice
 from tests.harness.net import free_port
 
-SUBNET = {"ipam": {"config": [{"subnet": "10.231.77.0/24"}]}}
+THIRD = secrets.randbelow(100)
+SUBNET = {"ipam": {"config": [{"subnet": f"10.231.{THIRD}.0/24"}]}}
+ADDRESS = f"10.231.{THIRD}.9"
 
 
 def published(port: int) -> list[dict[str, object]]:
@@ -130,7 +134,7 @@ def test_a_kept_container_comes_back_after_its_network_was_made_anew(bench: Benc
     """A stopped container must start again, same id, on a network that was removed and made again, with its static address."""
     front = a_network(bench, "front", **SUBNET)
     act(bench, front, "create")
-    web = service(bench, "web", networks={front.key.name: {"ipv4_address": "10.231.77.9", "aliases": ["w"]}})
+    web = service(bench, "web", networks={front.key.name: {"ipv4_address": ADDRESS, "aliases": ["w"]}})
     id = run(bench, web)
     kept = f"{web.key.name}.kept-1"
     act(bench, web, "stop", container=id)
@@ -203,7 +207,7 @@ def test_a_static_address_belongs_to_who_runs(bench: Bench) -> None:
     """A stopped container must not hold its static address; a start onto a held one must fail."""
     front = a_network(bench, "front", **SUBNET)
     act(bench, front, "create")
-    config = {"networks": {front.key.name: {"ipv4_address": "10.231.77.9"}}}
+    config = {"networks": {front.key.name: {"ipv4_address": ADDRESS}}}
     one, other = service(bench, "one", **config), service(bench, "other", **config)
     first, second = run(bench, one), create(bench, other)
     with pytest.raises(Failed) as error:
