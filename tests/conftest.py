@@ -7,13 +7,15 @@ Rules:
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.harness import hosts, images, net
+from tests.harness import hostimage, hosts, images, net
 from tests.harness.engine import CHECKOUT, Engine, machine_engine
 from tests.harness.gitrepo import GitRepo
 from tests.harness.hosts import HostNetwork, host_network
@@ -42,10 +44,15 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
-    """The machine's Docker Engine with all test images loaded."""
+    """The machine's Docker Engine with all test images loaded; the last test run to end removes them."""
     found = machine_engine()
-    images.load_all(found.client)
-    yield found
+    with (hostimage.cache_directory() / "sessions.lock").open("w") as sessions:
+        fcntl.flock(sessions, fcntl.LOCK_SH)
+        images.load_all(found.client)
+        yield found
+        with suppress(BlockingIOError):
+            fcntl.flock(sessions, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found.remove_all(f"{images.REPOSITORY}/")
     found.client.close()
 
 
