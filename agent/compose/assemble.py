@@ -7,6 +7,7 @@ the rest goes on.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from itertools import islice
 from typing import Any
@@ -26,6 +27,7 @@ from .shortforms import EXPAND, expand
 from .source import Source
 from .tree import NOWHERE, List, Map, Rules, place_of
 
+_NAME = re.compile(r"[a-zA-Z0-9._-]+\Z|x-")
 SECTIONS = ("services", "networks", "volumes", "configs", "secrets", "models")
 
 
@@ -187,9 +189,18 @@ class Assembler:
         bad: set[tuple[str, ...]] = set()
         for path, message, hint in islice(validate(root), MAX_SHOWN):
             owner = path[:-1] if message.startswith("unknown key") else path
-            shown = ".".join(str(part) for part in owner) or "the file"
+            shown = ".".join(str(part) for part in owner) or "top level"
             self.problems.error(place_of(root, path), f"{shown}: {message}", hint)
             bad.add(tuple(str(part) for part in path[:2]))
+        for section in ("networks", "models"):
+            names = root.get(section)
+            if not isinstance(names, Map):
+                continue
+            for name in names:
+                if not _NAME.match(name):
+                    hint = "use letters, digits, dots, dashes and underscores"
+                    self.problems.error(names.place(name), f"{section}: the name {name!r} is not allowed", hint)
+                    bad.add((section, name))
         for entry in bad:
             self.problems.broken.add(".".join(entry))
             if len(entry) == 2 and isinstance(root.get(entry[0]), Map) and entry[0] in SECTIONS:

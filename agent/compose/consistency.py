@@ -98,7 +98,7 @@ class Check:
                 self.error(
                     place,
                     f"services.{name}: the {section[:-1]} {key!r} is not defined",
-                    f"add it under the top-level `{section}:`",
+                    f"write ./{key} for a directory" if "/" in key else f"add it under the top-level `{section}:`",
                 )
 
     def secrets(self) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import posixpath
 from typing import Any
 
 from .errors import Place, Problems
+from .paths import clean
 from .shortforms import host_ip
 from .tree import List, Map
 
@@ -66,7 +66,7 @@ def normalize(root: Map, name: str, environment: dict[str, str]) -> None:
         _add_dependencies(service, place)
         for volume in _maps(service.get("volumes")):
             if isinstance(volume.get("target"), str):
-                volume["target"] = posixpath.normpath(volume["target"] or ".")
+                volume["target"] = clean(volume["target"])
         for hook in _maps(service.get("pre_start")):
             if "image" not in hook and "image" in service:
                 hook.put("image", service["image"], service.place("image"))

@@ -25,6 +25,11 @@ def is_host_path(path: str) -> bool:
     return path[:1] in ("/", "~") or path.startswith("\\\\") or drive
 
 
+def clean(path: str) -> str:
+    """A path without needless parts; "" is the directory itself."""
+    return posixpath.normpath(path[1:] if path.startswith("//") else path)
+
+
 def join(base: str, path: str) -> str:
     """A normalised path; one that leaves the virtual root starts with `..`."""
     return posixpath.normpath(posixpath.join(base, path))
@@ -51,9 +56,14 @@ def _context(value: Any, place: Place, change: Change) -> Any:
     return _path(value, place, change)
 
 
+def _file(value: Any, place: Place, change: Change) -> Any:
+    """Like a path, but an empty one is the directory itself."""
+    return _path("." if value == "" else value, place, change)
+
+
 def _mount(value: Any, place: Place, change: Change) -> Any:
     if isinstance(value, Map) and value.get("type") == "bind" and "source" in value:
-        value["source"] = _path(value["source"], value.place("source"), change)
+        value["source"] = _file(value["source"], value.place("source"), change)
     return value
 
 
@@ -77,8 +87,8 @@ _PATHS: Rules[Visit] = Rules(
         "services.*.build.ssh.*": _path,
         "services.*.extends.file": _path,
         "services.*.develop.watch.*.path": _path,
-        "configs.*.file": _path,
-        "secrets.*.file": _path,
+        "configs.*.file": _file,
+        "secrets.*.file": _file,
         "volumes.*": _device,
     }
 )

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import ipaddress
-import posixpath
 import re
 from collections.abc import Callable
 from typing import Any
 
 from .errors import ComposeError, Place, Problems
 from .limits import Budget
+from .paths import clean
 from .tree import List, Map, Rules
 
 Expand = Callable[[Any, Place], Any]
@@ -69,7 +69,7 @@ def _volume(value: Any, place: Place) -> Any:
     result = _map(place, type="bind" if is_path(source) else "volume")
     if source:
         result["source"] = source
-    result["target"] = posixpath.normpath(target) if not target.startswith("//") else posixpath.normpath(target[1:])
+    result["target"] = clean(target)
     bind, named = Map(at=place), Map(at=place)
     for option in options:
         if option in ("ro", "rw"):
@@ -86,14 +86,14 @@ def _volume(value: Any, place: Place) -> Any:
         bind["create_host_path"] = True
     if bind:
         result["bind"] = bind
-    if named or result["type"] == "volume":
+    if named or (result["type"] == "volume" and len(value.encode()) > 2):
         result["volume"] = named
     return result
 
 
 def _port_range(text: str) -> tuple[int, int] | None:
     first, dash, last = text.partition("-")
-    if not re.fullmatch(r"[0-9]+", first) or (dash and not re.fullmatch(r"[0-9]+", last)):
+    if not re.fullmatch(r"[0-9]{1,20}", first) or (dash and not re.fullmatch(r"[0-9]{1,20}", last)):
         return None
     low, high = int(first), int(last) if dash else int(first)
     return (low, high) if low <= high <= 65535 else None

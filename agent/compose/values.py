@@ -6,6 +6,7 @@ of their keys, each at its place, and go on.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -171,10 +172,9 @@ def as_hosts(value: Any, at: Context) -> List:
 
 def as_mode(value: Any, at: Context) -> str:
     if isinstance(value, str):
-        try:
-            return f"0{int(value, 8):o}"
-        except ValueError:
-            raise Unfit(f"{value!r} is not an octal mode") from None
+        if not re.fullmatch(r"[0-7]{1,20}", value):
+            raise Unfit(f"{value!r} is not an octal mode")
+        return f"0{int(value, 8):o}"
     if isinstance(value, bool) or not isinstance(value, int):
         raise Unfit(f"must be an octal mode, not {show(value)}")
     return f"0{value:o}"
@@ -201,6 +201,20 @@ def list_of(of: Decode) -> Decode:
             below = _guard(of, item, at.below(f"[{index}]", where))
             if below is not _NOTHING:
                 result.add(below, where)
+        return result
+
+    return decode
+
+
+def distinct(of: Decode) -> Decode:
+    """A list whose equal items are kept once."""
+
+    def decode(value: Any, at: Context) -> List:
+        items, result, seen = of(value, at), List(at=at.place), set()
+        for item, where in items.placed():
+            if (text := repr(item)) not in seen:
+                seen.add(text)
+                result.add(item, where)
         return result
 
     return decode
