@@ -141,10 +141,10 @@ def concluded(doc: dict[str, Json], previous: Mapping[str, Json], now: str) -> d
     known = {condition["type"]: condition for condition in previous.get("conditions", ())}
     conditions = []
     for kind, status, reason, message in _conditions(doc, state):
-        before = known.get(kind)
-        same = before is not None and (before["status"], before["reason"]) == (status, reason)
+        before = known.get(kind, {})
+        same = (before.get("status"), before.get("reason")) == (status, reason)
         conditions.append({"type": kind, "status": status, "reason": reason, "message": message,
-                           "since": before["since"] if before is not None and same else now,
+                           "since": before["since"] if same else now,
                            "revision": doc["revision"]["attempted"] or doc["revision"]["observed"]})
     return {**doc, "state": state, "conditions": conditions}
 

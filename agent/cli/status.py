@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(doc, indent=2, ensure_ascii=False))
         return code
     daemon = holder(paths.run / "daemon.lock")
-    _print(doc, list(lines(doc, late=late, daemon=daemon is not None, now=time.time())))
+    _print(list(lines(doc, late=late, daemon=daemon is not None, now=time.time())))
     return code
 
 
@@ -52,13 +52,15 @@ def lateness(doc: Mapping[str, Json], *, now: float, monotonic: float, boot_id: 
 def lines(doc: Mapping[str, Json], *, late: float, daemon: bool, now: float) -> Iterator[str]:
     """The text, line by line. The first is the state."""
     why, remedy = explanation(doc, doc["state"])
-    yield f"{doc['state']}: {why}"
-    if remedy:
-        yield f"  to do       {remedy}"
     if late:
-        yield f"  LATE        the heartbeat is {_span(late)} overdue; what follows is old"
+        yield f"LATE: the heartbeat is {_span(late)} overdue; what it said last is old"
         yield "  to do       " + ("the daemon hangs: systemctl restart limpet" if daemon else
                                  "no daemon runs here: systemctl start limpet, or `limpet sync` for one pass")
+        yield f"  it was      {doc['state']}: {why}"
+    else:
+        yield f"{doc['state']}: {why}"
+    if remedy:
+        yield f"  to do       {remedy}"
     ready = next(c for c in doc["conditions"] if c["type"] == "Ready")
     yield f"  since       {_when(ready['since'], now)}"
     yield from _what(doc, now)
@@ -107,16 +109,15 @@ def _passes(doc: Mapping[str, Json], why: str, daemon: bool, now: float) -> Iter
         yield f"  waits for   {', '.join(doc['next']['blocked_by'])}"
 
 
-def _print(doc: Mapping[str, Json], text: list[str]) -> None:
+def _print(text: list[str]) -> None:
     if not sys.stdout.isatty():
         print("\n".join(text))
         return
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
-    console.print(text[0], style=f"bold {_COLOURS.get(doc['state'], 'red')}", markup=False)
-    for line in text[1:]:
-        console.print(line, markup=False, style="red" if line.startswith("  LATE") else None)
+    console.print(text[0], style=f"bold {_COLOURS.get(text[0].partition(':')[0], 'red')}", markup=False)
+    console.print("\n".join(text[1:]), markup=False)
 
 
 def _file(root: Path) -> Path:

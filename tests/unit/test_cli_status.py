@@ -133,7 +133,9 @@ def test_late_without_a_daemon(site: Site, capsys: pytest.CaptureFixture[str]) -
     site.finish(site.proved())
     site.edit(uptime_s=site.clock.monotonic() - 3600)
     code, out, _ = limpet(site, capsys, "status")
-    assert code == 1 and "LATE" in out and "no daemon runs here" in out
+    lines = out.splitlines()
+    assert code == 1 and lines[0] == "LATE: the heartbeat is 57 min overdue; what it said last is old"
+    assert "no daemon runs here" in lines[1] and lines[2].startswith("  it was      Synced: at main@sha1:")
 
 
 def test_late_with_a_daemon(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
