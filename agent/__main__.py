@@ -56,7 +56,7 @@ GROUPS = {
         "version": "the version",
     },
 }
-HIDDEN = ("_fetch", "_render", "_poll", "_pass", "_settings")
+HIDDEN = ("_fetch", "_render", "_pass", "_settings")
 
 
 class _Parser(argparse.ArgumentParser):

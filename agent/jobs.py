@@ -1,5 +1,8 @@
 """A child of the daemon: a fresh process in its own session that answers in JSON lines on stdout.
 
+A pass says progress events and then `{"result": {...}}`. A fetch is asked in JSON on stdin (see `children`) and gives its answer
+in one line; that is its result.
+
 Rules:
 1. Nothing here blocks but the start of the process.
 2. A child that says nothing for too long, or takes too long in all, is sent TERM; after a grace its group is sent KILL.
@@ -18,9 +21,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agent import children
 from agent.progress import Event
 
 MAX_LINE = 1 << 20  # bytes; a longer line is dropped
+CLEAN = {"PATH": children.PATH, "HOME": "/", "LANG": "C.UTF-8"}  # what a child that handles foreign bytes may know
 PRIVATE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
 
 
@@ -56,8 +61,10 @@ class Ending:
 class Job:
     """One running child. `name` is for messages."""
 
-    def __init__(self, name: str, argv: Sequence[str], limits: Limits, now: float) -> None:
+    def __init__(self, name: str, argv: Sequence[str], limits: Limits, now: float,
+                 request: Mapping[str, Any] | None = None) -> None:
         self.name = name
+        self._asked = request is not None
         self.started = self.heard = now
         self.silent = False  # it has closed its stdout
         self.stopped = ""
@@ -65,10 +72,12 @@ class Job:
         self._kill_at = float("inf")
         self._buffer = b""
         self._result: Mapping[str, Any] | None = None
-        environment = {name: value for name, value in os.environ.items() if name not in PRIVATE}
-        self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment,
-                                        cwd="/", start_new_session=True)
-        assert self.process.stdout
+        environment = CLEAN if self._asked else {k: v for k, v in os.environ.items() if k not in PRIVATE}
+        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd="/",
+                                        start_new_session=True)
+        assert self.process.stdin and self.process.stdout
+        with contextlib.suppress(BrokenPipeError), self.process.stdin as stdin:
+            stdin.write(json.dumps(request).encode() if self._asked else b"")  # far less than a pipe holds
         self.output = self.process.stdout.fileno()
         os.set_blocking(self.output, False)
 
@@ -85,9 +94,10 @@ class Job:
         self._buffer = self._buffer[:MAX_LINE]
         events = [event for event in map(_event, lines) if event]
         for event in events:
-            if isinstance(event.get("result"), dict):
-                self._result = event["result"]
-        return [event for event in events if "result" not in event]
+            result = event if self._asked else event.get("result")
+            if isinstance(result, dict):
+                self._result = result
+        return [event for event in events if not self._asked and "result" not in event]
 
     @property
     def deadline(self) -> float:

@@ -83,10 +83,10 @@ class Schedule:
         self.pass_at, self.trigger, self._wanted = NEVER, "", ""
         return trigger
 
-    def passed(self, now: float, exit_code: int, *, crashed: bool = False, again_in: float | None = None) -> None:
+    def passed(self, now: float, exit_code: int, *, again_in: float | None = None) -> None:
         """A pass has ended. `again_in`: it asks for another one after so many seconds (a window opens, say)."""
         self._passing = False
-        if crashed or exit_code in (EXIT_TEMPORARY, EXIT_FAILED, EXIT_ROLLBACK_FAILED):
+        if exit_code in (EXIT_TEMPORARY, EXIT_FAILED, EXIT_ROLLBACK_FAILED):
             self.pass_failures += 1
             delay = self._backoff(self.pass_failures, self.cadence.retry, self.cadence.resync)
             self.pass_at, self.trigger = now + delay, "retry"

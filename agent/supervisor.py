@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from agent import systemd_notify as systemd
 from agent.clock import Clock
 from agent.control import Client, Listener
+from agent.desired import request
 from agent.errors import EXIT_OK, EXIT_TEMPORARY, LimpetError, Stalled, Transient
 from agent.jobs import Ending, Job, Limits
 from agent.log import logger
@@ -121,27 +122,28 @@ class Supervisor:
     def _start_what_is_due(self, now: float) -> None:
         if self._stopping:
             return
-        if self._poll is None and now >= self._schedule.poll_at:
+        if now >= self._schedule.poll_at:
             if self._stamp() != self._settings_stamp:
                 self._reload(now)
             self._schedule.polling()
-            self._poll = self._spawn("_poll", POLL_LIMITS, now)
+            self._poll = self._spawn("_fetch", POLL_LIMITS, now, request=request(self._paths, self._settings, pin=""))
             if self._poll is None:
                 self._schedule.polled(now, succeeded=False)
-        if self._pass is None and now >= self._schedule.pass_at:
+        if now >= self._schedule.pass_at:
             trigger = self._schedule.passing()
             self._tried = self._seen
             limits = Limits(PASS_SILENCE + self._settings.gate.deadline, PASS_TOTAL, PASS_GRACE)
             self._pass = self._spawn("_pass", limits, now, "--trigger", trigger)
             self._watching, self._waiting = self._watching + self._waiting, []
             if self._pass is None:
-                self._answered(now, EXIT_TEMPORARY, "the pass could not be started", crashed=True)
+                self._answered(now, EXIT_TEMPORARY, "the pass could not be started")
 
     # --- children ---
 
-    def _spawn(self, verb: str, limits: Limits, now: float, *arguments: str) -> Job | None:
+    def _spawn(self, verb: str, limits: Limits, now: float, *arguments: str,
+               request: Mapping[str, Any] | None = None) -> Job | None:
         try:
-            job = Job(verb.lstrip("_"), self._command(verb, *arguments), limits, now)
+            job = Job(verb.lstrip("_"), self._command(verb, *arguments), limits, now, request)
         except OSError as error:
             logger.error("cannot start a child: %s", error)
             return None
@@ -150,8 +152,7 @@ class Supervisor:
 
     def _heard(self, job: Job) -> None:
         for event in job.read(self._clock.monotonic()):
-            if job is self._pass:
-                self._show(event)
+            self._show(event)
         if job.silent:
             with contextlib.suppress(KeyError):
                 self._selector.unregister(job.output)
@@ -210,11 +211,10 @@ class Supervisor:
             self._seen = self._tried = str(result["observed"])
             self._schedule.unwant("poll")
         self._answered(now, int(result.get("exit_code", EXIT_TEMPORARY)), str(result.get("sentence", error)),
-                       crashed=ending.crashed, again_in=result.get("again_in"))
+                       again_in=result.get("again_in"))
 
-    def _answered(self, now: float, exit_code: int, sentence: str, *, crashed: bool = False,
-                  again_in: float | None = None) -> None:
-        self._schedule.passed(now, exit_code, crashed=crashed, again_in=again_in)
+    def _answered(self, now: float, exit_code: int, sentence: str, again_in: float | None = None) -> None:
+        self._schedule.passed(now, exit_code, again_in=again_in)
         look = max(0.0, min(self._schedule.poll_at, self._schedule.pass_at) - now)
         status = sentence if self._stopping or look == NEVER else f"{sentence}, next look in {look:.0f} s"
         logger.log(30 if exit_code else 20, "%s", status)
@@ -360,5 +360,5 @@ def _error(result: Mapping[str, Any] | None) -> LimpetError | None:
     said = (result or {}).get("error")
     if not isinstance(said, dict):
         return None
-    kind = Transient if said.get("retryable", True) else Stalled
+    kind = Stalled if said.get("class") in ("Stalled", "BadInput") else Transient
     return kind(str(said.get("message", "")), str(said.get("hint", "")), code=str(said.get("code", "")))

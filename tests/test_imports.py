@@ -136,14 +136,6 @@ def test_a_pass_with_nothing_to_do_is_light(site: Path, tmp_path: Path) -> None:
     assert "agent.converge" in modules
 
 
-def test_a_poll_is_light(site: Path, tmp_path: Path) -> None:
-    """The process between the daemon and the fetch child must load no library."""
-    loaded(tmp_path / "first", "--root", str(site), "_settings")
-    code, modules = loaded(tmp_path / "poll", "--root", str(site), "_poll")
-    assert code == 0
-    assert modules & HEAVY == set()
-
-
 @pytest.mark.parametrize("argv", [["--help"], ["version"], ["status"], ["history"]])
 def test_looking_is_light(argv: list[str], site: Path, tmp_path: Path) -> None:
     """Commands that only look must not load the heavy libraries, nor what a pass needs."""

@@ -7,9 +7,10 @@ import os
 import signal
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agent import log, settings
+from agent.children import error_document
 from agent.clock import SystemClock
 from agent.errors import LimpetError
 from agent.paths import Paths
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         result = one_pass(args.root, trigger=args.trigger, progress=Events(emit), cancel=cancelled_by_signals())
     except LimpetError as error:
-        emit({"result": of_error(error)})
+        emit({"result": {"exit_code": error.exit_code, "sentence": error.message, **error_document(error)}})
         return error.exit_code
     emit({"result": {"exit_code": result.exit_code, "sentence": result.sentence, "observed": result.observed,
                      "again_in": result.again_in}})
@@ -48,12 +49,6 @@ def one_pass(root: Path, *, trigger: str, progress: Progress, cancel: threading.
         current = settings.load(root)
         return run_pass(paths, current, trigger=trigger, reporter=Reporter(paths, current, clock), clock=clock,
                         progress=progress, cancel=cancel)
-
-
-def of_error(error: LimpetError) -> dict[str, Any]:
-    """The result of a pass, or of a poll, that could not even begin."""
-    return {"exit_code": error.exit_code, "sentence": error.message, "error": {
-        "code": error.code, "message": error.message, "hint": error.hint, "retryable": error.retryable}}
 
 
 def cancelled_by_signals() -> threading.Event:

@@ -146,18 +146,12 @@ def test_sync_beside_another_pass_names_it(tmp_path: Path) -> None:
     assert f"a pass is running already (pid {os.getpid()})" in done.stderr
 
 
-def result_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+def test_a_pass_child_answers_its_errors(tmp_path: Path) -> None:
+    """A pass that cannot begin must answer with code, message and hint, and its exit code."""
+    done = limpet(tmp_path, "_pass")
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])["result"]
-    return result
-
-
-@pytest.mark.parametrize("verb", ["_pass", "_poll"])
-def test_a_child_answers_its_errors(tmp_path: Path, verb: str) -> None:
-    """A pass or a poll that cannot begin must answer with code, message and hint, and its exit code."""
-    done = limpet(tmp_path, verb)
-    result = result_of(done)
     assert done.returncode == result["exit_code"] == 78
-    assert result["error"]["retryable"] is False
+    assert result["error"]["class"] == "BadInput"
     assert result["error"]["message"] == result["sentence"]
     assert "limpet.toml" in result["error"]["message"]
 

@@ -53,7 +53,7 @@ def command(verb, *arguments):
 
 log.set_up()
 daemon = supervisor.Supervisor(Paths(root), load=load, reporter=reporter, command=command,
-                               clock=SystemClock(), random=Random(1), phase=0.5, retry=0.05)
+                               clock=SystemClock(), random=Random(1), phase=0.5, retry=float(os.environ.get("RETRY", "0.05")))
 try:
     sys.exit(daemon.run())
 except LimpetError as error:
@@ -71,7 +71,8 @@ def say(**event): print(json.dumps(event), flush=True)
 """
 POLL = PRELUDE + """
 note("polls", "poll")
-say(result={"commit": open(f"{root}/tip").read()})
+asked = json.loads(sys.stdin.read())
+say(commit=open(f"{root}/tip").read(), url=asked["url"])
 """
 PASS = PRELUDE + """
 note("passes", sys.argv[3])
@@ -86,7 +87,7 @@ class Daemon:
         self.process: subprocess.Popen[str] | None = None
         self.settings(poll=60.0, resync=600.0)
         self.tip("c1")
-        self.script("_poll", POLL)
+        self.script("_fetch", POLL)
         self.answers(0, "converged")
 
     def settings(self, **values: float) -> None:
@@ -149,7 +150,8 @@ def until(true: Callable[[], bool], daemon: Daemon | None = None) -> None:
     """Waits for a state, not for a time."""
     deadline = time.monotonic() + WITHIN
     while not true():
-        assert time.monotonic() < deadline, "it did not happen" + (f":\n{daemon.log()}" if daemon else "")
+        alive = daemon is None or daemon.process is None or daemon.process.poll() is None
+        assert alive and time.monotonic() < deadline, "it did not happen" + (f":\n{daemon.log()}" if daemon else "")
         time.sleep(0.01)
 
 
@@ -239,6 +241,15 @@ def test_a_crashed_pass_is_reported_and_tried_again(daemon: Daemon, how: str) ->
     until(lambda: "converged" in daemon.log(), daemon)
 
 
+def test_a_crashing_pass_is_not_started_by_every_poll(daemon: Daemon) -> None:
+    """A revision whose pass crashes must wait for the backoff, however often the source is polled."""
+    daemon.script("_pass", PASS + "sys.exit(1)")
+    daemon.settings(poll=0.05, resync=600.0)
+    daemon.start(RETRY="600")
+    until(lambda: len(daemon.lines("polls")) >= 6, daemon)
+    assert daemon.lines("passes") == ["start", "poll"]
+
+
 def test_a_pass_that_says_nothing_is_ended(daemon: Daemon) -> None:
     """A pass that hangs, and ignores SIGTERM, must be killed; the next one must run."""
     daemon.script("_pass", PASS + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nnote('pids', str(os.getpid()))\n"
@@ -253,8 +264,8 @@ def test_a_pass_that_says_nothing_is_ended(daemon: Daemon) -> None:
 
 def test_a_source_that_fails_keeps_the_heartbeat_alive(daemon: Daemon) -> None:
     """The heartbeat must be written at least once per poll, also when polls fail, with the number of failures."""
-    daemon.script("_poll", PRELUDE + "note('polls', 'poll')\n"
-                  "say(result={'exit_code': 75, 'error': {'code': 'Network', 'message': 'no route', 'hint': ''}})")
+    daemon.script("_fetch", PRELUDE + "note('polls', 'poll')\n"
+                  "say(error={'class': 'Transient', 'code': 'Network', 'message': 'no route', 'hint': ''})")
     daemon.settings(poll=0.05, resync=600.0)
     daemon.start()
     until(lambda: len(daemon.lines("polls")) >= 4, daemon)
