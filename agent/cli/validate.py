@@ -26,6 +26,11 @@ def run(args: argparse.Namespace) -> int:
         verdict = validate_all(tree, local.context_of(args, tree, strict=args.strict))
     else:
         verdict = validate_one(tree, local.context_of(args, tree, strict=args.strict))
+    unseen = tree.untracked()
+    if unseen:
+        shown = ", ".join(unseen[:3]) + (", …" if len(unseen) > 3 else "")
+        print(f"note: Git does not track {len(unseen)} of the files here, so no host will see them: {shown}\n"
+              "    hint: git add them")
     for warning in verdict.warnings:
         print(f"warning: {warning}")
     for problem in verdict.problems:

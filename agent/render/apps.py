@@ -143,7 +143,7 @@ def _load(work: Assembly, directory: str) -> Project | None:
         project = load(ComposeFiles(work.overlay), working_dir=directory,
                        default_name=_default_name(work, directory)).used_by_services()
     except Exception as error:
-        if not work.problems.keep(error, lambda file: work.overlay.origin(file or directory)):
+        if not work.problems.keep(error, lambda file: work.overlay.origin(file or directory), _of_template):
             raise
         return None
     for warning in project.warnings:
@@ -154,6 +154,11 @@ def _load(work: Assembly, directory: str) -> Project | None:
         file, line = project.position("x-limpet")
         work.problems.add(work.overlay.origin(file), line, "x-limpet belongs on a service", "move it into the service")
     return project
+
+
+def _of_template(file: str, hint: str) -> str:
+    """The hint, and for a rendered Compose file what its line numbers mean."""
+    return f"{hint} (the line is that of the rendered text)" if file.endswith(SUFFIX) else hint
 
 
 def _resources(work: Assembly, app: App) -> None:

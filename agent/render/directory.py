@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dulwich.errors import NotGitRepository
+from dulwich.ignore import IgnoreFilterManager
 from dulwich.index import IndexEntry
 from dulwich.repo import Repo
 
@@ -29,6 +30,29 @@ class DirTree(BaseTree):
         if not path:
             return "Git tracks no file here yet: git add -A" if not self._tracked[""] else ""
         return f"it is there, but Git does not track it: git add {path}"
+
+    def untracked(self, most: int = 1000) -> list[str]:
+        """Files that are there but neither tracked nor ignored by Git, so that no host will see them; at most `most`."""
+        if self._tracked is None:
+            return []
+        found: list[str] = []
+        with Repo.discover(str(self._root)) as repo:
+            ignored = IgnoreFilterManager.from_repo(repo)
+            prefix = os.path.relpath(self._root, Path(repo.path).resolve())
+            for above, directories, files in os.walk(self._root):
+                here = os.path.relpath(above, self._root)
+                known = self._tracked.get("" if here == "." else here, {})
+                directories[:] = sorted(
+                    name for name in directories
+                    if name != ".git" and not (Path(above) / name / ".git").exists()
+                    and not ignored.is_ignored(_beside(prefix, here, name) + "/")
+                )
+                for name in sorted(files):
+                    if name not in known and not ignored.is_ignored(_beside(prefix, here, name)):
+                        found.append(os.path.normpath(f"{here}/{name}"))
+                if len(found) >= most:
+                    break
+        return found[:most]
 
     def _list(self, directory: str) -> Mapping[str, Entry]:
         there = self._root / directory
@@ -59,6 +83,10 @@ class DirTree(BaseTree):
                 return file.read(MAX_FILE + 1)
         except OSError as error:
             raise Refused(path, f"cannot be read: {error.strerror}", "look at its permissions") from error
+
+
+def _beside(prefix: str, here: str, name: str) -> str:
+    return os.path.normpath(f"{prefix}/{here}/{name}")
 
 
 def _disk_entry(mode: int, tracked: int | None = None) -> Entry:

@@ -11,8 +11,9 @@ from __future__ import annotations
 from agent.kinds import files as kind
 from agent.model import Resource
 from agent.render.assembly import Assembly, Reaction
-from agent.render.layerfile import Attributes, Pattern
+from agent.render.layerfile import OWN_PATHS, Attributes, Pattern
 from agent.render.layers import SUFFIX, Source
+from agent.render.problems import Wrong
 from agent.render.schema import host_path
 
 FILES = "files"
@@ -46,6 +47,8 @@ def _sources(work: Assembly) -> dict[str, Source]:
 
 
 def _file(work: Assembly, path: str, source: Source) -> None:
+    if OWN_PATHS.match(path):
+        raise Wrong(source.path, 0, f"{path} is Limpet's own directory", "move the file to another path")
     attributes = work.settings.attributes(path)
     if attributes.state == "absent" or attributes.type != "file":
         word = "state" if attributes.state == "absent" else "type"

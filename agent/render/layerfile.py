@@ -13,6 +13,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -27,6 +28,7 @@ from agent.render.tree import Tree
 ATTRIBUTES = ("mode", "owner", "group", "check", "on_change", "type", "target", "state")
 SIGNALS = ("HUP", "INT", "QUIT", "KILL", "USR1", "USR2", "TERM", "WINCH", "CONT", "STOP", "ALRM", "PIPE")
 MODE = re.compile(r"[0-7]{3,4}\Z")
+OWN_PATHS = re.compile(r"/(?:var/lib|run)/limpet(?:/|\Z)")
 ACCOUNT = re.compile(r"(?:[a-z_][a-z0-9_.-]{0,31}\$?|[0-9]{1,10})\Z")
 
 
@@ -65,14 +67,14 @@ class Pattern:
     place: Place
     values: Mapping[str, Any]
     places: Mapping[str, Place]
-    regex: re.Pattern[str] | None
+    glob: bool
 
     @property
     def rank(self) -> tuple[bool, int, int]:
-        return self.regex is None, len(re.sub(r"[*?]|\[[^\]]*\]", "", self.text)), self.layer
+        return not self.glob, len(re.sub(r"[*?]|\[[^\]]*\]", "", self.text)), self.layer
 
     def matches(self, path: str) -> bool:
-        return self.text == path if self.regex is None else bool(self.regex.match(path))
+        return glob_matches(self.text, path) if self.glob else self.text == path
 
 
 @dataclass(slots=True)
@@ -96,7 +98,7 @@ class LayerFiles:
         return Attributes(**found, places=places, layer=layer)
 
     def exact(self) -> list[Pattern]:
-        return [pattern for pattern in self.patterns if pattern.regex is None]
+        return [pattern for pattern in self.patterns if not pattern.glob]
 
 
 def read_layer_files(tree: Tree, layers: tuple[str, ...], problems: Problems) -> LayerFiles:
@@ -149,6 +151,9 @@ def _pattern(text: str, entry: Section, place: Place, layer: int) -> Pattern | N
         entry.problems.add(place.file, place.line, f"files: {text!r} is not an absolute host path",
                            "write the path on the host: /etc/app/app.conf")
         return None
+    if OWN_PATHS.match(path):
+        entry.problems.add(place.file, place.line, f"files: {path} is Limpet's own", "use another path")
+        return None
     entry.known(*ATTRIBUTES)
     values = _values(entry)
     if glob and ("target" in values or values.get("type", "file") != "file" or values.get("state") == "absent"):
@@ -160,7 +165,7 @@ def _pattern(text: str, entry: Section, place: Place, layer: int) -> Pattern | N
                            "write {type: symlink, target: /path}")
         return None
     places = {key: entry.place(key) for key in values}
-    return Pattern(path, layer, place, values, places, _regex(path) if glob else None)
+    return Pattern(path, layer, place, values, places, glob)
 
 
 def _values(entry: Section) -> dict[str, Any]:
@@ -246,17 +251,30 @@ def signal_name(text: str) -> str:
     return name if name in SIGNALS else ""
 
 
-def _regex(pattern: str) -> re.Pattern[str]:
-    """`*` and `?` stay within one directory, `**` crosses them."""
-    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]+\])", pattern)
-    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    made = []
-    for part in parts:
-        if part.startswith("[") and len(part) > 2:
-            made.append("[" + part[1:-1].replace("\\", r"\\").replace("!", "^", 1 if part[1] == "!" else 0) + "]")
-        else:
-            made.append(known.get(part, re.escape(part)))
-    return re.compile("".join(made) + r"\Z")
+def glob_matches(pattern: str, path: str) -> bool:
+    """`*`, `?` and `[...]` stay within one directory, `**` stands for any number of them; its cost is bounded."""
+    parts = pattern.split("/")
+    reached = {0}  # how many parts of the pattern the path may have used up so far
+    for name in path.split("/"):
+        following: set[int] = set()
+        for index in _skipping(reached, parts):
+            if index < len(parts) and parts[index] == "**":
+                following.add(index)
+            elif index < len(parts) and fnmatchcase(name, parts[index]):
+                following.add(index + 1)
+        reached = following
+    done = len(parts)
+    return done in reached or (parts[-1] == "**" and done - 1 in reached)
+
+
+def _skipping(reached: set[int], parts: list[str]) -> set[int]:
+    """The positions, and those behind every `**` in them, which may stand for nothing unless it is the last part."""
+    found = set(reached)
+    for index in sorted(reached):
+        while index < len(parts) - 1 and parts[index] == "**":
+            index += 1
+            found.add(index)
+    return found
 
 
 def _check(name: str, entry: Section) -> Check | None:

@@ -61,15 +61,20 @@ class Problems:
         """Ends the block at its first problem and keeps it."""
         return _Collect(self)
 
-    def keep(self, error: BaseException | None, shown: Callable[[str], str] = str) -> bool:
-        """Notes what one of our exceptions tells; false for any other. `shown`: how messages call a Compose file."""
+    def keep(self, error: BaseException | None, shown: Callable[[str], str] = str,
+             hinted: Callable[[str, str], str] = lambda file, hint: hint) -> bool:
+        """Notes what one of our exceptions tells; false for any other.
+
+        `shown`: how messages call a Compose file; `hinted`: what hint an error in such a file gets.
+        """
         if isinstance(error, Refused):
             self.add(error.path, 0, error.message, error.hint)
         elif isinstance(error, Wrong):
             self.add(error.problem.file, error.problem.line, error.problem.message, error.problem.hint)
         elif isinstance(error, ComposeError | ComposeErrors):
             for each in error.errors if isinstance(error, ComposeErrors) else (error,):
-                self.add(shown(each.file), each.line, each.message, each.hint)
+                file = shown(each.file)
+                self.add(file, each.line, each.message, hinted(file, each.hint))
         else:
             return False
         return True

@@ -34,6 +34,9 @@ TAKEN_OUT = frozenset({
 })
 DEPLOY = ("resources", "restart_policy")  # what of `deploy` concerns one container
 DEPLOY_IGNORED = ("replicas", "mode", "endpoint_mode", "labels", "placement", "update_config", "rollback_config")
+PULL = {"if_not_present": "missing", "build": "missing", "refresh": "always"}  # nothing is built here
+MAX_REPLICAS = 1000
+RESERVED = "io.limpet."
 NAMESPACES = ("network_mode", "ipc", "pid")
 LATER = {
     "protect": "it comes with a later version", "adopt": "it comes with a later version",
@@ -88,23 +91,30 @@ class AppServices:
         config = self._config(name, service, used, folded)
         for other, how in (service.get("depends_on") or {}).items():
             self._depend(other, how, used, folded)
+        policy = service.get("pull_policy") or "missing"
+        oneshot = extension.oneshot or name in self._completed
+        if oneshot and str(service.get("restart") or "no").startswith(("always", "unless")):
+            file, line = self.files.where("services", name, "restart")
+            self.work.problems.warn(file, line, f"services.{name} runs once, but `restart: {service['restart']}` starts it again",
+                                    'write restart: "no" or restart: on-failure')
         reaction = self.work.reactions.get((self.files.project.name, name), Reaction())
         for key, digest in reaction.folded.items():
             folded[key] = digest
             used.needs[Key.parse(key)] = Need(Key.parse(key))
         on_change = self._signals(name, service, extension, used) | reaction.signals
+        self._check_signalled(name, config, on_change)
         for path in on_change:
             used.inputs.pop(path, None)
             used.needs.setdefault(Key("file", path), Need(Key("file", path)))
         made = []
-        for number in range(1, self._count(service) + 1):
+        for number in range(1, self._count(name, service) + 1):
             file, line = self.files.where("services", name)
             made.append(self.work.add(container(
                 self.name(name, number), app=self.files.project.name, service=name, number=number, config=config,
                 inputs=dict(sorted(used.inputs.items())), folded=dict(sorted(folded.items())),
                 needs=tuple(used.needs[key] for key in sorted(used.needs)),
-                oneshot=extension.oneshot or name in self._completed, on_change=on_change,
-                pull_policy=service.get("pull_policy") or "missing",
+                oneshot=oneshot, on_change=on_change,
+                pull_policy=PULL.get(policy, policy),
                 compose={**self.compose, "depends_on": plain(service.get("depends_on") or {})}, origin=origin(file, line),
             )))
         return made
@@ -113,10 +123,12 @@ class AppServices:
         own = self.files.project.services[service].get("container_name")
         return str(own) if own else f"{self.files.project.name}-{service}-{number}"
 
-    def _count(self, service: Map) -> int:
-        count = service.get("scale")
-        if count is None:
-            count = (service.get("deploy") or {}).get("replicas")
+    def _count(self, name: str, service: Map) -> int:
+        key = ("scale",) if service.get("scale") is not None else ("deploy", "replicas")
+        count = service.get("scale", (service.get("deploy") or {}).get("replicas"))
+        if count is not None and int(count) > MAX_REPLICAS:
+            raise self.files.wrong(f"services.{name}: {count} containers are more than {MAX_REPLICAS}", "use fewer",
+                                   "services", name, *key)
         return 1 if count is None else int(count)
 
     def _check(self, name: str, service: Map) -> None:
@@ -125,6 +137,11 @@ class AppServices:
                 file, line = self.files.where("services", name, key)
                 self.work.problems.add(file, line, f"services.{name}.{key} is not supported by this version of Limpet",
                                        "remove it; a key is never ignored silently")
+        for label in service.get("labels") or {}:
+            if label.startswith(RESERVED):
+                file, line = self.files.where("services", name, "labels", label)
+                self.work.problems.add(file, line, f"services.{name}.labels: {label} is Limpet's own",
+                                       f"use a label that does not start with {RESERVED}")
         for key in service.get("deploy") or {}:
             if key not in DEPLOY and key not in DEPLOY_IGNORED and not key.startswith("x-"):
                 file, line = self.files.where("services", name, "deploy", key)
@@ -174,6 +191,14 @@ class AppServices:
                                        "name a tracked file that it mounts, relative to the Compose file")
             found.update(dict.fromkeys(named, f"signal:{signal}"))
         return found
+
+    def _check_signalled(self, name: str, config: Mapping[str, Any], on_change: Mapping[str, str]) -> None:
+        """A file mounted by itself keeps its old content in the container when it is replaced on the host."""
+        for index, mount in enumerate(config.get("volumes") or ()):
+            if mount.get("source") in on_change:
+                file, line = self.files.where("services", name, "volumes", index)
+                self.work.problems.warn(file, line, f"services.{name}: {mount['target']} is signalled, but mounted by itself: "
+                                        "the container goes on seeing the old file", "mount its directory instead")
 
     def _config(self, name: str, service: Map, used: Used, folded: dict[str, str]) -> dict[str, Any]:
         """The host-ready configuration."""

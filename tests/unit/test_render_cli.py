@@ -218,3 +218,14 @@ def test_child_is_bounded(tmp_path: Path) -> None:
     request = {"git_dir": str(tmp_path / ".git"), "commit": sha, "path": "", "context": {"host": "a"}}
     with pytest.raises(Stalled):
         children.call("_render", request, timeout=60, limits=children.Limits(cpu=2))
+
+
+def test_untracked_files_are_noted(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`validate` must say which files no host will see because they are not added, and be silent about ignored ones."""
+    committed(fleet)
+    write(fleet, {"apps/new/compose.yaml": "servces: {}\n", ".gitignore": "*.log\n", "apps/hello/x.log": "", "data/y": ""})
+    assert main(["validate", "--repo", str(fleet)]) == 0
+    output = capsys.readouterr().out
+    assert "does not track 3 of the files here" in output and "apps/new/compose.yaml" in output and "x.log" not in output
+    assert main(["validate", "--repo", str(fleet / "apps")]) == 0
+    assert "new/compose.yaml" in capsys.readouterr().out
