@@ -496,7 +496,7 @@ def test_never_larger_than_promised(tmp_path_factory: pytest.TempPathFactory, le
 
 def test_what_is_cut_does_not_change_the_state(site: Site) -> None:
     """Refusals that had to be cut for the size must keep the host Degraded at the next beat, and be said to be cut."""
-    site.finish(proved(), "HeldBack", refusals=[Refusal(Key("file", f"/f{n}"), "ü" * 600, "ü" * 600) for n in range(40)])
+    site.finish(proved(), "HeldBack", refusals=[Refusal(Key("file", f"/f{n}"), "𝄞" * 600, "𝄞" * 600) for n in range(40)])
     assert "refused" in site.doc["truncated"] and len(site.doc["refused"]) == 1
     site.reporter.alive()
     assert site.state == "Degraded"
