@@ -59,7 +59,7 @@ class Limits:
     """What one child may use. Sizes in bytes, `cpu` in seconds. `output` bounds the answer that the parent takes."""
 
     memory: int = 2048 * MIB  # address space
-    cpu: int = 120
+    cpu: int = 300
     files: int = 512
     file_size: int = 1024 * MIB
     output: int = 512 * MIB

@@ -214,7 +214,7 @@ def _obtain(request: Request, source: Source, tip: Tip, cache: Cache, ahead: str
     `ahead` is the commit that was seen last when this source is a mirror: one that lags behind it moves nothing back.
     Errors: Damaged, and those of the source.
     """
-    from agent.fetch import check
+    from agent.fetch import check, packs
 
     store = cache.store()
     try:
@@ -230,13 +230,10 @@ def _obtain(request: Request, source: Source, tip: Tip, cache: Cache, ahead: str
     if request.pin:
         descends = _id(request.pin) in store and check.descends(store, commit, _id(request.pin))
     tag = tip.oid if tip.oid != commit.decode() and request.kind == "tag" else ""
-    return {
-        "commit": commit.decode(),
-        "oid": tip.oid,
-        "tag": tag,
-        "descends": descends,
-        **check.describe(store, commit),
-    }
+    told = check.describe(store, commit)
+    cache.close()
+    packs.join(cache.path / "objects" / "pack")
+    return {"commit": commit.decode(), "oid": tip.oid, "tag": tag, "descends": descends, **told}
 
 
 def _receive(source: Source, tip: Tip, cache: Cache, pin: str) -> None:

@@ -59,8 +59,8 @@ class Fetcher:
     def observed(self) -> str:
         return (self.git_dir / "refs/limpet/observed").read_text().strip()
 
-    def git(self, *arguments: str) -> str:
-        return git(self.git_dir, *arguments)
+    def git(self, *arguments: str, data: bytes | None = None) -> str:
+        return git(self.git_dir, *arguments, data=data)
 
     def sound(self) -> None:
         """Git itself finds nothing wrong, and nothing temporary is left."""

@@ -15,6 +15,8 @@ import pytest
 
 from agent import children
 from agent.errors import LimpetError, Stalled, Transient
+from agent.fetch import packs
+from agent.fetch.cache import Damaged
 from tests.harness.gitrepo import GitRepo
 from tests.harness.net import free_port
 from tests.unit.fetching import Fetcher, Throttle, git_daemon
@@ -152,6 +154,47 @@ def test_leftovers_of_a_killed_fetch_go_away(repo: GitRepo, fetch: Fetcher) -> N
     fetch.sound()
 
 
+@pytest.mark.parametrize("bundles", [False, True], ids=["repository", "full bundles"])
+def test_the_cache_does_not_grow_by_a_pack_per_commit(bundles: bool, repo: GitRepo, fetch: Fetcher, tmp_path: Path) -> None:
+    """After many commits there must be few files and each object once, all of them readable for us and for Git."""
+    commits = [repo.commit({"log": "0\n" * 500, "fixed": "x" * 1000})]
+    fetch(repo.path)
+    for number in range(1, packs.MANY + 2):
+        commits.append(repo.commit({"log": f"{number}\n" * 500, f"dir{number % 7}/file": str(number)}))
+        source = repo.bundle(tmp_path / "fleet.bundle") if bundles else repo.path
+        assert fetch(source, pin=commits[-2])["descends"] is True
+    found = list((fetch.git_dir / "objects/pack").iterdir())
+    assert len(found) < 10
+    index = [fetch.git("show-index", data=path.read_bytes()) for path in found if path.suffix == ".idx"]
+    names = [line.split()[1] for text in index for line in text.splitlines()]
+    assert len(names) < 1.2 * len(set(names)) + bundles * 400
+    assert fetch.git("rev-list", commits[-1]).split() == commits[::-1]
+    assert fetch(repo.path, check=True)["replaced"] == ""
+    fetch.sound()
+
+
+@pytest.mark.parametrize("suffix", [".pack", ".idx"])
+def test_damage_is_found_when_packs_are_joined(
+    suffix: str, repo: GitRepo, fetch: Fetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Joining must not make a sound pack of a damaged one."""
+    repo.commit({"a": "1", "noise": os.urandom(500).hex()})
+    fetch(repo.path)
+    damaged = _pack(fetch.git_dir, suffix)
+    repo.commit({"a": "2"})
+    fetch(repo.path)
+    for share in (0.2, 0.5, 0.9, 0.999):
+        whole = damaged.read_bytes()
+        _flip(damaged, share)
+        with pytest.raises(Damaged):
+            monkeypatch.setattr(packs, "MANY", 2)
+            packs.join(fetch.git_dir / "objects/pack")
+        damaged.write_bytes(whole)
+    packs.join(fetch.git_dir / "objects/pack")
+    (fetch.git_dir / "objects/pack/tmp_joined.pack").unlink(missing_ok=True)
+    fetch.sound()
+
+
 def test_a_second_fetch_waits_for_the_first(repo: GitRepo, fetch: Fetcher) -> None:
     """Two fetches must not write at once:
 
@@ -184,7 +227,7 @@ def test_many_fetches_at_once(repo: GitRepo, fetch: Fetcher) -> None:
     fetch.sound()
 
 
-@pytest.mark.parametrize("allow", [10, 200, 5_000, 100_000, 290_000])
+@pytest.mark.parametrize("allow", [10, 500, 100_000])
 @pytest.mark.parametrize("first", [True, False], ids=["first fetch", "later fetch"])
 def test_a_killed_fetch_leaves_a_usable_cache(allow: int, first: bool, repo: GitRepo, fetch: Fetcher) -> None:
     """Killed in the middle of a transfer, the old state must hold and the next fetch must succeed."""

@@ -20,7 +20,7 @@ from tests.harness.gitrepo import GitRepo
 from tests.harness.gitserver import HttpsRemote
 from tests.harness.net import free_port
 from tests.harness.tls import Authority
-from tests.unit.fetching import SILENCE, Fetcher, Throttle, http_backend, respond, silent_server, web_server
+from tests.unit.fetching import SILENCE, Fetcher, Throttle, git, http_backend, respond, silent_server, web_server
 
 SECRET = "s3cret-canary-of-the-url"
 
@@ -43,8 +43,8 @@ def _credentials(remote: HttpsRemote, **other: str) -> dict[str, str]:
 def test_an_unchanged_poll_asks_for_one_ref(remote: HttpsRemote, repo: GitRepo, fetch: Fetcher) -> None:
     """A poll with nothing new must ask for one ref only, whatever else the repository holds."""
     repo.commit({"a": "1"})
-    for number in range(300):
-        repo.set_branch(f"feature/{number}", repo.head())
+    lines = "".join(f"create refs/heads/feature/{number} {repo.head()}\n" for number in range(300))
+    git(repo.path, "update-ref", "--stdin", data=lines.encode())
     fetch(remote.url, credentials=_credentials(remote))
     remote.forget_requests()
     answer = fetch(remote.url, credentials=_credentials(remote))
