@@ -333,6 +333,19 @@ def test_several_clients_share_one_pass(daemon: Daemon) -> None:
     assert daemon.lines("passes") == ["start", "sync"]
 
 
+def test_sync_during_a_pass_looks_at_the_source_at_once(daemon: Daemon) -> None:
+    """Who asks while a pass waits must not wait for its gate: a newer revision, if there is one, has to be seen now."""
+    daemon.script("_pass", PASS + "while not os.path.exists(f'{root}/go'): time.sleep(0.01)\n"
+                  "say(result={'exit_code': 0, 'sentence': 'converged'})")
+    daemon.start()
+    until(lambda: daemon.lines("passes") == ["start"], daemon)
+    assert daemon.lines("polls") == []
+    answer = daemon.sync()
+    until(lambda: daemon.lines("polls") == ["poll"], daemon)
+    (daemon.root / "go").touch()
+    assert list(answer)[-1] == {"result": {"exit_code": 0, "sentence": "converged"}}
+
+
 def test_a_client_that_leaves_changes_nothing(daemon: Daemon) -> None:
     """Ctrl-C in `sync` must leave the daemon's pass alone."""
     daemon.script("_pass", PASS + "for n in range(100): say(step='x' * 1000)\n"
