@@ -78,6 +78,7 @@ def apps(work: Assembly) -> list[App]:
         at = work.settings.directories.get(project.name)
         found.append(App(project, at[0] if at else f"{APPS}/{project.name}"))
         _resources(work, found[-1])
+    work.finish_containers()
     if whole:
         _check_names(work, found)
     return found

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.kinds import claims
-from agent.model import Key, Resource, sha256
+from agent.kinds.container import container
+from agent.model import Key, Need, Resource, sha256
 from agent.render.layerfile import LayerFiles
 from agent.render.layers import Overlay, Source
 from agent.render.problems import Problems
@@ -34,11 +35,24 @@ class Context:
     path: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A container before its digest can be known: `arguments` are the constructor's, `folded` what it is re-created with.
+
+    Keys in `folded` that this host does not have are left out: a namespace may be that of a foreign container.
+    """
+
+    arguments: Mapping[str, Any]
+    folded: frozenset[Key]
+    needs: Mapping[Key, Need]
+    origin: str
+
+
 @dataclass(slots=True)
 class Reaction:
-    """What changed host files do to one service: `folded` re-creates it, `signals` are sent to it."""
+    """What changed host files do to one service: `folded` re-create it, `signals` are sent to it."""
 
-    folded: dict[str, str] = field(default_factory=dict)
+    folded: set[Key] = field(default_factory=set)
     signals: dict[str, str] = field(default_factory=dict)
     places: list[tuple[str, int]] = field(default_factory=list)
 
@@ -54,6 +68,7 @@ class Assembly:
     resources: dict[Key, Resource] = field(default_factory=dict)
     content: dict[str, bytes] = field(default_factory=dict)
     reactions: dict[tuple[str, str], Reaction] = field(default_factory=dict)
+    drafts: dict[Key, Draft] = field(default_factory=dict)
 
     def keep(self, data: bytes) -> str:
         """Takes a file's content in; its digest."""
@@ -73,26 +88,54 @@ class Assembly:
         elif resource.key.kind in ("network", "volume"):
             return self._shared(known, resource)
         else:
-            self._clash(known, resource, resource.claims[0] if resource.claims else str(resource.key))
+            self._clash(known.key, known.origin, resource.key, resource.origin, claims.path(resource.key.name))
         return self.resources[resource.key]
+
+    def draft(self, key: Key, draft: Draft) -> None:
+        """Takes a container in; a second one of the same name is a problem."""
+        known = self.drafts.setdefault(key, draft)
+        if known is not draft:
+            self._clash(key, known.origin, key, draft.origin, claims.name(key.name))
+
+    def finish_containers(self) -> None:
+        """Makes the containers, those first that others are re-created with, whatever app they belong to."""
+        for key in sorted(self.drafts):
+            self._finish(key, ())
+
+    def _finish(self, key: Key, above: tuple[Key, ...]) -> str:
+        """The digest of a container."""
+        if key in self.resources:
+            return self.resources[key].digest
+        draft = self.drafts[key]
+        folded, needs = {}, dict(draft.needs)
+        for other in sorted(draft.folded):
+            if other in (*above, key):
+                file, line = place(draft.origin)
+                self.problems.add(file, line, f"{key} and {other} are each re-created with the other", "break the circle")
+            elif other in self.drafts:
+                folded[str(other)] = self._finish(other, (*above, key))
+                needs.setdefault(other, Need(other, "started"))
+            elif other in self.resources:
+                folded[str(other)] = self.resources[other].digest
+        made = container(key.name, **draft.arguments, folded=folded, needs=tuple(needs[other] for other in sorted(needs)),
+                         origin=draft.origin)
+        self.resources[key] = made
+        return made.digest
 
     def _shared(self, known: Resource, resource: Resource) -> Resource:
         """Two apps that name one network or volume: one may define it, the others refer to it as external."""
         if known.spec["external"] and not resource.spec["external"]:
             self.resources[resource.key] = resource
         elif known.digest != resource.digest and not resource.spec["external"]:
-            file, line = place(resource)
+            file, line = place(resource.origin)
             self.problems.add(file, line, f"{resource.key} is also defined, in another way, at {known.origin}",
                               "define it once, and refer to it with `external: true` elsewhere")
         return self.resources[resource.key]
 
-    def _clash(self, one: Resource, other: Resource, claim: str) -> None:
-        file, line = place(other)
-        kind = claim.partition("/")[0]
-        self.problems.add(
-            file, line, f"{describe(claim)} is claimed by {other.key} here and by {one.key} at {one.origin}",
-            HINTS.get(kind, "keep one of the two"),
-        )
+    def _clash(self, one: Key, one_origin: str, other: Key, other_origin: str, claim: str) -> None:
+        file, line = place(other_origin)
+        self.problems.add(file, line, f"{describe(claim)} is claimed by {other} here and by {one} at {one_origin}",
+                          HINTS.get(claim.partition("/")[0], "keep one of the two"))
 
     def check_claims(self) -> None:
         """What only one resource can hold must be held by one."""
@@ -103,8 +146,8 @@ class Assembly:
                 group = tuple(claim.split("/")[i] for i in (0, 1, -1)) if claim.startswith("port/") else (claim,)
                 for other_claim, other in held.setdefault(group, []):
                     if other is not resource and claims.clash(claim, other_claim):
-                        first, second = sorted((other, resource), key=place)
-                        self._clash(first, second, claim)
+                        one, two = sorted((other, resource), key=lambda r: (place(r.origin), r.key))
+                        self._clash(one.key, one.origin, two.key, two.origin, claim)
                 held[group].append((claim, resource))
         self._check_parents()
 
@@ -118,7 +161,7 @@ class Assembly:
             above = posixpath.dirname(key.name)
             while above not in ("/", ""):
                 if above in solid:
-                    file, line = place(resource)
+                    file, line = place(resource.origin)
                     self.problems.add(file, line, f"{key.name} lies below {above}, which is no directory at "
                                       f"{solid[above].origin}", "remove or rename one of the two")
                 above = posixpath.dirname(above)
@@ -129,10 +172,10 @@ def origin(file: str, line: int) -> str:
     return f"{file}:{line}" if line else file
 
 
-def place(resource: Resource) -> tuple[str, int]:
-    """The file and line of a resource's origin."""
-    file, _, line = resource.origin.rpartition(":")
-    return (file, int(line)) if line.isdigit() else (resource.origin, 0)
+def place(origin: str) -> tuple[str, int]:
+    """The file and line of an origin."""
+    file, _, line = origin.rpartition(":")
+    return (file, int(line)) if line.isdigit() else (origin, 0)
 
 
 def describe(claim: str) -> str:

@@ -103,4 +103,4 @@ def _react(work: Assembly, resource: Resource, attributes: Attributes) -> None:
         if change.signal:
             reaction.signals[resource.key.name] = f"signal:{change.signal}"
         else:
-            reaction.folded[str(resource.key)] = resource.digest
+            reaction.folded.add(resource.key)

@@ -28,10 +28,14 @@ PLURAL = {"config": "configs", "secret": "secrets"}
 
 @dataclass(slots=True)
 class Used:
-    """What one service uses: host path -> content digest of tracked files, and what must be there before it."""
+    """What one service uses: host path -> content digest of tracked files, and what must be there before it.
+
+    `folded`: what it is re-created with.
+    """
 
     inputs: dict[str, str] = field(default_factory=dict)
     needs: dict[Key, Need] = field(default_factory=dict)
+    folded: set[Key] = field(default_factory=set)
 
     def file(self, resource: Resource) -> None:
         self.inputs[resource.key.name] = resource.spec["content"]
@@ -39,6 +43,11 @@ class Used:
 
     def need(self, resource: Resource) -> None:
         self.needs[resource.key] = Need(resource.key)
+
+    def fold(self, key: Key) -> None:
+        """Must be there, and when it changes the service is re-created."""
+        self.needs[key] = Need(key)
+        self.folded.add(key)
 
 
 @dataclass(slots=True)

@@ -12,18 +12,16 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from agent.compose.tree import Map
-from agent.kinds.container import container
 from agent.kinds.engine_request import SUPPORTED
 from agent.model import Condition, Key, Need, Resource
-from agent.render.assembly import Assembly, Reaction, origin
-from agent.render.layerfile import SIGNALS, signal_name
+from agent.render.assembly import Assembly, Draft, Reaction, origin
+from agent.render.extension import Extension, read_extension
 from agent.render.mounts import AppFiles, Used
-from agent.render.problems import did_you_mean
-from agent.render.schema import Section, plain
+from agent.render.schema import plain
 
 CONDITIONS: dict[str, Condition] = {
     "service_started": "started", "service_healthy": "healthy", "service_completed_successfully": "completed",
@@ -38,18 +36,6 @@ PULL = {"if_not_present": "missing", "build": "missing", "refresh": "always"}  #
 MAX_REPLICAS = 1000
 RESERVED = "io.limpet."
 NAMESPACES = ("network_mode", "ipc", "pid")
-LATER = {
-    "protect": "it comes with a later version", "adopt": "it comes with a later version",
-    "irreversible": "it comes with a later version",
-}
-
-
-@dataclass(slots=True)
-class Extension:
-    """What `x-limpet` of one service says. `signals`: path below the app's directory -> signal."""
-
-    oneshot: bool = False
-    signals: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -62,73 +48,69 @@ class AppServices:
     volumes: Mapping[str, Resource]
     devices: Mapping[str, Used]
     compose: Mapping[str, Any]
-    made: dict[str, list[Resource]] = field(default_factory=dict)
-    _completed: frozenset[str] = frozenset()
+    completed: frozenset[str] = frozenset()
 
     def run(self) -> None:
-        """Adds the containers of all services; one that is wrong does not hide what is wrong with the others."""
+        """Drafts the containers of all services; one that is wrong does not hide what is wrong with the others."""
         services = self.files.project.services
-        self._completed = frozenset(
+        self.completed = frozenset(
             other for service in services.values() for other, how in (service.get("depends_on") or {}).items()
             if how.get("condition") == "service_completed_successfully"
         )
         for name in services:
-            self.containers(name)
-
-    def containers(self, name: str) -> list[Resource]:
-        """The containers of a service, made on first use; empty while it is being made or when it is wrong."""
-        if name not in self.made:
-            self.made[name] = []
             with self.work.problems.collect():
-                self.made[name] = self._make(name, self.files.project.services[name])
-        return self.made[name]
+                self._draft(name, services[name])
 
-    def _make(self, name: str, service: Map) -> list[Resource]:
+    def _draft(self, name: str, service: Map) -> None:
         self._check(name, service)
-        extension = self._extension(name, service)
+        extension = read_extension(service, name, self.files)
         used = Used()
-        folded: dict[str, str] = {}
-        config = self._config(name, service, used, folded)
+        config = self._config(name, service, used)
         for other, how in (service.get("depends_on") or {}).items():
-            self._depend(other, how, used, folded)
-        policy = service.get("pull_policy") or "missing"
-        oneshot = extension.oneshot or name in self._completed
-        if oneshot and str(service.get("restart") or "no").startswith(("always", "unless")):
-            file, line = self.files.where("services", name, "restart")
-            self.work.problems.warn(file, line, f"services.{name} runs once, but `restart: {service['restart']}` starts it again",
-                                    'write restart: "no" or restart: on-failure')
+            self._depend(other, how, used)
         reaction = self.work.reactions.get((self.files.project.name, name), Reaction())
-        for key, digest in reaction.folded.items():
-            folded[key] = digest
-            used.needs[Key.parse(key)] = Need(Key.parse(key))
-        on_change = self._signals(name, service, extension, used) | reaction.signals
+        for key in reaction.folded:
+            used.fold(key)
+        on_change = self._signals(name, extension, used) | reaction.signals
         self._check_signalled(name, config, on_change)
         for path in on_change:
             used.inputs.pop(path, None)
             used.needs.setdefault(Key("file", path), Need(Key("file", path)))
-        made = []
-        for number in range(1, self._count(name, service) + 1):
-            file, line = self.files.where("services", name)
-            made.append(self.work.add(container(
-                self.name(name, number), app=self.files.project.name, service=name, number=number, config=config,
-                inputs=dict(sorted(used.inputs.items())), folded=dict(sorted(folded.items())),
-                needs=tuple(used.needs[key] for key in sorted(used.needs)),
-                oneshot=oneshot, on_change=on_change,
-                pull_policy=PULL.get(policy, policy),
-                compose={**self.compose, "depends_on": plain(service.get("depends_on") or {})}, origin=origin(file, line),
-            )))
-        return made
+        policy = service.get("pull_policy") or "missing"
+        arguments = {
+            "app": self.files.project.name, "service": name, "config": config, "on_change": on_change,
+            "inputs": dict(sorted(used.inputs.items())), "oneshot": self._oneshot(name, service, extension),
+            "pull_policy": PULL.get(policy, policy),
+            "compose": {**self.compose, "depends_on": plain(service.get("depends_on") or {})},
+        }
+        at = origin(*self.files.where("services", name))
+        for number, key in enumerate(self.containers(name), 1):
+            self.work.draft(key, Draft({**arguments, "number": number}, frozenset(used.folded), used.needs, at))
+
+    def _oneshot(self, name: str, service: Map, extension: Extension) -> bool:
+        oneshot = extension.oneshot or name in self.completed
+        policy = str(service.get("restart") or "no")
+        if oneshot and policy.startswith(("always", "unless")):
+            file, line = self.files.where("services", name, "restart")
+            self.work.problems.warn(file, line, f"services.{name} runs once, but `restart: {policy}` starts it again",
+                                    'write restart: "no" or restart: on-failure')
+        return oneshot
+
+    def containers(self, service: str) -> list[Key]:
+        """The containers of a service, by their numbers. Raises Wrong when there are too many."""
+        return [Key("container", self.name(service, number)) for number in range(1, self._count(service) + 1)]
 
     def name(self, service: str, number: int) -> str:
         own = self.files.project.services[service].get("container_name")
         return str(own) if own else f"{self.files.project.name}-{service}-{number}"
 
-    def _count(self, name: str, service: Map) -> int:
-        key = ("scale",) if service.get("scale") is not None else ("deploy", "replicas")
-        count = service.get("scale", (service.get("deploy") or {}).get("replicas"))
+    def _count(self, service: str) -> int:
+        said = self.files.project.services[service]
+        key = ("scale",) if said.get("scale") is not None else ("deploy", "replicas")
+        count = said["scale"] if said.get("scale") is not None else (said.get("deploy") or {}).get("replicas")
         if count is not None and int(count) > MAX_REPLICAS:
-            raise self.files.wrong(f"services.{name}: {count} containers are more than {MAX_REPLICAS}", "use fewer",
-                                   "services", name, *key)
+            raise self.files.wrong(f"services.{service}: {count} containers are more than {MAX_REPLICAS}", "use fewer",
+                                   "services", service, *key)
         return 1 if count is None else int(count)
 
     def _check(self, name: str, service: Map) -> None:
@@ -153,33 +135,7 @@ class AppServices:
         if not service.get("image"):
             raise self.files.wrong(f"services.{name} has no image", "add `image:`", "services", name)
 
-    def _extension(self, name: str, service: Map) -> Extension:
-        value = service.get("x-limpet")
-        found = Extension()
-        if value is None:
-            return found
-        if not isinstance(value, Map):
-            raise self.files.wrong(f"services.{name}.x-limpet must be a mapping", "write x-limpet: {oneshot: true}",
-                                   "services", name, "x-limpet")
-        section = Section(value, f"services.{name}.x-limpet", self.work.problems, self.work.overlay.origin)
-        for key in value:
-            if key in LATER:
-                section.wrong(key, f"{section.name(key)} is not supported by this version of Limpet yet", LATER[key])
-            elif key not in ("oneshot", "on_change"):
-                known = did_you_mean(key, ("oneshot", "on_change", *LATER))
-                section.wrong(key, f"unknown key {section.name(key)}", known)
-        found.oneshot = section.truth("oneshot")
-        changes = section.section("on_change")
-        for path in changes.map:
-            signal = signal_name(changes.text(path).removeprefix("signal:"))
-            if signal:
-                found.signals[path] = signal
-            else:
-                section.wrong("on_change", f"{section.name('on_change')}: {changes.text(path)!r} is no signal",
-                              f"one of {', '.join(SIGNALS)}")
-        return found
-
-    def _signals(self, name: str, service: Map, extension: Extension, used: Used) -> dict[str, str]:
+    def _signals(self, name: str, extension: Extension, used: Used) -> dict[str, str]:
         """Host path -> signal for the app files that `x-limpet.on_change` names; a directory stands for its files."""
         found: dict[str, str] = {}
         for path, signal in extension.signals.items():
@@ -200,7 +156,7 @@ class AppServices:
                 self.work.problems.warn(file, line, f"services.{name}: {mount['target']} is signalled, but mounted by itself: "
                                         "the container goes on seeing the old file", "mount its directory instead")
 
-    def _config(self, name: str, service: Map, used: Used, folded: dict[str, str]) -> dict[str, Any]:
+    def _config(self, name: str, service: Map, used: Used) -> dict[str, Any]:
         """The host-ready configuration."""
         config = {key: plain(value) for key, value in service.items()
                   if key not in TAKEN_OUT and not key.startswith("x-")}
@@ -222,56 +178,58 @@ class AppServices:
                 used.need(self.volumes[mount["source"]])
                 used.inputs.update(self.devices[mount["source"]].inputs)
                 used.needs.update(self.devices[mount["source"]].needs)
-        self._networks(config, used, folded)
-        self._namespaces(name, config, used, folded)
+        self._networks(config, used)
+        self._namespaces(config, used)
         return config
 
-    def _networks(self, config: dict[str, Any], used: Used, folded: dict[str, str]) -> None:
+    def _networks(self, config: dict[str, Any], used: Used) -> None:
         if not config.get("networks"):
             return
         real: dict[str, Any] = {}
         for key, endpoint in config["networks"].items():
             resource = self.networks[key]
             real[resource.key.name] = endpoint or {}
-            folded[str(resource.key)] = resource.digest
-            used.need(resource)
+            used.fold(resource.key)
         config["networks"] = real
 
-    def _namespaces(self, name: str, config: dict[str, Any], used: Used, folded: dict[str, str]) -> None:
+    def _namespaces(self, config: dict[str, Any], used: Used) -> None:
         """Services named in namespaces, volumes_from and links become containers."""
         for key in NAMESPACES:
             kind, _, other = str(config.get(key) or "").partition(":")
             if kind == "service":
-                config[key] = f"container:{self._other(other, used, folded, fold=True)}"
+                config[key] = f"container:{self._first(other, used)}"
+            if kind in ("service", "container"):
+                used.folded.add(Key("container", config[key].partition(":")[2]))
         if config.get("volumes_from"):
-            config["volumes_from"] = [self._volumes_from(str(entry), used, folded) for entry in config["volumes_from"]]
+            config["volumes_from"] = [self._volumes_from(str(entry), used) for entry in config["volumes_from"]]
         if config.get("links"):
             links = []
             for entry in config["links"]:
                 other, _, alias = str(entry).partition(":")
-                links.append(f"{self._other(other, used, folded, fold=False)}:{alias or other}")
+                links.append(f"{self._first(other, used)}:{alias or other}")
             config["links"] = links
 
-    def _volumes_from(self, entry: str, used: Used, folded: dict[str, str]) -> str:
+    def _volumes_from(self, entry: str, used: Used) -> str:
         if entry.startswith("container:"):
+            used.folded.add(Key("container", entry.split(":")[1]))
             return entry
         other, separator, mode = entry.partition(":")
-        return f"{self._other(other, used, folded, fold=True)}{separator}{mode}"
+        name = self._first(other, used)
+        used.folded.add(Key("container", name))
+        return f"{name}{separator}{mode}"
 
-    def _other(self, service: str, used: Used, folded: dict[str, str], *, fold: bool) -> str:
-        """The first container of another service; `fold`: this one is re-created with it."""
-        for resource in self.containers(service)[:1]:
-            if fold:
-                folded[str(resource.key)] = resource.digest
-            used.needs.setdefault(resource.key, Need(resource.key, "started"))
-        return self.name(service, 1)
+    def _first(self, service: str, used: Used) -> str:
+        """The first container of another service, which must run before this one."""
+        key = Key("container", self.name(service, 1))
+        used.needs.setdefault(key, Need(key, "started"))
+        return key.name
 
-    def _depend(self, service: str, how: Mapping[str, Any], used: Used, folded: dict[str, str]) -> None:
+    def _depend(self, service: str, how: Mapping[str, Any], used: Used) -> None:
         """Waits for all containers of another service."""
         if service not in self.files.project.services:
             return  # not enabled by any profile, and not required
         condition = CONDITIONS[how.get("condition") or "service_started"]
-        for resource in self.containers(service):
-            used.needs[resource.key] = Need(resource.key, condition, how.get("required", True) is not False)
+        for key in self.containers(service):
+            used.needs[key] = Need(key, condition, how.get("required", True) is not False)
             if how.get("restart"):
-                folded[str(resource.key)] = resource.digest
+                used.folded.add(key)

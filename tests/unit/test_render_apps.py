@@ -351,3 +351,38 @@ def test_manifest_survives_json() -> None:
     """A manifest must be the same after a round trip through JSON."""
     found = manifest(NEWCOMER)
     assert Manifest.from_json(found.to_json()).digest == found.digest
+
+
+def test_namespaces_across_apps() -> None:
+    """A container that shares the network of another app's container must be re-created with it and start after it."""
+    vpn = "services: {vpn: {image: IMAGE, container_name: vpn}}\n"
+    user = "services: {a: {image: x, network_mode: 'container:vpn'}, b: {image: x, network_mode: 'container:foreign'}}\n"
+    one, two = (
+        manifest({"apps/a-user/compose.yaml": user, "apps/vpn/compose.yaml": vpn.replace("IMAGE", image)}) for image in ("x", "y")
+    )
+    assert container(one, "a-user-a-1").digest != container(two, "a-user-a-1").digest
+    assert needs(container(one, "a-user-a-1")) == {"container/vpn": "started"}
+    assert container(one, "a-user-b-1").digest == container(two, "a-user-b-1").digest
+    assert needs(container(one, "a-user-b-1")) == {}
+
+
+def test_users_of_a_shared_network_are_recreated_with_it() -> None:
+    """An app that uses another app's network as external must follow its changes, in whatever order the apps come."""
+    user = "services: {a: {image: x, networks: [n]}}\nnetworks: {n: {external: true, name: edge}}\n"
+    owner = "services: {b: {image: x, networks: [n]}}\nnetworks: {n: {name: edge, internal: INTERNAL}}\n"
+    for first, second in (("apps/a", "apps/b"), ("apps/b", "apps/a")):
+        one, two = (
+            manifest({f"{first}/compose.yaml": user, f"{second}/compose.yaml": owner.replace("INTERNAL", value)})
+            for value in ("true", "false")
+        )
+        name = f"{first[-1]}-a-1"
+        assert container(one, name).digest != container(two, name).digest
+
+
+def test_circles_across_apps() -> None:
+    """Two containers of different apps that are each re-created with the other must be a problem."""
+    told = problems({
+        "apps/a/compose.yaml": "services: {a: {image: x, container_name: one, network_mode: 'container:two'}}\n",
+        "apps/b/compose.yaml": "services: {b: {image: x, container_name: two, pid: 'container:one'}}\n",
+    })
+    assert "each re-created with the other" in told[0]
