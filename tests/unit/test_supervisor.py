@@ -143,7 +143,8 @@ class Daemon:
         return answer
 
     def ready(self) -> None:
-        until(lambda: (self.root / "run/limpet/control.sock").exists(), self)
+        """Returns when the daemon answers."""
+        until(lambda: "started:" in self.log(), self)
 
 
 def until(true: Callable[[], bool], daemon: Daemon | None = None) -> None:
