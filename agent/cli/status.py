@@ -66,7 +66,8 @@ def lines(doc: Mapping[str, Json], *, late: float, daemon: bool, now: float) -> 
     yield from _what(doc, now)
     for condition in doc["conditions"]:
         bad = condition["status"] == "False" if condition["type"] in ALWAYS else True
-        if bad and condition["type"] not in ("Ready", "Reconciling"):
+        told = ("Ready", "Reconciling", "Healthy", doc["state"], "SourceFresh" if doc["state"] == "Offline" else "")
+        if bad and condition["type"] not in told:
             yield f"  {condition['type']:<11} {condition['message']} (since {_when(condition['since'], now)})"
     for problem in doc["resources"]["problems"]:
         yield f"  {problem['health']:<11} {problem['resource']}" + (f": {problem['message']}" if problem["message"] else "")

@@ -7,7 +7,8 @@ Rules:
    schema and value, so a schema is believed only when the file is whole.
 3. A file of a newer schema stalls: an older Limpet never guesses and never overwrites it.
 4. A value that did not change is not written.
-5. One writer at a time (the pass lock, or the lock of the document's owner); readers need none.
+5. One writer at a time (the pass lock, or the lock of the document's owner); readers need none. What a killed writer left
+   behind is removed by the next one.
 """
 
 from __future__ import annotations
@@ -105,15 +106,12 @@ class Document:
         if current == data:
             return False
         durable.make_directory(self.path.parent)
+        for path in (self.path, self.previous):
+            durable.clean(path.parent, path.name)
         if current is not None:
             self._keep_generation()
         durable.write(self.path, data)
         return True
-
-    def clean(self) -> None:
-        """Removes what a killed writer left behind. Only for the single writer."""
-        durable.clean(self.path.parent, self.path.name)
-        durable.clean(self.path.parent, self.previous.name)
 
     def _whole(self) -> bytes | None:
         """The bytes of the newest generation when they may be kept as the previous one."""

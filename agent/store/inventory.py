@@ -67,10 +67,6 @@ class InventoryStore:
         with self._mutex:
             self._write()
 
-    def clean(self) -> None:
-        """Removes what a killed pass left. Only under the pass lock."""
-        self._document.clean()
-
     def _write(self) -> None:
         self._document.write({str(key): _json(owned) for key, owned in self._entries.items()})
 

@@ -102,4 +102,5 @@ class Rendered:
     def note(self, inputs: str, digest: str) -> None:
         path = self._document.path
         durable.make_directory(path.parent, 0o755)
+        durable.clean(path.parent, path.name)
         durable.write(path, pack({"inputs": inputs, "digest": digest}, SCHEMA), durable=False)

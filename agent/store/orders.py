@@ -93,7 +93,6 @@ class Orders:
     def _change(self, change: Callable[[Ordered], Ordered]) -> None:
         durable.make_directory(self._document.path.parent)
         with self._lock:
-            self._document.clean()
             orders = change(self.load())
             doc: dict[str, Json] = {
                 "suspended": {resource: asdict(s) for resource, s in orders.suspended.items()},

@@ -250,10 +250,6 @@ class StateStore:
         """Makes it durable; false when nothing had changed. Errors: Transient, Stalled."""
         return self._document.write(state.to_json())
 
-    def clean(self) -> None:
-        """Removes what a killed pass left. Only under the pass lock."""
-        self._document.clean()
-
 
 def _begins(which: str, *names: str) -> bool:
     return any(name.startswith(which) or name.partition("@sha1:")[2].startswith(which) for name in names)
