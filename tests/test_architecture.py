@@ -32,7 +32,7 @@ IMPURE_CALL_EXCEPTIONS: set[tuple[str, str]] = set()
 
 # SDK -> the packages that may import it. Nothing else may.
 SDK = {
-    "docker": ("drivers",), "requests": ("drivers",), "dulwich": ("fetch", "render"), "paramiko": ("fetch",),
+    "docker": ("drivers", "cli.demo"), "requests": ("drivers",), "dulwich": ("fetch", "render"), "paramiko": ("fetch",),
     "pydantic": ("settings_load",), "pydantic_settings": ("settings_load",), "jinja2": ("render",), "yaml": ("compose", "render"),
     "rich": ("terminal", "cli"), "systemd": ("systemd_notify", "drivers"), "subprocess": ("children", "jobs", "drivers", "cli"),
 }
