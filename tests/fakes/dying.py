@@ -39,7 +39,7 @@ def trace(action: Callable[[], object]) -> list[tuple[str, str]]:
         found.append((name, Path(names.get(target, str(target)) if isinstance(target, int) else target).name))
         return result
 
-    _patched(note, action)
+    patched(note, action)
     return found
 
 
@@ -54,7 +54,7 @@ def failing(action: Callable[[], object], call: str, code: int, *, nth: int = 1)
             raise OSError(code, os.strerror(code))
         return function(*args, **kwargs)
 
-    _patched(fail, action)
+    patched(fail, action)
 
 
 def _run(action: Callable[[], object], point: int) -> bool:
@@ -62,7 +62,7 @@ def _run(action: Callable[[], object], point: int) -> bool:
     child = os.fork()
     if child == 0:
         try:
-            _patched(_killer(point), action)
+            patched(_killer(point), action)
         except BaseException:
             os._exit(99)
         os._exit(0)
@@ -94,7 +94,7 @@ def _killer(point: int) -> Callable[..., Any]:
     return call
 
 
-def _patched(around: Callable[..., Any], action: Callable[[], object]) -> None:
+def patched(around: Callable[..., Any], action: Callable[[], object]) -> None:
     real = {name: getattr(os, name) for name in CALLS}
 
     def wrap(name: str) -> Callable[..., Any]:
