@@ -8,6 +8,12 @@ from pathlib import Path
 import pytest
 
 from agent.__main__ import main
+from agent.errors import BadInput
+from agent.render.assembly import Context
+from agent.render.child import handle
+from agent.render.directory import DirTree
+from agent.render.facts import gather
+from agent.render.render import render
 from tests.harness import broken
 from tests.harness.broken import Expected
 
@@ -29,6 +35,20 @@ def test_broken_repository(name: str, tmp_path: Path, capsys: pytest.CaptureFixt
     count = re.search(r"^(\d+) problems? \(host web-01\)$", output, re.MULTILINE)
     assert count is not None
     assert int(count[1]) == len(wanted), output
+
+
+@pytest.mark.parametrize("name", [name for name in broken.names() if not broken.arguments(name)])
+def test_a_host_says_what_validate_says(name: str, tmp_path: Path) -> None:
+    """The render child of a host must tell of the commit exactly what `validate` tells of the checkout."""
+    repo = broken.materialise(name, tmp_path)
+    facts = gather() | {"hostname": "web-01"}
+    context = {"host": "web-01", "labels": {}, "facts": facts, "root": "/", "repo_name": "fleet", "strict": False}
+    with pytest.raises(BadInput) as here:
+        render(DirTree(repo), Context(**context))
+    with pytest.raises(BadInput) as there:
+        handle({"git_dir": str(repo / ".git"), "commit": broken.commit(repo), "path": ".", "context": context})
+    assert there.value.problems == here.value.problems
+    assert there.value.exit_code == 78
 
 
 def test_every_problem_has_a_remedy() -> None:
