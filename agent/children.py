@@ -218,7 +218,8 @@ def _answer(name: str, status: int, stdout: bytes, stderr: bytes, limits: Limits
             "make the repository smaller or simpler",
             code="LimitExceeded",
         )
-    said = [text for text in stderr.decode("utf-8", "replace").splitlines() if text.strip()]
+    words = stderr.decode("utf-8", "replace").partition("\nException ignored in")[0]  # what follows is noise of the exit
+    said = [text for text in words.splitlines() if text.strip()]
     how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
     raise Transient(
         f"{name} {how} without an answer" + (f": {said[-1].strip()[:300]}" if said else ""),

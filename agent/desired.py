@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent import __version__, children, verify
-from agent.errors import Stalled
+from agent.errors import Stalled, Transient
 from agent.model import SCHEME, Manifest, canonical_json, sha256
 from agent.paths import Paths
 from agent.settings import Settings
@@ -70,7 +70,7 @@ class Desired:
         """Empty when the source gives any protocol answer, else what is wrong (commit-confirmed)."""
         try:
             children.call("_fetch", request(self.paths, self.settings, "", probe=True),
-                          timeout=self.settings.source.timeout + 5, cancel=self.cancel)
+                          timeout=self.settings.source.timeout * (1 + len(self.settings.source.mirrors)) + 5, cancel=self.cancel)
         except Exception as error:
             from agent.errors import Interrupted, LimpetError
 
@@ -108,9 +108,20 @@ class Desired:
         self.rendered.note(inputs, manifest.digest)
         return manifest
 
+    def _from_sound_cache(self, wanted: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+        """The render child's answer; when it meets a damaged object, the cache is read through, replaced, and asked once more."""
+        try:
+            return children.call("_render", wanted, timeout=RENDER_LIMIT, cancel=self.cancel)
+        except Transient as error:
+            if error.code != "CacheDamaged":
+                raise
+        again = request(self.paths, self.settings, "") | {"check": True}
+        children.call("_fetch", again, timeout=FETCH_LIMIT, cancel=self.cancel)
+        return children.call("_render", wanted, timeout=RENDER_LIMIT, cancel=self.cancel)
+
     def _rendered(self, tip: Tip, context: dict[str, Any]) -> Manifest:
         wanted = {"git_dir": str(self.paths.git), "commit": tip.commit, "path": self.settings.source.path, "context": context}
-        header, body = children.call("_render", wanted, timeout=RENDER_LIMIT, cancel=self.cancel)
+        header, body = self._from_sound_cache(wanted)
         manifest = Manifest.from_json(header["manifest"])
         blobs, offset = [], 0
         for digest, size in header["blobs"]:

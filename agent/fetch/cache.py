@@ -134,7 +134,8 @@ class Cache:
 
     def close(self) -> None:
         if self._store is not None:
-            self._store.close()
+            with contextlib.suppress(BufferError):  # a damaged object's error still holds a piece of the mapped pack
+                self._store.close()
             self._store = None
 
     def tidy(self) -> None:

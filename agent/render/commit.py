@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import stat
 from collections.abc import Mapping
@@ -28,7 +29,8 @@ class GitTree(BaseTree):
             raise Stalled(f"{commit[:12]} is not a valid Git commit", "make the commit again, with Git itself") from None
 
     def close(self) -> None:
-        self._store.close()
+        with contextlib.suppress(BufferError):  # a damaged object's error still holds a piece of the mapped pack
+            self._store.close()
 
     def _object(self, sha: bytes, kind: bytes) -> Any:
         """An object of a kind, its id checked against its content. Raises Transient: the cache is to blame."""

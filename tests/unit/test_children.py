@@ -81,7 +81,17 @@ def test_a_traceback_is_transient_with_its_last_line(run: Run) -> None:
     assert caught.value.code == "ChildCrashed" and "KeyError: 'compose'" in caught.value.message
 
 
-@pytest.mark.parametrize(("code", "word"), [
+def test_the_noise_of_an_exit_is_not_taken_for_the_reason(run: Run) -> None:
+    """What Python says about objects it could not tidy up must not hide what went wrong."""
+    code = "class Bad:\n    def __del__(self):\n        raise RuntimeError('noise')\nbad = Bad()\nraise KeyError('the reason')\n"
+    with pytest.raises(Transient) as caught:
+        run(code)
+    assert "the reason" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [
     ("import os; os.kill(os.getpid(), 11)", "SIGSEGV"), ("import sys; sys.exit(3)", "status 3"), ("print('hello')", "status 0"),
     ("print('[1]')", "status 0"), ("import os; os._exit(0)", "status 0"),
 ])  # fmt: skip
