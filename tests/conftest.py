@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import hostimage, hosts, images, net
-from tests.harness.engine import CHECKOUT, Engine, machine_engine
+from tests.harness.engine import Engine, machine_engine
 from tests.harness.gitrepo import GitRepo
 from tests.harness.hosts import HostNetwork, host_network
 from tests.harness.site import Site, make_site
@@ -35,7 +35,7 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed:
         for each in list(hosts.RUNNING):
-            each.keep_artifacts(CHECKOUT / "artifacts" / item.nodeid.replace("/", "_") / each.name)
+            each.keep_artifacts(hosts.artifacts(each.name))
     if report.skipped and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, and in CI that is a failure: {report.longrepr}"

@@ -18,7 +18,9 @@ from __future__ import annotations
 import functools
 import io
 import json
+import os
 import random
+import re
 import shlex
 import shutil
 import subprocess
@@ -282,11 +284,20 @@ def host(engine: Engine, net: HostNetwork, name: str, release: str = "bookworm")
         made.wait_until_up()
         RUNNING.append(made)
         yield made
+    except BaseException:
+        made.keep_artifacts(artifacts(name))
+        raise
     finally:
         with suppress(ValueError):
             RUNNING.remove(made)
         container.remove(force=True, v=True)
         shutil.rmtree(scratch)
+
+
+def artifacts(name: str) -> Path:
+    """Where the running test keeps what tells of a failure on a host."""
+    test = os.environ.get("PYTEST_CURRENT_TEST", "no test").rpartition(" ")[0]
+    return CHECKOUT / "artifacts" / re.sub(r"[^\w.\[\]-]+", "_", test) / name
 
 
 def to_toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
