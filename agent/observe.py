@@ -36,6 +36,7 @@ from agent.model import (
 
 _HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)$")
 _EXITED = re.compile(r"(?:Exited|Restarting) \((-?\d+)\)")
+HOLDING = ("running", "paused", "restarting")  # states that hold ports and addresses
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK = 1 << 20
 
@@ -116,21 +117,21 @@ def container(listed: Mapping[str, Any], instance: str, inspected: Mapping[str, 
         health=health,
         exit_code=exit_code,
         networks={name: (endpoint or {}).get("NetworkID") or "" for name, endpoint in networks.items()},
-        ports=tuple(
-            sorted(
-                {
-                    claims.port(port.get("Type", "tcp"), port.get("IP", ""), port["PublicPort"])
-                    for port in listed.get("Ports") or ()
-                    if port.get("PublicPort")
-                }
-            )
-        ),
+        ports=_held_ports(listed),
         volumes=tuple(sorted(m["Name"] for m in listed.get("Mounts") or () if m.get("Type") == "volume" and m.get("Name"))),
         restart_policy=policy_text(policy) if inspected is not None else None,
         restart_count=inspected.get("RestartCount", 0) if inspected is not None else None,
         started_at=state.get("StartedAt", ""),
         error=state.get("Error", ""),
     )
+
+
+def _held_ports(listed: Mapping[str, Any]) -> tuple[str, ...]:
+    """The claims of its published ports. Engine 26.1 lists them for a container that was stopped too: it holds none."""
+    if listed["State"] not in HOLDING:
+        return ()
+    published = [port for port in listed.get("Ports") or () if port.get("PublicPort")]
+    return tuple(sorted({claims.port(p.get("Type", "tcp"), p.get("IP", ""), p["PublicPort"]) for p in published}))
 
 
 def policy_text(policy: Mapping[str, Any]) -> str:

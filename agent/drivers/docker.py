@@ -11,8 +11,9 @@ What the Engine does (found out on 20.10 and 26.1, kept by tests/contract), and 
 - `rename` works in any state; the new name resolves on its networks at once. The old name is free at once.
 - The restart policy can be changed in any state, also while it restarts. A container stopped by `stop` stays down when
   dockerd restarts, unless its policy is `always`: that is why a kept container gets policy `no`.
-- `stop` works on a paused container. A start that fails leaves state `created` (exit code 127 or 128), its networks and
-  no endpoint.
+- `stop` works on a paused container. It answers when the process is gone; the Engine frees ports and addresses after
+  that, with the container locked, and its list shows the old state until then. An inspection waits for that lock.
+- A start that fails leaves state `created` (exit code 127 or 128), its networks and no endpoint.
 - `kill` with any signal ends the restart policy of a container that has no StopSignal in its configuration: its next
   exit is final. With a StopSignal only that one does. So containers that are to be signalled are created with theirs
   spelled out.
@@ -25,13 +26,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.drivers import engine_errors, registry
 from agent.drivers.engine import Engine
 from agent.errors import Failed, Interrupted, Transient
-from agent.kinds import engine_request
+from agent.kinds import engine_mounts, engine_request
 from agent.kinds.engine_resources import restart_policy
 from agent.model import DIGEST_LABEL, INSTANCE_LABEL, NAME_LABEL, Resource
 
@@ -117,14 +119,15 @@ class Docker:
         local = self._engine.image(reference)
         same = local is not None and local["Id"] == image
         there = local if same else self._engine.image(image)
+        settings = (there or {}).get("Config") or {}
         body = engine_request.create_request(
-            resource,
+            self._inheriting(resource, settings.get("Volumes") or {}),
             reference if same else image,
             instance=self._instance,
             image_id=image,
             mapped=self._mapped,
             api=self._engine.api,
-            stop_signal=((there or {}).get("Config") or {}).get("StopSignal") or "",
+            stop_signal=settings.get("StopSignal") or "",
         )
         with self._translated(f"container {name}", "create"):
             try:
@@ -148,6 +151,7 @@ class Docker:
         grace = there["Config"].get("StopTimeout")
         with self._translated(f"container {container}", "stop", missing_is_done=True):
             self._client().stop(container, timeout=STOP_DEFAULT if grace is None else grace)
+        self._engine.container(container)  # answers when the Engine has freed its ports and addresses, not before
 
     def rename(self, *, container: str, to: str) -> None:
         there, holder = self._engine.container(container), self._engine.container(to)
@@ -237,6 +241,14 @@ class Docker:
             pause = min(pause * 1.5, POLL[1])
 
     # --- how ---
+
+    def _inheriting(self, resource: Resource, declared: dict[str, Any]) -> Resource:
+        """The resource with the unnamed volumes of our container that has its name now."""
+        there = self._engine.container(resource.key.name)
+        if there is None or (there["Config"]["Labels"] or {}).get(INSTANCE_LABEL) != self._instance:
+            return resource
+        config = engine_mounts.inherit(resource.spec["config"], declared, there.get("Mounts") or ())
+        return replace(resource, spec={**resource.spec, "config": config})
 
     def _client(self) -> APIClient:
         """One client for each thread. The SDK is imported when something is to be done, never before."""

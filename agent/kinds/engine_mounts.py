@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from agent.kinds.engine_resources import size
@@ -10,6 +11,7 @@ from agent.model import Spec
 
 Body = dict[str, Any]
 Mapped = Callable[[str], str]  # a host path -> the path that the Engine sees, below `--root`
+UNNAMED = re.compile("[0-9a-f]{64}")  # what the Engine calls a volume that nobody named
 
 
 def volumes(config: Spec, mapped: Mapped = str) -> tuple[list[str], list[Body]]:
@@ -32,6 +34,22 @@ def volumes(config: Spec, mapped: Mapped = str) -> tuple[list[str], list[Body]]:
             options = ["ro" if volume.get("read_only") else "rw", *([bind["selinux"]] if bind.get("selinux") else [])]
             binds.append(f"{source}:{volume['target']}:{','.join(options)}")
     return binds, mounts
+
+
+def inherit(config: Spec, declared: Iterable[str], mounts: Iterable[Mapping[str, Any]]) -> Spec:
+    """The service with the unnamed volumes of the container that it replaces, as Compose does: they are data, and go on.
+
+    `declared`: targets of VOLUME in the new image; `mounts`: as the inspection of the old container lists them. A target
+    that the service uses for something else, and one that nobody wants any more, is not inherited.
+    """
+    volumes = {volume["target"]: volume for volume in config.get("volumes") or ()}
+    wanted = {*declared} - {*volumes} - {entry.partition(":")[0] for entry in config.get("tmpfs") or ()}
+    wanted |= {target for target, volume in volumes.items() if volume["type"] == "volume" and not volume.get("source")}
+    for mount in mounts:
+        name, target = mount.get("Name") or "", mount.get("Destination", "")
+        if mount.get("Type") == "volume" and target in wanted and UNNAMED.fullmatch(name):
+            volumes[target] = {"type": "volume", "target": target} | dict(volumes.get(target, {})) | {"source": name}
+    return config if not volumes else dict(config) | {"volumes": list(volumes.values())}
 
 
 def _mount(volume: Mapping[str, Any]) -> Body:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +22,7 @@ from tests.fakes.files import MemoryContent
 from tests.fakes.host import FakeHost
 from tests.harness import images
 from tests.harness.engine import Engine
+from tests.harness.hosts import Host as TestHost
 
 
 class Bench(Protocol):
@@ -75,14 +78,14 @@ class FakeBench:
 
 
 class RealBench:
-    def __init__(self, prefix: str, engine: Engine, directory: Path) -> None:
+    def __init__(self, prefix: str, engine: Engine, directory: Path, kind: type[RealHost] = RealHost) -> None:
         self.prefix = prefix
         self.engine = engine
         self.root = directory / "root"
         paths = Paths(self.root)
         paths.content.mkdir(parents=True)
         self.content = Content(paths.content)
-        self.real = RealHost(paths, EngineSettings(socket=engine.socket), self.content, instance=prefix)
+        self.real = kind(paths, EngineSettings(socket=engine.socket), self.content, instance=prefix)
         self.host: Host = self.real
 
     def image(self, kind: str) -> str:
@@ -116,6 +119,33 @@ class RealBench:
 
     def close(self) -> None:
         self.real.close()
+
+
+class InsideHost(RealHost):
+    """A test host's Engine and files, driven from the machine: its root is that of the host's first process."""
+
+    def mapped(self, source: str) -> str:
+        path = super().mapped(source)
+        return "/" + path.split("/root/", 1)[1] if path.startswith("/proc/") else path
+
+
+class HostBench(RealBench):
+    """The same on a test host, with its own Engine."""
+
+    def __init__(self, prefix: str, machine: TestHost) -> None:
+        self.pid = machine.container.attrs["State"]["Pid"]
+        directory = Path(f"/proc/{self.pid}/root/srv/{prefix}")
+        directory.mkdir()
+        super().__init__(prefix, machine.engine, directory, InsideHost)
+
+    @contextlib.contextmanager
+    def holding(self, port: int) -> Iterator[None]:
+        code = f"import socket; held = socket.create_server(('0.0.0.0', {port})); print('held', flush=True); input()"
+        argv = ["nsenter", "--net", "--target", str(self.pid), sys.executable, "-c", code]
+        child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert child.stdout and child.stdout.readline() == b"held\n"
+        yield
+        child.communicate(b"\n")
 
 
 # --- resources and verbs, the same for both --------------------------------------------------------------------------
@@ -190,4 +220,3 @@ def eventually(
         assert time.monotonic() < end, f"{name} is still {now}"
         time.sleep(0.05)
     return now
-

@@ -1,4 +1,4 @@
-"""The suite runs on the fake and on the real host."""
+"""The suite runs on the fake host, on the machine's Engine, and on that of a Debian 13 test host (Engine 26.1)."""
 
 from __future__ import annotations
 
@@ -7,15 +7,30 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.bench import Bench, FakeBench, RealBench
+from tests.contract.bench import Bench, FakeBench, HostBench, RealBench
+from tests.harness.engine import Engine
+from tests.harness.hosts import Host, HostNetwork, host
 
 
-@pytest.fixture(params=["fake", "real"])
+@pytest.fixture(scope="session")
+def debian13(engine: Engine, host_net: HostNetwork) -> Iterator[Host]:
+    with host(engine, host_net, "contract", "trixie") as made:
+        yield made
+
+
+@pytest.fixture(params=["fake", "real", "debian13"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    """A host: in memory, or this machine's Engine with a root below tmp_path."""
+    """A host: in memory, or this machine's Engine with a root below tmp_path, or a test host."""
     if request.param == "fake":
         yield FakeBench("fake-host")
         return
-    real = RealBench(request.getfixturevalue("prefix"), request.getfixturevalue("engine"), tmp_path)
-    yield real
-    real.close()
+    if request.param == "real":
+        real = RealBench(request.getfixturevalue("prefix"), request.getfixturevalue("engine"), tmp_path)
+        yield real
+        real.close()
+        return
+    machine: Host = request.getfixturevalue("debian13")
+    with machine.engine.prefix() as prefix:
+        inside = HostBench(prefix, machine)
+        yield inside
+        inside.close()

@@ -91,7 +91,8 @@ def test_a_taken_port_fails_the_start(bench: Bench) -> None:
         run(bench, other)
     assert code(error) == "PortTaken"
     act(bench, web, "stop", container=id)
-    assert seen(bench, id).ports == ()
+    there = seen(bench, id)
+    assert (there.state, there.ports) == ("exited", ())
     act(bench, other, "start", container=other.key.name)
 
 

@@ -21,6 +21,7 @@ from agent.paths import Paths
 from agent.settings import Engine as EngineSettings
 from agent.store.content import Content
 from tests.contract.bench import RealBench, a_network, a_volume, act, create, eventually, run, seen, service
+from tests.harness import images
 from tests.harness.engine import Engine, private_engine
 from tests.harness.proxy import Request, proxy
 
@@ -155,6 +156,31 @@ def test_a_returned_container_is_found_by_its_names(bench: RealBench) -> None:
     for name in ("w", "web", web.key.name):
         code, output = bench.engine.client.containers.get(probe).exec_run(["nslookup", name])
         assert code == 0, output
+
+
+def test_unnamed_volumes_go_on(bench: RealBench, prefix: str) -> None:
+    """What is in a volume that only the image declares must be there after a replacement, as with Compose."""
+    api = bench.engine.client
+    for version in ("v1", "v2"):
+        images.load(api, images.make(f"{prefix}/db:{version}", {"Cmd": ["/bin/idle"], "Volumes": {"/data": {}}}, version))
+
+    def db(version: str) -> Resource:
+        config = {"image": f"{prefix}/db:{version}", "volumes": [{"type": "volume", "target": "/more"}]}
+        return container.container(f"{prefix}-db-1", app=prefix, service="db", number=1, config=config, inputs={}, folded={})
+
+    old = run(bench, db("v1"))
+    for place in ("/data/a", "/more/b"):
+        assert api.containers.get(old).exec_run(["touch", place]).exit_code == 0
+    new = create(bench, db("v2"), f"{prefix}-db-1.new-1")
+    act(bench, db("v1"), "stop", container=old)
+    act(bench, db("v1"), "remove", container=old)
+    act(bench, db("v2"), "start", container=new)
+    for place in ("/data/a", "/more/b"):
+        assert api.containers.get(new).exec_run(["test", "-e", place]).exit_code == 0
+    names = [mount["Name"] for mount in api.api.inspect_container(new)["Mounts"]]
+    api.containers.get(new).remove(force=True)
+    for name in names:
+        api.volumes.get(name).remove()
 
 
 def test_only_ours_are_reached_by_two_installations(bench: RealBench, tmp_path: Path) -> None:

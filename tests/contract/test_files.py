@@ -12,6 +12,8 @@ from agent.model import Key, ObservedFile, Resource
 from agent.observe import Look
 from tests.contract.bench import Bench, act, twice
 
+pytestmark = pytest.mark.parametrize("bench", ["fake", "real"], indirect=True)
+
 
 def a_file(bench: Bench, path: str, data: bytes, **attributes: Any) -> Resource:
     return files.file(path, content=bench.content.put(data), size=len(data), **attributes)

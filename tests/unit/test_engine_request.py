@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent.kinds import container, network, volume
-from agent.kinds.engine_mounts import volumes
+from agent.kinds.engine_mounts import inherit, volumes
 from agent.kinds.engine_request import (
     SUPPORTED,
     create_request,
@@ -303,8 +303,7 @@ def test_limits() -> None:
 
 
 def test_a_container_that_is_signalled_keeps_its_restart_policy() -> None:
-    """With on_change the stop signal must be spelled out: else the Engine takes any signal for a wish to stop for good.
-    """
+    """With on_change the stop signal must be spelled out: else the Engine takes any signal for a wish to stop for good."""
     web = service(on_change={"/etc/a": "signal:HUP"})
     assert create_request(web, "x", instance="me", stop_signal="SIGQUIT")["StopSignal"] == "SIGQUIT"
     assert create_request(web, "x", instance="me")["StopSignal"] == "SIGTERM"
@@ -365,3 +364,27 @@ def test_the_keys_of_the_first_version_are_supported() -> None:
         "mem_limit cpus deploy stop_signal stop_grace_period pull_policy"
     )
     assert set(promised.split()) <= SUPPORTED
+
+
+def test_unnamed_volumes_are_inherited() -> None:
+    """Only unnamed volumes must go on, at targets that the image declares or the service leaves unnamed, and no others."""
+    name = "a" * 64
+
+    def mount(target: str, volume: str = name) -> dict[str, str]:
+        return {"Type": "volume", "Name": volume, "Destination": target}
+
+    config = {
+        "tmpfs": ["/tmpfs:size=1m"],
+        "volumes": [
+            {"type": "volume", "target": "/asked", "read_only": True},
+            {"type": "bind", "source": "/s", "target": "/bound"},
+        ],
+    }
+    declared = ["/declared", "/tmpfs", "/bound", "/named"]
+    old = [mount(t) for t in ("/declared", "/asked", "/tmpfs", "/bound", "/forgotten")] + [mount("/named", "shop_data")]
+    assert inherit(config, declared, old)["volumes"] == [
+        {"type": "volume", "target": "/asked", "read_only": True, "source": name},
+        {"type": "bind", "source": "/s", "target": "/bound"},
+        {"type": "volume", "target": "/declared", "source": name},
+    ]
+    assert inherit({}, ["/declared"], []) == {}
