@@ -135,41 +135,50 @@ def _printable(value: Any) -> Any:
     return value
 
 
+def _environment() -> _Environment:
+    made = _Environment(
+        undefined=_Undefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, finalize=_printable,
+        cache_size=0,
+    )
+    made.globals.pop("lipsum")
+    made.filters.pop("random")
+    for name in ("center", "indent", "batch", "slice", "wordwrap", "format", "round"):
+        made.filters[name] = _bounded_filter(made.filters[name])
+    return made
+
+
+ENVIRONMENT = _environment()
+
+
+@functools.lru_cache(maxsize=4096)
+def _compiled(file: str, data: bytes) -> tuple[nodes.Template, Template]:
+    """A template and its syntax tree; many hosts of one fleet share them. Raises Wrong."""
+    try:
+        source = data.decode()
+    except UnicodeDecodeError as error:
+        raise Wrong(file, data.count(b"\n", 0, error.start) + 1, "the template is not UTF-8 text",
+                    "save it as UTF-8, or drop the suffix .j2 if it is no template") from None
+    try:
+        tree = ENVIRONMENT.parse(source, file, file)
+        for node in tree.find_all(FORBIDDEN):
+            raise Wrong(file, node.lineno, "include, import and extends are not available in templates",
+                        "write the text in this file, or keep it in vars")
+        code = ENVIRONMENT.compile(tree, file, file)
+        return tree, Template.from_code(ENVIRONMENT, code, ENVIRONMENT.make_globals(None))
+    except TemplateSyntaxError as error:
+        raise Wrong(file, error.lineno, f"not a valid template: {error.message}",
+                    "correct the line; text that is no template goes between {% raw %} and {% endraw %}") from None
+
+
 class Templates:
     """Renders templates with one set of names."""
 
     def __init__(self, names: Mapping[str, Any]) -> None:
         self._names = dict(names)
-        self._environment = _Environment(
-            undefined=_Undefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, finalize=_printable,
-            cache_size=0,
-        )
-        self._environment.globals.pop("lipsum")
-        self._environment.filters.pop("random")
-        for name in ("center", "indent", "batch", "slice", "wordwrap", "format", "round"):
-            self._environment.filters[name] = _bounded_filter(self._environment.filters[name])
 
     def render(self, file: str, data: bytes) -> bytes:
         """The rendered file. Raises Wrong with the line at fault."""
-        try:
-            source = data.decode()
-        except UnicodeDecodeError as error:
-            raise Wrong(file, data.count(b"\n", 0, error.start) + 1, "the template is not UTF-8 text",
-                        "save it as UTF-8, or drop the suffix .j2 if it is no template") from None
-        try:
-            tree = self._environment.parse(source, file, file)
-            self._check(file, tree)
-            code = self._environment.compile(tree, file, file)
-            template = Template.from_code(self._environment, code, self._environment.make_globals(None))
-        except TemplateSyntaxError as error:
-            raise Wrong(file, error.lineno, f"not a valid template: {error.message}",
-                        "correct the line; text that is no template goes between {% raw %} and {% endraw %}") from None
-        return self._run(file, tree, template)
-
-    def _check(self, file: str, tree: nodes.Template) -> None:
-        for node in tree.find_all(FORBIDDEN):
-            raise Wrong(file, node.lineno, "include, import and extends are not available in templates",
-                        "write the text in this file, or keep it in vars")
+        return self._run(file, *_compiled(file, data))
 
     def _run(self, file: str, tree: nodes.Template, template: Template) -> bytes:
         parts: list[str] = []

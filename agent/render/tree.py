@@ -79,6 +79,7 @@ class BaseTree:
     _entries: int = field(default=0, init=False)
     _bytes: int = field(default=0, init=False)
     _walked: int = field(default=0, init=False)
+    _resolved: dict[str, tuple[str, Entry] | None] = field(default_factory=dict, init=False)
     _circles: set[str] = field(default_factory=set, init=False)
 
     def _list(self, directory: str) -> Mapping[str, Entry]:
@@ -186,7 +187,12 @@ class BaseTree:
                        "use fewer files, or set source.path to the directory that is meant")
 
     def _resolve(self, path: str) -> tuple[str, Entry] | None:
-        """The real path and entry behind `path`, links followed; None when it is not there."""
+        """The real path and entry behind `path`, links followed; None when it is not there. Raises Refused."""
+        if path not in self._resolved:
+            self._resolved[path] = self._follow(path)
+        return self._resolved[path]
+
+    def _follow(self, path: str) -> tuple[str, Entry] | None:
         todo = [(part, False) for part in reversed(path.split("/")) if part]
         real, entry, links, target = "", Entry("directory"), 0, ""
         while todo:
