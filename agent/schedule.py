@@ -121,6 +121,11 @@ class Schedule:
         if not self._passing:
             self.pass_at = min(self.pass_at, now + self._jittered(cadence.resync))
 
+    def next_look(self, now: float) -> float:
+        """When the source or the host is looked at next; a poll that runs just now is followed by another."""
+        poll_at = self.poll_at if self.poll_at < NEVER else now + self.cadence.poll
+        return max(now, min(poll_at, self.pass_at))
+
     def _next_slot(self, now: float) -> float:
         interval = self.cadence.poll
         offset = self._phase * interval

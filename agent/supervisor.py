@@ -215,8 +215,8 @@ class Supervisor:
 
     def _answered(self, now: float, exit_code: int, sentence: str, again_in: float | None = None) -> None:
         self._schedule.passed(now, exit_code, again_in=again_in)
-        look = max(0.0, min(self._schedule.poll_at, self._schedule.pass_at) - now)
-        status = sentence if self._stopping or look == NEVER else f"{sentence}, next look in {look:.0f} s"
+        look = self._schedule.next_look(now) - now
+        status = sentence if self._stopping else f"{sentence}, next look in {look:.0f} s"
         logger.log(30 if exit_code else 20, "%s", status)
         systemd.notify(f"STATUS={status}")
         for client in self._watching:
@@ -339,9 +339,9 @@ class Supervisor:
     # --- the heartbeat ---
 
     def _alive(self) -> None:
-        poll_at = self._schedule.poll_at
+        now = self._clock.monotonic()
         with self._heartbeat():
-            self._reporter.alive(poll_at=self._wall(poll_at) if poll_at < NEVER else None)
+            self._reporter.alive(poll_at=self._clock.wall() + self._schedule.next_look(now) - now)
 
     @contextlib.contextmanager
     def _heartbeat(self) -> Iterator[None]:
@@ -350,9 +350,6 @@ class Supervisor:
             yield
         except (LimpetError, OSError) as error:
             logger.error("the heartbeat cannot be written: %s", error)
-
-    def _wall(self, monotonic: float) -> float:
-        return self._clock.wall() + monotonic - self._clock.monotonic()
 
 
 def _error(result: Mapping[str, Any] | None) -> LimpetError | None:

@@ -147,6 +147,18 @@ def test_a_pass_that_saw_the_newer_revision_needs_no_other() -> None:
     assert it.pass_at == 1000.0
 
 
+def test_the_next_look_is_known_during_a_poll() -> None:
+    """The time of the next look must be finite, never past, and at most an interval away, also while a poll runs."""
+    it = schedule(place=0.0, now=1000.0)
+    it.passing()
+    assert it.next_look(1000.0) == it.poll_at
+    it.polling()
+    assert it.next_look(1000.0) == 1060.0
+    it.passed(1000.0, EXIT_HELD_BACK, again_in=5.0)
+    assert it.next_look(1000.0) == 1005.0
+    assert it.next_look(1010.0) == 1010.0
+
+
 def test_a_pass_may_ask_for_an_earlier_one_but_not_for_a_later_one() -> None:
     """`again_in` must bring the next pass forward, and never put it off."""
     it = schedule()
