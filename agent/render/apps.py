@@ -85,9 +85,15 @@ def apps(work: Assembly) -> list[App]:
 
 
 def _directories(work: Assembly) -> list[str]:
-    """The overlay's directories that hold an app."""
+    """The overlay's directories that hold an app.
+
+    A directory below `apps/` without a Compose file is a mistake, unless none there has one and the app is at the root:
+    then `apps/` is that app's own.
+    """
     overlay = work.overlay
-    found = [ROOT] if _compose_file(overlay, "") or _names_files(overlay) else []
+    found = [ROOT] if _has_app(overlay, "") else []
+    if found and not any(_has_app(overlay, f"{DIRECTORY}/{name}") for name in overlay.children(DIRECTORY)):
+        return found
     for name in overlay.children(DIRECTORY):
         directory = f"{DIRECTORY}/{name}"
         with work.problems.collect():
@@ -95,7 +101,7 @@ def _directories(work: Assembly) -> list[str]:
                 if source := overlay.find(directory):  # a submodule or a bad link would be an app, and says so
                     overlay.tree.read(source.path)
                 continue
-            if _compose_file(overlay, directory) or overlay.named(f"{directory}/.env"):
+            if _has_app(overlay, directory):
                 found.append(directory)
             else:
                 _no_compose_file(work, directory)
@@ -111,9 +117,11 @@ def _compose_file(overlay: Overlay, directory: str) -> str:
     return ""
 
 
-def _names_files(overlay: Overlay) -> bool:
-    """Whether the root's `.env` names Compose files."""
-    source = overlay.named(".env")
+def _has_app(overlay: Overlay, directory: str) -> bool:
+    """Whether a directory has a Compose file, or an `.env` that names some."""
+    if _compose_file(overlay, directory):
+        return True
+    source = overlay.find(f"{directory}/.env" if directory else ".env")
     return source is not None and b"COMPOSE_FILE" in overlay.content(source)
 
 

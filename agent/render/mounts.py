@@ -23,6 +23,7 @@ from agent.render.layers import Source
 from agent.render.problems import Wrong
 
 OWN = ".limpet"  # below an app's directory: files that have no path of their own in the repository
+FILES = "files"  # at the root of a layer: host files
 PLURAL = {"config": "configs", "secret": "secrets"}
 
 
@@ -78,6 +79,10 @@ class AppFiles:
         if clean == ".." or clean.startswith("../"):
             raise self.wrong(f"{what} {source} lies outside the app's directory",
                              "move it below the directory of the Compose file: only that is placed on the host", *path)
+        at_root = self.project.working_dir == "."
+        if at_root and (clean == FILES or clean.startswith(f"{FILES}/")) and self.work.overlay.is_dir(FILES):
+            raise self.wrong(f"{what} {source}: {FILES}/ is for files of the host, where {FILES}/etc/x is /etc/x",
+                             "rename the directory, or move the app to apps/NAME", *path)
         if clean == OWN or clean.startswith(f"{OWN}/"):
             raise self.wrong(f"{what} {source}: {OWN} is Limpet's own directory", "use another name", *path)
         return clean

@@ -41,9 +41,13 @@ def render(tree: Tree, context: Context) -> Rendered:
     """The desired state of one host. Raises BadInput with all problems, Transient when the Git cache is damaged."""
     problems = Problems(context.strict)
     work = _prepare(tree, context, problems)
-    _unsupported(work)
-    host_files(work)
-    found = apps(work)
+    found: list[App] = []
+    with problems.collect():
+        _unsupported(work)
+    with problems.collect():
+        host_files(work)
+    with problems.collect():
+        found = apps(work)
     work.check_claims()
     if not work.resources and not work.settings.checks and not problems.errors:
         problems.warn(below(context_base(context), "."), 0, "nothing is defined for this host",

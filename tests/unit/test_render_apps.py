@@ -386,3 +386,10 @@ def test_circles_across_apps() -> None:
         "apps/b/compose.yaml": "services: {b: {image: x, container_name: two, pid: 'container:one'}}\n",
     })
     assert "each re-created with the other" in told[0]
+
+
+def test_a_monorepo_with_a_directory_apps_works() -> None:
+    """Where the app is at the root and nothing below apps/ is one, apps/ must be the app's own."""
+    compose = "services: {a: {image: x, volumes: ['./apps/web/conf:/c']}}\n"
+    tree = {"compose.yaml": compose, "apps/web/conf/x": "1", "apps/web/.env": "A=1\n"}
+    assert [key.name for key in manifest(tree).resources if key.kind == "file"] == [f"{APPS}/fleet/apps/web/conf/x"]
