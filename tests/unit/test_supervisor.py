@@ -403,7 +403,7 @@ def test_a_killed_daemon_leaves_nothing_that_blocks_the_next(daemon: Daemon) -> 
     assert daemon.process
     daemon.process.kill()
     daemon.process.wait()
-    assert control.ask(daemon.root / "run/limpet", {"verb": "sync"}) is None
+    until(lambda: control.ask(daemon.root / "run/limpet", {"verb": "sync"}) is None)  # a child may be about to exec
     daemon.start()
     until(lambda: daemon.log().count("started:") == 2, daemon)
     assert list(daemon.sync())[-1]["result"]["exit_code"] == 0
