@@ -2,8 +2,10 @@
 
 Rules:
 1. Everything an action may bring into being is owned, durably, before the first action.
-2. What was at a path before us is saved before it is owned, once; later passes keep that original.
+2. What was at a path before us is saved before it is owned, once; later passes keep that original, even as another kind.
 3. What could not be deleted (refused, failed, put off) stays owned.
+4. While a resource changes, its entry claims what the old and the new one hold: a killed pass leaves either. And what is being
+   signalled counts as not delivered until it is settled.
 """
 
 from __future__ import annotations
@@ -11,38 +13,49 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from agent.kinds import container
+from agent.kinds import container, files
 from agent.kinds.base import View
-from agent.model import Inventory, Key, Manifest, Observed, Owned, Plan, Resource, Spec
+from agent.model import Inventory, Key, Manifest, Owned, Plan, Resource, Spec
 
 UNOWNED = {"network", "volume"}  # when external
 
 
 def entries(plan: Plan, view: View, save_original: Callable[[str], Spec]) -> dict[Key, Owned]:
     """The entries to write before the plan is applied: changed resources, and those that are right but not owned yet."""
-    touched = {change.key for change in plan.changes} | {action.key for action in plan.actions}
+    touched = {action.key for action in plan.actions}
+    signalled = {action.key for action in plan.actions if action.verb == "signal"}
     refused = {refusal.key for refusal in plan.refusals}
     found: dict[Key, Owned] = {}
     for key, resource in view.target.manifest.resources.items():
         known = view.inventory.get(key)
         if key in refused or (key.kind in UNOWNED and resource.spec["external"]):
             continue
-        entry = _entry(resource, known or Owned(resource.digest))
-        if known is None and key in touched and _saves_original(key, view.observed):
-            entry = replace(entry, original=save_original(key.name))
+        entry = _entry(resource, known or Owned(resource.digest), key in touched)
+        if known is None and key.kind in files.KINDS:
+            entry = replace(entry, original=_original(resource, view, key in touched, save_original))
+        if key in signalled:
+            entry = replace(entry, delivered={})
         if entry != known:
             found[key] = entry
     return found
 
 
-def _entry(resource: Resource, known: Owned) -> Owned:
+def _entry(resource: Resource, known: Owned, touched: bool) -> Owned:
+    held = set(known.claims) if touched else set()
     return replace(known, digest=resource.digest, needs=tuple(str(need.key) for need in resource.needs),
-                   claims=resource.claims, app=str(resource.spec.get("app", "")))
+                   claims=tuple(sorted(held.union(resource.claims))), app=str(resource.spec.get("app", "")))
 
 
-def _saves_original(key: Key, observed: Observed) -> bool:
-    there = observed.files.get(key.name)
-    return key.kind in ("file", "symlink") and there is not None and there.type in ("file", "symlink")
+def _original(resource: Resource, view: View, touched: bool, save_original: Callable[[str], Spec]) -> Spec | None:
+    """What was at a path before it is owned. A file that is right and was ours before (the inventory was lost) is no original."""
+    path = resource.key.name
+    if earlier := files.holders(path, view.inventory):
+        return next((owned.original for owned in earlier if owned.original), None)
+    before = (held.manifest.resources.get(resource.key) for held in (view.applied, view.known_good))
+    ours = not touched and any(known is not None and known.digest == resource.digest for known in before)
+    there = view.observed.files.get(path)
+    saved = there is not None and (there.type in ("file", "symlink") or there.type == resource.key.kind)
+    return save_original(path) if saved and not ours else None
 
 
 def settled(view: View) -> dict[Key, Owned]:
@@ -53,7 +66,7 @@ def settled(view: View) -> dict[Key, Owned]:
         current = next((c for c in view.containers(resource.key.name) if c.name == resource.key.name), None)
         if owned is None or current is None or current.digest != resource.digest:
             continue
-        entry = owned
+        entry = replace(owned, claims=resource.claims)
         if resource.spec["oneshot"] and current.state == "exited" and current.exit_code == 0:
             entry = replace(entry, completed=container.completed_mark(resource, current.image_id))
         if resource.spec["on_change"]:

@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from agent.kinds import KINDS, claims, container
+from agent.kinds import KINDS, claims, container, files
 from agent.kinds.base import Fate, Part, Step, View, refuse
 from agent.model import Action, Change, Key, Need, ObservedContainer, Plan, Refusal, Stage
 
@@ -63,7 +63,7 @@ def without(whole: Plan, refusals: Iterable[Refusal]) -> Plan:
 
 
 def _decide(view: View) -> tuple[View, dict[Key, Fate]]:
-    """The fate of every resource that is desired, owned or there. Networks first: what is attached must know if they are replaced."""
+    """The fate of every resource that is desired, owned or there. Networks first: containers must know which are replaced."""
     owned = {Key("container", c.key_name) for c in view.observed.containers if c.owned and c.key_name}
     owned |= {Key("network", n.name) for n in view.observed.networks.values() if n.owned}
     keys = {*view.target.manifest.resources, *view.inventory, *owned}
@@ -106,9 +106,11 @@ def _held_claims(key: Key, view: View) -> set[str]:
     owned = view.inventory.get(key)
     held = set(owned.claims) if owned else set()
     if key.kind != "container":
-        return held | {claims.path(key.name)} if key.kind in ("file", "directory", "symlink") else held
+        return held | {claims.path(key.name)} if key.kind in files.KINDS else held
+    known = [r for release in (view.target, view.applied, view.known_good) if (r := release.manifest.resources.get(key))]
     for instance in view.containers(key.name):
         held |= set(instance.ports)
+        held |= {claim for resource in known if resource.digest == instance.digest for claim in resource.claims}
         if instance.name == key.name:
             held.add(claims.name(key.name))
     return held
@@ -131,17 +133,24 @@ def _give_way(view: View, fates: dict[Key, Fate]) -> dict[Key, Fate]:
             attached = any(view.recreated & set(c.networks) for c in view.containers(key.name))
             if clash or attached:
                 changed[key] = replace(fate, steps=container.give_up(key, view))
-        elif clash:
+        elif clash or _blocks(key, wanted):
             changed[key] = replace(fate, steps=tuple(replace(step, part="release") for step in fate.steps))
         elif _app_file_in_use(key, view, fates):
             changed[key] = replace(fate, steps=tuple(replace(step, part="start") for step in fate.steps))
     return changed
 
 
+def _blocks(key: Key, wanted: Iterable[Key]) -> bool:
+    """Whether a file or link that is to be deleted lies where something new needs a directory."""
+    return key.kind in ("file", "symlink") and any(
+        other.kind in files.KINDS and other.name.startswith(f"{key.name}/") for other in wanted
+    )
+
+
 def _app_file_in_use(key: Key, view: View, fates: dict[Key, Fate]) -> bool:
     """Whether containers of the file's app are replaced now: they must not see the removed file when they start."""
     owned = view.inventory.get(key)
-    return bool(owned and owned.app) and any(
+    return key.kind in files.KINDS and bool(owned and owned.app) and any(
         fate.part("release") and other.kind == "container" and _app(other, view) == (owned.app if owned else "")
         for other, fate in fates.items()
     )
@@ -170,7 +179,6 @@ class _Node:
 
 
 PARTS: tuple[Part, ...] = ("prepare", "release", "start", "prune")
-PATHS = ("directory", "file", "symlink")
 MOST = 10_000  # steps of one part of one resource
 
 
@@ -301,9 +309,11 @@ class _Graph:
     def _order_paths(self) -> None:
         """Directories before what lies in them; removed app files between the stop and the start of their app's containers."""
         for key in self.fates:
-            if key.kind in PATHS and (node := self._first(key, "start")):
+            if key.kind in files.KINDS and (node := self._first(key, "start")):
                 for parent in _parents(key.name):
                     self._edge(self._last(Key("directory", parent), "start"), node)
+                    self._edge(self._last(Key("file", parent), "release"), node)
+                    self._edge(self._last(Key("symlink", parent), "release"), node)
         for key in self.removed:
             node, app = self._first(key, "start"), _app(key, self.view)
             for other in self.fates:
@@ -321,7 +331,7 @@ class _Graph:
             before = {Key.parse(need) for need in owned.needs} if owned else set()
             if key.kind == "container":
                 before |= {Key("network", name) for c in self.view.containers(key.name) for name in c.networks}
-            elif key.kind in PATHS:
+            elif key.kind in files.KINDS:
                 before |= {Key("directory", parent) for parent in _parents(key.name)}
             for other in before:
                 self._edge(last, self._first(other, "prune"))

@@ -20,6 +20,7 @@ from agent.model import Key, Need, ObservedContainer, Resource, sha256
 NAME = "container"
 RANK = 30
 RUNNING = {"running", "restarting", "paused"}
+BROKEN = {"dead", "removing"}  # of no use to anybody
 MOST_NAMES = 4  # in a cause
 
 
@@ -52,6 +53,10 @@ def is_kept(instance: ObservedContainer) -> bool:
     return instance.name.startswith(f"{instance.key_name}.kept-")
 
 
+def is_candidate(instance: ObservedContainer) -> bool:
+    return instance.name.startswith(f"{instance.key_name}.new-")
+
+
 def completed_mark(resource: Resource, image_id: str) -> str:
     """What the inventory remembers of a one-shot that ran to success."""
     return f"{resource.digest}@{image_id}"
@@ -79,6 +84,9 @@ def fate(key: Key, desired: Resource | None, view: View) -> Fate:
     steps = (*others, *_mend(desired, keeper, view))
     if not steps:
         return ok(key)
+    if is_candidate(keeper):
+        verb = _making(key, instances)
+        return Fate(key, verb, _creation_cause(key, desired, verb, view), steps)
     return Fate(key, _verb(keeper, key, steps), _mending_cause(key, desired, keeper, steps, view), steps)
 
 
@@ -95,7 +103,7 @@ def _taken(key: Key, desired: Resource, instances: list[ObservedContainer], view
         if other.name == key.name:
             return refuse(key, f"the name is taken by container {other.id[:12]}, which is not ours",
                           f"remove or rename it: docker rename {key.name} {key.name}-old")
-        if any(i.name == key.name and i.state == "running" for i in instances):
+        if any(i.name == key.name and i.state == "running" and _matches(desired, i, view) for i in instances):
             continue
         ports = claims.clashing(desired.claims, other.ports if other.state in RUNNING else ())
         if ports:
@@ -106,7 +114,7 @@ def _taken(key: Key, desired: Resource, instances: list[ObservedContainer], view
 
 def _matches(desired: Resource, instance: ObservedContainer, view: View) -> bool:
     image = view.target.image(desired)
-    return instance.digest == desired.digest and instance.image_id == image and instance.state not in ("dead", "removing")
+    return instance.digest == desired.digest and instance.image_id == image and instance.state not in BROKEN
 
 
 def _keeper(desired: Resource, instances: list[ObservedContainer], view: View) -> ObservedContainer | None:
@@ -119,7 +127,7 @@ def _keeper(desired: Resource, instances: list[ObservedContainer], view: View) -
 def _put_aside(key: Key, instance: ObservedContainer, view: View) -> list[Step]:
     """Known good's container is kept until the gate has passed; any other makes way at once."""
     at = {"container": instance.id}
-    if not view.known_good.has(key, instance.digest, instance.image_id):
+    if not view.known_good.has(key, instance.digest, instance.image_id) or instance.state in BROKEN:
         holds = instance.name == key.name or instance.state in RUNNING or set(instance.networks) & view.recreated
         return _discard(instance, "release" if holds else "prune")
     steps = [Step("release", "stop", at)] if instance.state in RUNNING else []
@@ -146,24 +154,29 @@ def _creation(key: Key, desired: Resource, instances: list[ObservedContainer], o
     prepare = [Step("prepare", "create", {"name": name, "image": image})]
     prepare += [Step("prepare", "connect", {"container": name, "network": network}) for network in networks(desired)[1:]]
     start = (Step("start", "rename", {"container": name, "to": key.name}), Step("start", "start", {"container": key.name}))
-    verb = "replace" if any(i.name == key.name for i in instances) else "create"
+    verb = _making(key, instances)
     return Fate(key, verb, _creation_cause(key, desired, verb, view), (*prepare, *others, *start))
+
+
+def _making(key: Key, instances: list[ObservedContainer]) -> str:
+    return "replace" if any(i.name == key.name for i in instances) else "create"
 
 
 def _mend(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step]:
     """What a matching instance still lacks: networks, restart policy, name, a start, a signal; in this order."""
     at = {"container": keeper.id}
-    steps = [Step("release", "disconnect", at | {"network": n}) for n in networks(desired) if n in view.recreated and n in keeper.networks]
+    steps: list[Step] = []
     for network in networks(desired):
         there, attached = view.observed.networks.get(network), keeper.networks.get(network)
-        current = there.id if there is not None and network not in view.recreated else None
-        if attached is not None and (attached == "" or attached == current):
+        replaced = network in view.recreated
+        if attached is not None and not replaced and attached in ("", there.id if there else None):
             continue
-        if attached is not None and network not in view.recreated:
-            steps.append(Step("start", "disconnect", at | {"network": network}))
+        if attached is not None:
+            steps.append(Step("release" if replaced else "start", "disconnect", at | {"network": network}))
         steps.append(Step("start", "connect", at | {"network": network}))
     if keeper.name != desired.key.name:
-        steps += [Step("start", "policy", at), Step("start", "rename", at | {"to": desired.key.name})]
+        steps += [] if is_candidate(keeper) else [Step("start", "policy", at)]
+        steps.append(Step("start", "rename", at | {"to": desired.key.name}))
     if keeper.state == "paused":
         steps.append(Step("start", "unpause", at))
     elif keeper.state not in RUNNING and not _done(desired, keeper, view):
@@ -203,7 +216,7 @@ def _signals(desired: Resource, keeper: ObservedContainer, view: View) -> list[S
 
 def _verb(keeper: ObservedContainer, key: Key, steps: tuple[Step, ...]) -> str:
     if keeper.name != key.name:
-        return "return" if is_kept(keeper) else "create"
+        return "return"
     verbs = {step.verb for step in steps if step.part == "start"}
     if not verbs:
         return "delete"
@@ -212,7 +225,7 @@ def _verb(keeper: ObservedContainer, key: Key, steps: tuple[Step, ...]) -> str:
 
 def _mending_cause(key: Key, desired: Resource, keeper: ObservedContainer, steps: tuple[Step, ...], view: View) -> str:
     if keeper.name != key.name:
-        return "known good's container comes back" if is_kept(keeper) else "was created before and not started"
+        return "known good's container comes back" if is_kept(keeper) else f"is called {keeper.name}"
     verbs = [step for step in steps if step.part == "start"]
     connects = [step.args["network"] for step in verbs if step.verb == "connect"]
     if connects:

@@ -1,15 +1,18 @@
 """Files, directories and symbolic links of the host. Pure.
 
-What was there before us is saved on takeover and comes back on removal. A path of another type is never overwritten when
-that could lose data.
+Rules:
+1. What was at a path before us is saved on takeover and comes back on removal. It belongs to the path, whatever we put there.
+2. A path of another type is never overwritten when that could lose data. A directory that is not empty is never removed.
+3. A path that becomes another kind is changed by the new resource alone; the old one is only forgotten.
 """
 
 from __future__ import annotations
 
 from agent.kinds import claims
 from agent.kinds.base import Fate, Step, View, digest, ok, refuse
-from agent.model import Key, ObservedFile, Resource, Spec
+from agent.model import Inventory, Key, ObservedFile, Owned, Resource, Spec
 
+KINDS = ("directory", "file", "symlink")
 RANK = 10
 RANK_DIRECTORY = 5
 
@@ -47,19 +50,34 @@ def fate(key: Key, desired: Resource | None, view: View) -> Fate:
         return _removal(key, there, view)
     if desired.spec.get("state") == "absent":
         return _absence(key, there, view)
-    wrong_type = there is not None and there.type != key.kind
-    if wrong_type and there is not None and (there.type in ("directory", "other")) and not (there.type == "directory" and there.empty):
-        return refuse(key, f"a {there.type} is in its place", f"look at {key.name}, then move it away or remove it")
+    if in_the_way := _in_the_way(key, there, view):
+        return refuse(key, f"a {in_the_way} is in its place", f"look at {key.name}, then move it away or remove it")
     if there is None:
         return Fate(key, "create", "is missing" if view.corrective(key) else "new", _making(key, there))
-    found = _differences(desired.spec, there)
-    if not wrong_type and not found:
-        return ok(key)
-    if wrong_type:
+    if there.type != key.kind:
         return Fate(key, "replace", f"is a {there.type}", _making(key, there))
+    found = _differences(desired.spec, there)
+    if not found:
+        return ok(key)
     if "content" in found or "target" in found:
         return Fate(key, "replace", _cause(key, desired.spec, there, found, view), _making(key, there))
     return Fate(key, "update", _cause(key, desired.spec, there, found, view), (Step("start", "attributes"),))
+
+
+def holders(path: str, inventory: Inventory) -> list[Owned]:
+    """The entries of a path, whatever its kind was when it was owned."""
+    return [inventory[key] for kind in KINDS if (key := Key(kind, path)) in inventory]
+
+
+def _in_the_way(key: Key, there: ObservedFile | None, view: View) -> str:
+    """The type of what lies there and could be lost or missed, else empty. A directory replaces only what we made."""
+    owned = holders(key.name, view.inventory)
+    originals = [str(entry.original["type"]) for entry in owned if entry.original]
+    if key.kind == "directory" and originals and originals[0] != "directory":
+        return originals[0]
+    if there is None or there.type == key.kind or (there.type == "directory" and there.empty):
+        return ""
+    return there.type if there.type in ("directory", "other") or (key.kind == "directory" and not owned) else ""
 
 
 def _making(key: Key, there: ObservedFile | None) -> tuple[Step, ...]:
@@ -94,7 +112,7 @@ def _cause(key: Key, spec: Spec, there: ObservedFile, found: list[str], view: Vi
             words.append(f"{name} is {there.owner if name == 'owner' else there.group}, want {spec[name]}")
         else:
             words.append(f"{name} was edited on the host" if view.corrective(key) else f"{name} changed")
-    if view.owned(key) is None:
+    if not holders(key.name, view.inventory):
         words.append("the file that was there is saved")
     return ", ".join(words)
 
@@ -112,14 +130,34 @@ def _removal(key: Key, there: ObservedFile | None, view: View) -> Fate:
     owned = view.owned(key)
     if owned is None:
         return ok(key)
+    for resource in filter(None, (view.target.manifest.resources.get(Key(kind, key.name)) for kind in KINDS)):
+        if fate(resource.key, resource, view).verb != "refuse":
+            return Fate(key, "forget", f"is a {resource.key.kind} now")
     cause = "no longer in the repository"
     if owned.original:
-        return Fate(key, "delete", f"{cause}; what was there before comes back",
-                    (Step("prune", "restore", {"original": owned.original}),))
+        return _restoration(key, there, owned.original, cause)
     if there is None:
         return Fate(key, "forget", "is gone")
-    if key.kind == "directory" and there.type == "directory":
-        return Fate(key, "delete", f"{cause}; removed if it is empty", (Step("prune", "rmdir"),))
     if there.type != key.kind:
         return Fate(key, "forget", f"is a {there.type} now, which is not ours")
-    return Fate(key, "delete", cause, (Step("prune", "remove"),))
+    if key.kind == "directory" and not there.empty:
+        return Fate(key, "forget", f"{cause}; it is not empty and stays")
+    return Fate(key, "delete", cause, (Step("prune", "rmdir" if key.kind == "directory" else "remove"),))
+
+
+def _restoration(key: Key, there: ObservedFile | None, original: Spec, cause: str) -> Fate:
+    """What was there before comes back, unless it is there already or something that is not ours took its place."""
+    if original["type"] == "directory":
+        return Fate(key, "forget", f"{cause}; the directory was there before and stays")
+    if there is not None and _is_original(there, original):
+        return Fate(key, "forget", "is as it was before")
+    if there is not None and there.type not in ("file", "symlink"):
+        return Fate(key, "forget", f"is a {there.type} now, which is not ours")
+    return Fate(key, "delete", f"{cause}; what was there before comes back", (Step("prune", "restore", {"original": original}),))
+
+
+def _is_original(there: ObservedFile, original: Spec) -> bool:
+    if there.type == "symlink":
+        return (there.type, there.target) == (original["type"], original.get("target"))
+    now = (there.type, there.content, there.mode, there.uid, there.gid)
+    return now == (original["type"], original.get("content"), original.get("mode"), original.get("uid"), original.get("gid"))

@@ -40,8 +40,7 @@ def fate(key: Key, desired: Resource | None, view: View) -> Fate:
 
 
 def _replacement(key: Key, desired: Resource, network_id: str, view: View) -> Fate:
-    foreign = [c.name for c in view.observed.containers if not c.owned and key.name in c.networks]
-    if foreign:
+    if foreign := _foreign(key, view):
         return refuse(key, f"must be re-created, but the foreign container {foreign[0]} is attached to it",
                       f"docker network disconnect {key.name} {foreign[0]}")
     before = view.applied.manifest.resources.get(key)
@@ -50,8 +49,16 @@ def _replacement(key: Key, desired: Resource, network_id: str, view: View) -> Fa
     return Fate(key, "replace", cause, (Step("release", "remove", {"id": network_id}), Step("start", "create")))
 
 
+def _foreign(key: Key, view: View) -> list[str]:
+    """The containers on it that are not ours: they must not lose their network."""
+    return [c.name for c in view.observed.containers if not c.owned and key.name in c.networks]
+
+
 def _removal(key: Key, view: View) -> Fate:
     there = view.observed.networks.get(key.name)
     if there is None or not there.owned:
         return Fate(key, "forget", "is gone" if there is None else "is not ours any more")
+    if foreign := _foreign(key, view):
+        return refuse(key, f"no longer in the repository, but the foreign container {foreign[0]} is attached to it",
+                      f"docker network disconnect {key.name} {foreign[0]}")
     return Fate(key, "delete", "no longer in the repository", (Step("prune", "remove", {"id": there.id}),))

@@ -1,0 +1,164 @@
+"""What holds for every host, every sequence of releases and every moment of death."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from agent.brakes import Policy, brakes
+from agent.kinds.base import Held, View
+from agent.model import Plan
+from agent.plan import plan
+from tests.properties.machine import Machine
+from tests.properties.strategies import Doc, docs, held, host
+
+MANY = settings(max_examples=60, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink))
+
+
+def machine(seed: int = 0) -> Machine:
+    return Machine(host(), random.Random(seed))
+
+
+def converge(at: Machine, target: Held, *, passes: bool = True) -> None:
+    """One pass; and another one when something was in the way of a path and had to be removed first."""
+    at.plans.clear()
+    assert at.converge(target, passes=passes)
+    if any(found.refusals for found in at.plans):
+        assert at.known_good is not None
+        assert at.converge(at.known_good)
+
+
+def quiet(at: Machine, target: Held) -> None:
+    """Nothing is left to do."""
+    _, found = at.decide(target)
+    left = Plan(tuple(c for c in found.changes if c.verb != "forget"), found.actions)
+    assert str(left) == ""
+
+
+@MANY
+@given(docs(), docs(), st.integers())
+def test_second_pass_has_nothing_to_do(first: Doc, second: Doc, seed: int) -> None:
+    """After a pass that went through, the plan must be empty."""
+    at = machine(seed)
+    for doc in (first, second):
+        target = held(doc, at.host)
+        converge(at, target)
+        quiet(at, target)
+
+
+@MANY
+@given(docs(), docs(), st.integers())
+def test_rollback_returns_the_same_host(first: Doc, second: Doc, seed: int) -> None:
+    """After a rollback the host must be as it was: the same containers, with their names, policies and networks."""
+    at = machine(seed)
+    good = held(first, at.host)
+    converge(at, good)
+    before = at.snapshot(ids=True)
+    converge(at, held(second, at.host), passes=False)
+    assert at.snapshot(ids=True) == before
+    quiet(at, good)
+
+
+@MANY
+@given(docs(), docs(), st.booleans(), st.integers(1, 60), st.integers())
+def test_killed_pass_ends_where_an_uninterrupted_one_does(first: Doc, second: Doc, passes: bool, kill: int, seed: int) -> None:
+    """A pass killed before or after any action, and started again, must end as the uninterrupted pass ends."""
+    ends = []
+    for die_at in (None, kill):
+        at = machine(seed)
+        converge(at, held(first, at.host))
+        target = held(second, at.host)
+        if die_at is None or not at.converge(target, passes=passes, die_at=die_at):
+            converge(at, target, passes=passes)
+        assert at.known_good is not None
+        converge(at, at.known_good)
+        ends.append((at.snapshot(), set(at.proved)))
+    assert ends[1] == ends[0]
+
+
+@MANY
+@given(st.lists(st.tuples(docs(), st.booleans(), st.none() | st.integers(1, 40)), min_size=1, max_size=4), docs(), st.integers())
+def test_history_does_not_matter(steps: list[tuple[Doc, bool, int | None]], last: Doc, seed: int) -> None:
+    """Whatever was tried, superseded, killed or rolled back before: the host must end as if only the last release had been
+    applied to it, and known good's containers must be there at every moment."""
+    at = machine(seed)
+    for doc, passes, die_at in steps:
+        at.converge(held(doc, at.host), passes=passes, die_at=die_at)
+    target = held(last, at.host)
+    if at.rolling_back:
+        at.converge(target)
+    converge(at, target)
+    converge(at, target)
+    fresh = machine()
+    converge(fresh, held(last, fresh.host))
+    converge(fresh, held(last, fresh.host))
+    assert at.snapshot() == fresh.snapshot()
+    quiet(at, target)
+
+
+@MANY
+@given(docs(), docs(), docs(), st.integers(1, 60), st.integers())
+def test_rollback_from_anywhere_returns_known_good(good: Doc, bad: Doc, worse: Doc, kill: int, seed: int) -> None:
+    """Attempts that were killed and superseded must not keep a rollback from returning the very containers of known good."""
+    at = machine(seed)
+    target = held(good, at.host)
+    converge(at, target)
+    before = at.snapshot(ids=True)
+    at.converge(held(bad, at.host), passes=False, die_at=kill)
+    converge(at, held(worse, at.host), passes=False)
+    converge(at, target)
+    assert at.snapshot(ids=True) == before
+
+
+@MANY
+@given(docs(), docs(), st.integers())
+def test_foreign_things_are_never_touched(first: Doc, second: Doc, seed: int) -> None:
+    """No action may name, stop, change or remove what is not ours."""
+    at = machine(seed)
+    foreign = [c.seen for c in at.host.containers.values() if not c.seen.owned]
+    ids = {c.id for c in foreign} | {c.name for c in foreign} | {n.id for n in at.host.networks.values()}
+    for doc in (first, second, {kind: {} for kind in first}):
+        converge(at, held(doc, at.host))
+        assert [c.seen for c in at.host.containers.values() if not c.seen.owned] == foreign
+        assert not at.host.networks["foreign"].owned
+        assert not [action for found in at.plans for action in found.actions if ids & set(map(str, action.args.values()))]
+    assert at.host.files.read("/etc/x") == b"was here before"
+    assert at.host.files.there["/etc/y"].target == "was/here"
+
+
+@MANY
+@given(docs(), docs(), st.integers())
+def test_plan_is_determined_by_its_arguments(first: Doc, second: Doc, seed: int) -> None:
+    """Equal arguments, equal plan, whatever the order of what is in them."""
+    at, shuffle = machine(seed), random.Random(seed)
+    converge(at, held(first, at.host))
+    view, found = at.decide(held(second, at.host))
+
+    def mixed(mapping: Any) -> Any:
+        return dict(shuffle.sample(list(mapping.items()), len(mapping)))
+
+    def turned(one: Held) -> Held:
+        return replace(one, manifest=replace(one.manifest, resources=mixed(one.manifest.resources)))
+
+    seen = replace(view.observed, files=mixed(view.observed.files), networks=mixed(view.observed.networks))
+    other = View(turned(view.target), seen, mixed(view.inventory), turned(view.applied), turned(view.known_good))
+    assert plan(other) == found
+    assert str(plan(other)) == str(found)
+
+
+@MANY
+@given(docs(), docs(), st.integers())
+def test_empty_manifest_never_empties_a_host(first: Doc, second: Doc, seed: int) -> None:
+    """With an empty manifest the brakes must refuse every deletion, unless a person allowed so many."""
+    at = machine(seed)
+    for doc in (first, second):
+        converge(at, held(doc, at.host))
+    view, found = at.decide(Held())
+    braked = brakes(found, view, Policy())
+    assert not braked.actions
+    deletions = sum(change.verb == "delete" for change in found.changes)
+    assert brakes(found, view, Policy(allow_prune=deletions)) == found
