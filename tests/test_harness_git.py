@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.gitrepo import Blob, GitRepo, executable, symlink
+from tests.harness.gitrepo import Blob, Content, GitRepo, executable, symlink
 from tests.harness.gitserver import FileRemote, HttpsRemote, SshRemote
 from tests.harness.net import answers
 
@@ -30,7 +30,12 @@ def test_commits_are_made_from_texts(repo: GitRepo) -> None:
 
 def test_modes_reach_the_tree(repo: GitRepo) -> None:
     """Symlinks, executables and submodules must be what they say in the tree."""
-    files = {"x": executable("#!/bin/sh\n"), "l": symlink("/etc/passwd"), "s": Blob("1" * 40, "160000"), "b": b"\0"}
+    files: dict[str, Content] = {
+        "x": executable("#!/bin/sh\n"),
+        "l": symlink("/etc/passwd"),
+        "s": Blob("1" * 40, "160000"),
+        "b": b"\0",
+    }
     repo.commit(files)
     modes = [line.split()[0] for line in repo.git("ls-tree", "main").splitlines()]
     assert modes == ["100644", "120000", "160000", "100755"]

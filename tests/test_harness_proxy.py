@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import docker
 import docker.errors
@@ -21,7 +22,7 @@ from tests.harness.wait import eventually
 @pytest.fixture
 def through(engine: Engine, tmp_path: Path) -> Iterator[tuple[Proxy, docker.DockerClient]]:
     with proxy(engine.socket, tmp_path / "s") as made:
-        client = docker.DockerClient(base_url=f"unix://{made.socket}", version=engine.client.api._version, timeout=60)
+        client = docker.DockerClient(base_url=f"unix://{made.socket}", version=engine.client.api.api_version, timeout=60)
         yield made, client
         client.close()
 
@@ -49,6 +50,7 @@ def test_silence_is_not_taken_for_reading(through: Through) -> None:
 def test_bodies_streams_and_hijacked_connections_pass(through: Through, prefix: str) -> None:
     """Loading an image, following a log, attaching with input and executing must work through the proxy."""
     made, client = through
+    attached: Any
     client.images.load(images.image("idle").archive)
     container = client.containers.run(images.image("idle").ref, ["cat"], name=f"{prefix}-c", detach=True, stdin_open=True)
     attached = container.attach_socket(params={"stdin": 1, "stream": 1, "stdout": 1})
@@ -87,7 +89,7 @@ def test_a_hanging_engine_times_out(through: Through) -> None:
     """A hanging proxy must keep the client waiting until its own time-out."""
     made, client = through
     made.hang()
-    client.api.timeout = 0.5
+    client.api.timeout = 1
     with pytest.raises(requests.exceptions.RequestException):
         client.ping()
     made.resume()
@@ -130,7 +132,7 @@ print("survived")
 def test_a_process_is_killed_at_the_chosen_request(through: Through, engine: Engine, prefix: str, when: str, left: int) -> None:
     """A kill before the second request must leave one done, a kill after it two."""
     made, client = through
-    version = client.api._version
+    version = client.api.api_version
     argv = [sys.executable, "-c", CLIENT, made.socket, version, prefix]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         made.kill_at(child.pid, 2, "before" if when == "before" else "after")

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import docker
 import docker.errors
+from docker.models.containers import Container
 
 from tests.harness.net import Server
 from tests.harness.wait import eventually
@@ -65,12 +66,12 @@ class Engine:
         finally:
             self.remove_all(name)
 
-    def containers(self, prefix: str) -> list[docker.models.containers.Container]:
+    def containers(self, prefix: str) -> list[Container]:
         """All containers, running or not, whose name or Compose project starts with the prefix."""
         return [
             c
             for c in self.client.containers.list(all=True, ignore_removed=True)
-            if c.name.startswith(prefix) or c.labels.get(PROJECT_LABEL, "").startswith(prefix)
+            if str(c.name).startswith(prefix) or c.labels.get(PROJECT_LABEL, "").startswith(prefix)
         ]
 
     def remove_all(self, prefix: str) -> None:
@@ -81,7 +82,9 @@ class Engine:
             with gone:
                 container.remove(force=True, v=True)
         for network in self.client.networks.list():
-            if network.name.startswith(prefix) or (network.attrs.get("Labels") or {}).get(PROJECT_LABEL, "").startswith(prefix):
+            if str(network.name).startswith(prefix) or (network.attrs.get("Labels") or {}).get(PROJECT_LABEL, "").startswith(
+                prefix
+            ):
                 with gone:
                     network.remove()
         for volume in self.client.volumes.list():

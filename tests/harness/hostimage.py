@@ -22,6 +22,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import docker.errors
 from docker.models.containers import Container
@@ -168,7 +169,8 @@ def _build_environment(engine: Engine, base_ref: str, target: Path) -> None:
     with _builder(engine, base_ref) as container:
 
         def run(*argv: str) -> None:
-            code, output = container.exec_run(list(argv), environment={"DEBIAN_FRONTEND": "noninteractive", **environment})
+            done: Any = container.exec_run(list(argv), environment={"DEBIAN_FRONTEND": "noninteractive", **environment})
+            code, output = done
             if code:
                 raise RuntimeError(f"{' '.join(argv)}: {output.decode(errors='replace')[-2000:]}")
 

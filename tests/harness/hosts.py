@@ -111,7 +111,8 @@ class Host:
         """Runs a command to its end; AssertionError when it fails (unless `check=False`). After `timeout` s it is
         killed and the code is 124 or 137."""
         limited = ["timeout", "--kill-after=5", f"{timeout:g}", *argv]
-        code, (out, err) = self.container.exec_run(limited, demux=True, environment=dict(env or {}))
+        done: Any = self.container.exec_run(limited, demux=True, environment=dict(env or {}))
+        code, (out, err) = done
         result = Result(tuple(argv), code, (out or b"").decode(errors="replace"), (err or b"").decode(errors="replace"))
         assert code == 0 or not check, f"{self.name}: {result}"
         return result
@@ -143,7 +144,8 @@ class Host:
 
     def unpack(self, archive: bytes, directory: str = "/") -> None:
         """Unpacks a tar archive there. Goes through a command on the host, so that /run and /tmp work, too."""
-        api = self.container.client.api
+        client: Any = self.container.client
+        api = client.api
         command = api.exec_create(self.container.id, ["tar", "--keep-directory-symlink", "-C", directory, "-xf", "-"], stdin=True)
         stream = api.exec_start(command["Id"], socket=True)
         stream._sock.sendall(archive)

@@ -13,7 +13,7 @@ __all__ = ["FileState", "containers", "difference", "files", "networks", "volume
 def containers(engine: Engine, prefix: str, ids: bool = False) -> dict[str, dict[str, Any]]:
     """The containers that carry a prefix, by name: image, command, labels, state, restart policy, ports, mounts and
     networks. `ids` adds the container id, for "the very same container"."""
-    return {c.name: _container(c.attrs, ids) for c in engine.containers(prefix)}
+    return {str(c.name): _container(c.attrs, ids) for c in engine.containers(prefix)}
 
 
 def _container(attrs: dict[str, Any], ids: bool) -> dict[str, Any]:
@@ -41,14 +41,14 @@ def _container(attrs: dict[str, Any], ids: bool) -> dict[str, Any]:
 def networks(engine: Engine, prefix: str) -> dict[str, dict[str, Any]]:
     """The networks whose name starts with a prefix: driver, addresses, options, labels."""
     return {
-        n.name: {
+        str(n.name): {
             "driver": n.attrs["Driver"],
             "internal": n.attrs["Internal"],
             "options": n.attrs["Options"],
             "labels": n.attrs["Labels"],
         }
         for n in engine.client.networks.list()
-        if n.name.startswith(prefix)
+        if str(n.name).startswith(prefix)
     }
 
 
