@@ -102,18 +102,15 @@ class Cache:
                 ]
         return found
 
-    def settle(self, answer: dict[str, Any], pin: str, offers: dict[str, list[str]]) -> None:
-        """Makes the objects durable, then the ref, then the stamp.
-
-        Ancestry stays known as long as the commit does.
-        """
+    def settle(self, commit: str) -> None:
+        """Makes the objects durable, then the ref."""
         self.close()
         sync(self.path / "objects" / "pack")
-        before = self.stamp()
-        same = before.get("answer", {}).get("commit") == answer["commit"]
-        ancestry = {**(before["ancestry"] if same else {}), **({pin: answer["descends"]} if pin else {})}
         (self.path / OBSERVED).parent.mkdir(parents=True, exist_ok=True)
-        write(self.path / OBSERVED, f"{answer['commit']}\n".encode())
+        write(self.path / OBSERVED, f"{commit}\n".encode())
+
+    def remember(self, answer: dict[str, Any], ancestry: dict[str, bool], offers: dict[str, list[str]]) -> None:
+        """Writes the stamp: the very last step, so that whatever is left over from a kill before it is looked for."""
         stamp = {
             "schema": SCHEMA,
             "boot_id": boot_id(),

@@ -153,7 +153,7 @@ def _bring(request: Request, source: Source, tip: Tip, mirror: bool) -> Json:
     """Under the lock: the tip's objects into a cache that is sound. The answer."""
     cache = Cache(request.git_dir)
     cache.tidy()
-    before = cache.observed()
+    before, known = cache.observed(), cache.stamp()
     replaced = _problem(request, cache)
     fresh = bool(replaced) or not cache.exists()
     work = Cache.create(cache.path) if fresh else cache
@@ -168,9 +168,13 @@ def _bring(request: Request, source: Source, tip: Tip, mirror: bool) -> Json:
                 answer = _obtain(request, source, tip, work, "")
             except Damaged as again:
                 raise _incomplete(source, again) from None
-        work.settle(answer, request.pin, {source.address.shown: source.offer()})
+        work.settle(answer["commit"])
         if fresh:
             work.swap(cache.path)
+        ancestry = known["ancestry"] if known and known["answer"]["commit"] == answer["commit"] else {}
+        if request.pin:
+            ancestry[request.pin] = answer["descends"]
+        work.remember(answer, ancestry, {source.address.shown: source.offer()})
     finally:
         work.close()
         if work.path != cache.path:

@@ -84,7 +84,7 @@ class SshSource(StreamSource):
             raise Stalled(f"source.ssh_key {key} is not there", "put the private key into that file", code="Credentials")
         try:
             connection = socket.create_connection((self.address.host, self.address.port), self.timeout)
-            user = self._credentials.username or self.address.username or "git"
+            user = self.address.username or self._credentials.username or "git"
             client.connect(
                 self.address.host,
                 self.address.port,
@@ -131,7 +131,7 @@ class SshSource(StreamSource):
                 code="Credentials",
             )
         if isinstance(error, paramiko.AuthenticationException):
-            user = self._credentials.username or self.address.username or "git"
+            user = self.address.username or self._credentials.username or "git"
             return Stalled(
                 f"{server} does not accept the key of source.ssh_key for the user {user}",
                 "add its public half as a deploy key on the server",

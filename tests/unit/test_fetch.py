@@ -322,6 +322,22 @@ def test_more_bytes_than_allowed_stall(repo: GitRepo, fetch: Fetcher) -> None:
     assert list(fetch.git_dir.parent.iterdir()) == []
 
 
+def test_another_object_format_stalls(fetch: Fetcher, tmp_path: Path) -> None:
+    """A repository with SHA-256 ids must be refused as such, by path and over the network."""
+    place = tmp_path / "served" / "new.git"
+    place.parent.mkdir()
+    argv = ["git", "init", "--quiet", "--bare", "--object-format=sha256", "--initial-branch=main", str(place)]
+    subprocess.run(argv, check=True)
+    tree = git(place, "hash-object", "-t", "tree", "-w", "--stdin", data=b"")
+    who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
+    commit = git(place, *who, "commit-tree", "-m", "x", tree)
+    git(place, "update-ref", "refs/heads/main", commit)
+    with git_daemon(place.parent) as base:
+        for url in (str(place), f"{base}/new.git"):
+            error = fetch.stalled(url)
+            assert error.code == "ObjectFormat" and "sha256" in error.message
+
+
 def test_the_child_gives_what_the_function_gives(repo: GitRepo, fetch: Fetcher) -> None:
     """The real child must answer over its pipe, and its errors arrive as what they were."""
     tip = repo.commit({"a": "1"})
