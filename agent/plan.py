@@ -246,6 +246,17 @@ class _Graph:
         """Whether a file of its app is removed between its stop and its start."""
         return key.kind == "container" and _app(key, self.view) in self.losing
 
+    def _created_late(self, key: Key) -> bool:
+        """Whether its candidate cannot be created before it gives way: its network, or whose volumes it uses, is replaced."""
+        return self._on_recreated(key) or bool(self._lenders(key))
+
+    def _lenders(self, key: Key) -> set[Key]:
+        """The changing containers whose volumes it uses, by `volumes_from`: the Engine looks at them when it creates it."""
+        resource = self.view.target.manifest.resources.get(key)
+        entries = resource.spec["config"].get("volumes_from") if resource and key.kind == "container" else None
+        named = {Key("container", str(entry).partition(":")[0]) for entry in entries or ()}
+        return {other for other in named if self._first(other, "start")}
+
     def _is_late(self, key: Key) -> bool:
         """Whether a file is written only after its users have given way: it exists and changes."""
         return key.kind in ("file", "symlink") and key.name in self.view.observed.files and bool(self.parts.get((key, "start")))
@@ -253,7 +264,7 @@ class _Graph:
     def _order_parts(self, key: Key) -> None:
         self._edge(self._last(key, "release"), self._first(key, "start"))
         self._edge(self._last(key, "prepare"), self._first(key, "start"))
-        if not self._on_recreated(key):
+        if not self._created_late(key):
             self._edge(self._last(key, "prepare"), self._first(key, "release"))
 
     def _order_need(self, key: Key, need: Need) -> None:
@@ -263,6 +274,7 @@ class _Graph:
             self._edge(self._last(key, "release"), self._first(need.key, "start"))
             self._edge(ready, self._first(key, "start"))
         elif need.key.kind == "container":
+            self._edge(ready, self._first(key, *(("prepare", "start") if need.key in self._lenders(key) else ("start",))))
             self._edge(ready, self._first(key, "start"))
             if not self._gives_way_early(key):
                 self._edge(ready, self._first(key, "release"))
@@ -298,7 +310,7 @@ class _Graph:
     def _order_claims(self) -> None:
         for holder, taker in self.freed:
             self._edge(self._last(holder, "release"), self._first(taker, "start"))
-            if not self._on_recreated(taker) and not self._on_recreated(holder) and not self.fates[holder].part("start"):
+            if not self._created_late(taker) and not self._on_recreated(holder) and not self.fates[holder].part("start"):
                 self._edge(self._last(taker, "prepare"), self._first(holder, "release"))
         for name in self.view.recreated:
             remove = self._first(Key("network", name), "release")

@@ -55,7 +55,8 @@ def fate(key: Key, desired: Resource | None, view: View) -> Fate:
     if there is None:
         return Fate(key, "create", "is missing" if view.corrective(key) else "new", _making(key, there))
     if there.type != key.kind:
-        return Fate(key, "replace", f"is a {there.type}", _making(key, there))
+        saved = "" if holders(key.name, view.inventory) or there.type == "directory" else ", which is saved"
+        return Fate(key, "replace", f"is a {there.type}{saved}", _making(key, there))
     found = _differences(desired.spec, there)
     if not found:
         return ok(key)
@@ -122,7 +123,8 @@ def _absence(key: Key, there: ObservedFile | None, view: View) -> Fate:
         return ok(key)
     if there.type not in ("file", "symlink"):
         return refuse(key, f"must be absent, but is a {there.type}", f"remove it by hand: {key.name}")
-    cause = "is back" if view.corrective(key) else "must be absent"
+    saved = "" if holders(key.name, view.inventory) else "; what is there is saved"
+    cause = "is back" if view.corrective(key) else f"must be absent{saved}"
     return Fate(key, "delete", cause, (Step("start", "remove"),))
 
 

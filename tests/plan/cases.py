@@ -8,7 +8,7 @@ A case is a mapping (from TOML). What is not said is as it should be:
     gone                           keys that are missing on the host
     container                      instances: `of` ("known_good/web"), `id`, and what differs; the same id replaces
     file, network, volume          what else lies there, by name
-    inventory, unowned             entries by key: what differs; keys that are not owned
+    inventory, unowned             entries by key: what differs (`completed = "now"`: it ran to success); keys that are not owned
 
 Contents are written as text, image ids as `sha256:REFERENCE`, ids as `id-NAME`.
 """
@@ -126,7 +126,7 @@ MAKERS: dict[str, Any] = {
 # --- the host ---------------------------------------------------------------------------------------------------------
 
 
-def instance(held: Held, name: str, *, id: str = "", **differs: Any) -> ObservedContainer:
+def instance(held: Held, name: str, /, *, id: str = "", **differs: Any) -> ObservedContainer:
     """A running container that a release made."""
     resource = held.manifest.resources[Key("container", name)]
     state = "exited" if resource.spec["oneshot"] else "running"
@@ -192,8 +192,11 @@ def owned(resource: Resource) -> Owned:
 
 def inventory(case: Case) -> Inventory:
     """What is owned: all that was applied, and what differs."""
-    brought = release(case, case.get("host", "applied")).manifest.resources
+    held = release(case, case.get("host", "applied"))
+    brought = held.manifest.resources
     found = {key: owned(resource) for key, resource in brought.items()}
     for text, doc in case.get("inventory", {}).items():
+        if doc.get("completed") == "now":
+            doc = doc | {"completed": container.completed_mark(brought[Key.parse(text)], held.image(brought[Key.parse(text)]))}
         found[Key.parse(text)] = replace(found.get(Key.parse(text), Owned("")), **doc)
     return {key: owned for key, owned in found.items() if str(key) not in case.get("unowned", ())}

@@ -44,5 +44,5 @@ def test_plan_is_the_golden_one(path: Path, request: pytest.FixtureRequest) -> N
 
 def test_there_are_enough_cases() -> None:
     """The golden plans must cover every kind."""
-    assert len(CASES) >= 16
-    assert {path.parent.name for path in CASES} >= {"container"}
+    assert len(CASES) >= 45
+    assert {path.parent.name for path in CASES} >= {"container", "file", "directory", "symlink", "network", "volume"}
