@@ -2,7 +2,7 @@
 
 Rules:
 1. Light to import. Validation (`settings_load`, with pydantic) runs only when the cache in the run-time directory does not
-   match the fingerprint: bytes of the file, LIMPET_* environment, host name, version.
+   match the fingerprint: bytes of the file, LIMPET_SECTION__KEY environment, host name, version.
 2. Durations are seconds (float), paths are host paths as written, not yet below `--root`.
 3. The repository cannot change any of this.
 4. A credential that the settings leave out is taken from systemd's credentials ($CREDENTIALS_DIRECTORY,
@@ -187,7 +187,7 @@ def load(root: Path, environ: Mapping[str, str] = os.environ) -> Settings:
 
 def fingerprint(data: bytes | None, environ: Mapping[str, str]) -> str:
     """Of all that the validated settings depend on."""
-    ours = sorted((name, value) for name, value in environ.items() if name.upper().startswith(PREFIX))
+    ours = sorted((name, value) for name, value in environ.items() if name.upper().startswith(PREFIX) and "__" in name)
     return sha256(canonical_json([__version__, os.uname().nodename, ours, sha256(data or b"")]))
 
 

@@ -75,7 +75,8 @@ def loader_takes(name: str, document: str) -> bool:
 
 
 @pytest.mark.parametrize(("name", "document"), [
-    ("fleet", FLEET), ("fleet", "{}"), ("fleet", "layers: [base]"), ("fleet", "layers: base"), ("layer", LAYER), ("layer", "{}"), ("layer", "vars:")])
+    ("fleet", FLEET), ("fleet", "{}"), ("fleet", "layers: [base]"), ("fleet", "layers: base"),
+    ("layer", LAYER), ("layer", "{}"), ("layer", "vars:")])
 def test_both_take_what_is_right(name: str, document: str) -> None:
     """What the loader takes must be valid by the schema, so that an editor marks nothing that works."""
     assert loader_takes(name, document)

@@ -308,6 +308,7 @@ def test_second_load_needs_no_pydantic(tmp_path: Path) -> None:
     path = written(tmp_path, MINIMAL)
     assert in_child(tmp_path) == "main True"
     assert in_child(tmp_path) == "main False"
+    assert in_child(tmp_path, LIMPET_TEST_KILL_AT="3") == "main False", "what is no setting must not cost a validation"
     assert in_child(tmp_path, LIMPET_SOURCE__BRANCH="next") == "next True"
     assert in_child(tmp_path) == "main True"
     before = path.stat()
