@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from agent.errors import Stalled
+from agent.errors import LimpetError
 
 SCHEMAS = Path(__file__).resolve().parents[1] / "schemas"
 
@@ -26,9 +26,9 @@ def names() -> list[str]:
 
 
 def text(name: str) -> str:
-    """The schema of a format. Errors: Stalled for an unknown name."""
+    """The schema of a format. Errors: LimpetError for an unknown name."""
     if name not in names():
-        raise Stalled(f"there is no schema {name!r}", f"use one of {', '.join(names())}", code="NoSchema")
+        raise LimpetError(f"there is no schema {name!r}", f"use one of {', '.join(names())}", code="NoSchema")
     if name == "settings":
         from agent.settings_load import json_schema
 

@@ -30,7 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     paths = Paths(args.root)
-    doc = read(_file(args.root))
+    try:
+        doc = read(_file(args.root))
+    except LimpetError as error:
+        print(f"limpet: {error.message}\nhint: {error.hint}", file=sys.stderr)
+        return EXIT_FAILED
     late = lateness(doc, now=time.time(), monotonic=time.monotonic(), boot_id=_boot_id())
     code = 0 if doc["state"] in HEALTHY_STATES and not late else EXIT_FAILED
     if args.json:

@@ -9,7 +9,7 @@ import argparse
 import re
 import time
 
-from agent.errors import Stalled
+from agent.errors import LimpetError
 from agent.paths import Paths
 from agent.store.orders import ALL, Orders, Suspension
 
@@ -35,18 +35,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 def checked(resource: str) -> str:
-    """The resource's name; the path of a file may be given without its second slash. Errors: Stalled."""
+    """The resource's name; the path of a file may be given without its second slash. Errors: LimpetError."""
     if resource != ALL and not _RESOURCE.fullmatch(resource):
-        raise Stalled(f"{resource!r} is no resource", "write it as `limpet plan` does: container/shop-web-1", code="NoResource")
+        raise LimpetError(f"{resource!r} is no resource", "write it as `limpet plan` does: container/shop-web-1",
+                          code="NoResource")
     kind, _, name = resource.partition("/")
     return f"{kind}//{name.lstrip('/')}" if kind in PATHS else resource
 
 
 def seconds(duration: str) -> float:
-    """Errors: Stalled."""
+    """Errors: LimpetError."""
     from agent.settings_load import parse_duration
 
     try:
         return parse_duration(duration)
     except ValueError as error:
-        raise Stalled(*error.args, code="NoDuration") from None
+        raise LimpetError(*error.args, code="NoDuration") from None

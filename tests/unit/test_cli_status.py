@@ -124,7 +124,7 @@ def test_unhealthy_resource_is_named(site: Site, capsys: pytest.CaptureFixture[s
 def test_no_heartbeat(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a heartbeat, the remedy must be said, and the exit code be an error."""
     code, out, err = limpet(site, capsys, "status")
-    assert code != 0 and out == ""
+    assert code == 1 and out == ""
     assert "there is no heartbeat" in err and "limpet sync" in err and "systemctl start limpet" in err
 
 
@@ -264,7 +264,7 @@ def test_schemas(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     for name in names:
         jsonschema.Draft202012Validator.check_schema(json.loads(limpet(site, capsys, "schema", name)[1]))
     code, _, err = limpet(site, capsys, "schema", "nope")
-    assert code != 0 and "heartbeat" in err
+    assert code == 1 and "heartbeat" in err
 
 
 def test_version(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
@@ -318,5 +318,5 @@ def test_suspend_and_resume(site: Site, capsys: pytest.CaptureFixture[str]) -> N
 def test_wrong_suspensions(site: Site, capsys: pytest.CaptureFixture[str], argv: list[str], said: str) -> None:
     """What cannot be suspended must be refused with a remedy, and nothing be written."""
     code, _, err = limpet(site, capsys, *argv)
-    assert code != 0 and said in err and "hint:" in err
+    assert code == 1 and said in err and "hint:" in err
     assert StateStore(site.paths.state).load().suspended == {}
