@@ -129,6 +129,10 @@ class AppServices:
                 file, line = self.files.where("services", name, "deploy", key)
                 self.work.problems.add(file, line, f"services.{name}.deploy.{key} is not supported by Limpet",
                                        "remove it")
+        if service.get("ports") and str(service.get("network_mode", "")).startswith(("service:", "container:")):
+            file, line = self.files.where("services", name, "ports")
+            self.work.problems.add(file, line, f"services.{name}: it has no network of its own to publish ports from",
+                                   f"publish them where its network is: {service['network_mode']}")
         if not service.get("image") and "build" in service:
             raise self.files.wrong(f"services.{name} has no image, and Limpet does not build",
                                    "build and push it elsewhere, and name it with `image:`", "services", name, "build")
