@@ -3,7 +3,7 @@
 Rules:
 1. A brake turns wanted actions into refusals; it never adds or changes an action.
 2. An empty manifest never empties a host. A plan that deletes more than a share of a kind, and more than five, is refused for
-   that kind, unless a person allowed so many (`Limpet-Allow-Prune: N`).
+   that kind, unless a person allowed so many (`Limpet-Allow-Prune: N`). What came with a release that is rolled back is free.
 3. What the host's owner forbids (`policy.files_deny`, a suspended resource) is refused whatever the repository says.
 """
 
@@ -64,6 +64,8 @@ def matches(path: str, pattern: str) -> bool:
 
 def _prune(plan: Plan, view: View, policy: Policy) -> list[Refusal]:
     deletions = [c for c in plan.changes if c.verb == "delete" and c.key not in view.target.manifest.resources]
+    if deletions and view.target.manifest.resources and view.target == view.known_good:
+        deletions = [c for c in deletions if c.key not in view.applied.manifest.resources]  # of the release that is rolled back
     if not deletions:
         return []
     if not policy.prune:

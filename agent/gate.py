@@ -1,7 +1,8 @@
 """Observations over time -> healthy | wait | rejected. Pure; time is an argument, in seconds of a monotonic clock.
 
 Rules:
-1. All of the manifest's containers are judged, not only the changed ones. Healthy means: good for `settle` seconds without a break.
+1. All of the manifest's containers are judged, not only the changed ones. Healthy means: good for `settle` seconds without a
+   break.
 2. What cannot get better is rejected at once: an exited container that is no one-shot, a failed one-shot, an unhealthy health
    check, a restart loop. The rest waits until the deadline.
 3. Contrast: what failed already before the release was applied, and was not changed by it, cannot condemn it.
@@ -24,7 +25,7 @@ SOURCE = "source"
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """`settle` and `deadline` in seconds. `excused`: subjects that failed before apply and did not change ("container/x", "check/y")."""
+    """`settle` and `deadline` in seconds. `excused`: subjects that failed before apply and did not change ("check/x")."""
 
     settle: float
     deadline: float
@@ -82,7 +83,8 @@ def judge(manifest: Manifest, sample: Sample, progress: Progress, terms: Terms) 
         found.append(Finding(SOURCE, "wait", f"does not answer any more: {sample.source}",
                              "the change may have cut the host off; look at routes, DNS and firewall in this commit"))
     found = [finding for finding in found if finding.subject not in terms.excused]
-    restarted = any(count != progress.last.get(name, count) for name, count in _counts(sample).items())
+    judged = {r.key.name for r in manifest.of_kind("container") if str(r.key) not in terms.excused}
+    restarted = any(count != progress.last.get(name, count) for name, count in _counts(sample).items() if name in judged)
     good = not found and not restarted
     since = (progress.good_since if progress.good_since is not None else sample.at) if good else None
     remembered = Progress(progress.started, since, _first_counts(sample, progress), _counts(sample))
@@ -94,7 +96,8 @@ def judge(manifest: Manifest, sample: Sample, progress: Progress, terms: Terms) 
         return Verdict("healthy"), remembered
     if sample.at - progress.started >= terms.deadline:
         late = tuple(Finding(f.subject, "bad", f"{f.message} after {terms.deadline:.0f} s", f.hint) for f in waiting)
-        return Verdict("rejected", late or (Finding("gate", "bad", f"not steady for {terms.settle:.0f} s within {terms.deadline:.0f} s"),)), remembered
+        unsteady = Finding("gate", "bad", f"not steady for {terms.settle:.0f} s within {terms.deadline:.0f} s")
+        return Verdict("rejected", late or (unsteady,)), remembered
     left = terms.settle - (sample.at - since) if since is not None else terms.settle
     return Verdict("wait", waiting, left), remembered
 
@@ -154,7 +157,8 @@ def _service(resource: Resource, instance: ObservedContainer | None, progress: P
     if instance.state != "running":
         return Finding(subject, "wait", f"is {instance.state}", logs)
     if instance.health == "unhealthy":
-        return Finding(subject, "bad", "its health check fails", f"docker inspect -f '{{{{json .State.Health}}}}' {instance.name}")
+        probes = f"docker inspect -f '{{{{json .State.Health}}}}' {instance.name}"
+        return Finding(subject, "bad", "its health check fails", probes)
     if instance.health == "starting":
         return Finding(subject, "wait", "its health check has not passed yet", logs)
     return None
@@ -163,11 +167,11 @@ def _service(resource: Resource, instance: ObservedContainer | None, progress: P
 def _checks(manifest: Manifest, sample: Sample, progress: Progress, terms: Terms) -> list[Finding]:
     found = []
     for check in manifest.checks:
-        wrong = sample.checks.get(check.name, "")
+        wrong = sample.checks.get(check.name, "has not run")
         if wrong:
             late = check.within and sample.at - progress.started >= check.within
-            found.append(Finding(f"check/{check.name}", "bad" if late else "wait", wrong + (f" after {check.within:.0f} s" if late else ""),
-                                 describe(check)))
+            message = f"{wrong} after {check.within:.0f} s" if late else wrong
+            found.append(Finding(f"check/{check.name}", "bad" if late else "wait", message, describe(check)))
     return found
 
 

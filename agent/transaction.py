@@ -109,6 +109,9 @@ def roll_back(session: Session, reason: str, remedy: str, failed_target: Held) -
     state.attempt = replace(failed, phase="rolling-back")
     session.save()
     target = session.held(good)
+    if target.manifest.digest != good.manifest_digest:
+        return Ending("RollbackFailed", EXIT_ROLLBACK_FAILED, "the manifest of known good was lost on this host",
+                      "push a commit that corrects or reverts the change")
     failure: LimpetError | None
     try:
         view, plan = session.decide(target, target, applied=failed_target)
@@ -129,19 +132,20 @@ def roll_back(session: Session, reason: str, remedy: str, failed_target: Held) -
         return Ending("Inconclusive", EXIT_TEMPORARY, doubt, hint(after))
     state.rolled_back = RolledBack(failed.release.id, failed.revision, reason, session.clock.wall())
     session.save()
-    prune(session, target)
+    prune(session, target, applied=failed_target)
     return Ending("RolledBack", EXIT_ROLLED_BACK, reason, remedy)
 
 
-def prune(session: Session, target: Held) -> Plan:
-    """Removes what nothing needs any more, and disowns it; the plan that remains. Errors: LimpetError, after a save."""
-    view, plan = session.decide(target, target)
+def prune(session: Session, target: Held, *, applied: Held | None = None) -> Plan:
+    """Removes what nothing needs any more, and disowns it; the plan that remains. `applied`: the release that was rolled back.
+    It looks again until nothing is left: a directory is empty only when its files are gone. Errors: LimpetError, after a save."""
+    view, plan = session.decide(target, target, applied=applied)
     session.inventory.own(ownership.settled(view))
-    leftover = plan.staged("prune")
-    if leftover:
+    done: Plan | None = None
+    while (leftover := plan.staged("prune")) and plan != done:
         session.phase("prune")
         _execute(session, leftover, target.manifest)
-        view, plan = session.decide(target, target)
+        done, (view, plan) = plan, session.decide(target, target, applied=applied)
     session.inventory.disown(ownership.disowned(session.inventory.entries, target.manifest, plan))
     session.inventory.save()
     releases = [*session.state.releases()]
