@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, fields
+from itertools import islice
 from pathlib import Path
 
 from agent.model import Json, canonical_json
@@ -76,7 +77,8 @@ class History:
 
     def tail(self, count: int) -> list[Entry]:
         """The newest `count` entries, newest first."""
-        return self.read()[: -count - 1 : -1]
+        found = (entry for entry in map(_parse, reversed(self._lines())) if entry is not None)
+        return list(islice(found, count))
 
     def _lines(self) -> list[bytes]:
         try:
