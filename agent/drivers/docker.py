@@ -243,11 +243,15 @@ class Docker:
     # --- how ---
 
     def _inheriting(self, resource: Resource, declared: dict[str, Any]) -> Resource:
-        """The resource with the unnamed volumes of our container that has its name now."""
-        there = self._engine.container(resource.key.name)
-        if there is None or (there["Config"]["Labels"] or {}).get(INSTANCE_LABEL) != self._instance:
+        """The resource with the unnamed volumes of the container that it replaces: the current one, or the last one kept."""
+        name = resource.key.name
+        listed = self._engine.containers(f"{INSTANCE_LABEL}={self._instance}", f"{NAME_LABEL}={name}")
+        before = [c for c in listed if f"/{name}" in c["Names"]] or sorted(
+            (c for c in listed if c["Names"][0].startswith(f"/{name}.kept-")), key=lambda c: -c["Created"]
+        )
+        if not before:
             return resource
-        config = engine_mounts.inherit(resource.spec["config"], declared, there.get("Mounts") or ())
+        config = engine_mounts.inherit(resource.spec["config"], declared, before[0].get("Mounts") or ())
         return replace(resource, spec={**resource.spec, "config": config})
 
     def _client(self) -> APIClient:

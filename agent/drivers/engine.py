@@ -53,9 +53,10 @@ class Engine:
             self._api = self._negotiate()
         return self._api
 
-    def containers(self) -> list[dict[str, Any]]:
-        """All containers, ours or not, running or not, as the Engine lists them."""
-        return self._list("/containers/json?all=1")
+    def containers(self, *labels: str) -> list[dict[str, Any]]:
+        """All containers, ours or not, running or not, as the Engine lists them; with `labels` (`key=value`) those only."""
+        filters = quote(json.dumps({"label": labels}), safe="") if labels else ""
+        return self._list(f"/containers/json?all=1{f'&filters={filters}' if filters else ''}")
 
     def networks(self) -> list[dict[str, Any]]:
         return self._list("/networks")

@@ -173,10 +173,14 @@ def test_unnamed_volumes_go_on(bench: RealBench, prefix: str) -> None:
         assert api.containers.get(old).exec_run(["touch", place]).exit_code == 0
     new = create(bench, db("v2"), f"{prefix}-db-1.new-1")
     act(bench, db("v1"), "stop", container=old)
+    act(bench, db("v1"), "rename", container=old, to=f"{prefix}-db-1.kept-1")
+    late = create(bench, db("v2"), f"{prefix}-db-1.new-2")
     act(bench, db("v1"), "remove", container=old)
-    act(bench, db("v2"), "start", container=new)
-    for place in ("/data/a", "/more/b"):
-        assert api.containers.get(new).exec_run(["test", "-e", place]).exit_code == 0
+    for id in (new, late):
+        act(bench, db("v2"), "start", container=id)
+        for place in ("/data/a", "/more/b"):
+            assert api.containers.get(id).exec_run(["test", "-e", place]).exit_code == 0
+    api.containers.get(late).remove(force=True)
     names = [mount["Name"] for mount in api.api.inspect_container(new)["Mounts"]]
     api.containers.get(new).remove(force=True)
     for name in names:
