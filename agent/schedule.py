@@ -72,6 +72,11 @@ class Schedule:
             cap = max(POLL_BACKOFF_CAP, self.cadence.poll)
             self.poll_at = now + self._backoff(self.poll_failures, self.cadence.poll, cap)
 
+    def source_answered(self, now: float) -> None:
+        """A pass has reached the source: polls need not wait any longer."""
+        if self.poll_failures and self.poll_at != NEVER:
+            self.polled(now, succeeded=True)
+
     def poll_soon(self, now: float) -> None:
         """Polls as soon as no poll runs."""
         if self.poll_at != NEVER:

@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 import contextlib
+import logging
 import selectors
 import signal
 import socket
@@ -27,10 +28,11 @@ from agent.jobs import Ending, Job, Limits
 from agent.log import logger
 from agent.paths import Paths
 from agent.progress import Event
-from agent.schedule import NEVER, Cadence, Schedule
+from agent.schedule import Cadence, Schedule
 from agent.settings import Settings
 from agent.store.locks import Lock
 
+ALIVE = 1.5  # poll intervals between two heartbeats at most, however long a poll takes
 STOP_WITHIN = 80.0  # seconds; below TimeoutStopSec of the service
 POLL_LIMITS = Limits(silence=660.0, total=660.0, grace=5.0)  # a fetch that still moves has ten minutes
 PASS_SILENCE = 900.0  # seconds beyond the gate's deadline: hooks, slow stops, a pull that stands still
@@ -73,6 +75,7 @@ class Supervisor:
         self._caught: set[int] = set()
         self._stopping = False
         self._seen = ""  # the newest revision of the source
+        self._status = "first pass is due"
         self._tried = ""  # the newest revision when the last pass started, or that it saw itself
 
     def run(self) -> int:
@@ -89,7 +92,7 @@ class Supervisor:
             stack.callback(self._selector.close)
             logger.info("started: polls every %g s, full check every %g s", self._settings.source.poll,
                         self._settings.converge.resync)
-            systemd.notify("READY=1", "STATUS=first pass is due")
+            systemd.notify("READY=1", f"STATUS={self._status}")
             self._alive()
             while not (self._stopping and self._poll is None and self._pass is None):
                 self._turn()
@@ -104,6 +107,8 @@ class Supervisor:
             key.data(mask)
         now = self._clock.monotonic()
         self._watchdog.feed(now)
+        if now >= self._alive_at:
+            self._alive()
         self._handle_signals(now)
         for job, ended in ((self._poll, self._poll_ended), (self._pass, self._pass_ended)):
             if job:
@@ -111,13 +116,13 @@ class Supervisor:
                 if job.process.poll() is not None:
                     self._reap(job, ended, now)
 
-    def _pause(self, now: float) -> float | None:
+    def _pause(self, now: float) -> float:
         """Seconds until something is due, if nothing happens before."""
-        due = [self._watchdog.due]
+        due = [self._watchdog.due, self._alive_at]
         if not self._stopping:
             due += [self._schedule.poll_at, self._schedule.pass_at]
         due += [job.deadline for job in (self._poll, self._pass) if job]
-        return max(0.0, min(due) - now) if min(due) < NEVER else None
+        return max(0.0, min(due) - now)
 
     def _start_what_is_due(self, now: float) -> None:
         if self._stopping:
@@ -173,7 +178,7 @@ class Supervisor:
         ended(ending, now)
 
     def _poll_ended(self, ending: Ending, now: float) -> None:
-        self._poll = None
+        self._poll, failed = None, self._schedule.poll_failures
         error = _error(ending.result)
         if ending.result is None and not self._stopping:
             error = Transient(f"the poll {'was stopped: ' + ending.stopped if ending.stopped else ending}",
@@ -182,6 +187,9 @@ class Supervisor:
         self._schedule.polled(now, succeeded=error is None or not asked)
         if asked:
             self._source_answered(str((ending.result or {}).get("commit", "")), error, now)
+        if failed and not self._schedule.poll_failures:
+            logger.info("the source answers again")
+            systemd.notify(f"STATUS={self._status}")
         self._alive()
 
     def _source_answered(self, commit: str, error: LimpetError | None, now: float) -> None:
@@ -189,8 +197,9 @@ class Supervisor:
         with self._heartbeat():
             self._reporter.source(commit=commit, error=error, failures=failures)
         if error:
-            logger.warning("the source cannot be read (%d in a row): %s; next try in %.0f s", failures, error,
-                           self._schedule.poll_at - now)
+            status = f"the source cannot be read ({failures} in a row): {error}; next try in {self._schedule.poll_at - now:.0f} s"
+            logger.warning("%s", status)
+            systemd.notify(f"STATUS={status}")
             return
         logger.debug("the source is at %s", commit)
         self._seen = commit
@@ -210,15 +219,16 @@ class Supervisor:
         if result.get("observed"):
             self._seen = self._tried = str(result["observed"])
             self._schedule.unwant("poll")
+            self._schedule.source_answered(now)
         self._answered(now, int(result.get("exit_code", EXIT_TEMPORARY)), str(result.get("sentence", error)),
                        again_in=result.get("again_in"))
 
     def _answered(self, now: float, exit_code: int, sentence: str, again_in: float | None = None) -> None:
         self._schedule.passed(now, exit_code, again_in=again_in)
         look = self._schedule.next_look(now) - now
-        status = sentence if self._stopping else f"{sentence}, next look in {look:.0f} s"
-        logger.log(30 if exit_code else 20, "%s", status)
-        systemd.notify(f"STATUS={status}")
+        self._status = sentence if self._stopping else f"{sentence}, next look in {look:.0f} s"
+        logger.log(logging.WARNING if exit_code else logging.INFO, "%s", self._status)
+        systemd.notify(f"STATUS={self._status}")
         for client in self._watching:
             self._tell(client, {"result": {"exit_code": exit_code, "sentence": sentence}})
         self._watching = []
@@ -340,6 +350,7 @@ class Supervisor:
 
     def _alive(self) -> None:
         now = self._clock.monotonic()
+        self._alive_at = now + ALIVE * self._settings.source.poll
         with self._heartbeat():
             self._reporter.alive(poll_at=self._clock.wall() + self._schedule.next_look(now) - now)
 

@@ -147,6 +147,40 @@ class Daemon:
         until(lambda: "started:" in self.log(), self)
 
 
+class Systemd:
+    """The socket that systemd listens on."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.messages: list[str] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._socket.settimeout(0.05)
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._receive)
+        self._thread.start()
+
+    def _receive(self) -> None:
+        while not self._end.is_set():
+            with contextlib.suppress(TimeoutError):
+                self.messages.append(self._socket.recv(65536).decode())
+
+    def close(self) -> None:
+        self._end.set()
+        self._thread.join()
+        self._socket.close()
+
+    def got(self, text: str) -> bool:
+        return any(text in message for message in self.messages)
+
+
+@pytest.fixture
+def systemd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Systemd]:
+    systemd = Systemd(tmp_path_factory.mktemp("n") / "s")
+    yield systemd
+    systemd.close()
+
+
 def until(true: Callable[[], bool], daemon: Daemon | None = None) -> None:
     """Waits for a state, not for a time."""
     deadline = time.monotonic() + WITHIN
@@ -276,6 +310,29 @@ def test_a_source_that_fails_keeps_the_heartbeat_alive(daemon: Daemon) -> None:
     assert first["next"]["poll_at"]
     until(lambda: daemon.heartbeat()["seq"] > first["seq"], daemon)
     assert "the source cannot be read (2 in a row): no route" in daemon.log()
+
+
+def test_a_poll_that_hangs_keeps_the_heartbeat_alive(daemon: Daemon) -> None:
+    """However long a fetch takes, the heartbeat must stay fresh."""
+    daemon.script("_fetch", PRELUDE + "note('polls', 'poll')\nnote('pids', str(os.getpid()))\ntime.sleep(600)")
+    daemon.settings(poll=0.2, resync=600.0)
+    daemon.start()
+    until(lambda: bool(daemon.lines("polls")), daemon)
+    seq = daemon.heartbeat()["seq"]
+    until(lambda: daemon.heartbeat()["seq"] >= seq + 4, daemon)
+    assert daemon.lines("polls") == ["poll"]
+    assert daemon.stop() == 0
+
+
+def test_a_source_that_answers_again_is_said(daemon: Daemon, systemd: Systemd) -> None:
+    """The status must say that the source fails, and what holds again once it answers."""
+    daemon.script("_fetch", PRELUDE + "say(error={'class': 'Transient', 'message': 'no route', 'hint': ''})")
+    daemon.settings(poll=0.1, resync=600.0)
+    daemon.start(NOTIFY_SOCKET=str(systemd.path))
+    until(lambda: systemd.got("STATUS=the source cannot be read (1 in a row): no route; next try in"), daemon)
+    daemon.script("_fetch", POLL)
+    until(lambda: "the source answers again" in daemon.log(), daemon)
+    until(lambda: systemd.messages[-1].startswith("STATUS=converged"), daemon)
 
 
 def test_polls_go_on_while_a_pass_runs(daemon: Daemon) -> None:
@@ -446,40 +503,6 @@ def test_a_pass_can_ask_for_the_next_one(daemon: Daemon) -> None:
     daemon.answers(6, "outside the window", again_in=0.2)
     daemon.start()
     until(lambda: daemon.lines("passes")[:2] == ["start", "retry"], daemon)
-
-
-class Systemd:
-    """The socket that systemd listens on."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.messages: list[str] = []
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(path))
-        self._socket.settimeout(0.05)
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._receive)
-        self._thread.start()
-
-    def _receive(self) -> None:
-        while not self._end.is_set():
-            with contextlib.suppress(TimeoutError):
-                self.messages.append(self._socket.recv(65536).decode())
-
-    def close(self) -> None:
-        self._end.set()
-        self._thread.join()
-        self._socket.close()
-
-    def got(self, text: str) -> bool:
-        return any(text in message for message in self.messages)
-
-
-@pytest.fixture
-def systemd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Systemd]:
-    systemd = Systemd(tmp_path_factory.mktemp("n") / "s")
-    yield systemd
-    systemd.close()
 
 
 def test_systemd_hears_of_the_daemon_s_life(daemon: Daemon, systemd: Systemd) -> None:

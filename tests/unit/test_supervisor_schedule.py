@@ -60,6 +60,21 @@ def test_failed_polls_back_off_up_to_a_cap(failures: int, seed: int) -> None:
     assert it.poll_failures == 0
 
 
+def test_a_pass_that_reaches_the_source_ends_the_backoff_of_polls() -> None:
+    """When a pass fetched, the next poll must come in its usual slot; a poll that runs must not be disturbed."""
+    it = schedule()
+    for _ in range(9):
+        it.polling()
+        it.polled(1000.0, succeeded=False)
+    it.source_answered(1000.0)
+    assert it.poll_at <= 1066.0
+    assert it.poll_failures == 0
+    it.polling()
+    it.poll_failures = 3
+    it.source_answered(1000.0)
+    assert it.poll_at == NEVER
+
+
 def test_backoff_is_full_jitter() -> None:
     """Hosts that fail together must come back spread over the whole wait."""
     waits = []
