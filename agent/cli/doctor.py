@@ -135,9 +135,12 @@ def _source(paths: Paths, current: Settings) -> Iterator[Finding]:
         yield Finding("wrong", f"there is no {local}", "correct source.url")
         return
     try:
-        children.call("_fetch", desired.request(paths, current, "", probe=True), timeout=SOURCE_TIMEOUT)
+        answer, _ = children.call("_fetch", desired.request(paths, current, "", probe=True), timeout=SOURCE_TIMEOUT)
     except LimpetError as error:
         yield _of(error)
+        return
+    if answer.get("refused"):
+        yield Finding("wrong", answer["refused"], answer["hint"])
     else:
         yield Finding("ok", f"answers in {time.monotonic() - started:.1f} s")
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SERVICE = "git-upload-pack"
 REDIRECTS = 3
+REFUSALS = ("Credentials", "NoRepository", "HttpStatus", "ServerBusy", "Redirect", "ObjectFormat")  # yet it answered
 ANSWERED = ("HttpStatus", "NoRepository", "NotGit", "Remote", "Denied", "ServerError", "Disconnected")  # asked anew
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -61,12 +62,14 @@ class HttpSource:
             )
         return "Basic " + base64.b64encode(f"{username or 'git'}:{token}".encode()).decode()
 
-    def probe(self) -> None:
+    def probe(self) -> LimpetError | None:
         try:
             self._discover()
         except LimpetError as error:
-            if error.code not in ("Credentials", "NoRepository", "HttpStatus", "ServerBusy", "Redirect"):
+            if error.code not in REFUSALS:
                 raise
+            return error
+        return None
 
     def refs(self, prefixes: Sequence[str]) -> dict[str, str]:
         if self._recalled and not self.offered.capabilities:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
-from agent.errors import Stalled, Transient
+from agent.errors import LimpetError, Stalled, Transient
 from agent.fetch import wire
 from agent.fetch.address import Address
 from agent.fetch.request import reason
@@ -31,8 +31,9 @@ class LocalSource:
         self.address = address
         self.meter = meter
 
-    def probe(self) -> None:
+    def probe(self) -> LimpetError | None:
         """A path is exempt: it says nothing about the network."""
+        return None
 
     def refs(self, prefixes: Sequence[str]) -> dict[str, str]:
         self.meter.requests += 1
@@ -111,8 +112,9 @@ class BundleSource:
         self.address = address
         self.meter = meter
 
-    def probe(self) -> None:
+    def probe(self) -> LimpetError | None:
         """A file is exempt: it says nothing about the network."""
+        return None
 
     def refs(self, prefixes: Sequence[str]) -> dict[str, str]:
         self.meter.requests += 1

@@ -96,8 +96,8 @@ def connect(address: Address, request: Request, meter: Meter, recalled: list[str
 
 
 def _probe(request: Request, source: Source, mirror: bool, stamp: Json) -> Json:
-    source.probe()
-    return {"answers": True}
+    refusal = source.probe()
+    return {"answers": True} | ({"refused": refusal.message, "hint": refusal.hint} if refusal else {})
 
 
 def _fetch(request: Request, source: Source, mirror: bool, stamp: Json) -> Json:

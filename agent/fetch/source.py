@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from agent.errors import Stalled
+from agent.errors import LimpetError, Stalled
 
 if TYPE_CHECKING:
     from dulwich.object_store import DiskObjectStore, ObjectStoreGraphWalker
@@ -40,8 +40,8 @@ class Source(Protocol):
     address: Address
     meter: Meter
 
-    def probe(self) -> None:
-        """Returns when the source gave any answer of its protocol."""
+    def probe(self) -> LimpetError | None:
+        """Returns when the source gave any answer of its protocol; what it answered, when that was a refusal."""
 
     def refs(self, prefixes: Sequence[str]) -> dict[str, str]:
         """Name -> object id of the refs below the prefixes (more may come); `NAME^{}` is what a tag points at."""

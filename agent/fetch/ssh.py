@@ -42,12 +42,13 @@ class SshSource(StreamSource):
         self._credentials = credentials
         self._client: paramiko.SSHClient | None = None
 
-    def probe(self) -> None:
+    def probe(self) -> LimpetError | None:
         try:
-            super().probe()
+            return super().probe()
         except Stalled as error:
-            if error.code not in ("Credentials", "Denied", "NoRepository"):
+            if error.code not in ("Credentials", "Remote"):
                 raise
+            return error
 
     def open(self) -> Pipe:
         self.meter.requests += 1

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from agent.errors import LimpetError
 from agent.fetch import trouble, wire
 from agent.fetch.address import Address
 from agent.fetch.source import Meter, sha1_only
@@ -51,15 +52,16 @@ class StreamSource:
     def close(self) -> None:
         """Ends what is shared by several pipes."""
 
-    def probe(self) -> None:
+    def probe(self) -> LimpetError | None:
         with trouble.translated(self.address, self.timeout):
             pipe = self.open()
             try:
                 wire.advertisement(pipe.read)
-            except wire.Refused:
-                return  # it is there, and speaks Git
+            except wire.Refused as error:
+                return trouble.refused(self.address, str(error))
             finally:
                 pipe.close()
+        return None
 
     def refs(self, prefixes: Sequence[str]) -> dict[str, str]:
         with trouble.translated(self.address, self.timeout):

@@ -84,7 +84,9 @@ def test_a_wrong_token_stalls(remote: HttpsRemote, repo: GitRepo, fetch: Fetcher
         error = fetch.stalled(remote.url, credentials=credentials)
         assert error.code == "Credentials" and "401" in error.message and "source.token_file" in error.hint
         assert SECRET not in error.message + error.hint
-    assert fetch(remote.url, credentials=_credentials(remote, token_file=str(wrong)), probe=True)["answers"] is True
+    answer = fetch(remote.url, credentials=_credentials(remote, token_file=str(wrong)), probe=True)
+    assert answer["answers"] is True and "401" in answer["refused"] and "source.token_file" in answer["hint"]
+    assert "refused" not in fetch(remote.url, credentials=_credentials(remote), probe=True)
 
 
 @pytest.mark.parametrize("content", [None, "", "two\nlines\n"])

@@ -82,7 +82,8 @@ def test_a_key_that_the_server_does_not_know_stalls(remote: SshRemote, repo: Git
     stranger = str(_key(tmp_path / "stranger"))
     error = fetch.stalled(remote.url, credentials=_credentials(remote, ssh_key=stranger))
     assert error.code == "Credentials" and "source.ssh_key" in error.message and "deploy key" in error.hint
-    assert fetch(remote.url, credentials=_credentials(remote, ssh_key=stranger), probe=True)["answers"] is True
+    answer = fetch(remote.url, credentials=_credentials(remote, ssh_key=stranger), probe=True)
+    assert answer["answers"] is True and "source.ssh_key" in answer["refused"]
 
 
 def test_keys_that_cannot_be_used_stall(remote: SshRemote, fetch: Fetcher, tmp_path: Path) -> None:
