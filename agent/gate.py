@@ -147,7 +147,7 @@ def _service(resource: Resource, instance: ObservedContainer | None, progress: P
     if instance is None:
         return Finding(subject, "wait", "is missing")
     first = progress.restarts.get(instance.name)
-    restarts = (instance.restart_count or 0) - (first[1] if first and first[0] == instance.id else 0)
+    restarts = (instance.restart_count or 0) - first[1] if first and first[0] == instance.id else 0
     if restarts >= RESTARTS:
         return Finding(subject, "bad", f"restarts for ever: {restarts} restarts, last exit code {instance.exit_code}", logs)
     if instance.state in ("exited", "dead"):
