@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -27,6 +27,7 @@ MAX_OUTPUT = 4 << 20  # characters
 MAX_TEXT = 1 << 20  # characters of one value
 MAX_COUNT = 10_000  # of a width, an indentation, a repetition
 MAX_BITS = 4096  # of a number
+ADDRESS = re.compile(r"<[^<>\n]* at 0x[0-9a-f]{6,}>")
 WIDTH = re.compile(r"[0-9]{5,}")
 FORBIDDEN = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
 
@@ -81,7 +82,7 @@ class _Environment(SandboxedEnvironment):
         return _bound(super().call_binop(context, operator, left, right))
 
     def join_text(self, parts: tuple[Any, ...]) -> str:
-        return str(_bound("".join(str(part) for part in parts)))
+        return str(_bound("".join(str(_printable(part)) for part in parts)))
 
     def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(getattr(__obj, "__self__", None), str):
@@ -132,6 +133,10 @@ def _bounded_filter(function: Callable[..., Any]) -> Callable[..., Any]:
 def _printable(value: Any) -> Any:
     if callable(value) and not isinstance(value, _Undefined):
         raise SecurityError("a function cannot be printed; call it with ()")
+    if isinstance(value, Iterator):
+        raise SecurityError("what a filter gives cannot be printed as it is; add | list or | join")
+    if not isinstance(value, int | float | bool | None) and ADDRESS.search(str(value)):
+        raise SecurityError("the value prints differently each time")
     return value
 
 
@@ -152,7 +157,7 @@ ENVIRONMENT = _environment()
 
 @functools.lru_cache(maxsize=4096)
 def _compiled(file: str, data: bytes) -> tuple[nodes.Template, Template]:
-    """A template and its syntax tree; many hosts of one fleet share them. Raises Wrong."""
+    """A template's syntax tree and code; many hosts of one fleet share them. Raises Wrong."""
     try:
         source = data.decode()
     except UnicodeDecodeError as error:
@@ -207,6 +212,8 @@ def _remedy(name: str, last: str, known: list[str]) -> str:
     near = did_you_mean(last, known)
     if name.startswith("vars."):
         remedy = f"set it under vars: in fleet.yaml or a layer.yaml, or write {{{{ {name} | default('...') }}}}"
+    elif name.split(".")[0] == "secrets":
+        remedy = "SOPS secrets are not supported by this version of Limpet yet; keep the value in a file on the host"
     elif name.startswith("labels."):
         remedy = f"give the host this label in its settings (with --repo: --label {last}=...), or use default('...')"
     else:

@@ -81,6 +81,8 @@ def test_bombs_are_refused(text: str) -> None:
     "text",
     ["{{ ''.__class__ }}", "{{ host.__init__.__globals__ }}", "{% include 'x' %}", "{% import 'x' as y %}",
      "{% extends 'x' %}", "{{ [1, 2] | random }}", "{{ lipsum() }}", "{% if %}", "{{ 1 / 0 }}", "{{ vars.workers + 'x' }}",
+     "{{ vars.items | map('upper') }}", "{{ [vars.items | map('upper')] }}", "{{ 'a' ~ (vars.items | map('upper')) }}",
+     "{{ (vars.items | map('upper')) | string }}", "{{ joiner() }}", "{{ '%s' | format(cycler(1)) }}", "{{ secrets.db }}",
      "{{ host | nothing }}", "{{ vars() }}", "{% set x = cycler %}{{ x }}"],
 )
 def test_errors_are_problems(text: str) -> None:
