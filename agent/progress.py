@@ -9,11 +9,12 @@ Rules:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TextIO
 
 Event = dict[str, Any]  # one of step, detail, wait: text; or pull: reference, bytes: n, total: n
@@ -137,15 +138,19 @@ class JsonLines:
             self._descriptor = -1  # the reader is gone; the work goes on
 
 
-def for_person(*, quiet: bool = False) -> Progress:
-    """What suits this process's stderr: nothing, a live display on a terminal, or plain lines."""
+@contextlib.contextmanager
+def for_person(*, quiet: bool = False) -> Iterator[Progress]:
+    """What suits this process's stderr: nothing, a live display on a terminal, or plain lines. At the end the display is
+    gone, so that what is said next stays."""
     if quiet:
-        return Silent()
-    if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        yield Silent()
+    elif sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         from agent.terminal import Terminal
 
-        return Terminal()
-    return Lines(sys.stderr)
+        with contextlib.closing(Terminal()) as terminal:
+            yield terminal
+    else:
+        yield Lines(sys.stderr)
 
 
 def size(count: int) -> str:

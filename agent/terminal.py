@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
-
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 
 class Terminal:
-    """The `Progress` of a person at a terminal. The display ends with the process, or with `close`."""
+    """The `Progress` of a person at a terminal, until `close`."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
@@ -19,7 +17,6 @@ class Terminal:
                                console=self._console, transient=True)
         self._live: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
-        atexit.register(self.close)
 
     def step(self, text: str) -> None:
         self.close()

@@ -70,7 +70,7 @@ def _of_host(args: argparse.Namespace) -> tuple[str, View, Plan, _Contents]:
     from agent.host import RealHost
     from agent.identity import instance
     from agent.prefetch import missing
-    from agent.progress import for_person
+    from agent.progress import Silent
     from agent.report import Reporter
     from agent.session import Session
 
@@ -78,7 +78,7 @@ def _of_host(args: argparse.Namespace) -> tuple[str, View, Plan, _Contents]:
     desired = Desired(paths, current, cancel)
     host = RealHost(paths, current.engine, desired.content, instance(paths), cancel)
     try:
-        session = Session(paths, current, host, desired, clock, for_person(quiet=True), Reporter(paths, current, clock), cancel)
+        session = Session(paths, current, host, desired, clock, Silent(), Reporter(paths, current, clock), cancel)
         choice, view, plan = preview(session)
         assert session.tip is not None
         head = f"{session.tip.revision} {(session.tip.message.splitlines() or [''])[0]}".rstrip()

@@ -10,6 +10,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from agent import control, log
 from agent.errors import EXIT_FAILED, EXIT_OK, Stalled, Transient
@@ -24,23 +25,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     log.set_up(level=logging.WARNING)
-    progress = for_person(quiet=args.quiet)
-    try:
-        answer = control.ask(Paths(args.root).run, {"verb": "sync"})
-    except PermissionError:
-        raise Stalled("only who runs the daemon may ask it for a pass", "run it as root: sudo limpet sync") from None
-    if answer is not None:
-        exit_code, sentence = _wait(answer, progress)
-    else:
-        from agent.cli._pass import cancelled_by_signals, one_pass
-
-        result = one_pass(args.root, trigger="sync", progress=progress, cancel=cancelled_by_signals())
-        exit_code, sentence = result.exit_code, result.sentence
+    with for_person(quiet=args.quiet) as progress:
+        exit_code, sentence = _pass(args.root, progress)
     if exit_code != EXIT_OK:
         print(sentence, file=sys.stderr)
     elif not args.quiet:
         print(sentence)
     return exit_code
+
+
+def _pass(root: Path, progress: Progress) -> tuple[int, str]:
+    """A pass by the daemon, or here when there is none. Errors: LimpetError."""
+    try:
+        answer = control.ask(Paths(root).run, {"verb": "sync"})
+    except PermissionError:
+        raise Stalled("only who runs the daemon may ask it for a pass", "run it as root: sudo limpet sync") from None
+    if answer is not None:
+        return _wait(answer, progress)
+    from agent.cli._pass import cancelled_by_signals, one_pass
+
+    result = one_pass(root, trigger="sync", progress=progress, cancel=cancelled_by_signals())
+    return result.exit_code, result.sentence
 
 
 def _wait(answer: Iterator[Event], progress: Progress) -> tuple[int, str]:

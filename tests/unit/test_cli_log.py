@@ -175,8 +175,9 @@ def test_a_terminal_keeps_the_steps_and_forgets_what_moved() -> None:
 
 def test_without_a_terminal_no_display_is_loaded() -> None:
     """Progress for a person must be plain lines when stderr is no terminal, and nothing when quiet."""
-    assert isinstance(for_person(quiet=True), Silent)
-    assert isinstance(for_person(), Lines)
+    with for_person(quiet=True) as quiet, for_person() as plain:
+        assert isinstance(quiet, Silent)
+        assert isinstance(plain, Lines)
 
 
 @pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (4_200_000, "4.2 MB"),

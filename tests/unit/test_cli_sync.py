@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import os
@@ -203,3 +204,21 @@ def test_the_settings_child_answers_one_line(tmp_path: Path) -> None:
     settings.write_text('[source]\nurl = "https://git.example.org/fleet.git"\nbranch = "main"\npoll = "5s"\n')
     assert json.loads(limpet(tmp_path, "_settings").stdout)["settings"]["source"]["poll"] == 5.0
 
+
+def test_on_a_terminal_the_sentence_stays(daemon: FakeDaemon, tmp_path: Path) -> None:
+    """The last sentence must stay on the screen when what moved above it is cleared away."""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(argv(tmp_path, "sync"), stdin=theirs, stdout=theirs, stderr=theirs,
+                               env={**os.environ, "TERM": "xterm"})
+    os.close(theirs)
+    client = daemon.client()
+    client.send({"wait": "healthy, watching for 3 s more"})
+    client.send({"result": {"exit_code": 0, "sentence": "converged"}}, last=True)
+    shown = b""
+    with contextlib.suppress(OSError):  # a pty whose other end is closed
+        while chunk := os.read(ours, 65536):
+            shown += chunk
+    os.close(ours)
+    assert process.wait(WITHIN) == 0
+    assert b"watching for 3 s" in shown
+    assert shown.endswith(b"converged\r\n")
