@@ -54,7 +54,9 @@ def _each(request: Request, work: Any) -> Json:
         source = connect(address, request, meter, stamp.get("offers", {}).get(address.shown, []))
         try:
             answer: Json = work(request, source, position > 0, stamp)
-        except Transient as error:
+        except LimpetError as error:
+            if position == 0 and not error.retryable:
+                raise
             failures.append(error)
             if error.code in ("Locked", "Deadline", "DiskFull"):
                 break

@@ -246,6 +246,9 @@ def test_mirrors_are_asked_in_order(repo: GitRepo, fetch: Fetcher) -> None:
     assert answer["commit"] == tip and answer["url"] == str(repo.path)
     error = fetch.transient(down, mirrors=[down])
     assert error.message.count("refused the connection") == 2
+    error = fetch.transient(down, mirrors=["/nowhere"])
+    assert "refused the connection" in error.message and "no Git repository at /nowhere" in error.message
+    assert fetch.stalled("/nowhere", mirrors=[str(repo.path)]).code == "NoRepository"
 
 
 def test_a_mirror_that_lags_behind_moves_nothing_back(repo: GitRepo, fetch: Fetcher, tmp_path: Path) -> None:
