@@ -1,0 +1,152 @@
+"""The kinds: what a digest covers, what is claimed, and the digests that must never change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agent.kinds import claims, container, files, network, volume
+from agent.kinds.base import differences, digest
+from agent.model import Key, Manifest, Need, Resource
+
+
+def web(**differs: Any) -> Resource:
+    spec: dict[str, Any] = {
+        "app": "shop", "service": "web", "number": 1, "config": {"image": "nginx:1.27", "environment": {"A": "1"}},
+        "inputs": {"/apps/shop/a.conf": "d" * 64}, "folded": {"network/shop_default": "e" * 64},
+    }  # fmt: skip
+    return container.container("shop-web-1", **{**spec, **differs})
+
+
+FROZEN = {
+    "file": files.file("/etc/motd", content="a" * 64, size=3),
+    "file-with-all": files.file("/etc/app.conf", content="b" * 64, size=9, mode="0600", owner="app", group="app",
+                                check=("nginx", "-t", "-c", "{file}"), app="shop"),
+    "absent": files.absent("/etc/old"),
+    "directory": files.directory("/srv/data", mode="0750", owner="app"),
+    "symlink": files.symlink("/etc/motd", target="/run/motd"),
+    "network": network.network("shop_default", app="shop", config={}),
+    "network-with-subnet": network.network("shop_back", app="shop", config={"ipam": {"config": [{"subnet": "10.0.0.0/24"}]}}),
+    "network-external": network.network("proxy", app="shop", config={}, external=True),
+    "volume": volume.volume("shop_data", app="shop", config={}),
+    "container": web(),
+    "container-with-all": web(oneshot=True, on_change={"/etc/app.conf": "signal:HUP"}, needs=(Need(Key("file", "/etc/x")),)),
+}  # fmt: skip
+DIGESTS = {
+    "file": "6c87458b6cbbc62a18e85641dc170cc85bab7619a1e67f37de282d6439b34627",
+    "file-with-all": "6b79a89ddeaad526429a0d1adb809181b83ac4a342927d948401a0c99b7aefe5",
+    "absent": "e5e6bcf3cc71cb835a948e602f18aa2f53ab60e44fcc752aa1fd9e7effee41e6",
+    "directory": "32bac60b8e4ea6768f7f26f3dd25ebc126afc9e61fa73fbd2328e53f90e1fa9d",
+    "symlink": "43925cdc31841f56ecabeeadd3a762c8a9772f76872a59291d71034d301fa1b7",
+    "network": "dd6949f3e4fd549869e5bacf9ea96268309ab3720d94cd52de6253b611395faf",
+    "network-with-subnet": "53a46657896d738d90d414d77c790f78544c8cb60fcf8518147353ad7f7501dd",
+    "network-external": "1efac00b9114491ac82652863c7e8bb7b09ab4903020ca9ac03255dfb58d039e",
+    "volume": "9d6e7fe2f591a02e6224099768134162566a194e06cc0d03f1f72e1ad26d4f03",
+    "container": "ae894fa4eb71c0cd81a355715e128eae17bce9e2b725e6e1bb6cb0c0ec5f7066",
+    "container-with-all": "454b49eaa6046b3f4d709080573b47c9f7bad96aebeb958e7e8d61cffd535ccf",
+}
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_digest_is_frozen(name: str) -> None:
+    """A digest under scheme 1 must never change: an upgrade of Limpet causes no action. Never correct this table."""
+    assert FROZEN[name].digest == DIGESTS[name]
+
+
+def test_digest_covers_only_what_was_set() -> None:
+    """Empty and false values must count as not set, so that a new optional field changes no digest."""
+    assert digest("file", {"a": 1, "b": "", "c": None, "d": [], "e": {}, "f": False}) == digest("file", {"a": 1})
+    assert digest("file", {"a": "0"}) != digest("file", {})
+    assert digest("file", {"a": 1}) != digest("symlink", {"a": 1})
+
+
+@pytest.mark.parametrize(
+    "differs",
+    [
+        {"origin": "compose.yaml:9"},
+        {"compose": {"project": "x"}},
+        {"needs": (Need(Key("network", "n")),)},
+        {"pull_policy": "always"},
+    ],
+)
+def test_what_changes_no_container(differs: dict[str, Any]) -> None:
+    """Where it is written, its labels, what it waits for and how its image is pulled must not be in its digest."""
+    assert web(**differs).digest == web().digest
+
+
+@pytest.mark.parametrize(
+    "differs",
+    [
+        {"config": {"image": "nginx:1.28", "environment": {"A": "1"}}},
+        {"config": {"image": "nginx:1.27", "environment": {"A": "2"}}},
+        {"inputs": {"/apps/shop/a.conf": "c" * 64}},
+        {"inputs": {}},
+        {"folded": {}},
+        {"on_change": {"/etc/app.conf": "signal:HUP"}},
+    ],
+)
+def test_what_changes_a_container(differs: dict[str, Any]) -> None:
+    """Configuration, content of its files, what it is folded with and on_change must be in its digest."""
+    assert web(**differs).digest != web().digest
+
+
+def test_manifest_digest_is_of_content() -> None:
+    """Two manifests of equal content must have one digest, whatever their order, origins and warnings."""
+    one, other = files.file("/a", content="a" * 64, size=1, origin="x:1"), files.directory("/b")
+    first = Manifest({one.key: one, other.key: other}, warnings=("w",))
+    moved = files.file("/a", content="a" * 64, size=1, origin="y:2")
+    assert Manifest({other.key: other, moved.key: moved}).digest == first.digest
+    assert Manifest({one.key: one}).digest != first.digest
+    assert Manifest.from_json(first.to_json()).digest == first.digest
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "clash"),
+    [
+        ("port/tcp/0.0.0.0/80", "port/tcp/127.0.0.1/80", True),
+        ("port/tcp/127.0.0.1/80", "port/tcp/127.0.0.1/80", True),
+        ("port/tcp/127.0.0.1/80", "port/tcp/10.0.0.1/80", False),
+        ("port/tcp/0.0.0.0/80", "port/udp/0.0.0.0/80", False),
+        ("port/tcp/0.0.0.0/80", "port/tcp/0.0.0.0/8080", False),
+        ("port/tcp/::1/80", "port/tcp/0.0.0.0/80", True),
+        ("name/web", "name/web", True),
+        ("name/web", "path/web", False),
+    ],
+)
+def test_claims_clash(one: str, other: str, clash: bool) -> None:
+    """Ports must clash when protocol and number are equal and an address is shared; all else when it is equal."""
+    assert claims.clash(one, other) is clash
+    assert claims.clash(other, one) is clash
+
+
+def test_claims_of_a_service() -> None:
+    """A container must claim its name, its published ports and its static addresses; random ports claim nothing."""
+    config = {
+        "ports": [{"target": 80, "published": "8080"}, {"target": 53, "published": "53", "protocol": "udp", "host_ip": "::"},
+                  {"target": 81}, {"target": 82, "published": "0"}],
+        "networks": {"net": {"ipv4_address": "10.0.0.5", "ipv6_address": "fd00::5"}, "other": None},
+    }  # fmt: skip
+    assert claims.of_service("web", config) == (
+        "address/net/10.0.0.5", "address/net/fd00::5", "name/web", "port/tcp/0.0.0.0/8080", "port/udp/0.0.0.0/53",
+    )  # fmt: skip
+
+
+def test_differences_name_but_never_show() -> None:
+    """Differences must be dotted names of what differs, and hold no value."""
+    before = {"environment": {"PASSWORD": "old", "A": "1"}, "image": "a"}
+    after = {"environment": {"PASSWORD": "new", "A": "1"}, "ports": []}
+    assert differences(before, after) == ["environment.PASSWORD", "image", "ports"]
+
+
+def test_names_of_instances() -> None:
+    """A candidate's name must follow from what it is, so that a killed pass finds it again."""
+    assert container.candidate_name(web(), "sha256:1") == container.candidate_name(web(), "sha256:1")
+    assert container.candidate_name(web(), "sha256:1") != container.candidate_name(web(), "sha256:2")
+    assert container.candidate_name(web(), "sha256:1").startswith("shop-web-1.new-")
+
+
+def test_networks_are_joined_by_priority() -> None:
+    """The network of the highest priority must come first, then by name: it is joined when the container is created."""
+    config = {"image": "a", "networks": {"a": {}, "b": {"priority": 10}, "c": None}}
+    assert container.networks(web(config=config)) == ["b", "a", "c"]
