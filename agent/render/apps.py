@@ -12,7 +12,7 @@ import posixpath
 from dataclasses import dataclass
 from typing import Any
 
-from agent.compose import Project, load
+from agent.compose import ComposeError, Project, load
 from agent.compose.tree import Map
 from agent.kinds.network import network
 from agent.kinds.volume import volume
@@ -43,18 +43,31 @@ class ComposeFiles:
 
     def __init__(self, overlay: Overlay) -> None:
         self._overlay = overlay
+        self._missed: set[str] = set()
 
     def read(self, path: str) -> bytes | None:
         source = None if path.endswith(SUFFIX) else self._overlay.named(posixpath.normpath(path))
         if source is None:
+            self._missed.add(path)
             return None
         data = self._overlay.content(source)
         if path.endswith((".yaml", ".yml")):
             yaml_bound(source.path, data)
         return data
 
+    def hint(self, message: str) -> str:
+        """What to know of a file that was looked for, is meant by a message, and is there without being in Git."""
+        for path in sorted(self._missed):
+            name = posixpath.basename(path)
+            if (name in message or (name == ".env" and "variable" in message)) and (note := self._overlay.note(path)):
+                return f"{name}: {note}"
+        return ""
+
     def exists(self, path: str) -> bool:
-        return self.is_dir(path) or (not path.endswith(SUFFIX) and self._overlay.named(path) is not None)
+        there = self.is_dir(path) or (not path.endswith(SUFFIX) and self._overlay.named(path) is not None)
+        if not there:
+            self._missed.add(path)
+        return there
 
     def is_dir(self, path: str) -> bool:
         return path == "." or self._overlay.is_dir(path)
@@ -148,26 +161,27 @@ def _default_name(work: Assembly, directory: str) -> str:
 
 
 def _load(work: Assembly, directory: str) -> Project | None:
+    files = ComposeFiles(work.overlay)
+
+    def hinted(error: ComposeError) -> str:
+        hint = files.hint(error.message) or error.hint
+        return f"{hint} (the line is that of the rendered text)" if work.overlay.is_template(error.file) else hint
+
     try:
-        project = load(ComposeFiles(work.overlay), working_dir=directory,
+        project = load(files, working_dir=directory,
                        default_name=_default_name(work, directory)).used_by_services()
     except Exception as error:
-        if not work.problems.keep(error, lambda file: work.overlay.origin(file or directory), _of_template):
+        if not work.problems.keep(error, lambda file: work.overlay.origin(file or directory), hinted):
             raise
         return None
     for warning in project.warnings:
-        hint = "set it in the .env file beside the Compose file, or write ${NAME:-default}"
-        work.problems.warn(work.overlay.origin(warning.file or project.config_files[0]), warning.line, warning.message,
-                           hint if "variable" in warning.message else "")
+        usual = "set it in the .env file beside the Compose file, or write ${NAME:-default}"
+        hint = files.hint(warning.message) or (usual if "variable" in warning.message else "")
+        work.problems.warn(work.overlay.origin(warning.file or project.config_files[0]), warning.line, warning.message, hint)
     if isinstance(project.extensions.get("x-limpet"), Map):
         file, line = project.position("x-limpet")
         work.problems.add(work.overlay.origin(file), line, "x-limpet belongs on a service", "move it into the service")
     return project
-
-
-def _of_template(file: str, hint: str) -> str:
-    """The hint, and for a rendered Compose file what its line numbers mean."""
-    return f"{hint} (the line is that of the rendered text)" if file.endswith(SUFFIX) else hint
 
 
 def _resources(work: Assembly, app: App) -> None:

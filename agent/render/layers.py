@@ -233,6 +233,14 @@ class Overlay:
     def children(self, path: str) -> list[str]:
         return sorted({name for layer in self.layers for name in self.tree.children(below(layer, path))})
 
+    def is_template(self, path: str) -> bool:
+        """Whether a path is made by a template. False for what is refused."""
+        try:
+            source = self.named(path) if path else None
+        except Refused:
+            return False
+        return source is not None and source.template
+
     def note(self, path: str) -> str:
         """What a person should know about a path that is not there; usually empty."""
         return next((note for layer in self.layers if (note := self.tree.note(below(layer, path)))), "")

@@ -62,10 +62,10 @@ class Problems:
         return _Collect(self)
 
     def keep(self, error: BaseException | None, shown: Callable[[str], str] = str,
-             hinted: Callable[[str, str], str] = lambda file, hint: hint) -> bool:
+             hinted: Callable[[ComposeError], str] = lambda error: error.hint) -> bool:
         """Notes what one of our exceptions tells; false for any other.
 
-        `shown`: how messages call a Compose file; `hinted`: what hint an error in such a file gets.
+        `shown`: how messages call a Compose file; `hinted`: the hint of an error in it.
         """
         if isinstance(error, Refused):
             self.add(error.path, 0, error.message, error.hint)
@@ -73,8 +73,7 @@ class Problems:
             self.add(error.problem.file, error.problem.line, error.problem.message, error.problem.hint)
         elif isinstance(error, ComposeError | ComposeErrors):
             for each in error.errors if isinstance(error, ComposeErrors) else (error,):
-                file = shown(each.file)
-                self.add(file, each.line, each.message, hinted(file, each.hint))
+                self.add(shown(each.file), each.line, each.message, hinted(each))
         else:
             return False
         return True

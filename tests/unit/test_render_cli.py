@@ -229,3 +229,23 @@ def test_untracked_files_are_noted(fleet: Path, capsys: pytest.CaptureFixture[st
     assert "does not track 3 of the files here" in output and "apps/new/compose.yaml" in output and "x.log" not in output
     assert main(["validate", "--repo", str(fleet / "apps")]) == 0
     assert "new/compose.yaml" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [("services: {a: {image: 'x:${TAG:?}'}}\n", ".env"), ("services: {a: {image: x, env_file: a.env}}\n", "a.env"),
+     ("services: {a: {image: x, command: '${TAG}'}}\n", ".env")],
+)
+def test_a_file_that_is_only_not_added_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, path: str) -> None:
+    """Where a file is missing only because Git does not track it, the hint must say so."""
+    committed(write(tmp_path, {"compose.yaml": text}))
+    write(tmp_path, {path: "TAG=1\n"})
+    main(["validate", "--repo", str(tmp_path)])
+    assert f"hint: {path}: it is there, but Git does not track it: git add {path}" in capsys.readouterr().out
+
+
+def test_lines_of_a_rendered_compose_file_are_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An error in a rendered Compose file must say that its line is that of the rendered text."""
+    write(tmp_path, {"compose.yaml.j2": "services:\n  a:\n    imgae: x\n"})
+    assert main(["validate", "--repo", str(tmp_path)]) == 1
+    assert "compose.yaml.j2:3: " in (output := capsys.readouterr().out) and "rendered text" in output
