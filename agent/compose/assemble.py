@@ -18,7 +18,7 @@ from .errors import MAX_SHOWN, ComposeError, Place
 from .extend import apply_extends, remove
 from .include import Include, import_model, include_entries
 from .interpolate import interpolate
-from .limits import MAX_INCLUDES
+from .limits import INCLUDE_COST, MAX_INCLUDES, size
 from .merge import IDENTITY, SPECIAL, enforce_unique, merge
 from .normalize import check_model, set_defaults
 from .paths import escapes, is_host_path, join, rebase, relative
@@ -134,11 +134,14 @@ class Assembler:
         for path in env_files:
             if found := self.source.read_variables(path, entry.place):
                 read_dotenv(*found, environment, self.problems, variables)
+        self.source.budget.spend_nodes(INCLUDE_COST, entry.place)
         return self.model(paths, variables | environment, relative(base, directory), below, included, entry.place)
 
     def lay_over(self, root: Map, over: Map, checked: bool = True) -> Map:
         """A file's tree laid over the earlier ones, checked and expanded; what is wrong is reported and left out."""
         problems = self.problems
+        if root:
+            self.source.budget.spend_nodes(size(root), over.at)  # everything is checked again
         for section, value in over.items():
             base, place, rules = root.get(section), over.place(section), SPECIAL.step(section)
             if section in SECTIONS and isinstance(base, Map) and isinstance(value, Map):

@@ -194,7 +194,8 @@ class Check:
                     stack.pop()
                 elif state.get(following) == 1:
                     names = [entry[0] for entry in stack]
-                    way = " -> ".join([*names[names.index(following) :], following])
+                    circle = [*names[names.index(following) :], following]
+                    way = " -> ".join(circle if len(circle) < 12 else [*circle[:10], "…", circle[-1]])
                     place = self.services[name]["depends_on"].place(following)
                     self.error(place, f"the services depend on one another in a circle: {way}", "break the circle")
                 elif following in self.services and following not in state:

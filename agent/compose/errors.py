@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 MAX_SHOWN = 200
+MAX_MESSAGE = 500
 
 
 class Place(NamedTuple):
@@ -65,6 +66,8 @@ class Problems:
     _seen: set[tuple[str, str, int]] = field(default_factory=set)
 
     def error(self, place: Place, message: str, hint: str = "") -> None:
+        if len(message) > MAX_MESSAGE:
+            message = f"{message[:MAX_MESSAGE]}…"
         if len(self.errors) < MAX_SHOWN and self._new(message, place):
             self.errors.append(ComposeError(message, place.file, place.line, place.column, hint))
 

@@ -129,7 +129,7 @@ def boolean(text: str) -> bool:
 
 
 def integer(text: str) -> int:
-    if not re.fullmatch(r"[-+]?[0-9]+", text) or not -(1 << 63) <= int(text) < 1 << 63:
+    if not re.fullmatch(r"[-+]?[0-9]{1,30}", text) or not -(1 << 63) <= int(text) < 1 << 63:
         raise ValueError(f"{text!r} is not an integer")
     return int(text)
 

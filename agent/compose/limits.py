@@ -14,6 +14,7 @@ MAX_NODES = 200_000
 MAX_TEXT = 16 << 20
 MAX_VALUE = 1 << 20
 MAX_INCLUDES = 20
+INCLUDE_COST = 50  # nodes, for each include
 MAX_EXTENDS = 50
 
 

@@ -95,7 +95,7 @@ class _Loader:
         written, place = "", NOWHERE
         for path in paths:
             try:
-                documents = self.source.documents(path, Place(path))
+                documents = self.source.parsed(path, Place(path))
             except ComposeError as error:
                 self.problems.add(error)
                 continue

@@ -194,7 +194,7 @@ _SIZE = re.compile(r"(.*[0-9. ])([^0-9. ]*)\Z", re.DOTALL)
 
 def parse_bytes(text: str) -> int:
     """A size like `1.5g` or `64 MiB` in bytes; units are powers of 1024. Raises ValueError."""
-    if re.fullmatch(r"[-+]?[0-9]+", text):
+    if re.fullmatch(r"[-+]?[0-9]{1,30}", text):
         return int(text)
     found = _SIZE.match(text)
     if not found:
@@ -215,33 +215,34 @@ def parse_bytes(text: str) -> int:
 def split_words(line: str) -> list[str]:
     """A command line split as the reference loader splits it: quotes, backslashes, no expansion. Raises ValueError."""
     words: list[str] = []
-    word, started = "", False
-    escaped, single, double, back, dollar = False, False, False, False, False
+    word: list[str] = []
+    started, escaped, single, double, back, dollar = False, False, False, False, False, False
     for char in line:
         if escaped:
-            word, escaped, started = word + char, False, True
+            escaped, started = False, True
+            word.append(char)
             continue
         if char == "\\":
+            escaped = not single
             if single:
-                word += char
-            else:
-                escaped = True
+                word.append(char)
             continue
         if char in " \t\r\n":
             if single or double or back or dollar:
-                word += char
+                word.append(char)
             elif started:
-                words.append(word)
-                word, started = "", False
+                words.append("".join(word))
+                word, started = [], False
             continue
         if char == "`" and not (single or double or dollar):
             back = not back
         elif char == ")" and not (single or double or back):
             dollar = not dollar
         elif char == "(" and not (single or double or back):
-            if dollar or not word.endswith("$"):
+            if dollar or word[-1:] != ["$"]:
                 raise ValueError("a bracket outside quotes")
-            dollar, word = True, word + "("
+            dollar = True
+            word.append("(")
             continue
         elif char == '"' and not (single or dollar):
             started, double = started or double, not double
@@ -250,12 +251,12 @@ def split_words(line: str) -> list[str]:
             started, single = started or single, not single
             continue
         elif char in ";&|<>" and not (single or double or back or dollar):
-            if char == ">" and word and word[0].isdigit():
-                started = False
+            started = started and not (char == ">" and word and word[0] in "0123456789")
             break
-        word, started = word + char, True
+        started = True
+        word.append(char)
     if started:
-        words.append(word)
+        words.append("".join(word))
     if escaped or single or double or back or dollar:
         raise ValueError("a quote or bracket is not closed")
     return words

@@ -127,6 +127,8 @@ def split_port(spec: str, place: Place) -> list[Map]:
             ("address", address) if ip is None else ("container port", container) if inside is None else ("host port", host)
         )
         raise _unfit(place, f"the port {spec!r} has a bad {part} {text!r}", form)
+    if inside[0] == 0:
+        raise _unfit(place, f"the port {spec!r} has the container port 0", form)
     if protocol not in ("tcp", "udp", "sctp"):
         raise _unfit(place, f"the port {spec!r} has an unknown protocol {protocol!r}", "use tcp, udp or sctp")
     width, outer = inside[1] - inside[0], outside[1] - outside[0]
@@ -292,7 +294,7 @@ def expand(value: Any, place: Place, problems: Problems, budget: Budget, rules: 
     if rules.value is not None:
         value = rules.value(value, place)
         if rules.value is _ports and isinstance(value, List):
-            budget.spend_nodes(len(value), place)
+            budget.spend_nodes(4 * len(value), place)
     if isinstance(value, Map):
         for key in list(value):
             try:

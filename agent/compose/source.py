@@ -27,6 +27,7 @@ class Source:
         self.budget = Budget()
         self.read_paths: set[str] = set()
         self._documents: dict[str, list[Document]] = {}
+        self._copied: set[str] = set()
 
     def read(self, path: str, place: Place, what: str = "file") -> bytes:
         """A file's content. Raises ComposeError at `place`, where it is named."""
@@ -48,17 +49,23 @@ class Source:
         self.budget.spend_text(len(data), place)
         return path, data
 
-    def documents(self, path: str, place: Place) -> list[Document]:
-        """The documents of a compose file, a copy each time; `x.yaml.j2` stands in for a missing `x.yaml`."""
+    def parsed(self, path: str, place: Place) -> list[Document]:
+        """The documents of a compose file, not to be changed; `x.yaml.j2` stands in for a missing `x.yaml`."""
         if not escapes(path) and not self.files.exists(path) and self.files.exists(f"{path}.j2"):
             path = f"{path}.j2"
-        if path in self._documents:
-            self.budget.spend_nodes(sum(size(document.root) for document in self._documents[path]), place)
-        else:
+        if path not in self._documents:
             data = self.read(path, place)
             text = self.preprocess(path, data) if self.preprocess is not None else data
             self._documents[path] = parse(path, text, self.budget)
-        return [Document(copy(document.root), list(document.removed)) for document in self._documents[path]]
+        return self._documents[path]
+
+    def documents(self, path: str, place: Place) -> list[Document]:
+        """The documents of a compose file, a copy each time; every copy but the first costs."""
+        documents = self.parsed(path, place)
+        if path in self._copied:
+            self.budget.spend_nodes(sum(size(document.root) for document in documents), place)
+        self._copied.add(path)
+        return [Document(copy(document.root), list(document.removed)) for document in documents]
 
     def discover(self, directory: str) -> list[str]:
         """The usual names in a directory, the project and its override; several of a kind are a warning."""
