@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +18,8 @@ from agent.plan import plan
 from tests.properties.machine import Machine
 from tests.properties.strategies import Doc, docs, held, host
 
-MANY = settings(max_examples=60, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink))
+EXAMPLES = int(os.environ.get("LIMPET_TEST_EXAMPLES", "60"))
+MANY = settings(max_examples=EXAMPLES, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink))
 
 
 def machine(seed: int = 0) -> Machine:
@@ -162,3 +165,99 @@ def test_empty_manifest_never_empties_a_host(first: Doc, second: Doc, seed: int)
     assert not braked.actions
     deletions = sum(change.verb == "delete" for change in found.changes)
     assert brakes(found, view, Policy(allow_prune=deletions)) == found
+
+
+RICH_BEFORE: Doc = {
+    "network": {"n1": {"config": {"variant": 1}}}, "volume": {"v": {}}, "symlink": {}, "directory": {"/etc/d": {}},
+    "file": {"/apps/shop/f1": {"content": "one", "app": "shop"}, "/apps/shop/f2": {"content": "one", "app": "shop"},
+             "/etc/x": {"content": "one"}, "/etc/y": {"state": "absent"}, "/etc/d/z": {"content": "one"}},
+    "container": {
+        "db": {"image": "web:1", "networks": {"n1": {"ipv4_address": "10.0.0.5"}}, "volumes": ["v"],
+               "config": {"restart": "always"}},
+        "job": {"image": "once:1", "oneshot": True, "networks": {"n1": {}}, "needs": ["container/db healthy"]},
+        "web": {"image": "web:1", "ports": ["80"], "networks": {"n1": {}}, "inputs": ["/apps/shop/f1", "/apps/shop/f2"],
+                "needs": ["container/job completed"], "config": {"restart": "always"}},
+        "old": {"image": "idle:1", "ports": ["81"], "config": {"restart": "always"}},
+    },
+}  # fmt: skip
+RICH_AFTER: Doc = {
+    "network": {"n1": {"config": {"variant": 2}}}, "volume": {"v": {}}, "directory": {}, "symlink": {"/etc/x": {"target": "two"}},
+    "file": {"/apps/shop/f1": {"content": "two", "app": "shop"}},
+    "container": {
+        "db": {"image": "web:2", "networks": {"n1": {}}, "volumes": ["v"], "config": {"restart": "always"}},
+        "job": {"image": "once:2", "oneshot": True, "networks": {"n1": {}}, "needs": ["container/db healthy"]},
+        "web": {"image": "web:1", "ports": ["81"], "networks": {"n1": {"ipv4_address": "10.0.0.5"}}, "inputs": ["/apps/shop/f1"],
+                "needs": ["container/job completed"], "config": {"restart": "always"}},
+        "new": {"image": "idle:1", "ports": ["80"]},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("passes", [True, False], ids=["applied", "rolled-back"])
+def test_every_kill_point_of_a_rich_change(passes: bool) -> None:
+    """A change of everything at once, killed before and after each of its actions, must end as the uninterrupted one; rolled
+    back, with the very same containers."""
+    ends, kill = [], 0
+    killed = True
+    while killed:
+        at = machine(kill)
+        good = held(RICH_BEFORE, at.host)
+        converge(at, good)
+        before, target = at.snapshot(ids=True), held(RICH_AFTER, at.host)
+        kill += 1
+        killed = not at.converge(target, passes=passes, die_at=kill)
+        if killed:
+            converge(at, target, passes=passes)
+        assert at.known_good is not None
+        converge(at, at.known_good)
+        quiet(at, at.known_good)
+        ends.append(at.snapshot())
+        assert passes or at.snapshot(ids=True) == before
+    assert all(end == ends[-1] for end in ends)
+    assert kill > 50
+
+
+@MANY
+@given(docs(), st.integers(), st.data())
+def test_drift_is_repaired(doc: Doc, seed: int, data: st.DataObject) -> None:
+    """Whatever somebody does to our containers, networks and files: one pass must bring all of it back, and say it is drift."""
+    at = machine(seed)
+    target = held(doc, at.host)
+    converge(at, target)
+    before = at.snapshot()
+    damaged = damage(at, target, data)
+    at.proved.clear()
+    _, found = at.decide(target)
+    assert all(change.corrective or change.verb == "forget" for change in found.changes)
+    assert bool(found.actions) or not damaged
+    converge(at, target)
+    assert at.snapshot() == before
+    quiet(at, target)
+
+
+def damage(at: Machine, target: Held, data: st.DataObject) -> bool:
+    """Somebody removes, stops, disconnects and edits; whether anything needs repair."""
+    host, some = at.host, False
+    for resource in target.manifest.of_kind("container"):
+        seen = next((c.seen for c in host.containers.values() if c.seen.name == resource.key.name), None)
+        how = data.draw(st.sampled_from(("", "", "vanish", "stop", "disconnect")))
+        if seen is None or resource.spec["oneshot"]:
+            continue
+        if how == "vanish":
+            host.vanish(seen.name)
+        elif how == "stop":
+            host.stop_by_hand(seen.name)
+        elif how == "disconnect" and seen.networks:
+            host._container_disconnect(None, seen.id, sorted(seen.networks)[0])
+        some |= how in ("vanish", "stop") or (how == "disconnect" and bool(seen.networks))
+    for resource in target.manifest.of_kind("network"):
+        users = [c for c in at.containers() if resource.key.name in c.networks and c.state == "running"]
+        if not users and data.draw(st.booleans()):
+            del host.networks[resource.key.name]
+            some = True
+    for resource in target.manifest.of_kind("file"):
+        there = host.files.there.get(resource.key.name)
+        if there is not None and there.type == "file" and data.draw(st.booleans()):
+            host.files.put(resource.key.name, b"edited by hand", 0o600)
+            some = True
+    return some
