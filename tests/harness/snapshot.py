@@ -32,7 +32,7 @@ def _container(attrs: dict[str, Any], ids: bool) -> dict[str, Any]:
         "ports": host.get("PortBindings") or {},
         "mounts": sorted((m["Type"], m.get("Name") or m["Source"], m["Destination"], m["RW"]) for m in attrs["Mounts"]),
         "networks": {
-            name: sorted(a for a in net.get("Aliases") or [] if a not in attrs["Id"])
+            name: sorted(a for a in net.get("Aliases") or [] if a != attrs["Id"][:12])
             for name, net in attrs["NetworkSettings"]["Networks"].items()
         },
     }
