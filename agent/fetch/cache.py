@@ -17,8 +17,6 @@ import fcntl
 import json
 import os
 import re
-import secrets
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,7 +49,7 @@ class Cache:
     @classmethod
     def create(cls, beside: Path) -> Cache:
         """An empty one next to `beside`, under a name of its own."""
-        cache = cls(beside.with_name(f"{beside.name}.new-{secrets.token_hex(4)}"))
+        cache = cls(beside.with_name(f"{beside.name}.new-{os.urandom(4).hex()}"))
         for directory in ("objects/info", "objects/pack", "refs/heads", "refs/limpet"):
             (cache.path / directory).mkdir(parents=True)
         (cache.path / "config").write_text(CONFIG, encoding="ascii")
@@ -142,7 +140,7 @@ class Cache:
         """
         for pattern in (f"{self.path.name}.new-*", f"{self.path.name}.old-*"):
             for leftover in self.path.parent.glob(pattern):
-                shutil.rmtree(leftover, ignore_errors=True)
+                _remove(leftover)
         for lock in (
             *self.path.glob("*.lock"),
             *self.path.glob("refs/**/*.lock"),
@@ -158,17 +156,17 @@ class Cache:
     def swap(self, place: Path) -> None:
         """Moves this cache to `place`; what was there is removed, nothing of it is kept."""
         self.close()
-        old = place.with_name(f"{place.name}.old-{secrets.token_hex(4)}")
+        old = place.with_name(f"{place.name}.old-{os.urandom(4).hex()}")
         with contextlib.suppress(FileNotFoundError):
             place.rename(old)
         self.path.rename(place)
         self.path = place
         sync(place.parent)
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(old)
 
     def discard(self) -> None:
         self.close()
-        shutil.rmtree(self.path, ignore_errors=True)
+        _remove(self.path)
 
 
 @contextlib.contextmanager
@@ -197,6 +195,12 @@ def hold(lock: Path, wait: float) -> Iterator[None]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+def _remove(directory: Path) -> None:
+    import shutil  # a poll with nothing new has nothing to remove
+
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def write(path: Path, data: bytes) -> None:
