@@ -8,8 +8,8 @@
     report                          `_report`
 
 Rules:
-1. Trouble before `apply` leaves the running set alone: the pass goes on with what it held before, repairs its drift, and ends with
-   the trouble's exit code.
+1. Trouble before `apply` leaves the running set alone: the pass goes on with what it held before, repairs its drift, and ends
+   with the trouble's exit code.
 2. A release goes through the gate unless it is known good already. Repairing drift of known good needs no gate.
 3. A pass remembers nothing in memory: what a killed pass leaves is in the state and on the host.
 """
@@ -24,7 +24,8 @@ from agent import prefetch, transaction
 from agent.clock import Clock
 from agent.desired import Desired
 from agent.errors import EXIT_HELD_BACK, EXIT_ROLLED_BACK, Interrupted, LimpetError, Stalled
-from agent.host import Host, RealHost
+from agent.fetch.address import shown
+from agent.host import RealHost
 from agent.identity import instance, machine_id
 from agent.kinds.base import Held, View
 from agent.model import Manifest, Observed, Plan, Release
@@ -52,13 +53,21 @@ class PassResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """The release to bring the host to. `rejection`: of the branch's release, which is why known good is held instead."""
+
+    release: Release
+    target: Held
+    rejection: Rejection | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A release that can be applied: planned, its images on the host, its candidates checked."""
 
-    release: Release
+    choice: Choice
     view: View
     plan: Plan
-    rejection: Rejection | None = None  # of the branch's release, which is why known good is held
 
 
 def run_pass(paths: Paths, settings: Settings, *, trigger: str, reporter: Reporter, clock: Clock, progress: Progress,
@@ -111,7 +120,8 @@ def converge(session: Session) -> Ending:
     prepared: Prepared | None = None
     try:
         manifest, observed = _wanted(session)
-        prepared = _choose(session, manifest, observed)
+        choice = _choose(session, manifest, observed)
+        prepared = _prepare(session, choice, observed if choice.rejection is None else session.observe(choice.target))
     except Interrupted:
         raise
     except LimpetError as error:
@@ -145,15 +155,15 @@ def _wanted(session: Session) -> tuple[Manifest, Observed]:
         looking: Future[Observed] = pool.submit(session.observe, likely)
         session.journal.step("fetch")
         session.record.fetched = False
-        session.tip = session.desired.fetch(state.pin_for(source.url, source.ref))
+        session.tip = session.desired.fetch(state.pin_for(shown(source.url), source.ref))
         session.record.fetched = session.source_answered = True
         session.journal.step("render")
         manifest = session.desired.render(session.tip, repo_name(source.url))
         session.record.warnings += manifest.warnings
         observed = looking.result()
-    wanted = session.look([Held(manifest)])
-    seen = session.look([likely])
-    return manifest, observed if wanted.paths <= seen.paths and set(wanted.images) <= set(seen.images) else session.observe(Held(manifest))
+    wanted, seen = session.look([Held(manifest)]), session.look([likely])
+    complete = wanted.paths <= seen.paths and set(wanted.images) <= set(seen.images)
+    return manifest, observed if complete else session.observe(Held(manifest))
 
 
 def repo_name(url: str) -> str:
@@ -161,21 +171,28 @@ def repo_name(url: str) -> str:
     return url.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".git").removesuffix(".bundle")
 
 
-def _choose(session: Session, manifest: Manifest, observed: Observed) -> Prepared:
+def preview(session: Session) -> tuple[Choice, View, Plan]:
+    """What a pass would do now, touching nothing. Errors: LimpetError."""
+    session.load()
+    manifest, observed = _wanted(session)
+    choice = _choose(session, manifest, observed)
+    observed = observed if choice.rejection is None else session.observe(choice.target)
+    view, plan = session.decide(choice.target, session.held(session.known_good), observed=observed)
+    return choice, view, plan
+
+
+def _choose(session: Session, manifest: Manifest, observed: Observed) -> Choice:
     """The release to bring the host to: what the branch says, unless it was rejected."""
     state, good, tip = session.state, session.known_good, session.tip
     assert tip is not None
     earlier: dict[str, str] = {}
-    for release in (good, state.attempt.release if state.attempt else None):
-        newer = release is not None and release.manifest_digest == manifest.digest
-        if release is not None:
-            earlier = {**earlier, **release.lock} if newer else {**release.lock, **earlier}
-    lock = prefetch.lock(manifest, observed, earlier)
-    release = Release(manifest.digest, lock, tip.revision, session.clock.wall())
+    for known in filter(None, (good, state.attempt.release if state.attempt else None)):
+        same = known.manifest_digest == manifest.digest
+        earlier = {**earlier, **known.lock} if same else {**known.lock, **earlier}
+    release = Release(manifest.digest, prefetch.lock(manifest, observed, earlier), tip.revision, session.clock.wall())
     if good is not None and (rejection := _rejection(session, release, manifest)):
-        target = session.held(good)
-        return replace(_prepare(session, good, target, session.observe(target)), rejection=rejection)
-    return _prepare(session, release, Held(manifest, lock), observed)
+        return Choice(good, session.held(good), rejection)
+    return Choice(release, Held(manifest, release.lock))
 
 
 def _rejection(session: Session, release: Release, manifest: Manifest) -> Rejection | None:
@@ -186,22 +203,23 @@ def _rejection(session: Session, release: Release, manifest: Manifest) -> Reject
     return next((r for r in rejected.values() if r.manifest_digest == release.manifest_digest), None)
 
 
-def _prepare(session: Session, release: Release, target: Held, observed: Observed) -> Prepared:
+def _prepare(session: Session, choice: Choice, observed: Observed) -> Prepared:
     """Plans, pulls what is missing, checks the candidates. Nothing is touched. Errors: LimpetError."""
-    good, attempt = session.held(session.known_good), session.state.attempt
+    release, target, attempt = choice.release, choice.target, session.state.attempt
+    good = session.held(session.known_good)
     view, plan = session.decide(target, good, observed=observed)
     session.record.plan = plan
-    known = [release.manifest_digest for release in (session.known_good, attempt.release if attempt else None) if release]
+    known = [known.manifest_digest for known in (session.known_good, attempt.release if attempt else None) if known]
     missing = prefetch.missing(plan, target.manifest, observed, target.lock, fresh=release.manifest_digest not in known)
     if missing:
         session.phase("prefetch", release)
         pulled = prefetch.pull(missing, session.host, session.progress)
         target = Held(target.manifest, {**target.lock, **pulled})
-        release = replace(release, lock=target.lock)
+        choice = replace(choice, release=replace(release, lock=target.lock), target=target)
         view, plan = session.decide(target, good)
         session.record.plan = plan
     prefetch.check_candidates(plan, target.manifest, session.host)
-    return Prepared(release, view, plan)
+    return Prepared(choice, view, plan)
 
 
 def _fall_back(session: Session) -> Prepared | None:
@@ -211,12 +229,12 @@ def _fall_back(session: Session) -> Prepared | None:
     target = session.held(release)
     if release is None or not target.manifest.resources:
         return None
-    return _prepare(session, release, target, session.observe(target))
+    return _prepare(session, Choice(release, target), session.observe(target))
 
 
 def _carry_out(session: Session, prepared: Prepared) -> Ending:
-    release, view, plan, state = prepared.release, prepared.view, prepared.plan, session.state
-    good, rejection = session.known_good, prepared.rejection
+    view, plan, state, good = prepared.view, prepared.plan, session.state, session.known_good
+    release, rejection = prepared.choice.release, prepared.choice.rejection
     if rejection and state.attempt and state.attempt.phase == "rolling-back":
         return transaction.roll_back(session, rejection.reason, "", session.held(state.attempt.release))
     if good is None or release.id != good.id or state.attempt is not None:

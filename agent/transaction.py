@@ -23,6 +23,7 @@ from agent.errors import (
     Interrupted,
     LimpetError,
 )
+from agent.fetch.address import shown
 from agent.kinds.base import Held, View
 from agent.model import Action, Manifest, Observed, Plan, Release
 from agent.session import Session
@@ -95,7 +96,7 @@ def prove(session: Session, release: Release) -> None:
     revision = session.tip.revision if session.tip else state.attempt.revision if state.attempt else release.revision
     good = session.known_good
     first_seen = good.at if good is not None and good.id == release.id else release.at
-    pin = Pin(source.url, source.ref, revision.partition("@sha1:")[2])
+    pin = Pin(shown(source.url), source.ref, revision.partition("@sha1:")[2])
     state.prove(replace(release, revision=revision, at=first_seen), pin, session.clock.wall())
     session.save()
 
