@@ -4,7 +4,8 @@ Rules:
 1. Progress is for people. It decides nothing, and a reader that is gone never stops the work.
 2. `step` is one thing done or begun, one line; `detail` belongs to the step before it; `pull` and `wait` may come often
    and are shown at most twice a second.
-3. No secret is ever passed in.
+3. Work in several threads may report at once.
+4. No secret is ever passed in.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import contextlib
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TextIO
@@ -91,6 +93,7 @@ class Lines:
         self._monotonic = monotonic
         self._said: set[str] = set()
         self._waited = -WAIT_INTERVAL
+        self._lock = threading.Lock()
 
     def step(self, text: str) -> None:
         self._said.clear()
@@ -117,10 +120,8 @@ class Lines:
             self._print(line)
 
     def _print(self, line: str) -> None:
-        try:
+        with self._lock, contextlib.suppress(BrokenPipeError, ValueError):  # the reader is gone; the work goes on
             print(line, file=self._stream, flush=True)
-        except (BrokenPipeError, ValueError):
-            self._print = lambda line: None  # type: ignore[method-assign]
 
 
 class JsonLines:
@@ -128,14 +129,13 @@ class JsonLines:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._lock = threading.Lock()
 
     def __call__(self, event: Event) -> None:
         data = json.dumps(event, ensure_ascii=False).encode() + b"\n"
-        try:
+        with self._lock, contextlib.suppress(BrokenPipeError):  # the reader is gone; the work goes on
             while data:
                 data = data[os.write(self._descriptor, data):]
-        except OSError:
-            self._descriptor = -1  # the reader is gone; the work goes on
 
 
 @contextlib.contextmanager

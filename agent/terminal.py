@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
@@ -17,35 +19,40 @@ class Terminal:
                                console=self._console, transient=True)
         self._live: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
+        self._lock = threading.RLock()
 
     def step(self, text: str) -> None:
-        self.close()
-        self._console.print(text, markup=False)
+        with self._lock:
+            self.close()
+            self._console.print(text, markup=False)
 
     def detail(self, text: str) -> None:
         self._console.print(f"  {text}", markup=False, style="dim")
 
     def wait(self, text: str) -> None:
-        live = self._show(self._waits)
-        if "wait" in self._tasks:
-            live.update(self._tasks["wait"], description=text)
-        else:
-            self._tasks["wait"] = live.add_task(text, total=None)
+        with self._lock:
+            live = self._show(self._waits)
+            if "wait" in self._tasks:
+                live.update(self._tasks["wait"], description=text)
+            else:
+                self._tasks["wait"] = live.add_task(text, total=None)
 
     def pull(self, reference: str, done: int, total: int) -> None:
-        live = self._show(self._pulls)
-        if reference not in self._tasks:
-            self._tasks[reference] = live.add_task(reference, total=total or None)
-        live.update(self._tasks[reference], completed=done, total=total or None)
+        with self._lock:
+            live = self._show(self._pulls)
+            if reference not in self._tasks:
+                self._tasks[reference] = live.add_task(reference, total=total or None)
+            live.update(self._tasks[reference], completed=done, total=total or None)
 
     def close(self) -> None:
         """Ends the live block; the next wait or pull begins another."""
-        if self._live:
-            self._live.stop()
-            for task in self._tasks.values():
-                self._live.remove_task(task)
-        self._live = None
-        self._tasks.clear()
+        with self._lock:
+            if self._live:
+                self._live.stop()
+                for task in self._tasks.values():
+                    self._live.remove_task(task)
+            self._live = None
+            self._tasks.clear()
 
     def _show(self, display: Progress) -> Progress:
         if self._live is not display:

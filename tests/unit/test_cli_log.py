@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,38 @@ def test_a_terminal_keeps_the_steps_and_forgets_what_moved() -> None:
     text = stream.getvalue()
     assert "pulling [2] images" in text and "web [bold]" in text and "busybox:1" in text
     assert text.rstrip().endswith("done")
+
+
+def test_threads_may_report_at_once() -> None:
+    """Reports of several threads must neither fail nor be mixed within a line."""
+    reader, writer = os.pipe()
+    emit = JsonLines(writer)
+    terminal = Terminal(Console(file=io.StringIO(), force_terminal=True, width=80))
+    events = Events(emit, lambda: 0.0)
+    received: list[bytes] = []
+
+    def report(number: int) -> None:
+        for count in range(10):
+            terminal.pull(f"image-{number}", count, 10)
+            events.step("x" * 5000)
+            if count % 3 == number % 3:
+                terminal.step(f"step {number}")
+                terminal.wait(f"wait {number}")
+
+    def read() -> None:
+        with os.fdopen(reader, "rb") as lines:
+            received.extend(lines)
+
+    with ThreadPoolExecutor(9) as pool:
+        reading = pool.submit(read)
+        for done in [pool.submit(report, number) for number in range(8)]:
+            done.result(60)
+        os.close(writer)
+        reading.result(60)
+    terminal.close()
+    steps = [json.loads(line) for line in received if b'"step"' in line]
+    assert len(steps) == 8 * 10
+    assert {len(step["step"]) for step in steps} == {5000}
 
 
 def test_without_a_terminal_no_display_is_loaded() -> None:
