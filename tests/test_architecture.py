@@ -37,8 +37,8 @@ SDK = {
     "rich": ("terminal", "cli"), "systemd": ("systemd_notify", "drivers"), "subprocess": ("children", "jobs", "drivers", "cli"),
 }
 
-MAX_MODULE_LINES = 420
-MAX_FUNCTION_LINES = 55
+MAX_MODULE_LINES = 400
+MAX_FUNCTION_LINES = 50
 # What is longer, with its number of lines: may only shrink.
 LONG_MODULES: dict[str, int] = {}
 LONG_FUNCTIONS: dict[str, int] = {}
