@@ -128,7 +128,8 @@ class Desired:
             blobs.append(body[offset : offset + size])
             offset += size
             if sha256(blobs[-1]) != digest:
-                raise Stalled("the render child gave content that does not match its digest", "report this", code="RenderMismatch")
+                raise Stalled("the render child gave content that does not match its digest", "report this",
+                              code="RenderMismatch")
         stored = set(self.content.put_many(blobs))
         lacking = manifest.content() - stored
         if lacking:

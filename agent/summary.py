@@ -12,7 +12,9 @@ from agent.session import Session
 from agent.store.history import Entry, History
 from agent.transaction import Ending
 
-COUNTED = {"create": "created", "replace": "replaced", "update": "updated", "start": "started", "return": "returned", "delete": "deleted"}
+COUNTED = {
+    "create": "created", "replace": "replaced", "update": "updated", "start": "started", "return": "returned", "delete": "deleted",
+}
 
 
 def short(revision: str) -> str:
@@ -78,7 +80,8 @@ def report(session: Session, ending: Ending, trigger: str, started: float, durat
 
 
 def _as_error(ending: Ending) -> LimpetError | None:
-    return Failed(ending.reason, ending.hint, code=ending.outcome) if ending.outcome in ("Failed", "RollbackFailed", "Inconclusive") else None
+    failed = ending.outcome in ("Failed", "RollbackFailed", "Inconclusive")
+    return Failed(ending.reason, ending.hint, code=ending.outcome) if failed else None
 
 
 def _repeated(session: Session, ending: Ending) -> bool:
@@ -126,7 +129,9 @@ def health_word(resource: Resource, instance: ObservedContainer | None) -> str:
     if resource.spec["oneshot"]:
         if instance is None:
             return "completed"
-        return "completed" if (instance.state, instance.exit_code) == ("exited", 0) else "failed" if instance.state == "exited" else instance.state
+        if instance.state == "exited":
+            return "failed" if instance.exit_code else "completed"
+        return instance.state
     if instance is None:
         return "missing"
     return instance.health or "running" if instance.state == "running" else instance.state

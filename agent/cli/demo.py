@@ -1,8 +1,8 @@
 """The main job on an embedded example: on this machine, below a directory of its own, in under two minutes.
 
-Every step says what it did, what came of it, and how long it took, and is checked; the exit code is 0 only when all happened. Containers,
-networks, volumes, the image and the directory are removed at the end. Another Limpet on this machine is not touched: the demo is an
-installation of its own.
+Every step says what it did, what came of it, and how long it took, and is checked; the exit code is 0 only when all
+happened. Containers, networks, volumes, the image and the directory are removed at the end. Another Limpet on this machine
+is not touched: the demo is an installation of its own.
 """
 
 from __future__ import annotations
@@ -100,7 +100,8 @@ class Demo:
         print(f"[{self.number:2}] {title}", flush=True)
         started = time.monotonic()
         result = do()
-        print("".join(f"     {line}\n" for line in result.splitlines()) + f"     ({time.monotonic() - started:.1f} s)", flush=True)
+        for line in (*result.splitlines(), f"({time.monotonic() - started:.1f} s)"):
+            print(f"     {line}", flush=True)
 
     # --- steps ---
 
@@ -199,9 +200,9 @@ class Demo:
         """Runs the real command; what it said. Errors: StepFailed on another exit code."""
         argv = [sys.executable, "-I", "-m", "agent", *(["--root", str(self.root)] if root else []), *arguments]
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
-        said = done.stdout.strip() or done.stderr.strip().splitlines()[-1] if done.stdout or done.stderr else ""
-        self.check(done.returncode == expect, f"limpet {arguments[0]} exited {done.returncode}, not {expect}:\n{done.stdout}{done.stderr}")
-        return said
+        said = f"{done.stdout}{done.stderr}"
+        self.check(done.returncode == expect, f"limpet {arguments[0]} exited {done.returncode}, not {expect}:\n{said}")
+        return done.stdout.strip() or (done.stderr.strip().splitlines() or [""])[-1]
 
     def check(self, holds: bool, otherwise: str) -> None:
         if not holds:
@@ -235,7 +236,7 @@ class Demo:
         from agent.identity import instance
         from agent.paths import Paths
 
-        mine = {"label": f"{INSTANCE_LABEL}={instance(Paths(self.root))}"}
+        mine: dict[str, str | list[str] | bool] = {"label": f"{INSTANCE_LABEL}={instance(Paths(self.root))}"}
         for container in self.client.containers.list(all=True, filters=mine, ignore_removed=True):
             container.remove(force=True, v=True)
         for network in self.client.networks.list(filters=mine):
