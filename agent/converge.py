@@ -196,9 +196,11 @@ def _choose(session: Session, manifest: Manifest, observed: Observed) -> Choice:
 
 
 def _rejection(session: Session, release: Release, manifest: Manifest) -> Rejection | None:
-    """Why this release must not be tried again; while an image is not resolved, the manifest alone decides."""
+    """Why this release must not be tried again; while an image is not resolved, or is asked for anew by `pull_policy: always`,
+    the manifest alone decides: nothing is pulled for what was rejected."""
     rejected = session.state.rejected
-    if all(image in release.lock for image in manifest.images()):
+    asks = any(resource.spec["pull_policy"] == "always" for resource in manifest.of_kind("container"))
+    if not asks and all(image in release.lock for image in manifest.images()):
         return rejected.get(release.id)
     return next((r for r in rejected.values() if r.manifest_digest == release.manifest_digest), None)
 

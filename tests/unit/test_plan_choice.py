@@ -1,0 +1,39 @@
+"""Which release a pass goes for: what was rejected is not tried again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from agent.converge import _rejection
+from agent.kinds import container
+from agent.model import Manifest, Release
+from agent.store.state import Rejection
+
+
+def manifest(policy: str) -> Manifest:
+    web = container.container("web", app="shop", service="web", number=1, config={"image": "web:1"}, inputs={}, folded={},
+                              pull_policy=policy)  # fmt: skip
+    return Manifest({web.key: web})
+
+
+@pytest.mark.parametrize(
+    ("policy", "lock", "rejected"),
+    [
+        ("missing", {"web:1": "sha256:bad"}, True),
+        ("missing", {"web:1": "sha256:other"}, False),
+        ("missing", {}, True),
+        ("always", {"web:1": "sha256:bad"}, True),
+        ("always", {"web:1": "sha256:good"}, True),
+    ],
+)
+def test_rejected_release_is_not_tried_again(policy: str, lock: dict[str, str], rejected: bool) -> None:
+    """A rejected release must stay rejected; with another image it is another release, unless the image is not known before a
+    pull, or would be pulled anew by each pass."""
+    wanted = manifest(policy)
+    failed = Release(wanted.digest, {"web:1": "sha256:bad"})
+    session: Any = SimpleNamespace(state=SimpleNamespace(rejected={failed.id: Rejection(wanted.digest, "sick", 0.0, "main@sha1:x")}))
+    assert bool(_rejection(session, replace(failed, lock=lock), wanted)) is rejected
