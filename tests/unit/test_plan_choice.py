@@ -35,5 +35,6 @@ def test_rejected_release_is_not_tried_again(policy: str, lock: dict[str, str], 
     pull, or would be pulled anew by each pass."""
     wanted = manifest(policy)
     failed = Release(wanted.digest, {"web:1": "sha256:bad"})
-    session: Any = SimpleNamespace(state=SimpleNamespace(rejected={failed.id: Rejection(wanted.digest, "sick", 0.0, "main@sha1:x")}))
+    rejection = Rejection(wanted.digest, "sick", 0.0, "main@sha1:x")
+    session: Any = SimpleNamespace(state=SimpleNamespace(rejected={failed.id: rejection}))
     assert bool(_rejection(session, replace(failed, lock=lock), wanted)) is rejected
