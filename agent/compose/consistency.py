@@ -25,7 +25,8 @@ _PULL_POLICY = re.compile(r"(?:always|never|build|missing|refresh|daily|weekly|e
 class Check:
     """The checks of one project; `services` are the active ones, `disabled` those that no profile enables."""
 
-    def __init__(self, root: Map, services: Services, disabled: Services, problems: Problems) -> None:
+    def __init__(self, root: Map, services: Services, disabled: Services, problems: Problems, check_images: bool) -> None:
+        self.check_images = check_images
         self.root, self.services, self.disabled, self.problems = root, services, disabled, problems
 
     def run(self) -> None:
@@ -51,11 +52,13 @@ class Check:
         if "image" not in service:
             if "build" not in service and "provider" not in service:
                 self.error(service.at, f"services.{name}: it has neither an image nor a build", "add `image:`")
-        elif len(service["image"]) > 1024 or not _IMAGE.match(service["image"]):
+        elif self.check_images and (len(service["image"]) > 1024 or not _IMAGE.match(service["image"])):
             self.error(
                 service.place("image"),
                 f"services.{name}: {service['image']!r} is not an image reference",
-                "write it as [REGISTRY/]NAME[:TAG][@DIGEST], the name in lower case",
+                "is the variable set? an image is [REGISTRY/]NAME[:TAG][@DIGEST], the name in lower case"
+                if service["image"].endswith(":") or "/:" in service["image"]
+                else "write it as [REGISTRY/]NAME[:TAG][@DIGEST], the name in lower case",
             )
         build = service.get("build") or Map()
         if "dockerfile" in build and "dockerfile_inline" in build:
@@ -129,7 +132,7 @@ class Check:
         scale, replicas = service.get("scale"), deploy.get("replicas")
         if scale is not None and replicas is not None and scale != replicas:
             self.differ(name, service, "scale", "deploy.replicas")
-        if scale is not None and deploy:
+        if scale is not None and "deploy" in service:
             deploy.put("replicas", scale, service.place("scale"))
         for key, count, holder in (("scale", scale, service), ("replicas", replicas, deploy)):
             if count is not None and count < 0:

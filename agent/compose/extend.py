@@ -32,14 +32,13 @@ def apply_extends(root: Map, file: str, removed: list[Path], load: Load, problem
     for name in list(services):
         try:
             resolver.service(name, services, file, removed, ())
-        except Circle as error:
+        except ComposeError as error:
             if name not in circles:
                 problems.add(error)
-            circles.update(error.services)
+            if isinstance(error, Circle):
+                circles.update(error.services)
             problems.broken.add(f"services.{name}")
-        except ComposeError as error:
-            problems.add(error)
-            problems.broken.add(f"services.{name}")
+            services[name].pop("extends", None)
 
 
 class Circle(ComposeError):

@@ -18,7 +18,7 @@ from .files import Files
 from .interpolate import InvalidTemplate, MissingVariable, substitute
 from .limits import OverBudget
 from .normalize import normalize, project_name
-from .paths import finish, join
+from .paths import escapes, finish, join
 from .project import Project
 from .source import NAMES, Preprocess, Source
 from .tree import NOWHERE, Map
@@ -33,9 +33,13 @@ def load(
     profiles: Sequence[str] = (),
     default_name: str = "",
     preprocess: Preprocess | None = None,
+    check_images: bool = True,
 ) -> Project:
-    """The project in `working_dir`. Raises ComposeErrors with everything that is wrong."""
-    loader = _Loader(files, join(".", working_dir), preprocess)
+    """The project in `working_dir`. Raises ComposeErrors with everything that is wrong.
+
+    `check_images` refuses image references that no engine can pull; the reference loader takes any text.
+    """
+    loader = _Loader(files, join(".", working_dir), preprocess, check_images)
     try:
         return loader.project(config_files, dict(env_overrides or {}), tuple(profiles), default_name)
     except OverBudget as over:
@@ -46,7 +50,8 @@ def load(
 class _Loader:
     """One load: what was read, what is left of the budget, what is wrong."""
 
-    def __init__(self, files: Files, working_dir: str, preprocess: Preprocess | None) -> None:
+    def __init__(self, files: Files, working_dir: str, preprocess: Preprocess | None, check_images: bool) -> None:
+        self.check_images = check_images
         self.working_dir = working_dir
         self.problems = Problems()
         self.places: dict[str, Place] = {}
@@ -118,14 +123,14 @@ class _Loader:
         active = {key: item for key, item in services.items() if _enabled(item, profiles)}
         disabled = {key: item for key, item in services.items() if key not in active}
         resources = {section: self.decoded(root, section) for section in RESOURCES}
-        Check(root, active, disabled, problems).run()
+        Check(root, active, disabled, problems, self.check_images).run()
         for service in active.values():
             for spec in (service, *service.get("pre_start", ())):
                 resolve_environment(spec, environment, self.read_beside, problems)
                 resolve_labels(spec, self.read_beside, problems)
         problems.raise_any()
         extensions = {key: item for key, item in root.items() if key.startswith("x-")}
-        whole = Map([("services", Map({**active, **disabled}.items())), *extensions.items()], Place(paths[0]))
+        whole = Map([("name", name), ("services", Map({**active, **disabled}.items())), *extensions.items()], Place(paths[0]))
         for section, items in {"services": services, **resources}.items():
             below = whole[section] = Map(items.items(), root.place(section))
             source = root.get(section)
@@ -160,7 +165,8 @@ class _Loader:
         return result
 
     def read_beside(self, path: str, place: Place, required: bool) -> tuple[str, bytes] | None:
-        return self.source.read_variables(join(self.working_dir, path), place, required)
+        full = join(self.working_dir, path)
+        return None if escapes(full) else self.source.read_variables(full, place, required)  # reported with all paths
 
 
 def _enabled(service: Map, profiles: tuple[str, ...]) -> bool:
