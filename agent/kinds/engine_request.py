@@ -360,10 +360,11 @@ def nanoseconds(value: Any) -> int:
     """A duration: text as Go prints it (`1m30s`) or a number of seconds. Errors: ValueError."""
     if not isinstance(value, str):
         return int(Decimal(str(value)) * 10**9)
-    parts = _DURATION.findall(value)
-    if "".join(number + unit for number, unit in parts) != value.strip() and value.strip() != "0":
+    text = value.strip()
+    parts = _DURATION.findall(text)
+    if "".join(number + unit for number, unit in parts) != text.lstrip("+-") and text.lstrip("+-") != "0":
         raise ValueError(f"{value!r} is not a duration")
-    return sum(int(Decimal(number) * _UNITS[unit]) for number, unit in parts)
+    return sum(int(Decimal(number) * _UNITS[unit]) for number, unit in parts) * (-1 if text.startswith("-") else 1)
 
 
 def _pair(entry: str, separator: str) -> tuple[str, str]:

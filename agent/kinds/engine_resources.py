@@ -115,10 +115,12 @@ def _blkio(config: Mapping[str, Any]) -> Body:
     if config.get("weight") is not None:
         host["BlkioWeight"] = whole(config["weight"])
     if config.get("weight_device"):
-        host["BlkioWeightDevice"] = [{"Path": d["path"], "Weight": whole(d["weight"])} for d in config["weight_device"]]
+        host["BlkioWeightDevice"] = [
+            {"Path": device.get("path", ""), "Weight": whole(device.get("weight", 0))} for device in config["weight_device"]
+        ]
     for key, field in _BLKIO.items():
         if config.get(key):
-            host[field] = [{"Path": device["path"], "Rate": size(device["rate"])} for device in config[key]]
+            host[field] = [{"Path": device.get("path", ""), "Rate": size(device.get("rate", 0))} for device in config[key]]
     return host
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
+from agent.compose import ComposeErrors, MemoryFiles, Project, load
 from agent.kinds import container, network, volume
 from agent.kinds.engine_mounts import inherit, volumes
 from agent.kinds.engine_request import (
@@ -24,6 +28,9 @@ from agent.kinds.engine_request import (
 )
 from agent.kinds.engine_resources import restart_policy, size
 from agent.model import Resource
+from tests.compose.strategies import projects
+
+CASES = Path(__file__).resolve().parents[1] / "compose/cases"
 
 COMPOSE = {
     "project": "shop",
@@ -347,7 +354,14 @@ def test_network_and_volume_requests() -> None:
 
 def test_small_conversions() -> None:
     """Durations, sizes and hosts must be read in every form that Compose writes."""
-    assert [nanoseconds(v) for v in ("0s", "24h0m0s", "1.5s", "0", 2)] == [0, 86400 * 10**9, 15 * 10**8, 0, 2 * 10**9]
+    assert [nanoseconds(v) for v in ("0s", "24h0m0s", "1.5s", "0", 2, "-5s")] == [
+        0,
+        86400 * 10**9,
+        15 * 10**8,
+        0,
+        2 * 10**9,
+        -5 * 10**9,
+    ]
     assert [size(v) for v in (10, "10", "64m", "1.5gb", "2KiB", "-1")] == [10, 10, 64 * 2**20, 3 * 2**29, 2048, -1]
     assert extra_hosts(["a=1.2.3.4", "b:5.6.7.8", "c=::1"]) == ["a:1.2.3.4", "b:5.6.7.8", "c:::1"]
     assert extra_hosts({"a": ["1.2.3.4", "::1"], "b": "host-gateway"}) == ["a:1.2.3.4", "a:::1", "b:host-gateway"]
@@ -388,3 +402,41 @@ def test_unnamed_volumes_are_inherited() -> None:
         {"type": "volume", "target": "/declared", "source": name},
     ]
     assert inherit({}, ["/declared"], []) == {}
+
+
+def requested(project: Project) -> None:
+    """Makes every request of a loaded project, for an old and for a new Engine."""
+    for name, found in project.services.items():
+        config = {key: value for key, value in found.items() if not key.startswith("x-")} | {"image": "i"}
+        config["networks"] = {key: endpoint or {} for key, endpoint in (config.get("networks") or {}).items()}
+        web = container.container(f"x-{name}-1", app="x", service=name, number=1, config=config, inputs={}, folded={})
+        for api in ((1, 41), (1, 44)):
+            json.dumps(create_request(web, "i", instance="me", api=api))
+
+
+def loaded(files: dict[str, bytes]) -> Project | None:
+    try:
+        return load(MemoryFiles(files), working_dir=".", default_name="x")
+    except ComposeErrors:
+        return None
+
+
+def test_every_case_that_loads_has_a_request() -> None:
+    """Whatever the loader lets through must become a request: an exception here would end a pass."""
+    count = 0
+    for case in sorted(CASES.iterdir()):
+        files = {str(path.relative_to(case)): path.read_bytes() for path in case.rglob("*") if path.is_file()}
+        project = loaded(files)
+        if project is not None:
+            requested(project)
+            count += len(project.services)
+    assert count > 300
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@given(projects())
+def test_every_generated_project_that_loads_has_a_request(files: dict[str, bytes]) -> None:
+    """The same for projects made from the schema."""
+    project = loaded(files)
+    if project is not None:
+        requested(project)
