@@ -127,8 +127,13 @@ def _zone(value: object) -> object:
 
 
 def _cron(value: object) -> object:
-    if isinstance(value, str) and value and len(value.split()) != 5:
-        raise ValueError(f"{value!r} is no cron expression", 'write five fields, like "0 2 * * 1-5"')
+    if isinstance(value, str) and value:
+        from agent import windows
+
+        try:
+            windows.check(value)
+        except ValueError as error:
+            raise ValueError(f"{value!r} is no cron expression: {error}", 'write five fields, like "0 2 * * 1-5"') from None
     return value
 
 
