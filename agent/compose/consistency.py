@@ -128,7 +128,7 @@ class Check:
                 self.error(place, f"services.{name}: it depends on {other!r}, which is not defined", "define it, or remove it")
 
     def limits(self, name: str, service: Map) -> None:
-        deploy = service.get("deploy") or Map()
+        deploy = service.get("deploy", Map())
         scale, replicas = service.get("scale"), deploy.get("replicas")
         if scale is not None and replicas is not None and scale != replicas:
             self.differ(name, service, "scale", "deploy.replicas")
