@@ -34,7 +34,8 @@ IMPURE_CALL_EXCEPTIONS: set[tuple[str, str]] = set()
 SDK = {
     "docker": ("drivers", "cli.demo"), "requests": ("drivers",), "dulwich": ("fetch", "render"), "paramiko": ("fetch",),
     "pydantic": ("settings_load",), "pydantic_settings": ("settings_load",), "jinja2": ("render",), "yaml": ("compose", "render"),
-    "rich": ("terminal", "cli"), "systemd": ("systemd_notify", "drivers"), "subprocess": ("children", "jobs", "drivers", "cli"),
+    "apscheduler": ("windows",), "rich": ("terminal", "cli"),
+    "systemd": ("systemd_notify", "drivers"), "subprocess": ("children", "jobs", "drivers", "cli"),
 }
 
 MAX_MODULE_LINES = 400
