@@ -18,6 +18,8 @@ from dulwich import porcelain
 from dulwich.index import IndexEntry
 from dulwich.repo import Repo
 
+from tests.harness.gitrepo import Blob, Content, symlink
+
 DIRECTORY = Path(__file__).parent.parent / "broken"
 SUBMODULE = 0o160000
 
@@ -82,6 +84,19 @@ def materialise(name: str, below: Path) -> Path:
             index[path.encode()] = IndexEntry(0, 0, 0, 0, SUBMODULE, 0, 0, 0, b"1" * 40, 0)
         index.write()
     return root
+
+
+def contents(name: str) -> dict[str, Content]:
+    """The repository as texts, links and submodules by path, for `GitRepo.commit`."""
+    told = description(name)
+    below = DIRECTORY / name / "repo"
+    found: dict[str, Content] = {
+        str(path.relative_to(below)): path.read_bytes() for path in sorted(below.rglob("*")) if path.is_file()
+    }
+    found |= {path: symlink(target) for path, target in told.get("links", {}).items()}
+    found |= {path: b"#" * size for path, size in told.get("large", {}).items()}
+    found |= {path: bytes.fromhex(data) for path, data in told.get("bytes", {}).items()}
+    return found | {path: Blob("1" * 40, "160000") for path in told.get("submodules", [])}
 
 
 def commit(root: Path) -> str:
