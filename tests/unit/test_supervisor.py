@@ -138,7 +138,11 @@ class Daemon:
 
     def sync(self) -> Iterator[dict[str, Any]]:
         """Asks for a pass; the events of the answer."""
-        answer = control.ask(self.root / "run/limpet", {"verb": "sync"})
+        socket.setdefaulttimeout(WITHIN)
+        try:
+            answer = control.ask(self.root / "run/limpet", {"verb": "sync"})
+        finally:
+            socket.setdefaulttimeout(None)
         assert answer is not None
         return answer
 
