@@ -115,6 +115,7 @@ class Docker:
         """Creates a container under `name` from the image with id `image`; the reference is shown when it is that image
         still.
         """
+        self._refuse_newer_keys(resource)
         reference = resource.spec["image"]
         local = self._engine.image(reference)
         same = local is not None and local["Id"] == image
@@ -241,6 +242,18 @@ class Docker:
             pause = min(pause * 1.5, POLL[1])
 
     # --- how ---
+
+    def _refuse_newer_keys(self, resource: Resource) -> None:
+        """A key that this Engine would ignore is an error, before anything is touched."""
+        api = self._engine.api
+        for key, needed in engine_mounts.newer_keys(resource.spec["config"]).items():
+            if api < needed:
+                versions = f"needs Docker API {needed[0]}.{needed[1]}; with this Engine it is {api[0]}.{api[1]}"
+                raise Failed(
+                    f"{resource.key.name}: {key} {versions}",
+                    "install a newer Docker Engine, or take the key out of the Compose file",
+                    code="EngineTooOld",
+                )
 
     def _inheriting(self, resource: Resource, declared: dict[str, Any]) -> Resource:
         """The resource with the unnamed volumes of the container that it replaces: the current one, or the last one kept."""

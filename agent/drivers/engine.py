@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 from contextlib import suppress
@@ -20,7 +21,8 @@ from urllib.parse import quote
 from agent.errors import Stalled, Transient
 
 OLDEST_API = (1, 41)  # Engine 20.10
-NEWEST_API = (1, 44)  # what this module and `engine_request` were written for; Engine 29 speaks nothing older
+NEWEST_API = (1, 45)  # what this module and `engine_request` were written for; Engine 29 speaks nothing older
+REFERENCE = re.compile(r"[A-Za-z0-9][\w.-]*(?:[/:@][\w.-]+)*", re.ASCII)
 LARGEST_BODY = 256 * 2**20
 HINT = "see what Docker says: systemctl status docker; journalctl -u docker -n 50"
 
@@ -78,7 +80,9 @@ class Engine:
         return self._one(f"/networks/{quote(name, safe='')}")
 
     def image(self, reference: str) -> dict[str, Any] | None:
-        """One image by reference or id; None when it is not on this host."""
+        """One image by reference or id; None when it is not on this host, or when this is no reference at all."""
+        if not REFERENCE.fullmatch(reference):
+            return None
         return self._one(f"/images/{quote(reference, safe='/:@')}/json")
 
     def close(self) -> None:
@@ -104,7 +108,7 @@ class Engine:
     def _get(self, path: str, *, missing_is_none: bool = False) -> Any:
         versioned = "/v{}.{}{}".format(*self.api, path)
         status, _, body = self._exchange(versioned)
-        if status == 404 and missing_is_none:
+        if missing_is_none and (status == 404 or (status == 400 and b"no such image" in body)):
             return None
         if status != 200:
             said = body[:300].decode("utf-8", "replace").strip()

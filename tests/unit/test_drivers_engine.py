@@ -144,7 +144,7 @@ def test_one_connection_is_kept(engine: RealEngine, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "spoken"), [("1.41", (1, 41)), ("1.43", (1, 43)), ("1.45", (1, 44)), ("1.52", (1, 44)), ("1.40", None), ("x", None)]
+    ("said", "spoken"), [("1.41", (1, 41)), ("1.43", (1, 43)), ("1.45", (1, 45)), ("1.52", (1, 45)), ("1.40", None), ("x", None)]
 )
 def test_the_api_version_is_negotiated(tmp_path: Path, said: str, spoken: tuple[int, int] | None) -> None:
     """The newest version that both know must be spoken, from 20.10 on; an older Engine is an error that says so."""
@@ -167,6 +167,15 @@ def test_the_api_version_is_negotiated(tmp_path: Path, said: str, spoken: tuple[
         engine.close()
 
 
+@pytest.mark.parametrize("reference", ["Nginx:1", "a b", "x:y:z", "-a", "a@sha256:12", "a//b", "..", "", "sha256:zz", "none:1"])
+def test_a_bad_reference_is_no_image(engine: RealEngine, reference: str) -> None:
+    """A reference that is none must be an image that is not there, not an Engine that does not answer."""
+    reader = Engine(engine.socket)
+    assert reader.image(reference) is None
+    assert reader.image("limpet-test/idle:v1") is not None
+    reader.close()
+
+
 def test_names_cannot_leave_their_place(tmp_path: Path) -> None:
     """A name or reference with odd characters must stay one part of the path."""
     asked = []
@@ -178,9 +187,10 @@ def test_names_cannot_leave_their_place(tmp_path: Path) -> None:
     with server(tmp_path / "docker.sock", answer) as place:
         engine = Engine(place)
         assert engine.container("../images/x?y=\r\nz") is None
-        assert engine.image("127.0.0.1:5000/a/b:c@sha256:0?x") is None
+        assert engine.image("127.0.0.1:5000/a/b:c@sha256:0") is None
+        assert engine.image("../containers/json?x") is None
         engine.close()
     assert asked[1:] == [
         "/v1.41/containers/..%2Fimages%2Fx%3Fy%3D%0D%0Az/json",
-        "/v1.41/images/127.0.0.1:5000/a/b:c@sha256:0%3Fx/json",
+        "/v1.41/images/127.0.0.1:5000/a/b:c@sha256:0/json",
     ]
