@@ -32,12 +32,11 @@ def plan(view: View, wait_limit: float = WAIT_LIMIT) -> Plan:
         fates[key] = replace(fates[key], verb="keep", cause="others wait for it")
     changes = [
         Change(key, fate.verb, fate.cause, _stage(fate), fate.verb != "keep" and view.corrective(key))
-        for key, fate in sorted(fates.items(), key=lambda item: (KINDS[item[0].kind].rank, item[0]))
-        if fate.verb not in ("ok", "refuse")
+        for key, fate in fates.items() if fate.verb not in ("ok", "refuse")
     ]
-    changes.sort(key=lambda change: change.stage)
-    refusals = tuple(fate.refusal for _, fate in sorted(fates.items()) if fate.refusal)
-    return Plan(tuple(changes), tuple(graph.actions()), refusals)
+    changes.sort(key=lambda change: (change.stage, KINDS[change.key.kind].rank, change.key))
+    refusals = [fate.refusal for fate in fates.values() if fate.refusal]
+    return Plan(tuple(changes), tuple(graph.actions()), tuple(sorted(refusals, key=lambda refusal: refusal.key)))
 
 
 def without(whole: Plan, refusals: Iterable[Refusal]) -> Plan:
@@ -88,10 +87,12 @@ def _fate(key: Key, view: View) -> Fate:
 
 
 def _refuse_dependents(view: View, fates: dict[Key, Fate]) -> None:
-    grew = True
+    changing = sorted(key for key in view.target.manifest.resources if fates[key].steps)
+    grew = any(fate.verb == "refuse" for fate in fates.values())
     while grew:
         grew = False
-        for key, resource in sorted(view.target.manifest.resources.items()):
+        for key in changing:
+            resource = view.target.manifest.resources[key]
             if not fates[key].steps:
                 continue
             blocked = [n.key for n in resource.needs if n.required and n.key in fates and fates[n.key].verb == "refuse"]
@@ -190,18 +191,18 @@ class _Graph:
         self.after: dict[_Node, set[_Node]] = {}
         self.parts: dict[tuple[Key, Part], list[_Node]] = defaultdict(list)
         self.awaits: dict[tuple[Key, str], _Node] = {}
-        for key, fate in sorted(fates.items()):
-            for step in fate.steps:
+        self.acting = sorted(key for key, fate in fates.items() if fate.steps)
+        for key in self.acting:
+            for step in fates[key].steps:
                 self._add(key, step)
         self.freed = self._freed()
-        self.removed = [key for key in sorted(fates) if self._first(key, "start") and key not in view.target.manifest.resources]
+        self.removed = [key for key in self.acting if self._first(key, "start") and key not in view.target.manifest.resources]
         self.losing = {_app(key, view) for key in self.removed} - {""}
-        for key in sorted(fates):
+        for key in self.acting:
             self._order_parts(key)
-        for key, resource in sorted(view.target.manifest.resources.items()):
-            if fates[key].steps:
-                for need in resource.needs:
-                    self._order_need(key, need)
+            resource = view.target.manifest.resources.get(key)
+            for need in resource.needs if resource else ():
+                self._order_need(key, need)
         self._order_claims()
         self._order_paths()
         self._order_prune()
@@ -226,8 +227,8 @@ class _Graph:
 
     def _freed(self) -> list[tuple[Key, Key]]:
         """Pairs (holder, taker): the holder gives way and the taker wants one of its claims."""
-        takers = [(key, self.view.target.manifest.resources[key].claims) for key, fate in self.fates.items() if _takes(fate)]
-        holders = [(key, _held_claims(key, self.view)) for key, fate in self.fates.items() if fate.part("release")]
+        takers = [(key, self.view.target.manifest.resources[key].claims) for key in self.acting if _takes(self.fates[key])]
+        holders = [(key, _held_claims(key, self.view)) for key in self.acting if self._first(key, "release")]
         return [(holder, taker) for holder, held in holders for taker, taken in takers
                 if holder != taker and claims.clashing(taken, held)]
 
@@ -320,7 +321,7 @@ class _Graph:
 
     def _order_paths(self) -> None:
         """Directories before what lies in them; removed app files between the stop and the start of their app's containers."""
-        for key in self.fates:
+        for key in self.acting:
             if key.kind in files.KINDS and (node := self._first(key, "start")):
                 for parent in _parents(key.name):
                     self._edge(self._last(Key("directory", parent), "start"), node)
@@ -328,14 +329,14 @@ class _Graph:
                     self._edge(self._last(Key("symlink", parent), "release"), node)
         for key in self.removed:
             node, app = self._first(key, "start"), _app(key, self.view)
-            for other in self.fates:
+            for other in self.acting:
                 if app and other.kind == "container" and _app(other, self.view) == app:
                     self._edge(self._last(other, "release"), node)
                     self._edge(node, self._first(other, "start"))
 
     def _order_prune(self) -> None:
         """Dependents before what they need, containers before their networks, the deeper path first."""
-        for key in sorted(self.fates):
+        for key in self.acting:
             last = self._last(key, "prune")
             if last is None:
                 continue

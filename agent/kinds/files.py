@@ -72,13 +72,15 @@ def holders(path: str, inventory: Inventory) -> list[Owned]:
 
 def _in_the_way(key: Key, there: ObservedFile | None, view: View) -> str:
     """The type of what lies there and could be lost or missed, else empty. A directory replaces only what we made."""
-    owned = holders(key.name, view.inventory)
-    originals = [str(entry.original["type"]) for entry in owned if entry.original]
-    if key.kind == "directory" and originals and originals[0] != "directory":
-        return originals[0]
-    if there is None or there.type == key.kind or (there.type == "directory" and there.empty):
-        return ""
-    return there.type if there.type in ("directory", "other") or (key.kind == "directory" and not owned) else ""
+    if key.kind == "directory":
+        owned = holders(key.name, view.inventory)
+        originals = [str(entry.original["type"]) for entry in owned if entry.original]
+        if originals and originals[0] != "directory":
+            return originals[0]
+        if there is not None and there.type in ("file", "symlink") and not owned:
+            return there.type
+    kept = there is not None and there.type in ("directory", "other") and there.type != key.kind and not there.empty
+    return there.type if there is not None and kept else ""
 
 
 def _making(key: Key, there: ObservedFile | None) -> tuple[Step, ...]:
