@@ -88,11 +88,12 @@ class _Walk:
                 raise
         try:
             os.mkdir(part, 0o755, dir_fd=here)
-            os.chmod(part, 0o755, dir_fd=here)  # whatever the umask
-            os.fsync(here)
         except FileExistsError:
-            pass  # another thread made it
-        return os.open(part, _OPEN, dir_fd=here)
+            return os.open(part, _OPEN, dir_fd=here)  # another thread made it
+        made = os.open(part, _OPEN, dir_fd=here)
+        os.fchmod(made, 0o755)  # whatever the umask
+        os.fsync(here)
+        return made
 
     def _link(self, part: str, error: OSError) -> str:
         """The target of a trusted link. Errors: the given one when `part` is no link, Stalled when it is not trusted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from agent.paths import Paths
 from agent.settings import Engine as EngineSettings
 from agent.store.content import Content
 from tests.contract.bench import RealBench, a_network, a_volume, act, create, eventually, run, seen, service
-from tests.harness import images
+from tests.harness import images, wait
 from tests.harness.engine import Engine, private_engine
+from tests.harness.net import free_port
 from tests.harness.proxy import Request, proxy
 
 
@@ -202,6 +204,26 @@ def test_unnamed_volumes_go_on(bench: RealBench, prefix: str) -> None:
     api.containers.get(new).remove(force=True)
     for name in names:
         api.volumes.get(name).remove()
+
+
+def test_a_deleted_network_is_mended_under_a_running_container(bench: RealBench) -> None:
+    """After its network was torn away and made anew, a running container must be found and its port must answer, same id."""
+    port = free_port()
+    front = a_network(bench, "front")
+    act(bench, front, "create")
+    ports = [{"target": 8080, "published": str(port), "protocol": "tcp"}]
+    web = service(bench, "web", "plain-web", ports=ports, networks={front.key.name: {"aliases": ["w"]}})
+    id = run(bench, web)
+    started = seen(bench, id).started_at
+    bench.engine.client.networks.get(front.key.name).disconnect(id, force=True)
+    act(bench, front, "remove", id=front.key.name)
+    assert seen(bench, id).networks == {}
+    act(bench, front, "create")
+    act(bench, web, "connect", container=id, network=front.key.name)
+    probe = run(bench, service(bench, "probe", "idle", networks={front.key.name: None}))
+    assert bench.engine.client.containers.get(probe).exec_run(["nslookup", "w"]).exit_code == 0
+    answer = wait.eventually(lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2).read(), 10)
+    assert answer == b"v1\n" and seen(bench, id).started_at == started
 
 
 def test_only_ours_are_reached_by_two_installations(bench: RealBench, tmp_path: Path) -> None:
