@@ -75,8 +75,8 @@ class Supervisor:
         self._caught: set[int] = set()
         self._stopping = False
         self._seen = ""  # the newest revision of the source
-        self._status = "first pass is due"
         self._tried = ""  # the newest revision when the last pass started, or that it saw itself
+        self._status = "first pass is due"
 
     def run(self) -> int:
         """Runs until SIGTERM or SIGINT. Errors: Transient when a daemon holds the root already; what `load` raises."""
@@ -216,10 +216,12 @@ class Supervisor:
         if error and error.code != "Locked":  # another pass has the heartbeat then
             with self._heartbeat():
                 self._reporter.crashed(error)
-        if result.get("observed"):
-            self._seen = self._tried = str(result["observed"])
-            self._schedule.unwant("poll")
+        if observed := str(result.get("observed", "")):
             self._schedule.source_answered(now)
+            if self._seen in (self._tried, observed):  # no poll has seen anything else meanwhile
+                self._seen = observed
+                self._schedule.unwant("poll")
+            self._tried = observed
         self._answered(now, int(result.get("exit_code", EXIT_TEMPORARY)), str(result.get("sentence", error)),
                        again_in=result.get("again_in"))
 

@@ -355,6 +355,22 @@ def test_polls_go_on_while_a_pass_runs(daemon: Daemon) -> None:
     until(lambda: daemon.lines("passes") == ["start", "poll"], daemon)
 
 
+def test_a_revision_that_the_pass_missed_is_not_forgotten(daemon: Daemon) -> None:
+    """A revision that a poll saw while an older one was applied must get its pass without another poll."""
+    daemon.script("_fetch", PRELUDE + "tip = open(f'{root}/tip').read()\n"
+                  "if os.path.exists(f'{root}/told'): note('polls', 'hangs'); time.sleep(600)\n"
+                  "if tip == 'c2': note('told', tip)\nsay(commit=tip)")
+    daemon.script("_pass", PASS + "while not os.path.exists(f'{root}/go'): time.sleep(0.01)\n"
+                  "say(result={'exit_code': 0, 'sentence': 'converged', 'observed': 'c1'})")
+    daemon.settings(poll=0.1, resync=600.0)
+    daemon.start()
+    until(lambda: daemon.lines("passes") == ["start"], daemon)
+    daemon.tip("c2")
+    until(lambda: daemon.lines("polls") == ["hangs"], daemon)
+    (daemon.root / "go").touch()
+    until(lambda: daemon.lines("passes") == ["start", "poll"], daemon)
+
+
 def test_passes_never_overlap(daemon: Daemon) -> None:
     """While a pass runs no second one may start, whoever asks."""
     daemon.script("_pass", PASS + "assert not os.path.exists(f'{root}/busy')\nopen(f'{root}/busy', 'w')\n"
