@@ -31,9 +31,15 @@ def canonical(project: Project) -> str:
     document: dict[str, Any] = {"name": project.name, "services": {name: services[name] for name in sorted(services)}}
     for section in ("networks", "volumes", "configs", "secrets", "models"):
         if below := getattr(project, section):
-            document[section] = below
+            document[section] = {key: _stated(item) if section == "configs" else item for key, item in below.items()}
     document.update(project.extensions)
     return "".join(f"{line}\n" for line in _mapping(document, 0, ()))
+
+
+def _stated(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A config that says nothing of its content must say that it is not external."""
+    known = {"file", "environment", "content", "external", "driver"} & config.keys()
+    return config if known else {**config, "external": False}
 
 
 def _mapping(value: Mapping[str, Any], depth: int, path: tuple[str, ...]) -> Iterator[str]:

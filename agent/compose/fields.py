@@ -166,7 +166,7 @@ SERVICE = struct_of(
         "develop": struct({"watch": structs(_WATCH)}),
         "devices": structs({"source": TEXT, "target": TEXT, "permissions": TEXT}), "entrypoint": COMMAND,
         "env_file": structs({"path": TEXT, "required": KEPT_FLAG, "format": TEXT}), "environment": ENVIRONMENT,
-        "expose": SHOWN, "extra_hosts": Field(as_hosts), "gpus": structs(_DEVICES), "group_add": TEXTS,
+        "expose": SHOWN, "extra_hosts": Field(as_hosts), "gpus": structs(_DEVICES), "group_add": Field(distinct(as_texts)),
         "healthcheck": struct(_HEALTH), "init": KEPT_FLAG, "labels": LABELS,
         "logging": struct({"driver": TEXT, "options": OPTIONS}),
         "models": Field(map_of(struct_of({"endpoint_var": TEXT, "model_var": TEXT}))),

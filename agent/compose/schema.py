@@ -165,8 +165,10 @@ def _array(value: list[Any], rule: Rule, path: tuple[Step, ...]) -> Iterator[Fou
     if rule.unique and len(value) > 1:
         seen: set[str] = set()
         for index, item in enumerate(value):
-            text = json.dumps(item, sort_keys=True)
-            if text in seen:
+            number = isinstance(item, int | float) and not isinstance(item, bool)
+            text = json.dumps(float(item) if number else item, sort_keys=True)
+            # a number after the same number in quotes is equal to the reference loader, the other way round it is not
+            if text in seen or (number and {f'"{item}"', f'"{int(item)}"'} & seen):
                 yield (*path, index), "the item is already in the list", "remove one of the two"
             seen.add(text)
 

@@ -7,16 +7,16 @@ good and bad ones. A project is a mapping of file names to contents, as the orac
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
+import random
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
 
 import yaml
 from hypothesis import strategies as st
 
 from agent.compose.schema import SPECIFICATION
 
-Draw = Callable[..., Any]
-
+Item = TypeVar("Item")
 NAMES = ("a", "b", "c")
 RESOURCES = ("r1", "r2", "default")
 TEXTS = (
@@ -91,54 +91,95 @@ BAD = {
 LEFT_OUT = {"ssh", "provider", "models", "develop", "credential_spec", "include", "version", "per_replica", "pre_start"}
 
 
-def _seldom(draw: Draw) -> bool:
-    """True once in a while; not at an end of the range, which Hypothesis prefers."""
-    return bool(draw(st.integers(0, 40)) == 17)
+class Pick(Protocol):
+    """Where the choices come from: Hypothesis, which can shrink them, or a random number generator, which is fast."""
+
+    def below(self, limit: int) -> int:
+        """A number from 0 to below the limit."""
+
+
+class RandomPick:
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+
+    def below(self, limit: int) -> int:
+        return self.random.randrange(limit)
+
+
+class DrawnPick:
+    def __init__(self, draw: st.DrawFn) -> None:
+        self.draw = draw
+
+    def below(self, limit: int) -> int:
+        return self.draw(st.integers(0, limit - 1))
 
 
 @st.composite
-def projects(draw: Draw) -> dict[str, bytes]:
-    """A project's files; most load, some do not."""
+def projects(draw: st.DrawFn) -> dict[str, bytes]:
+    """Hypothesis strategy for a project's files; most load, some do not."""
+    return project(DrawnPick(draw))
+
+
+def one_of(pick: Pick, items: Sequence[Item]) -> Item:
+    return items[pick.below(len(items))]
+
+
+def some_of(pick: Pick, items: Sequence[Item], most: int) -> list[Item]:
+    left = list(items)
+    return [left.pop(pick.below(len(left))) for _ in range(min(pick.below(most + 1), len(left)))]
+
+
+def seldom(pick: Pick) -> bool:
+    """True once in a while; not at an end of the range, which Hypothesis prefers."""
+    return pick.below(41) == 17
+
+
+def project(pick: Pick) -> dict[str, bytes]:
+    """A project's files."""
     files: dict[str, bytes] = {
         ".env": b"SET=value\nEMPTY=\nNUM=3\n",
         "a.env": b"# comment\nA=1\nB=${SET}-$A\nC='lit $A'\nD=\"q\\n${UNSET:-u}\"\n",
         "b.env": b"A=2\nexport E=${NUM}\nSET\n",
     }
-    main = draw(model(full=True))
-    if draw(st.integers(0, 3)) == 0:
-        base = {"services": {"base": draw(service()), "other": draw(service())}}
-        files["sub/base.yaml"] = draw(written(base))
+    main = model(pick, full=True)
+    if pick.below(4) == 0:
+        base = {"services": {"base": service(pick), "other": service(pick)}}
+        files["sub/base.yaml"] = written(pick, base)
     else:
         files["sub/base.yaml"] = b"services: {base: {image: base, volumes: ['./b:/b'], environment: [X=1]}}\n"
-    files["compose.yaml"] = draw(written(main))
-    if draw(st.integers(0, 2)) == 0:
-        files["compose.override.yaml"] = draw(written(draw(model(full=False))))
+    if pick.below(6) == 0:
+        main["include"] = one_of(
+            pick, (["inc/one.yaml"], [{"path": ["inc/one.yaml"], "project_directory": "sub"}], ["./inc/one.yaml"])
+        )
+        files["inc/one.yaml"] = written(pick, {"services": {"inc": service(pick) | {"image": "inc"}}})
+        files["inc/.env"] = b"SET=included\nTAG=7\n"
+    files["compose.yaml"] = written(pick, main)
+    if pick.below(2) == 0:
+        files["compose.override.yaml"] = written(pick, model(pick, full=False))
     return files
 
 
-@st.composite
-def written(draw: Draw, tree: Any) -> bytes:
+def written(pick: Pick, tree: Any) -> bytes:
     """A tree as YAML text: as JSON, or in block style."""
-    if draw(st.booleans()):
+    if pick.below(2):
         return json.dumps(tree, ensure_ascii=False).encode()
     return yaml.safe_dump(tree, allow_unicode=True, sort_keys=False).encode()
 
 
-@st.composite
-def model(draw: Draw, full: bool) -> dict[str, Any]:
-    names = NAMES if full else draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=2, unique=True))
+def model(pick: Pick, full: bool) -> dict[str, Any]:
+    names = NAMES if full else some_of(pick, NAMES, 2)
     result: dict[str, Any] = {"services": {}}
     for name in names:
-        one = draw(service())
+        one = service(pick)
         if full:
             one.setdefault("image", "nginx")
         result["services"][name] = one
     for section in ("networks", "volumes", "configs", "secrets"):
-        if full or draw(st.integers(0, 3)) == 0:
+        if full or pick.below(4) == 0:
             entries = {}
             for name in RESOURCES if full else RESOURCES[:1]:
-                entry = draw(_object(SPECIFICATION["$defs"][section[:-1]], section[:-1]))
-                entries[name] = entry if _seldom(draw) else _repaired(entry, section)
+                entry = _object(pick, SPECIFICATION["$defs"][section[:-1]], section[:-1])
+                entries[name] = entry if seldom(pick) else _repaired(entry, section)
             result[section] = entries
     return result
 
@@ -157,54 +198,50 @@ def _repaired(entry: dict[str, Any], section: str) -> dict[str, Any]:
     return entry
 
 
-@st.composite
-def service(draw: Draw) -> dict[str, Any]:
-    result: dict[str, Any] = draw(_object(SPECIFICATION["$defs"]["service"], "service"))
-    return result
+def service(pick: Pick) -> dict[str, Any]:
+    return _object(pick, SPECIFICATION["$defs"]["service"], "service")
 
 
-@st.composite
-def _object(draw: Draw, schema: dict[str, Any], owner: str) -> dict[str, Any]:
+def _object(pick: Pick, schema: dict[str, Any], owner: str) -> dict[str, Any]:
     keys = [key for key in schema["properties"] if key not in LEFT_OUT]
-    chosen = draw(st.lists(st.sampled_from(keys), max_size=5, unique=True))
+    chosen = some_of(pick, keys, 7)
     chosen += [key for key in schema.get("required", ()) if key not in chosen]
-    return {key: draw(_value(schema["properties"][key], key, owner)) for key in chosen}
+    return {key: _value(pick, schema["properties"][key], key, owner) for key in chosen}
 
 
-@st.composite
-def _value(draw: Draw, schema: dict[str, Any], key: str, owner: str) -> Any:
+def _value(pick: Pick, schema: dict[str, Any], key: str, owner: str) -> Any:
     pool = _pool(key, owner, schema)
-    if pool and not _seldom(draw):
-        value = draw(st.sampled_from(pool))
-        if repr(value) in BAD and not _seldom(draw):
+    if pool and not seldom(pick):
+        value = one_of(pick, pool)
+        if repr(value) in BAD and not seldom(pick):
             value = next((other for other in pool if repr(other) not in BAD), value)
         return value
     if "$ref" in schema:
-        return draw(_value(SPECIFICATION["$defs"][schema["$ref"].rpartition("/")[2]], key, owner))
+        return _value(pick, SPECIFICATION["$defs"][schema["$ref"].rpartition("/")[2]], key, owner)
     if "oneOf" in schema:
-        return draw(_value(draw(st.sampled_from(schema["oneOf"])), key, owner))
+        return _value(pick, one_of(pick, schema["oneOf"]), key, owner)
     if "enum" in schema:
-        return draw(st.sampled_from(schema["enum"]))
+        return one_of(pick, schema["enum"])
     types = schema.get("type", "string")
-    kind = types if isinstance(types, str) else draw(st.sampled_from(types))
-    if kind == "string" and "boolean" in types and not _seldom(draw) and "number" not in types:
-        return draw(st.sampled_from(("true", "false", "yes", "off", "${YES:-true}")))
-    if kind == "string" and ("number" in types or "integer" in types) and "boolean" not in types and not _seldom(draw):
-        return draw(st.sampled_from(("0", "3", "$NUM", "${UNSET:-17}")))
-    if kind == "string" and key in ("cpu_count", "cpu_percent", "oom_score_adj") and not _seldom(draw):
-        return draw(st.sampled_from(("7", "${NUM}")))
+    kind = types if isinstance(types, str) else one_of(pick, types)
+    if kind == "string" and "boolean" in types and not seldom(pick) and "number" not in types:
+        return one_of(pick, ("true", "false", "yes", "off", "${YES:-true}"))
+    if kind == "string" and ("number" in types or "integer" in types) and "boolean" not in types and not seldom(pick):
+        return one_of(pick, ("0", "3", "$NUM", "${UNSET:-17}"))
+    if kind == "string" and key in ("cpu_count", "cpu_percent", "oom_score_adj") and not seldom(pick):
+        return one_of(pick, ("7", "${NUM}"))
     if kind == "object":
         if "properties" in schema:
-            return draw(_object(schema, key))
+            return _object(pick, schema, key)
         below = next(iter(schema.get("patternProperties", {"": {"type": "string"}}).values())) or {"type": ["string", "number"]}
         if isinstance(schema.get("additionalProperties"), dict):
             below = schema["additionalProperties"]
-        names = draw(st.lists(st.sampled_from(("A", "B", "SET", "k.x", "n1")), max_size=3, unique=True))
-        return {name: draw(_value(below, "", key)) for name in names}
+        names = some_of(pick, ("A", "B", "SET", "k.x", "n1"), 3)
+        return {name: _value(pick, below, "", key) for name in names}
     if kind == "array":
-        items = draw(st.lists(_value(schema.get("items", {"type": "string"}), "", key), max_size=3))
-        return _distinct(items) if schema.get("uniqueItems") and not _seldom(draw) else items
-    return draw(_scalar(kind))
+        items = [_value(pick, schema.get("items", {"type": "string"}), "", key) for _ in range(pick.below(4))]
+        return _distinct(items) if schema.get("uniqueItems") and not seldom(pick) else items
+    return _scalar(pick, kind)
 
 
 def _distinct(items: list[Any]) -> list[Any]:
@@ -236,14 +273,13 @@ def _pool(key: str, owner: str, schema: dict[str, Any]) -> tuple[Any, ...]:
     return POOLS.get(key, ())
 
 
-@st.composite
-def _scalar(draw: Draw, kind: str) -> Any:
+def _scalar(pick: Pick, kind: str) -> Any:
     if kind == "string":
-        return draw(st.sampled_from(TEXTS))
+        return one_of(pick, TEXTS)
     if kind == "boolean":
-        return draw(st.sampled_from((True, False)))
+        return one_of(pick, (True, False))
     if kind == "integer":
-        return draw(st.sampled_from((0, 1, 2, 100, -1)))
+        return one_of(pick, (0, 1, 2, 100, -1))
     if kind == "number":
-        return draw(st.sampled_from((0, 1, 0.5, 10, 1e6, 1.5)))
+        return one_of(pick, (0, 1, 0.5, 10, 1e6, 1.5))
     return None
