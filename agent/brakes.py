@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from agent.kinds.base import View
-from agent.model import Change, Key, Plan, Refusal
+from agent.model import PATH_KINDS, Change, Key, Plan, Refusal
 from agent.plan import without
 
 FEW = 5  # so many deletions of a kind are never braked
@@ -44,7 +44,7 @@ def _forbidden(change: Change, policy: Policy) -> Refusal | None:
     key = change.key
     if str(key) in policy.suspended:
         return Refusal(key, f"suspended: {policy.suspended[str(key)]}", f"limpet resume {key}")
-    if key.kind not in ("file", "directory", "symlink"):
+    if key.kind not in PATH_KINDS:
         return None
     denied = next((pattern for pattern in policy.files_deny if matches(key.name, pattern)), None)
     if denied is not None:

@@ -23,6 +23,8 @@ DIGEST_LABEL = "io.limpet.digest"
 APP_LABEL = "io.limpet.app"
 NAME_LABEL = "io.limpet.name"  # the final name of a container, whatever it is called at the moment
 
+PATH_KINDS = ("file", "directory", "symlink")  # their names are absolute host paths
+
 Condition = Literal["present", "started", "healthy", "completed"]
 Stage = Literal["apply", "prune"]
 
@@ -39,18 +41,18 @@ def sha256(data: bytes | str) -> str:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Key:
-    """`kind/name`; the sort order of everything."""
+    """`kind/name`, of paths `file/etc/motd`; the sort order of everything."""
 
     kind: str
     name: str
 
     def __str__(self) -> str:
-        return f"{self.kind}/{self.name}"
+        return f"{self.kind}/{self.name.removeprefix('/')}"
 
     @classmethod
     def parse(cls, text: str) -> Key:
         kind, _, name = text.partition("/")
-        return cls(kind, name)
+        return cls(kind, f"/{name}" if kind in PATH_KINDS else name)
 
 
 @dataclass(frozen=True, slots=True)

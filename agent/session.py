@@ -17,7 +17,7 @@ from agent.errors import LimpetError, Stalled
 from agent.gate import Verdict
 from agent.host import Host
 from agent.kinds.base import Held, View
-from agent.model import Observed, Outcome, Plan, Release
+from agent.model import PATH_KINDS, Observed, Outcome, Plan, Release
 from agent.observe import Look
 from agent.paths import Paths
 from agent.plan import plan
@@ -92,7 +92,7 @@ class Session:
         """What must be looked at for these releases and all that is owned."""
         manifests = [held.manifest for held in targets]
         keys = {key for manifest in manifests for key in manifest.resources} | set(self.inventory.entries)
-        paths = frozenset(key.name for key in keys if key.kind in ("file", "directory", "symlink"))
+        paths = frozenset(key.name for key in keys if key.kind in PATH_KINDS)
         images = tuple(sorted({image for manifest in manifests for image in manifest.images()}))
         return Look(paths, images, deep)
 

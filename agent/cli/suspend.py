@@ -13,7 +13,6 @@ from agent.errors import LimpetError
 from agent.paths import Paths
 from agent.store.orders import ALL, Orders, Suspension
 
-PATHS = ("file", "directory", "symlink")  # kinds whose names are absolute paths
 _RESOURCE = re.compile(r"[a-z]+/.+")
 
 
@@ -35,12 +34,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def checked(resource: str) -> str:
-    """The resource's name; the path of a file may be given without its second slash. Errors: LimpetError."""
+    """The resource's name, as `limpet plan` writes it. Errors: LimpetError."""
     if resource != ALL and not _RESOURCE.fullmatch(resource):
         raise LimpetError(f"{resource!r} is no resource", "write it as `limpet plan` does: container/shop-web-1",
                           code="NoResource")
-    kind, _, name = resource.partition("/")
-    return f"{kind}//{name.lstrip('/')}" if kind in PATHS else resource
+    return resource
 
 
 def seconds(duration: str) -> float:

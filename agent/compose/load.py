@@ -97,7 +97,7 @@ class _Loader:
                     "use lower-case letters, digits, dashes and underscores, starting with a letter or digit",
                 )
             return explicit
-        written, place = "", NOWHERE
+        written, place = "", Place(paths[0], 1) if paths else NOWHERE
         for path in paths:
             try:
                 documents = self.source.parsed(path, Place(path))

@@ -66,6 +66,11 @@ class Held:
         """The image id this release uses for a container, empty when it is not resolved yet."""
         return self.lock.get(resource.spec["image"], "")
 
+    def content(self, path: str) -> str:
+        """The content digest of a file, empty when it is not in this release."""
+        resource = self.manifest.resources.get(Key("file", path))
+        return str(resource.spec.get("content", "")) if resource else ""
+
     def has(self, key: Key, digest: str, image_id: str) -> bool:
         """Whether this very container belongs to this release."""
         resource = self.manifest.resources.get(key)
@@ -95,7 +100,10 @@ class View:
         before, now = self.applied.manifest.resources.get(key), self.target.manifest.resources.get(key)
         if before is None or now is None or before.digest != now.digest:
             return False
-        return key.kind != "container" or self.applied.image(before) == self.target.image(now)
+        if key.kind != "container":
+            return True
+        return self.applied.image(before) == self.target.image(now) and not any(
+            self.applied.content(path) != self.target.content(path) for path in now.spec["on_change"])
 
 
 def ok(key: Key) -> Fate:

@@ -201,8 +201,7 @@ def changed_files(desired: Resource, instance_id: str, view: View) -> dict[str, 
     delivered = owned.delivered if owned and owned.delivered.get("id") == instance_id else {}
     wanted = {}
     for path in desired.spec["on_change"]:
-        resource = view.target.manifest.resources.get(Key("file", path))
-        content = resource.spec.get("content", "") if resource else ""
+        content = view.target.content(path)
         if delivered.get(path) != content:
             wanted[path] = content
     return wanted

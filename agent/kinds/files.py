@@ -136,6 +136,8 @@ def _removal(key: Key, there: ObservedFile | None, view: View) -> Fate:
         return ok(key)
     for resource in filter(None, (view.target.manifest.resources.get(Key(kind, key.name)) for kind in KINDS)):
         if fate(resource.key, resource, view).verb != "refuse":
+            if there is not None and there.type == key.kind:
+                return Fate(key, "keep", f"makes way for a {resource.key.kind}")
             return Fate(key, "forget", f"is a {resource.key.kind} now")
     cause = "no longer in the repository"
     if owned.original:

@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.kinds import claims
 from agent.kinds.container import container
-from agent.model import Key, Need, Resource, sha256
+from agent.model import PATH_KINDS, Key, Need, Resource, sha256
 from agent.render.layerfile import LayerFiles
 from agent.render.layers import Overlay, Source
 from agent.render.problems import Problems
@@ -156,7 +156,7 @@ class Assembly:
         solid = {key.name: resource for key, resource in self.resources.items()
                  if key.kind in ("file", "symlink")}
         for key, resource in sorted(self.resources.items()):
-            if key.kind not in ("file", "directory", "symlink") or resource.spec.get("state") == "absent":
+            if key.kind not in PATH_KINDS or resource.spec.get("state") == "absent":
                 continue
             above = posixpath.dirname(key.name)
             while above not in ("/", ""):

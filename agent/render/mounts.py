@@ -16,7 +16,7 @@ from typing import Any
 
 from agent.compose import Project
 from agent.kinds import files as file_kind
-from agent.model import Key, Need, Resource
+from agent.model import PATH_KINDS, Key, Need, Resource
 from agent.render.assembly import Assembly, origin
 from agent.render.layerfile import MODE
 from agent.render.layers import Source
@@ -131,7 +131,7 @@ class AppFiles:
     def _host_source(self, path: str, used: Used) -> str:
         """An absolute source: host files that we manage there must be written first; a single one is an input."""
         for key, resource in self.work.resources.items():
-            if key.kind not in ("file", "directory", "symlink") or resource.spec.get("app"):
+            if key.kind not in PATH_KINDS or resource.spec.get("app"):
                 continue
             if key.name == path and resource.spec.get("content"):
                 used.file(resource)

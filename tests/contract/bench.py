@@ -212,7 +212,7 @@ def seen(bench: Bench, name: str) -> ObservedContainer:
 
 
 def eventually(
-    bench: Bench, name: str, condition: Callable[[ObservedContainer], bool], within: float = 20.0
+    bench: Bench, name: str, condition: Callable[[ObservedContainer], bool], within: float = 60.0
 ) -> ObservedContainer:
     """Looks until the condition holds."""
     end = time.monotonic() + within

@@ -253,7 +253,7 @@ def test_waiting_for_health(bench: Bench) -> None:
     """Waiting must end when the container is healthy, at once when it cannot become so, and say why."""
     web = service(bench, "web", "web")
     id = run(bench, web)
-    act(bench, web, "await", container=id, condition="healthy", timeout=30.0)
+    act(bench, web, "await", container=id, condition="healthy", timeout=60.0)
     assert seen(bench, id).health == "healthy"
     for kind, reason in (("sick", "Unhealthy"), ("once", "Exited"), ("idle", "NoHealthCheck")):
         other = service(bench, f"other-{kind}", kind)
@@ -261,16 +261,16 @@ def test_waiting_for_health(bench: Bench) -> None:
         if kind == "once":
             eventually(bench, id, lambda c: c.state == "exited")
         with pytest.raises(Failed, match=other.key.name) as error:
-            act(bench, other, "await", container=id, condition="healthy", timeout=30.0)
+            act(bench, other, "await", container=id, condition="healthy", timeout=60.0)
         assert code(error) == reason and error.value.hint
 
 
 def test_waiting_for_completion(bench: Bench) -> None:
     """Waiting for a one-shot must end at exit code 0, and fail at once at any other."""
     good, bad = service(bench, "good", "once"), service(bench, "bad", "fail-once")
-    act(bench, good, "await", container=run(bench, good), condition="completed", timeout=30.0)
+    act(bench, good, "await", container=run(bench, good), condition="completed", timeout=60.0)
     with pytest.raises(Failed, match="7") as error:
-        act(bench, bad, "await", container=run(bench, bad), condition="completed", timeout=30.0)
+        act(bench, bad, "await", container=run(bench, bad), condition="completed", timeout=60.0)
     assert code(error) == "ExitedWithError"
 
 

@@ -145,4 +145,4 @@ def test_a_check_judges_the_candidate(bench: Bench) -> None:
     """A file without `check` must pass, and nothing may be written by checking."""
     wanted = a_file(bench, "/etc/a", b"1")
     bench.host.check_candidate(wanted)
-    assert look(bench, str(Key.parse("file//etc/a").name)) is None
+    assert look(bench, str(Key.parse("file/etc/a").name)) is None

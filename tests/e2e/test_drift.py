@@ -108,4 +108,4 @@ def test_report_mode_shows_and_leaves(converged: Site) -> None:
     conf(converged).write_text("mine\n")
     converged.sync(expect=6)
     assert conf(converged).read_text() == "mine\n"
-    assert converged.heartbeat()["drift"]["now"] == ["file//etc/app/app.conf"]
+    assert converged.heartbeat()["drift"]["now"] == ["file/etc/app/app.conf"]

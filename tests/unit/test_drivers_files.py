@@ -263,7 +263,7 @@ def test_a_check_sees_the_candidate(content: MemoryContent, root: Path) -> None:
     check_candidate(*checked(content, ("grep", "-q", "port 80", "{file}")), root)
     with pytest.raises(Failed, match=r"exited with code 1: .*app\.conf: no good") as error:
         check_candidate(*checked(content, ("/bin/sh", "-c", 'echo "$0: no good"; exit 1', "{file}")), root)
-    assert error.value.resource == "file//etc/app.conf"
+    assert error.value.resource == "file/etc/app.conf"
     assert list((root / "run/limpet").iterdir()) == []
 
 

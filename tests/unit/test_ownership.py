@@ -38,7 +38,7 @@ def test_everything_desired_is_owned_before_it_is_made() -> None:
     container = {"web": {"image": "a:1", "networks": {"net": {}}, "ports": ["80"]}}
     file = {"/apps/f": {"content": "x", "app": "shop"}}
     found, _ = entries({"desired": {"network": {"net": {}}, "volume": {"v": {}}, "file": file, "container": container}})
-    assert set(map(str, found)) == {"network/net", "volume/v", "file//apps/f", "container/web"}
+    assert set(map(str, found)) == {"network/net", "volume/v", "file/apps/f", "container/web"}
     owned = found[Key("container", "web")]
     assert (owned.needs, owned.claims, owned.app) == (("network/net",), ("name/web", "port/tcp/0.0.0.0/80"), "shop")
 
@@ -164,8 +164,8 @@ def test_disowned_is_what_is_gone() -> None:
     """What nothing is left of must be disowned; what is desired, pending or refused must not."""
     case = {
         "applied": {"file": {path: {"content": "x"} for path in ("/etc/a", "/etc/b", "/boot/c", "/etc/d")}},
-        "desired": {"base": "applied", "drop": ["file//etc/a", "file//etc/b", "file//boot/c"]},
-        "gone": ["file//etc/a"],
+        "desired": {"base": "applied", "drop": ["file/etc/a", "file/etc/b", "file/boot/c"]},
+        "gone": ["file/etc/a"],
     }
     at = view(case)
     remaining = brakes(plan(at), at, Policy(files_deny=("/boot/**",)))
