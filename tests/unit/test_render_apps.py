@@ -54,7 +54,7 @@ def test_newcomers_repository() -> None:
     found = manifest(NEWCOMER, repo_name="shop")
     web = container(found, "shop-web-1")
     assert [str(key) for key in found.resources if key.kind != "container"] == [
-        f"file/{APPS}/shop/conf/nginx.conf", f"file/{APPS}/shop/conf/sub/a.sh", "network/shop_default", "volume/shop_named",
+        f"file{APPS}/shop/conf/nginx.conf", f"file{APPS}/shop/conf/sub/a.sh", "network/shop_default", "volume/shop_named",
     ]
     assert [volume["source"] for volume in web.spec["config"]["volumes"]] == [
         f"{APPS}/shop/conf", f"{APPS}/shop/data", "shop_named", "/etc/localtime",
@@ -64,8 +64,8 @@ def test_newcomers_repository() -> None:
     assert web.spec["config"]["networks"] == {"shop_default": {}}
     assert needs(web) == {
         "container/shop-db-1": "healthy", "container/shop-init-1": "completed", "network/shop_default": "present",
-        "volume/shop_named": "present", f"file/{APPS}/shop/conf/nginx.conf": "present",
-        f"file/{APPS}/shop/conf/sub/a.sh": "present",
+        "volume/shop_named": "present", f"file{APPS}/shop/conf/nginx.conf": "present",
+        f"file{APPS}/shop/conf/sub/a.sh": "present",
     }
     assert container(found, "shop-init-1").spec["oneshot"] and not web.spec["oneshot"]
     assert web.spec["compose"]["working_dir"] == f"{APPS}/shop"
@@ -78,7 +78,7 @@ def test_a_commit_that_changes_nothing_used_changes_no_digest() -> None:
     assert manifest({**NEWCOMER, "README.md": "other\n", "notes/x": "y"}).digest == before.digest
     after = manifest({**NEWCOMER, "conf/nginx.conf": "y\n"})
     changed = {str(key) for key in before.resources if before.resources[key].digest != after.resources[key].digest}
-    assert changed == {"container/fleet-web-1", f"file/{APPS}/fleet/conf/nginx.conf"}
+    assert changed == {"container/fleet-web-1", f"file{APPS}/fleet/conf/nginx.conf"}
 
 
 def test_moved_lines_change_no_digest() -> None:
@@ -279,7 +279,7 @@ services:
     assert one.spec["on_change"] == {f"{base}/conf/x": "signal:HUP", f"{base}/conf/y": "signal:HUP", f"{base}/one": "signal:USR1"}
     assert one.spec["inputs"] == {}
     assert one.digest == two.digest
-    assert f"file/{base}/conf/x" in needs(one)
+    assert f"file{base}/conf/x" in needs(one)
 
 
 def test_host_files_and_services() -> None:
@@ -295,7 +295,7 @@ def test_host_files_and_services() -> None:
     assert changed == ["shop-a-1", "shop-c-1"]
     assert container(before, "shop-b-1").spec["on_change"] == {"/etc/b": "signal:HUP"}
     for name, path in (("a", "/etc/a"), ("b", "/etc/b"), ("c", "/etc/c")):
-        assert f"file/{path}" in needs(container(before, f"shop-{name}-1"))
+        assert f"file{path}" in needs(container(before, f"shop-{name}-1"))
 
 
 def test_templates_beside_an_app() -> None:
