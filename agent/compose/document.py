@@ -62,7 +62,7 @@ def _compose(file: str, text: str) -> list[Node]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        raise ComposeError(_problem(error, text, line), file, line, column, _remedy(text, line)) from None
+        raise ComposeError(_problem(error, text, line), file, line, column, _remedy(error, text, line)) from None
     except yaml.reader.ReaderError as error:
         position = error.position if isinstance(error.position, int) else 0
         raise ComposeError(
@@ -82,9 +82,11 @@ def _problem(error: Any, text: str, line: int) -> str:
     return f"not valid YAML: {error.context}: {problem}" if error.context else f"not valid YAML: {problem}"
 
 
-def _remedy(text: str, line: int) -> str:
+def _remedy(error: Any, text: str, line: int) -> str:
     if _tab_at(text, line):
         return "YAML is indented with spaces: replace the tab"
+    if str(error.context).startswith(("while scanning an anchor", "while scanning an alias")):
+        return "use letters, digits, - and _ in the names of anchors"
     return "look at the line and the one above it for indentation, a missing colon or an unbalanced quote"
 
 
@@ -216,7 +218,7 @@ class _Builder:
         self.pay(node)
         target = node.value if node.kind == ALIAS else node
         key = self.scalar(target) if target.kind == SCALAR else None
-        if not isinstance(key, str):
+        if type(key) is not str:  # a date is not text either
             shown = target.value if target.kind == SCALAR else "a list or mapping"
             raise self.fail(node, f"the key {shown} is not text", "put it in quotes")
         return key

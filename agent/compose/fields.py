@@ -164,7 +164,9 @@ SERVICE = struct_of(
         "credential_spec": struct({"config": TEXT, "file": TEXT, "registry": TEXT}), "deploy": struct(_DEPLOY),
         "depends_on": Field(map_of(struct_of({"condition": TEXT, "restart": FLAG, "required": KEPT_FLAG}))),
         "develop": struct({"watch": structs(_WATCH)}),
-        "devices": structs({"source": Field(as_text, True), "target": Field(as_text, True), "permissions": TEXT}), "entrypoint": COMMAND,
+        "devices": structs(
+            {"source": Field(as_text, True), "target": Field(as_text, True), "permissions": TEXT}
+        ), "entrypoint": COMMAND,
         "env_file": structs({"path": TEXT, "required": KEPT_FLAG, "format": TEXT}), "environment": ENVIRONMENT,
         "expose": SHOWN, "extra_hosts": Field(as_hosts), "gpus": structs(_DEVICES), "group_add": Field(distinct(as_texts)),
         "healthcheck": struct(_HEALTH), "init": KEPT_FLAG, "labels": LABELS,

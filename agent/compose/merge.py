@@ -178,6 +178,8 @@ def _ipam_config(base: Any, over: Any, place: Place, rules: Rules[Merger] | None
                 result[at] = merged
             else:
                 result.add(merged, where)
+    if not result:
+        raise _refuse(place, "an empty list of address pools cannot be merged")
     return result
 
 
@@ -211,7 +213,8 @@ SERVICE_RULES = SPECIAL.at("services", "x")
 
 def key_value(item: Any, place: Place) -> Hashable:
     if not isinstance(item, str):
-        raise ComposeError(f"text is expected here, not {show(item)}", *place, hint="put it in quotes")
+        hint = "write KEY=VALUE, or leave the dash out" if isinstance(item, Map) else "put it in quotes"
+        raise ComposeError(f"text is expected here, not {show(item)}", *place, hint=hint)
     return item.partition("=")[0]
 
 

@@ -75,56 +75,61 @@ def _device(value: Any, place: Place, change: Change) -> Any:
     return value
 
 
-_PATHS: Rules[Visit] = Rules(
-    {
-        f"{owner}.{key}": visit
-        for owner in ("services.*", "services.*.pre_start.*")
-        for key, visit in {"env_file.*.path": _path, "label_file.*": _path, "volumes.*": _mount}.items()
-    }
-    | {
-        "services.*.build.context": _context,
-        "services.*.build.additional_contexts.*": _context,
-        "services.*.build.ssh.*": _path,
-        "services.*.extends.file": _path,
-        "services.*.develop.watch.*.path": _path,
-        "configs.*.file": _file,
-        "secrets.*.file": _file,
-        "volumes.*": _device,
-    }
-)
+_READ: dict[str, Visit] = {
+    f"{owner}.{key}": visit
+    for owner in ("services.*", "services.*.pre_start.*")
+    for key, visit in {"env_file.*.path": _path, "label_file.*": _path, "volumes.*": _mount}.items()
+} | {
+    "services.*.extends.file": _path,
+    "configs.*.file": _file,
+    "secrets.*.file": _file,
+    "volumes.*": _device,
+}
+# Only building and developing use these; they may lie anywhere.
+_BUILT: dict[str, Visit] = {
+    "services.*.build.context": _context,
+    "services.*.build.additional_contexts.*": _context,
+    "services.*.build.ssh.*": _path,
+    "services.*.develop.watch.*.path": _path,
+}
+PATHS: Rules[Visit] = Rules(_READ | _BUILT)
 
 
 def rebase(root: Map, base: str) -> None:
     """Rewrites the paths of a tree, which are relative to the directory `base`, to be relative to where `base` starts."""
-    _visit(root, NOWHERE, lambda path, _: join(base, path), _PATHS)
+    visit(root, NOWHERE, lambda path, _: join(base, path), PATHS)
 
 
 def finish(root: Map, working_dir: str, problems: Problems) -> None:
     """Writes every path of the repository as the canonical form does, and refuses those that leave it."""
 
-    def change(path: str, place: Place) -> str:
+    def dotted(path: str, place: Place) -> str:
+        path = posixpath.normpath(path)
+        return path if path in (".", "..") or path.startswith("../") else f"./{path}"
+
+    def checked(path: str, place: Place) -> str:
         if escapes(join(working_dir, path)):
             problems.error(
                 place,
                 f"the path {path!r} leaves the repository",
                 "move the file into the repository, or give an absolute path of the host",
             )
-        path = posixpath.normpath(path)
-        return path if path in (".", "..") or path.startswith("../") else f"./{path}"
+        return dotted(path, place)
 
-    _visit(root, NOWHERE, change, _PATHS)
+    visit(root, NOWHERE, checked, Rules(_READ))
+    visit(root, NOWHERE, dotted, Rules(_BUILT))
 
 
-def _visit(value: Any, place: Place, change: Change, rules: Rules[Visit] | None) -> Any:
+def visit(value: Any, place: Place, change: Change, rules: Rules[Visit] | None) -> Any:
     if rules is None:
         return value
     if rules.value is not None:
         return rules.value(value, place, change)
     if isinstance(value, Map):
         for key, item in value.items():
-            value[key] = _visit(item, value.place(key), change, rules.step(key))
+            value[key] = visit(item, value.place(key), change, rules.step(key))
     elif isinstance(value, List):
         below = rules.step("[]")
         for index, (item, where) in enumerate(value.placed()):
-            value[index] = _visit(item, where, change, below)
+            value[index] = visit(item, where, change, below)
     return value

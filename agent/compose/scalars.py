@@ -54,7 +54,7 @@ def resolve(text: str, tag: str | None, plain: bool) -> Any:
         return text
     value = _implicit(text)
     if type(value).__name__ not in wanted:
-        raise ValueError(f"{text!r} is not a {kind}")
+        raise ValueError(f"{text!r} does not fit the tag !!{kind}")
     return float(value) if kind == "float" else value
 
 
@@ -98,7 +98,7 @@ def _timestamp(text: str) -> Timestamp | None:
     if int(hour or 0) > 23 or int(minute or 0) > 59 or int(second or 0) > 59:
         return None
     digits = (fraction or "").rstrip("0").rstrip(".")
-    offset = "+0000 UTC" if zone == "Z" else f"{zone.replace(':', '')} {zone.replace(':', '')}"
+    offset = "+0000 UTC" if zone in ("Z", "+00:00", "-00:00") else f"{zone.replace(':', '')} {zone.replace(':', '')}"
     clock = f"{int(hour or 0):02}:{int(minute or 0):02}:{int(second or 0):02}{digits}"
     return Timestamp(f"{year}-{int(month):02}-{int(day):02} {clock} {offset}")
 

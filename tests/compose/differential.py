@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.compose import ComposeErrors, MemoryFiles, Project
-from agent.compose.paths import _PATHS, _visit
+from agent.compose.paths import PATHS, visit
 from agent.compose.tree import NOWHERE, Map, copy
 
 HERE = Path(__file__).parent
@@ -145,7 +145,7 @@ def project_view(project: Project) -> Any:
     def change(path: str, _: Any) -> str:
         return os.path.normpath(os.path.join("/ROOT", project.working_dir, path))
 
-    _visit(root, NOWHERE, change, _PATHS)
+    visit(root, NOWHERE, change, PATHS)
     return unused_removed(_hooks_reduced(_reference_shape({"name": project.name, **root})))
 
 
