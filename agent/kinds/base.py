@@ -43,7 +43,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What becomes of one resource. `verb` "ok" and "forget" have no steps; a refusal has neither."""
+    """What becomes of one resource. `verb` "ok", "forget" (nothing is left of it) and "keep" (others wait for it, or take its
+    place) have no steps; a refusal has neither."""
 
     key: Key
     verb: str
