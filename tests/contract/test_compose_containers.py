@@ -198,10 +198,11 @@ def inspected(engine: Engine, project: str, *places: str) -> dict[str, dict[str,
     """Service -> flat inspection; paths of the project's directory and of the root are made equal."""
     found = {}
     for container in engine.containers(project):
-        flat = dict(flattened(engine.client.api.inspect_container(container.id), ""))
+        inspection = engine.client.api.inspect_container(str(container.id))
+        flat = dict(flattened(inspection, ""))
         for place, word in zip(places, ("DIR", ""), strict=False):
             flat = {key: _replaced(value, place, word) for key, value in flat.items()}
-        flat["Mounts"] = sorted(mount_of(m, places) for m in engine.client.api.inspect_container(container.id)["Mounts"])
+        flat["Mounts"] = sorted(mount_of(m, places) for m in inspection["Mounts"])
         found[container.labels["com.docker.compose.service"]] = flat
     return found
 

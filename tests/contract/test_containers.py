@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from typing import Any
 
 import pytest
 
@@ -208,7 +209,7 @@ def test_a_static_address_belongs_to_who_runs(bench: Bench) -> None:
     """A stopped container must not hold its static address; a start onto a held one must fail."""
     front = a_network(bench, "front", **SUBNET)
     act(bench, front, "create")
-    config = {"networks": {front.key.name: {"ipv4_address": ADDRESS}}}
+    config: dict[str, Any] = {"networks": {front.key.name: {"ipv4_address": ADDRESS}}}
     one, other = service(bench, "one", **config), service(bench, "other", **config)
     first, second = run(bench, one), create(bench, other)
     with pytest.raises(Failed) as error:

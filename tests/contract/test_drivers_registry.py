@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import docker.errors
 import pytest
@@ -78,7 +79,12 @@ def test_a_registry_that_is_down_is_transient_after_some_tries(
     served.stop()
     tries = []
     once = driver._pull_once
-    monkeypatch.setattr(driver, "_pull_once", lambda *args: (tries.append(1), once(*args)))
+
+    def counted(*args: Any) -> None:
+        tries.append(1)
+        once(*args)
+
+    monkeypatch.setattr(driver, "_pull_once", counted)
     with pytest.raises(Transient, match=reference) as error:
         host.pull(reference)
     assert (error.value.code, len(tries), bool(error.value.hint)) == ("RegistryUnavailable", driver.TRIES, True)
