@@ -84,7 +84,7 @@ class _Loader:
             self.problems.error(Place(paths[0], 1), "the Compose file is empty", "add a service")
         if not profiles:
             profiles = tuple(part.strip() for part in environment.get("COMPOSE_PROFILES", "").split(","))
-        return self.finish(root, name, environment, tuple(filter(None, profiles)), paths)
+        return self.finish(root, name, environment, profiles, paths)
 
     def name(self, paths: list[str], environment: dict[str, str], default: str) -> str:
         """COMPOSE_PROJECT_NAME, else the last `name:` of the files, else the default."""
@@ -145,7 +145,7 @@ class _Loader:
             **sections,
             extensions=extensions,
             environment=environment,
-            profiles=profiles,
+            profiles=tuple(filter(None, profiles)),
             config_files=tuple(paths),
             files_read=tuple(sorted(self.source.read_paths)),
             warnings=tuple(problems.warnings),

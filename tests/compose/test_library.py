@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.compose import ComposeError, ComposeErrors, MemoryFiles, Project, canonical, duration_ns, load
+from agent.compose.fields import RESOURCES, SERVICE
+from agent.compose.schema import SPECIFICATION
+from agent.compose.values import as_is
 
 ROOT = Path(__file__).parents[2]
 
@@ -247,3 +253,53 @@ def test_importing_the_library_does_not_import_yaml() -> None:
     """Who only wants its values must not pay for the parser."""
     code = "import sys, agent.compose; sys.exit('yaml' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def declared(schema: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths of every key that the schema declares; `*` stands for names and items."""
+    if "$ref" in schema:
+        schema = SPECIFICATION["$defs"][schema["$ref"].rpartition("/")[2]]
+    for form in schema.get("oneOf", ()):
+        yield from declared(form, path)
+    for key, below in schema.get("properties", {}).items():
+        yield (*path, key)
+        yield from declared(below, (*path, key))
+    for pattern, below in schema.get("patternProperties", {}).items():
+        if below and pattern != "^x-":
+            yield from declared(below, (*path, "*"))
+    if "items" in schema:
+        yield from declared(schema["items"], (*path, "*"))
+
+
+def handled(decode: Any, path: tuple[str, ...]) -> bool:
+    """Whether the decoders have a field for a path; what takes any value as it is has one for all."""
+    for part in path:
+        variables = inspect.getclosurevars(decode).nonlocals
+        if part == "*":
+            decode = variables.get("of", decode)
+        elif "fields" in variables:
+            if part not in variables["fields"]:
+                return False
+            decode = variables["fields"][part].decode
+        elif decode is as_is or decode.__name__ == "_ulimit":
+            return True
+        else:
+            inner = variables.get("of")
+            if inner is None:
+                return False
+            decode = inner
+            if part not in inspect.getclosurevars(decode).nonlocals.get("fields", {}):
+                return False
+            decode = inspect.getclosurevars(decode).nonlocals["fields"][part].decode
+    return True
+
+
+@pytest.mark.parametrize(("kind", "decode"), [
+    ("service", SERVICE), ("network", RESOURCES["networks"]), ("volume", RESOURCES["volumes"]), ("config", RESOURCES["configs"]),
+    ("secret", RESOURCES["secrets"]), ("model", RESOURCES["models"]),
+])  # fmt: skip
+def test_every_key_of_the_schema_reaches_the_canonical_form(kind: str, decode: Any) -> None:
+    """A key that the schema allows must have a type; without one it would be dropped in silence."""
+    resolved = {("extends",), ("extends", "service"), ("extends", "file"), ("external", "name")}
+    missing = [path for path in declared(SPECIFICATION["$defs"][kind]) if path not in resolved and not handled(decode, path)]
+    assert missing == []
