@@ -180,19 +180,20 @@ SERVICE = struct_of(
     }
 )  # fmt: skip
 
+_NAME = Field(as_text, True)  # a blank one is not the same as none
 _POOL = {"subnet": TEXT, "gateway": TEXT, "ip_range": TEXT, "aux_addresses": LABELS}
 _FILE = {
-    "name": TEXT, "file": TEXT, "environment": TEXT, "content": TEXT, "external": FLAG, "labels": LABELS, "driver": TEXT,
+    "name": _NAME, "file": TEXT, "environment": TEXT, "content": TEXT, "external": FLAG, "labels": LABELS, "driver": TEXT,
     "driver_opts": _PLAIN_OPTIONS, "template_driver": TEXT,
 }  # fmt: skip
 RESOURCES: dict[str, Decode] = {
     "networks": struct_of({
-        "name": TEXT, "driver": TEXT, "driver_opts": OPTIONS, "external": FLAG, "internal": FLAG, "attachable": FLAG,
+        "name": _NAME, "driver": TEXT, "driver_opts": OPTIONS, "external": FLAG, "internal": FLAG, "attachable": FLAG,
         "labels": LABELS, "enable_ipv4": KEPT_FLAG, "enable_ipv6": KEPT_FLAG,
         "ipam": struct({"driver": TEXT, "config": structs(_POOL), "options": OPTIONS}, keep=False),
     }),
-    "volumes": struct_of({"name": TEXT, "driver": TEXT, "driver_opts": OPTIONS, "external": FLAG, "labels": LABELS}),
+    "volumes": struct_of({"name": _NAME, "driver": TEXT, "driver_opts": OPTIONS, "external": FLAG, "labels": LABELS}),
     "configs": struct_of(_FILE),
     "secrets": struct_of(_FILE),
-    "models": struct_of({"name": TEXT, "model": TEXT, "context_size": INT, "runtime_flags": TEXTS}),
+    "models": struct_of({"name": _NAME, "model": TEXT, "context_size": INT, "runtime_flags": TEXTS}),
 }  # fmt: skip

@@ -162,6 +162,8 @@ def _reference_shape(project: Any) -> Any:
                 result[key] = shape(item, (*path, key))
             if path[-2:-1] in (("post_start",), ("pre_stop",), ("pre_start",)) and result.get("command", 0) is None:
                 del result["command"]
+            if len(path) == 2 and path[0] != "services" and result.get("name") == "":
+                del result["name"]
             if path[-1:] == ("build",) or path[-2:] == ("devices", "[]"):
                 result = {key: item for key, item in result.items() if item != ""}
             if path[-1:] == ("bind",) and result.get("create_host_path") is True:
