@@ -330,13 +330,25 @@ def test_a_poll_that_hangs_keeps_the_heartbeat_alive(daemon: Daemon) -> None:
 
 def test_a_source_that_answers_again_is_said(daemon: Daemon, systemd: Systemd) -> None:
     """The status must say that the source fails, and what holds again once it answers."""
-    daemon.script("_fetch", PRELUDE + "say(error={'class': 'Transient', 'message': 'no route', 'hint': ''})")
     daemon.settings(poll=0.1, resync=600.0)
     daemon.start(NOTIFY_SOCKET=str(systemd.path))
+    until(lambda: systemd.got("STATUS=converged"), daemon)
+    daemon.script("_fetch", PRELUDE + "say(error={'class': 'Transient', 'message': 'no route', 'hint': ''})")
     until(lambda: systemd.got("STATUS=the source cannot be read (1 in a row): no route; next try in"), daemon)
     daemon.script("_fetch", POLL)
     until(lambda: "the source answers again" in daemon.log(), daemon)
     until(lambda: systemd.messages[-1].startswith("STATUS=converged"), daemon)
+
+
+def test_a_poll_beside_a_fetching_pass_is_no_failure(daemon: Daemon) -> None:
+    """A poll that finds the fetch lock taken must not count as a source that fails."""
+    daemon.script("_fetch", PRELUDE + "note('polls', 'poll')\n"
+                  "say(error={'class': 'Transient', 'code': 'Locked', 'message': 'another fetch', 'hint': ''})")
+    daemon.settings(poll=0.05, resync=600.0)
+    daemon.start()
+    until(lambda: len(daemon.lines("polls")) >= 5, daemon)
+    assert "cannot be read" not in daemon.log()
+    assert daemon.heartbeat()["source"]["failures"] == 0
 
 
 def test_polls_go_on_while_a_pass_runs(daemon: Daemon) -> None:
@@ -505,6 +517,21 @@ def test_wrong_settings_leave_the_old_ones(daemon: Daemon) -> None:
     said = "the settings were not read again, the old ones stay: settings.json:1: is wrong"
     until(lambda: said in daemon.log(), daemon)
     assert list(daemon.sync())[-1]["result"]["exit_code"] == 0
+
+
+def test_wrong_settings_are_said_once(daemon: Daemon) -> None:
+    """A settings file that stays wrong must be said once, not at every poll."""
+    settings = daemon.root / "etc/limpet/limpet.toml"
+    settings.parent.mkdir(parents=True)
+    daemon.settings(poll=0.05, resync=600.0)
+    daemon.start()
+    until(lambda: len(daemon.lines("polls")) >= 2, daemon)
+    (daemon.root / "settings.json").write_text("not json")
+    settings.write_text("[source]\n")
+    until(lambda: "the old ones stay" in daemon.log(), daemon)
+    polls = len(daemon.lines("polls"))
+    until(lambda: len(daemon.lines("polls")) >= polls + 5, daemon)
+    assert daemon.log().count("the old ones stay") == 1
 
 
 def test_changed_settings_are_noticed_without_a_signal(daemon: Daemon) -> None:
