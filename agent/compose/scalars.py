@@ -46,7 +46,7 @@ def resolve(text: str, tag: str | None, plain: bool) -> Any:
     kind = tag[len(_TAGS) :]
     if kind == "binary":
         try:
-            return base64.b64decode(text).decode("utf-8", "surrogateescape")
+            return base64.b64decode(text).decode("utf-8", "replace")
         except (binascii.Error, ValueError):
             raise ValueError("!!binary is not base64") from None
     wanted = {"int": ("int",), "float": ("int", "float"), "bool": ("bool",), "null": ("NoneType",)}.get(kind)

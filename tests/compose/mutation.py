@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import sys
 from collections import Counter
+from collections.abc import Iterator
 
 from agent.compose import ComposeErrors, canonical, load
 from tests.compose.differential import CASES, load_arguments, read_case
@@ -22,16 +23,14 @@ TOKENS = (
 Project = tuple[dict[str, bytes], dict[str, object]]
 
 
-def projects(seed: int, count: int) -> list[Project]:
+def projects(seed: int, count: int) -> Iterator[Project]:
     """So many mutations of the cases, always the same for a seed."""
     chance = random.Random(seed)
     originals = [read_case(case) for case in sorted(CASES.iterdir())]
-    result = []
     for _ in range(count):
         files, options = chance.choice(originals)
         mutated = {path: mutate(data, originals, chance) if chance.random() < 0.6 else data for path, data in files.items()}
-        result.append((mutated, options))
-    return result
+        yield mutated, options
 
 
 def mutate(data: bytes, originals: list[Project], chance: random.Random) -> bytes:
