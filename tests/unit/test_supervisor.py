@@ -201,9 +201,10 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
     if daemon.process and daemon.process.poll() is None:
         daemon.process.kill()
         daemon.process.wait()
-    for line in daemon.lines("pids"):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(line), signal.SIGKILL)
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if os.fsencode(tmp_path) in (entry / "cmdline").read_bytes():
+                os.kill(int(entry.name), signal.SIGKILL)
 
 
 def test_the_first_pass_starts_at_once(daemon: Daemon) -> None:
