@@ -13,7 +13,8 @@ from agent.store.history import Entry, History
 from agent.transaction import Ending
 
 COUNTED = {
-    "create": "created", "replace": "replaced", "update": "updated", "start": "started", "return": "returned", "delete": "deleted",
+    "create": "created", "replace": "replaced", "update": "updated", "start": "started", "return": "returned",
+    "delete": "deleted",
 }
 
 

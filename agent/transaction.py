@@ -23,7 +23,7 @@ from agent.errors import (
     Interrupted,
     LimpetError,
 )
-from agent.fetch.address import shown
+from agent.fetch.address import parse, shown
 from agent.kinds.base import Held, View
 from agent.model import Action, Manifest, Observed, Plan, Release
 from agent.session import Session
@@ -227,7 +227,8 @@ def _gate(session: Session, target: Held, plan: Plan, *, again: bool = False) ->
     elapsed = 0.0 if again or attempt is None else attempt.elapsed(
         monotonic=clock.monotonic(), wall=clock.wall(), boot_id=clock.boot_id())
     deadline = max(settings.deadline, elapsed + settings.settle + (LEAST_LEFT if elapsed else 0))
-    asks = settings.require_source and session.source_answered and not again
+    remote = parse(session.settings.source.url).scheme not in ("file", "bundle")
+    asks = settings.require_source and session.source_answered and remote and not again
     terms = gate.Terms(settings.settle, deadline, frozenset(attempt.baseline if attempt else ()), asks)
     progress, begun_at = gate.Progress(clock.monotonic() - elapsed), session.desired.newest_observed()
     while True:

@@ -88,8 +88,7 @@ def test_data_survives_changes_rollback_and_prune(shop: Site, prefix: str) -> No
     shop.commit({"compose.yaml": COMPOSE.format(app=prefix).replace("limpet-test/web:v1", "limpet-test/sick:v1")})
     shop.sync(expect=4)
     assert (data(shop, prefix) / "precious").read_text() == "gold"
-    only_worker = "name: %s\nservices:\n  other:\n    image: limpet-test/idle:v1\n" % prefix
-    shop.commit({"compose.yaml": only_worker})
+    shop.commit({"compose.yaml": f"name: {prefix}\nservices:\n  other:\n    image: limpet-test/idle:v1\n"})
     shop.sync()
     assert set(shop.ids(prefix)) == {f"{prefix}-other-1"}
     assert (data(shop, prefix) / "precious").read_text() == "gold"

@@ -1,7 +1,7 @@
 """A pass is killed before and after each journalled step; one clean pass later the host is as if nothing had happened.
 
-`make test` takes a sample of the points, `make sweep` all of them; the number of points is printed. The executor is serial, so that
-point N is the same step in every run.
+`make test` takes a sample of the points, `make sweep` all of them; the number of points is printed. The executor is serial,
+so that point N is the same step in every run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ Files = Mapping[str, Content]
 
 def compose(app: str, web: str = "web:v1", greeting: str = "a", *, extra: bool = True) -> str:
     """Three services on two networks, one of them optional; the first two use an app file."""
-    more = f"  extra: {{image: 'limpet-test/idle:v1', environment: {{GREETING: '{greeting}'}}, networks: [back]}}\n" if extra else ""
+    more = f"  extra: {{image: 'limpet-test/idle:v1', environment: {{GREETING: '{greeting}'}}, networks: [back]}}\n"
+    more = more if extra else ""
     return f"""\
 name: {app}
 services:

@@ -99,7 +99,7 @@ def test_three_hosts_on_two_branches(engine: Engine, host_net: HostNetwork, repo
 
 
 def test_rolled_back_stays_so(engine: Engine, host_net: HostNetwork, repo: GitRepo, git: HttpsRemote) -> None:
-    """A rejected release must stay rolled back over ten polls, a restart of the daemon and one of dockerd; then a good commit counts."""
+    """A rejected release must stay rolled back over ten polls and restarts of daemon and dockerd; a good commit then counts."""
     good = repo.commit(files("web:v1"), "good")
     with ExitStack() as stack:
         machine = start(stack, engine, host_net, git, "web-01", "main", "bookworm")

@@ -62,6 +62,11 @@ class _Served:
         for server in reversed(self._servers):
             server.stop()
 
+    @property
+    def pid(self) -> int:
+        """The process group of the server that connections reach."""
+        return self._servers[-1].pid
+
     def hang(self) -> None:
         """From now on connections are accepted and nothing answers."""
         self._servers[-1].signal(signal.SIGSTOP)
