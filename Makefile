@@ -8,7 +8,9 @@ PYTHON ?= $(shell tools/python.sh)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-PYTEST := $(BIN)/python -m pytest
+# Most tests wait for containers most of the time, so more of them run at once than there are cores.
+WORKERS ?= 4
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 # Passed on to pytest, for example `make test ARGS="-k plan"`.
 ARGS ?=
 PREFIX ?= /usr
@@ -63,7 +65,7 @@ test: setup-dev ## everything, on the real parts
 check: setup-dev ## the fast part: lint, types, contracts, unit tests
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(PYTEST) -q tests/unit tests/test_architecture.py $(ARGS)
+	@$(PYTEST) -q tests/unit tests/plan tests/compose tests/properties tests/test_architecture.py tests/test_imports.py $(ARGS)
 
 bench: setup-dev ## measures Limpet beside its peers
 	@$(BIN)/python tests/bench/run.py $(ARGS)

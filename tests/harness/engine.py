@@ -165,7 +165,13 @@ class PrivateEngine:
         eventually(self._up, 180, "the private Docker Engine")
 
     def _up(self) -> bool:
-        self._server.assert_alive()
+        """True when it answers; starts it again when it has ended, for it gives its containerd only 15 s."""
+        try:
+            self._server.assert_alive()
+        except AssertionError:
+            self._server.stop()
+            self._server.start()
+            raise
         return self.engine.answers()
 
     def stop(self) -> None:

@@ -47,6 +47,11 @@ from tests.harness.wait import eventually
 
 HEARTBEAT = "/run/limpet/heartbeat.json"
 CREDENTIALS = ("ca_file", "token_file", "ssh_key", "known_hosts")
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/root",
+    "LANG": "C.UTF-8",
+}
 Remote = FileRemote | HttpsRemote | SshRemote
 RUNNING: list[Host] = []
 
@@ -96,6 +101,7 @@ class Host:
         self.container = container
         self.name = name
         self.release = release
+        self._pid = 0
         self._socket = scratch / "docker.sock"
         self.engine = Engine(str(self._socket))
 
@@ -110,12 +116,18 @@ class Host:
     ) -> Result:
         """Runs a command to its end; AssertionError when it fails (unless `check=False`). After `timeout` s it is
         killed and the code is 124 or 137."""
-        limited = ["timeout", "--kill-after=5", f"{timeout:g}", *argv]
-        done: Any = self.container.exec_run(limited, demux=True, environment=dict(env or {}))
-        code, (out, err) = done
-        result = Result(tuple(argv), code, (out or b"").decode(errors="replace"), (err or b"").decode(errors="replace"))
+        code, out, err = self._enter(["timeout", "--kill-after=5", f"{timeout:g}", *argv], env=env)
+        result = Result(tuple(argv), code, out.decode(errors="replace"), err.decode(errors="replace"))
         assert code == 0 or not check, f"{self.name}: {result}"
         return result
+
+    def _enter(self, argv: Sequence[str], stdin: bytes = b"", env: Mapping[str, str] | None = None) -> tuple[int, bytes, bytes]:
+        """Runs a command in the host's namespaces. Not by the Engine's exec, which loses output on a loaded machine."""
+        enter = ["nsenter", f"--target={self._pid}", "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--"]
+        done = subprocess.run(
+            [*enter, *argv], input=stdin, env={**ENVIRONMENT, **(env or {})}, cwd="/", capture_output=True, check=False
+        )
+        return done.returncode, done.stdout, done.stderr
 
     def limpet(self, *arguments: str, timeout: float = 300) -> Result:
         """Runs `limpet` with these arguments; its exit code is for the caller to judge."""
@@ -143,17 +155,10 @@ class Host:
         self.unpack(buffer.getvalue())
 
     def unpack(self, archive: bytes, directory: str = "/") -> None:
-        """Unpacks a tar archive there. Goes through a command on the host, so that /run and /tmp work, too."""
-        client: Any = self.container.client
-        api = client.api
-        command = api.exec_create(self.container.id, ["tar", "--keep-directory-symlink", "-C", directory, "-xf", "-"], stdin=True)
-        stream = api.exec_start(command["Id"], socket=True)
-        stream._sock.sendall(archive)
-        stream._sock.shutdown(1)
-        output = b"".join(iter(lambda: stream._sock.recv(65536), b""))
-        stream.close()
-        code = eventually(lambda: [api.exec_inspect(command["Id"])["ExitCode"]], 60, "tar to end")[0]
-        assert code == 0, f"{self.name}: tar: {output.decode(errors='replace')}"
+        """Unpacks a tar archive there."""
+        argv = ["tar", "--keep-directory-symlink", "-C", directory, "-xf", "-"]
+        code, _, err = self._enter(argv, archive)
+        assert code == 0, f"{self.name}: tar: {err.decode(errors='replace')}"
 
     def read(self, path: str) -> str:
         return self.run(["cat", path]).out
@@ -233,8 +238,9 @@ class Host:
     def wait_until_up(self) -> None:
         """Waits until all is up; the socket of the host's Engine is that of its new first process."""
         self.container.reload()
+        self._pid = self.container.attrs["State"]["Pid"]
         self._socket.unlink(missing_ok=True)
-        self._socket.symlink_to(f"/proc/{self.container.attrs['State']['Pid']}/root/run/docker.sock")
+        self._socket.symlink_to(f"/proc/{self._pid}/root/run/docker.sock")
 
         def running() -> bool:
             state = self.run(["systemctl", "is-system-running", "--wait"], check=False, timeout=60).out.strip()
