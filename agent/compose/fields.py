@@ -137,7 +137,7 @@ SERVICE = struct_of(
     dict.fromkeys(
         (
             "cgroup_parent", "cgroup", "cpuset", "domainname", "hostname", "image", "ipc", "isolation", "mac_address",
-            "network_mode", "pid", "platform", "pull_policy", "pull_refresh_after", "runtime", "stop_signal", "user",
+            "pid", "platform", "pull_policy", "pull_refresh_after", "runtime", "stop_signal", "user",
             "userns_mode", "uts", "working_dir", "restart", "container_name",
         ),
         TEXT,
@@ -172,7 +172,7 @@ SERVICE = struct_of(
         "healthcheck": struct(_HEALTH), "init": KEPT_FLAG, "labels": LABELS,
         "logging": struct({"driver": TEXT, "options": OPTIONS}),
         "models": Field(map_of(struct_of({"endpoint_var": TEXT, "model_var": TEXT}))),
-        "networks": Field(map_of(struct_of(_ATTACHMENT))), "ports": Field(distinct(list_of(struct_of(_PORT)))),
+        "network_mode": Field(as_text, True), "networks": Field(map_of(struct_of(_ATTACHMENT))), "ports": Field(distinct(list_of(struct_of(_PORT)))),
         "post_start": structs(_HOOK), "pre_stop": structs(_HOOK),
         "pre_start": structs(_HOOK | {"image": TEXT, "per_replica": FLAG}), "provider": struct(_PROVIDER),
         "scale": KEPT_INT, "secrets": structs(_REFERENCE), "stop_grace_period": KEPT_TIME, "storage_opt": _PLAIN_OPTIONS,

@@ -192,6 +192,11 @@ def _check_service(name: str, service: Map, problems: Problems) -> None:
         if "count" in request and "device_ids" in request:
             where = request.place("count")
             problems.error(where, f"services.{name}: count and device_ids exclude each other", "keep one of them")
+    develop = service.get("develop")
+    for watch in _maps(develop.get("watch") if isinstance(develop, Map) else None):
+        if watch.get("path") == "":
+            message = f"services.{name}.develop.watch: the path is blank"
+            problems.error(watch.place("path"), message, "name the directory to watch")
     for volume in _maps(service.get("volumes")):
         if volume.get("type") == "bind" and not isinstance(volume.get("source"), str):
             problems.error(volume.at, f"services.{name}.volumes: the bind has no source", "name the path with `source`")

@@ -164,6 +164,8 @@ def _reference_shape(project: Any) -> Any:
                 del result["command"]
             if len(path) == 2 and path[0] != "services" and result.get("name") == "":
                 del result["name"]
+            if len(path) == 2 and result.get("network_mode") == "":
+                del result["network_mode"]
             if path[-1:] == ("discrete_resource_spec",):
                 result = {"kind": "", "value": 0} | result
             if path[-1:] == ("build",) or path[-2:] == ("devices", "[]"):
