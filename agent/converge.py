@@ -16,6 +16,7 @@ Rules:
 
 from __future__ import annotations
 
+import re
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ from dataclasses import dataclass, replace
 from agent import prefetch, transaction
 from agent.clock import Clock
 from agent.desired import Desired
-from agent.errors import EXIT_HELD_BACK, EXIT_ROLLED_BACK, Interrupted, LimpetError, Stalled
+from agent.errors import EXIT_HELD_BACK, EXIT_ROLLED_BACK, HeldBack, Interrupted, LimpetError, Stalled
 from agent.fetch.address import shown
 from agent.host import RealHost
 from agent.identity import instance, machine_id
@@ -38,6 +39,7 @@ from agent.store.state import Rejection
 from agent.summary import report, sentence
 from agent.transaction import Ending, Superseded
 
+URGENT = re.compile(r"^Limpet-Urgent:\s*yes\s*$", re.MULTILINE)
 ROUNDS = 5  # passes in a row when newer revisions cancel the gate
 
 
@@ -83,7 +85,8 @@ def run_pass(paths: Paths, settings: Settings, *, trigger: str, reporter: Report
             if ending.outcome != "Superseded":
                 break
             trigger = "revision"
-        return PassResult(ending.exit_code, sentence(session, ending), ending.outcome, session.tip.commit if session.tip else "")
+        observed = session.tip.commit if session.tip else ""
+        return PassResult(ending.exit_code, sentence(session, ending), ending.outcome, observed, ending.again_in)
     finally:
         host.close()
 
@@ -107,12 +110,15 @@ def _one_round(session: Session, trigger: str) -> Ending:
 
 def of_error(error: LimpetError) -> Ending:
     """How a pass ends that met this error."""
+    if isinstance(error, HeldBack):
+        return Ending("HeldBack", error.exit_code, error.message, error.hint, error.again_in)
     outcome = "Temporary" if error.retryable else "Stalled" if isinstance(error, Stalled) else "Failed"
     return Ending(outcome, error.exit_code, error.message, error.hint)
 
 
 def converge(session: Session) -> Ending:
     """The steps. Errors: LimpetError that left everything as it was, or that the next pass goes on from; Superseded."""
+    _supported(session.settings)
     _same_machine(session)
     if suspension := session.state.suspension("*", session.clock.wall()):
         return Ending("HeldBack", EXIT_HELD_BACK, f"suspended: {suspension.reason}", "limpet resume")
@@ -121,6 +127,7 @@ def converge(session: Session) -> Ending:
     try:
         manifest, observed = _wanted(session)
         choice = _choose(session, manifest, observed)
+        _may_start(session, choice.release)
         prepared = _prepare(session, choice, observed if choice.rejection is None else session.observe(choice.target))
     except Interrupted:
         raise
@@ -128,7 +135,7 @@ def converge(session: Session) -> Ending:
         if error.code == "RuntimeUnavailable":
             raise
         trouble = session.record.trouble = error
-        session.progress.step(f"going on with what this host held before: {error.message}")
+        session.progress.step(f"{error.message}; going on with what this host held before")
         prepared = _fall_back(session)
         if prepared is None:
             raise
@@ -136,6 +143,14 @@ def converge(session: Session) -> Ending:
     if trouble is not None and ending.exit_code in (0, EXIT_HELD_BACK):
         return of_error(trouble)
     return ending
+
+
+def _supported(settings: Settings) -> None:
+    """A setting that had no effect would be worse than none. Errors: Stalled."""
+    for name, used in (("converge.min_age", settings.converge.min_age > 0), ("policy.trust", settings.policy.trust != "repository"),
+                       ("source.verify", settings.source.verify != "none")):
+        if used:
+            raise Stalled(f"{name} is not supported by this version", "leave it out of limpet.toml", code="Unsupported")
 
 
 def _same_machine(session: Session) -> None:
@@ -157,6 +172,7 @@ def _wanted(session: Session) -> tuple[Manifest, Observed]:
         session.record.fetched = False
         session.tip = session.desired.fetch(state.pin_for(shown(source.url), source.ref))
         session.record.fetched = session.source_answered = True
+        session.fetched_tip = session.desired.newest_observed()
         session.journal.step("render")
         manifest = session.desired.render(session.tip, repo_name(source.url))
         session.record.warnings += manifest.warnings
@@ -193,6 +209,21 @@ def _choose(session: Session, manifest: Manifest, observed: Observed) -> Choice:
     if good is not None and (rejection := _rejection(session, release, manifest)):
         return Choice(good, session.held(good), rejection)
     return Choice(release, Held(manifest, release.lock))
+
+
+def _may_start(session: Session, release: Release) -> None:
+    """Windows hold back only the start of a release. Errors: HeldBack."""
+    windows, attempt, tip = session.settings.converge.windows, session.state.attempt, session.tip
+    begun = [known.manifest_digest for known in (session.known_good, attempt and attempt.release) if known]
+    if not windows or release.manifest_digest in begun:
+        return
+    if tip is not None and session.settings.policy.trailers and URGENT.search(tip.message):
+        return
+    from agent.windows import closed
+
+    if held := closed(windows, session.clock.wall()):
+        raise HeldBack(f"a new release waits: {held.reason}",
+                       "`Limpet-Urgent: yes` in the newest commit's message goes past windows", held.again_in)
 
 
 def _rejection(session: Session, release: Release, manifest: Manifest) -> Rejection | None:

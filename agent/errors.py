@@ -82,6 +82,17 @@ class Failed(LimpetError):
     """An action of this release failed for good (a container that cannot start): the release is to blame."""
 
 
+class HeldBack(LimpetError):
+    """A release that must not start now (a window): not an error of anybody. `again_in`: seconds until it may."""
+
+    retryable = True
+    exit_code = EXIT_HELD_BACK
+
+    def __init__(self, message: str, hint: str, again_in: float) -> None:
+        super().__init__(message, hint)
+        self.again_in = again_in
+
+
 class Interrupted(LimpetError):
     """The pass was asked to stop (SIGTERM); the action at hand was finished. The next pass goes on."""
 

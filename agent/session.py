@@ -57,6 +57,7 @@ class Session:
         self.record = Record()
         self.tip: Tip | None = None
         self.observed = Observed()
+        self.fetched_tip = desired.newest_observed()  # another one while the gate waits is a newer revision
         self.source_answered = False  # the source answered before anything was touched
 
     def load(self) -> None:

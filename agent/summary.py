@@ -63,7 +63,8 @@ def report(session: Session, ending: Ending, trigger: str, started: float, durat
     """Writes the history (when something happened), the state's counters, and the heartbeat."""
     did, record, state = counts(session), session.record, session.state
     state.count(corrected_total=did["corrective"])
-    error = record.trouble
+    held = ending.outcome == "HeldBack"
+    error = None if held else record.trouble
     failing = ending.exit_code not in (0, 4, 6)
     health, messages = _health(session)
     if record.outcomes or (failing and not _repeated(session, ending)):
@@ -76,7 +77,7 @@ def report(session: Session, ending: Ending, trigger: str, started: float, durat
         corrective=did["corrective"], failed=did["failed"], error=error if error else _as_error(ending),
         observed=session.tip.commit if session.tip else "", attempted=session.tip.commit if session.tip else "",
         health=health, messages=messages, drift=record.drift, refusals=record.plan.refusals,
-        warnings=record.warnings, damaged=record.damaged, fetched=record.fetched,
+        warnings=record.warnings, damaged=record.damaged, fetched=record.fetched, blocked_by=[ending.reason] if held else (),
     ), state)
 
 

@@ -41,6 +41,7 @@ class Ending:
     exit_code: int
     reason: str = ""
     hint: str = ""
+    again_in: float | None = None  # seconds after which another pass makes sense, when it is known
 
 
 class Superseded(Exception):
@@ -55,8 +56,8 @@ def attempt(session: Session, release: Release, view: View, plan: Plan) -> Endin
     if failure is not None:
         verdict = gate.Verdict("rejected", (gate.Finding(failure.resource, "bad", failure.message, failure.hint),))
     else:
-        _enter_gate(session, release)
-        verdict = _gate(session, view.target, plan)
+        resumed = _enter_gate(session, release)
+        verdict = _gate(session, view.target, plan, resumed=resumed)
     session.record.verdict = verdict
     if verdict.decision == "healthy":
         return commit(session, release, view.target)
@@ -183,13 +184,16 @@ def _excused(session: Session, view: View, plan: Plan) -> frozenset[str]:
     return gate.excused(manifest, sample, {change.key for change in plan.changes})
 
 
-def _enter_gate(session: Session, release: Release) -> None:
+def _enter_gate(session: Session, release: Release) -> bool:
+    """The deadline begins, unless an earlier pass began it already: then true."""
     session.phase("gate", release)
     state, clock = session.state, session.clock
-    if state.attempt and state.attempt.phase != "gating":
+    resumed = state.attempt is not None and state.attempt.phase == "gating"
+    if state.attempt and not resumed:
         state.attempt = replace(state.attempt, phase="gating", started_wall=clock.wall(), started_monotonic=clock.monotonic(),
                                 boot_id=clock.boot_id())
     session.save()
+    return resumed
 
 
 def _carry_out(session: Session, view: View, plan: Plan) -> LimpetError | None:
@@ -218,19 +222,20 @@ def _execute(session: Session, actions: list[Action], manifest: Manifest) -> Lim
     return None
 
 
-def _gate(session: Session, target: Held, plan: Plan, *, again: bool = False) -> gate.Verdict:
+def _gate(session: Session, target: Held, plan: Plan, *, resumed: bool = False, again: bool = False) -> gate.Verdict:
     """Looks until there is a verdict. `again`: known good after a rollback. Errors: Superseded, Interrupted, Transient."""
     clock, settings, attempt = session.clock, session.settings.gate, session.state.attempt
     refused = {refusal.key for refusal in plan.refusals}
     wanted = target.manifest.resources.items()
     manifest = replace(target.manifest, resources={key: resource for key, resource in wanted if key not in refused})
-    elapsed = 0.0 if again or attempt is None else attempt.elapsed(
-        monotonic=clock.monotonic(), wall=clock.wall(), boot_id=clock.boot_id())
-    deadline = max(settings.deadline, elapsed + settings.settle + (LEAST_LEFT if elapsed else 0))
+    elapsed = 0.0
+    if resumed and attempt is not None:
+        elapsed = attempt.elapsed(monotonic=clock.monotonic(), wall=clock.wall(), boot_id=clock.boot_id())
+    deadline = max(settings.deadline, elapsed + settings.settle + LEAST_LEFT) if resumed else settings.deadline
     remote = parse(session.settings.source.url).scheme not in ("file", "bundle")
     asks = settings.require_source and session.source_answered and remote and not again
     terms = gate.Terms(settings.settle, deadline, frozenset(attempt.baseline if attempt else ()), asks)
-    progress, begun_at = gate.Progress(clock.monotonic() - elapsed), session.desired.newest_observed()
+    progress = gate.Progress(clock.monotonic() - elapsed)
     while True:
         observed = session.host.observe(session.look([target], deep=True))
         session.observed = observed
@@ -246,7 +251,7 @@ def _gate(session: Session, target: Held, plan: Plan, *, again: bool = False) ->
         clock.sleep(GATE_INTERVAL if verdict.findings else min(GATE_INTERVAL, max(verdict.wait_s, 0.05)), session.cancel)
         if session.cancel.is_set():
             raise Interrupted("the pass was asked to stop while the gate waited", "the next pass resumes the gate")
-        if not again and session.desired.newest_observed() != begun_at:
+        if not again and session.desired.newest_observed() != session.fetched_tip:
             raise Superseded
 
 

@@ -3,7 +3,7 @@
 Rules:
 1. A name is the SHA-256 of the bytes; `get` hashes again, so damage is noticed and never delivered to the host.
 2. `put` returns only when the content is durable; putting a damaged content again heals it.
-3. Nothing is deleted but by `collect`, which is told what to keep.
+3. Nothing is deleted but by `collect`, which is told what to keep, and by `get` what is damaged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from agent.errors import Stalled
+from agent.errors import Stalled, Transient
 from agent.model import sha256
 from agent.store import durable
 
@@ -63,16 +63,18 @@ class Content:
         return digests
 
     def get(self, digest: str) -> bytes:
-        """The content. Errors: Stalled when it is missing or damaged."""
+        """The content. Errors: Stalled when it is missing; Transient when it was damaged, which removes it."""
         path = self.path(digest)
         try:
             data = path.read_bytes()
         except FileNotFoundError:
             raise self._lost(path, "is missing", "ContentMissing") from None
         except OSError as error:
-            raise self._lost(path, f"cannot be read ({error.strerror})", "ContentDamaged") from error
+            raise self._lost(path, f"cannot be read ({error.strerror})", "ContentUnreadable") from error
         if sha256(data) != digest:
-            raise self._lost(path, f"is damaged: its {len(data)} bytes do not match their digest", "ContentDamaged")
+            path.unlink(missing_ok=True)
+            raise Transient(f"stored content {digest[:12]} was damaged: its {len(data)} bytes did not match their digest",
+                            "the next pass stores it again from the branch's revision; check the disk", code="ContentDamaged")
         return data
 
     def has(self, digest: str) -> bool:

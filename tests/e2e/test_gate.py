@@ -124,3 +124,20 @@ def test_source_must_still_answer(engine: Engine, repo: GitRepo, prefix: str, tm
         git.resume()
         assert "source: does not answer any more" in done.err
         assert engine.client.containers.get(f"{prefix}-web-1").exec_run(["cat", "/version"]).output == b"v1"
+
+
+def test_closed_window(site: Site, prefix: str) -> None:
+    """Outside of its windows a release must wait, exit 6, while drift is repaired; an urgent commit goes past them."""
+    compose = f"name: {prefix}\nservices:\n  web: {{image: 'limpet-test/idle:%s'}}\n"
+    site.commit({"compose.yaml": compose % "v1"})
+    site.sync()
+    site.configure(converge={"windows": [{"deny": "* * * * *", "for": "2h"}]})
+    site.commit({"compose.yaml": compose % "v2"})
+    site.engine.client.containers.get(f"{prefix}-web-1").stop(timeout=1)
+    done = site.sync(expect=6)
+    assert "denies changes until" in done.err and "Limpet-Urgent" in done.err
+    assert site.engine.client.containers.get(f"{prefix}-web-1").exec_run(["cat", "/version"]).output == b"v1"
+    assert site.heartbeat()["next"]["blocked_by"]
+    site.commit({"README.md": "now\n"}, "Now\n\nLimpet-Urgent: yes")
+    site.sync()
+    assert site.engine.client.containers.get(f"{prefix}-web-1").exec_run(["cat", "/version"]).output == b"v2"

@@ -38,7 +38,7 @@ class Site:
         """Writes limpet.toml; sections are merged over the defaults."""
         doc: dict[str, dict[str, Any]] = {
             "host": {"name": "web-01"},
-            "source": {**self.remote.settings(), "branch": "main", "timeout": "3s"},
+            "source": {**self._credentials(), "branch": "main", "timeout": "3s"},
             "gate": dict(QUICK_GATE),
             "engine": {"socket": self.socket or self.engine.socket},
         }

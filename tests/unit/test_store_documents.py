@@ -274,13 +274,14 @@ def test_content_by_digest(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [b"", b"hellO", b"hello\n"])
 def test_damaged_content_is_never_delivered(tmp_path: Path, damage: bytes) -> None:
-    """A damaged content must stall with the remedy, and putting it again must heal it."""
+    """A damaged content must be said and put away, to be tried again, and putting it again must heal it."""
     content = Content(tmp_path)
     digest = content.put(b"hello")
     content.path(digest).write_bytes(damage)
-    with pytest.raises(Stalled) as caught:
+    with pytest.raises(Transient) as caught:
         content.get(digest)
-    assert caught.value.code == "ContentDamaged" and "limpet sync" in caught.value.hint
+    assert caught.value.code == "ContentDamaged" and "stores it again" in caught.value.hint
+    assert not content.has(digest)
     content.put(b"hello")
     assert content.get(digest) == b"hello"
 
