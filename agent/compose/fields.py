@@ -172,7 +172,7 @@ SERVICE = struct_of(
         "healthcheck": struct(_HEALTH), "init": KEPT_FLAG, "labels": LABELS,
         "logging": struct({"driver": TEXT, "options": OPTIONS}),
         "models": Field(map_of(struct_of({"endpoint_var": TEXT, "model_var": TEXT}))),
-"network_mode": Field(as_text, True),
+        "network_mode": Field(as_text, True),
         "networks": Field(map_of(struct_of(_ATTACHMENT))), "ports": Field(distinct(list_of(struct_of(_PORT)))),
         "post_start": structs(_HOOK), "pre_stop": structs(_HOOK),
         "pre_start": structs(_HOOK | {"image": TEXT, "per_replica": FLAG}), "provider": struct(_PROVIDER),

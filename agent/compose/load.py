@@ -21,7 +21,7 @@ from .normalize import normalize, project_name
 from .paths import escapes, finish, join
 from .project import Project
 from .source import NAMES, Preprocess, Source
-from .tree import NOWHERE, Map
+from .tree import Map
 from .values import decode
 
 
@@ -92,12 +92,12 @@ class _Loader:
         if explicit:
             if project_name(explicit) != explicit:
                 self.problems.error(
-                    self.places.get("COMPOSE_PROJECT_NAME", NOWHERE),
+                    self.places.get("COMPOSE_PROJECT_NAME", Place(self.working_dir)),
                     f"COMPOSE_PROJECT_NAME is {explicit!r}",
                     "use lower-case letters, digits, dashes and underscores, starting with a letter or digit",
                 )
             return explicit
-        written, place = "", Place(paths[0], 1) if paths else NOWHERE
+        written, place = "", Place(paths[0], 1) if paths else Place(self.working_dir)
         for path in paths:
             try:
                 documents = self.source.parsed(path, Place(path))
