@@ -147,8 +147,9 @@ def converge(session: Session) -> Ending:
 
 def _supported(settings: Settings) -> None:
     """A setting that had no effect would be worse than none. Errors: Stalled."""
-    for name, used in (("converge.min_age", settings.converge.min_age > 0), ("policy.trust", settings.policy.trust != "repository"),
-                       ("source.verify", settings.source.verify != "none")):
+    unsupported = {"converge.min_age": settings.converge.min_age > 0, "policy.trust": settings.policy.trust != "repository",
+                   "source.verify": settings.source.verify != "none"}
+    for name, used in unsupported.items():
         if used:
             raise Stalled(f"{name} is not supported by this version", "leave it out of limpet.toml", code="Unsupported")
 

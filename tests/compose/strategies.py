@@ -88,7 +88,7 @@ BAD = {
     )
 }  # fmt: skip
 # Keys that the oracle answers with invalid JSON or that only a build service or another product understands.
-LEFT_OUT = {"ssh", "provider", "models", "develop", "credential_spec", "include", "version", "per_replica", "pre_start"}
+LEFT_OUT = {"ssh", "include", "version", "pre_start"}
 
 
 class Pick(Protocol):

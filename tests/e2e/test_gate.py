@@ -118,7 +118,7 @@ def test_source_must_still_answer(engine: Engine, repo: GitRepo, prefix: str, tm
         site.configure(gate={"deadline": "8s"}, source={"timeout": "1s"})
         site.commit({"compose.yaml": compose % "v1"})
         site.sync()
-        cut = f"checks:\n  cut: {{exec: [sh, -c, 'kill -STOP -- -{git.pid}']}}\n"  # as if the commit cut the host off
+        cut = f"checks:\n  cut: {{exec: [sh, -c, 'kill -STOP -{git.pid}']}}\n"  # as if the commit cut the host off
         site.commit({"compose.yaml": compose % "v2", "layer.yaml": cut})
         done = site.sync(expect=4)
         git.resume()
