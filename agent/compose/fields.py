@@ -131,7 +131,17 @@ _HEALTH = {
     "test": Field(as_test), "timeout": KEPT_TIME, "interval": KEPT_TIME, "retries": KEPT_COUNT, "start_period": KEPT_TIME,
     "start_interval": KEPT_TIME, "disable": FLAG,
 }  # fmt: skip
-_PROVIDER = {"type": TEXT, "options": Field(map_of(as_shown))}
+
+
+def _repeated(value: Any, at: Context) -> Map:
+    """Options that may be given several times; one without a value is not given."""
+    result = map_of(as_shown)(value, at)
+    for key in [key for key, items in result.items() if not items]:
+        del result[key]
+    return result  # type: ignore[no-any-return]
+
+
+_PROVIDER = {"type": TEXT, "options": Field(_repeated)}
 
 SERVICE = struct_of(
     dict.fromkeys(
