@@ -236,14 +236,15 @@ def _gate(session: Session, target: Held, plan: Plan, *, resumed: bool = False, 
     asks = settings.require_source and session.source_answered and remote and not again
     terms = gate.Terms(settings.settle, deadline, frozenset(attempt.baseline if attempt else ()), asks)
     progress = gate.Progress(clock.monotonic() - elapsed)
+    source: str | None = None  # asked once all else is well, and again as long as it does not answer
     while True:
-        observed = session.host.observe(session.look([target], deep=True))
-        session.observed = observed
-        sample = _sample(session, observed, manifest)
+        session.observed = session.host.observe(session.look([target], deep=True))
+        source = session.desired.source_answers() if source else source
+        sample = replace(_sample(session, session.observed, manifest), source=source)
         verdict, after = gate.judge(manifest, sample, progress, terms)
-        if verdict.decision == "healthy" and asks:
-            sample = replace(sample, at=clock.monotonic(), source=session.desired.source_answers())
-            verdict, after = gate.judge(manifest, sample, progress, terms)
+        if verdict.decision == "healthy" and asks and source is None:
+            source = session.desired.source_answers()
+            verdict, after = gate.judge(manifest, replace(sample, at=clock.monotonic(), source=source), progress, terms)
         progress = after
         if verdict.decision != "wait":
             return verdict
