@@ -2,7 +2,7 @@
 
 Rules: text is quoted wherever a YAML reader could take it for something else; a dollar sign is doubled; resources that
 no active service uses are left out; a service that no profile enables is written only when an active one may depend on
-it.
+it. Short forms are written where they mean the same.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .project import Project
+from .shortforms import is_path
 
 _PLAIN = re.compile(r"(?:\.{1,2}/)?[A-Za-z/_](?:[A-Za-z0-9./_@+=-]|:(?=[A-Za-z0-9./_@+=-]))*\Z")
 _WORDS = {"true", "false", "yes", "no", "on", "off", "y", "n", "null"}
@@ -28,7 +29,10 @@ def canonical(project: Project) -> str:
         for other in service.get("depends_on") or ():
             if other in project.disabled:
                 services[other] = project.disabled[other]
-    document: dict[str, Any] = {"name": project.name, "services": {name: services[name] for name in sorted(services)}}
+    document: dict[str, Any] = {
+        "name": project.name,
+        "services": {name: _short_forms(services[name]) for name in sorted(services)},
+    }
     for section in ("networks", "volumes", "configs", "secrets", "models"):
         if below := getattr(project, section):
             document[section] = {key: _stated(item) if section == "configs" else item for key, item in below.items()}
@@ -40,6 +44,49 @@ def _stated(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """A config that says nothing of its content must say that it is not external."""
     known = {"file", "environment", "content", "external", "driver"} & config.keys()
     return config if known else {**config, "external": False}
+
+
+def _short_forms(service: Mapping[str, Any]) -> dict[str, Any]:
+    """The service with short forms where they mean the same: older versions of Compose know only those."""
+    result = dict(service)
+    for key, shorten in (("volumes", _volume), ("devices", _device), ("env_file", _env_file)):
+        if key in result:
+            result[key] = [shorten(item) for item in result[key]]
+    if "depends_on" in result:
+        result["depends_on"] = {
+            name: {key: item for key, item in how.items() if (key, item) != ("required", True)}
+            for name, how in result["depends_on"].items()
+        }
+    return result
+
+
+def _volume(volume: Mapping[str, Any]) -> Any:
+    source, target, kind = volume.get("source", ""), volume.get("target", ""), volume.get("type")
+    bind, named = volume.get("bind", {}), volume.get("volume", {})
+    options = ["ro"] if volume.get("read_only") else []
+    if kind == "bind" and bind.get("create_host_path") is True and not named:
+        options += [bind[key] for key in ("selinux", "propagation") if key in bind]
+        plain = volume.keys() <= {"type", "source", "target", "read_only", "bind"} and is_path(source)
+        plain = plain and bind.keys() <= {"create_host_path", "selinux", "propagation"}
+    elif kind == "volume" and "volume" in volume and not bind:
+        options += ["nocopy"] if named.get("nocopy") else []
+        plain = volume.keys() <= {"type", "source", "target", "read_only", "volume"} and named.keys() <= {"nocopy"}
+        plain = plain and not is_path(source) and bool(options) == bool(named or volume.get("read_only"))
+    else:
+        plain = False
+    if not plain or len(source) < 2 or len(target) < 2 or ":" in source + target or "nocopy" in options:
+        return volume
+    return ":".join([source, target, *([",".join(options)] if options else [])])
+
+
+def _device(device: Mapping[str, Any]) -> Any:
+    parts = [device.get(key, "") for key in ("source", "target", "permissions")]
+    plain = device.keys() == {"source", "target", "permissions"} and all(parts) and not any(":" in part for part in parts)
+    return ":".join(parts) if plain else device
+
+
+def _env_file(entry: Mapping[str, Any]) -> Any:
+    return entry["path"] if entry.keys() == {"path", "required"} and entry["required"] is True else entry
 
 
 def _mapping(value: Mapping[str, Any], depth: int, path: tuple[str, ...]) -> Iterator[str]:
