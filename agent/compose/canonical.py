@@ -62,19 +62,17 @@ def _short_forms(service: Mapping[str, Any]) -> dict[str, Any]:
 
 def _volume(volume: Mapping[str, Any]) -> Any:
     source, target, kind = volume.get("source", ""), volume.get("target", ""), volume.get("type")
-    bind, named = volume.get("bind", {}), volume.get("volume", {})
+    settings = volume.get(kind)
+    if not isinstance(settings, Mapping) or volume.keys() - {"type", "source", "target", "read_only", str(kind)}:
+        return volume
     options = ["ro"] if volume.get("read_only") else []
-    if kind == "bind" and bind.get("create_host_path") is True and not named:
-        options += [bind[key] for key in ("selinux", "propagation") if key in bind]
-        plain = volume.keys() <= {"type", "source", "target", "read_only", "bind"} and is_path(source)
-        plain = plain and bind.keys() <= {"create_host_path", "selinux", "propagation"}
-    elif kind == "volume" and "volume" in volume and not bind:
-        options += ["nocopy"] if named.get("nocopy") else []
-        plain = volume.keys() <= {"type", "source", "target", "read_only", "volume"} and named.keys() <= {"nocopy"}
-        plain = plain and not is_path(source) and bool(options) == bool(named or volume.get("read_only"))
+    if kind == "bind" and is_path(source) and settings.get("create_host_path") is True:
+        options += [settings[key] for key in ("selinux", "propagation") if key in settings]
+        plain = settings.keys() <= {"create_host_path", "selinux", "propagation"}
     else:
-        plain = False
-    if not plain or len(source) < 2 or len(target) < 2 or ":" in source + target or "nocopy" in options:
+        options += ["nocopy"] if settings.get("nocopy") else []
+        plain = kind == "volume" and not is_path(source) and settings.keys() <= {"nocopy"}
+    if not plain or len(source) < 2 or len(target) < 2 or ":" in source + target:
         return volume
     return ":".join([source, target, *([",".join(options)] if options else [])])
 
