@@ -61,9 +61,9 @@ def _short_forms(service: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _volume(volume: Mapping[str, Any]) -> Any:
-    source, target, kind = volume.get("source", ""), volume.get("target", ""), volume.get("type")
+    source, target, kind = volume.get("source", ""), volume.get("target", ""), str(volume.get("type"))
     settings = volume.get(kind)
-    if not isinstance(settings, Mapping) or volume.keys() - {"type", "source", "target", "read_only", str(kind)}:
+    if not isinstance(settings, Mapping) or volume.keys() - {"type", "source", "target", "read_only", kind}:
         return volume
     options = ["ro"] if volume.get("read_only") else []
     if kind == "bind" and is_path(source) and settings.get("create_host_path") is True:
