@@ -6,6 +6,7 @@ import argparse
 import difflib
 import json
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 from agent.errors import EXIT_CHANGES, EXIT_FAILED, EXIT_OK, LimpetError
@@ -25,16 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     try:
-        head, view, plan, contents = _of_repository(args) if args.repo else _of_host(args)
+        found = _of_repository(args) if args.repo else _of_host(args)
     except LimpetError as error:
         if args.json:
             print(json.dumps({"error": {"code": error.code, "message": error.message, "hint": error.hint}}))
         raise _as_failure(error) from error
     if args.json:
-        print(json.dumps(as_json(plan, head), indent=2))
+        print(json.dumps(as_json(found.plan, found.revision), indent=2))
     else:
-        print(_text(head, view, plan, contents))
-    return EXIT_CHANGES if plan.changes or plan.refusals else EXIT_OK
+        print(_text(found))
+    return EXIT_CHANGES if found.plan.changes or found.plan.refusals else EXIT_OK
 
 
 def _as_failure(error: LimpetError) -> LimpetError:
@@ -61,7 +62,18 @@ class _Contents:
         return bytes(self._new(digest))
 
 
-def _of_host(args: argparse.Namespace) -> tuple[str, View, Plan, _Contents]:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What is shown: `head` says what the plan is about; `revision` is empty for a directory."""
+
+    revision: str
+    head: str
+    view: View
+    plan: Plan
+    contents: _Contents
+
+
+def _of_host(args: argparse.Namespace) -> _Found:
     """The plan of this host: fetches and renders as a pass does, looks, and stops there."""
     from agent import settings
     from agent.clock import SystemClock
@@ -86,12 +98,12 @@ def _of_host(args: argparse.Namespace) -> tuple[str, View, Plan, _Contents]:
             head += f"\nrejected before: {choice.rejection.reason}\nholding {choice.release.revision}"
         pulls = missing(plan, choice.target.manifest, session.observed, choice.target.lock, fresh=False)
         head += "".join(f"\npull image {reference}" for reference in pulls)
-        return head, view, plan, _Contents(paths, desired.content.get)
+        return _Found(session.tip.revision, head, view, plan, _Contents(paths, desired.content.get))
     finally:
         host.close()
 
 
-def _of_repository(args: argparse.Namespace) -> tuple[str, View, Plan, _Contents]:
+def _of_repository(args: argparse.Namespace) -> _Found:
     """What a host with nothing on it would do: needs no settings, Docker, network or root."""
     from agent.plan import plan as planned
     from agent.render import local
@@ -100,13 +112,13 @@ def _of_repository(args: argparse.Namespace) -> tuple[str, View, Plan, _Contents
     tree = local.open_tree(args)
     rendered = render(tree, local.context_of(args, tree))
     view = View(Held(rendered.manifest), Observed(), {})
-    return f"{tree.name} on an empty host", view, planned(view), _Contents(None, rendered.content.__getitem__)
+    return _Found("", f"{tree.name} on an empty host", view, planned(view), _Contents(None, rendered.content.__getitem__))
 
 
-def _text(head: str, view: View, plan: Plan, contents: _Contents) -> str:
-    parts = [head]
+def _text(found: _Found) -> str:
+    parts, plan = [found.head], found.plan
     if plan.changes or plan.refusals:
-        parts += [str(plan), *_file_differences(plan, view.target.manifest, contents), _count(plan)]
+        parts += [str(plan), *_file_differences(plan, found.view.target.manifest, found.contents), _count(plan)]
     else:
         parts.append("nothing to do")
     return "\n".join(parts)
@@ -138,10 +150,10 @@ def _file_differences(plan: Plan, manifest: Manifest, contents: _Contents) -> li
     return found
 
 
-def as_json(plan: Plan, head: str) -> dict[str, Any]:
+def as_json(plan: Plan, revision: str) -> dict[str, Any]:
     """The plan as data; schema: `limpet schema plan`."""
     return {
-        "revision": head.split()[0] if head else "",
+        "revision": revision,
         "changes": [{"resource": str(c.key), "verb": c.verb, "cause": c.cause, "stage": c.stage, "corrective": c.corrective}
                     for c in plan.changes],
         "actions": [_action(action) for action in plan.actions],
