@@ -166,8 +166,11 @@ def _reference_shape(project: Any) -> Any:
                 if key.startswith("x-") and len(path) != 1:
                     continue
                 result[key] = shape(item, (*path, key))
-            if path[-2:-1] in (("post_start",), ("pre_stop",), ("pre_start",)) and result.get("command", 0) is None:
+            hook = path[-1:] == ("exec",) or path[-2:-1] in (("post_start",), ("pre_stop",), ("pre_start",))
+            if hook and result.get("command", 0) is None:
                 del result["command"]
+            if result.get("exec") == {}:
+                del result["exec"]
             if len(path) == 2 and path[0] != "services" and result.get("name") == "":
                 del result["name"]
             if len(path) == 2 and result.get("network_mode") == "":
