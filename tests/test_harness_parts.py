@@ -64,6 +64,7 @@ def test_images_behave_as_their_kind_says(engine: Engine, prefix: str) -> None:
 def test_containers_stop_at_once(engine: Engine, prefix: str) -> None:
     """An image's program must end on SIGTERM by itself, so that tests do not wait for the kill."""
     container = engine.client.containers.run(images.image("web").ref, name=f"{prefix}-web", detach=True)
+    eventually(lambda: health_of(engine, f"{prefix}-web") == "healthy", 60, "web to be healthy")
     container.stop(timeout=20)
     container.reload()
     assert container.attrs["State"]["ExitCode"] == 0
