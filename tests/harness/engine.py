@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import secrets
+import shutil
+import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -137,14 +141,16 @@ class PrivateEngine:
     """
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.socket = str(directory / "docker.sock")
+        directory.mkdir(parents=True, exist_ok=True)
+        # A path of a socket has at most 107 bytes, and containerd's lie deep below this one.
+        self._run = Path(tempfile.mkdtemp(prefix="lt-", dir="/tmp"))
+        self.socket = str(self._run / "docker.sock")
         config = directory / "daemon.json"
         config.write_text(json.dumps({"shutdown-timeout": 2}))
         argv = [
-            "unshare", "--net", "--mount", "sh", "-c", PRIVATE, "dockerd", "--config-file", str(config), "--host", f"unix://{self.socket}",
-            "--data-root", str(directory / "data"), "--exec-root", str(directory / "exec"),
-            "--pidfile", str(directory / "docker.pid"),
+            "unshare", "--net", "--mount", "sh", "-c", PRIVATE, "dockerd", "--config-file", str(config),
+            "--host", f"unix://{self.socket}", "--data-root", str(directory / "data"),
+            "--exec-root", str(self._run / "exec"), "--pidfile", str(self._run / "docker.pid"),
         ]  # fmt: skip
         self._server = Server(argv, directory / "dockerd.log")
         self.engine = Engine(self.socket)
@@ -160,7 +166,7 @@ class PrivateEngine:
     def start(self) -> None:
         for stale in ("docker.pid", "docker.sock"):
             with suppress(FileNotFoundError):
-                (self.directory / stale).unlink()
+                (self._run / stale).unlink()
         self._server.start()
         eventually(self._up, 180, "the private Docker Engine")
 
@@ -184,6 +190,11 @@ class PrivateEngine:
                 with suppress(docker.errors.APIError):
                     container.remove(force=True, v=True)
         self.stop()
+        for process in Path("/proc").glob("[0-9]*/cmdline"):  # shims outlive an Engine that was killed
+            with suppress(OSError):
+                if str(self._run).encode() in process.read_bytes():
+                    os.kill(int(process.parent.name), signal.SIGKILL)
+        shutil.rmtree(self._run, ignore_errors=True)
 
 
 @contextmanager
