@@ -7,7 +7,7 @@ budgets are printed beside the figures; nothing fails.
 from __future__ import annotations
 
 import argparse
-import os
+import json
 import shutil
 import statistics
 import subprocess
@@ -39,14 +39,22 @@ class Cost:
     peak: float
 
 
-def measure(argv: Sequence[str], env: dict[str, str] | None = None) -> Cost:
-    """Runs a command to its end; its own accounting by the kernel."""
-    started = time.monotonic()
-    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **(env or {})})
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, f"{argv} exited {process.returncode}"
-    return Cost(time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+# A small process between: a child's peak counts from the size of the process that forked it.
+LAUNCH = """
+import json, os, resource, subprocess, sys, time
+started = time.monotonic()
+code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([time.monotonic() - started, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, code]))
+"""
+
+
+def measure(argv: Sequence[str]) -> Cost:
+    """Runs a command to its end; the kernel's accounting of it and its children."""
+    told = subprocess.run([sys.executable, "-I", "-S", "-c", LAUNCH, *argv], stdout=subprocess.PIPE, check=True).stdout
+    wall, cpu, peak, code = json.loads(told)
+    assert code == 0, f"{argv} exited {code}"
+    return Cost(wall, cpu, peak)
 
 
 def median(runs: int, do: Callable[[], Cost]) -> Cost:
