@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent import __version__, children, verify
-from agent.errors import Stalled, Transient
+from agent.errors import Interrupted, LimpetError, Stalled, Transient
 from agent.model import SCHEME, Manifest, canonical_json, sha256
 from agent.paths import Paths
 from agent.settings import Settings
@@ -71,11 +71,9 @@ class Desired:
         try:
             children.call("_fetch", request(self.paths, self.settings, "", probe=True),
                           timeout=self.settings.source.timeout * (1 + len(self.settings.source.mirrors)) + 5, cancel=self.cancel)
-        except Exception as error:
-            from agent.errors import Interrupted, LimpetError
-
-            if isinstance(error, Interrupted) or not isinstance(error, LimpetError):
-                raise
+        except Interrupted:
+            raise
+        except LimpetError as error:
             return error.message
         return ""
 
