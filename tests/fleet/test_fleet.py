@@ -140,7 +140,8 @@ def test_sigterm_in_the_middle_of_a_pass(engine: Engine, host_net: HostNetwork, 
         machine = start(stack, engine, host_net, git, "web-01", "main", "trixie")
         reaches(machine, revision("main", good))
         machine.configure(git, branch="main", source={"poll": "1s"}, gate={"settle": "15s", "deadline": "60s"})
-        machine.run(["systemctl", "reload", "limpet"])
+        reload = ["systemctl", "reload", "limpet"]  # refused while the daemon is just reading the new file by itself
+        eventually(lambda: machine.run(reload, check=False).code == 0, 30, "the service to be reloaded")
         next_one = repo.commit(files("web:v2"), "next")
         eventually(lambda: machine.heartbeat()["phase"] == "gate", PATIENCE, "the gate to wait")
         machine.run(["systemctl", "stop", "limpet"], timeout=60)
