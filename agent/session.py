@@ -14,7 +14,6 @@ from agent.brakes import Policy, brakes
 from agent.clock import Clock
 from agent.desired import Desired, Tip
 from agent.errors import LimpetError, Stalled
-from agent.gate import Verdict
 from agent.host import Host
 from agent.kinds.base import Held, View
 from agent.model import PATH_KINDS, Observed, Outcome, Plan, Release
@@ -37,7 +36,6 @@ class Record:
 
     plan: Plan = field(default_factory=Plan)
     outcomes: list[Outcome] = field(default_factory=list)
-    verdict: Verdict | None = None
     trouble: LimpetError | None = None
     damaged: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

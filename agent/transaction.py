@@ -58,7 +58,6 @@ def attempt(session: Session, release: Release, view: View, plan: Plan) -> Endin
     else:
         resumed = _enter_gate(session, release)
         verdict = _gate(session, view.target, plan, resumed=resumed)
-    session.record.verdict = verdict
     if verdict.decision == "healthy":
         return commit(session, release, view.target)
     state, now = session.state, session.clock.wall()
