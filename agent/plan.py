@@ -11,14 +11,13 @@ Rules:
 
 from __future__ import annotations
 
-import heapq
-from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from agent.kinds import KINDS, claims, container, files
-from agent.kinds.base import Fate, Part, Step, View, refuse
-from agent.model import Action, Change, Key, Need, ObservedContainer, Plan, Refusal, Stage
+from agent.kinds.base import Fate, View, refuse
+from agent.model import Change, Key, Plan, Refusal, Stage
+from agent.order import Graph, app_of, held_claims, takes
 
 WAIT_LIMIT = 300.0  # seconds that an `await` action may take
 
@@ -27,7 +26,7 @@ def plan(view: View, wait_limit: float = WAIT_LIMIT) -> Plan:
     """What must be done, in which order, and why. `wait_limit`: seconds a dependency may take to become healthy."""
     view, fates = _decide(view)
     fates = _give_way(view, fates)
-    graph = _Graph(view, fates, wait_limit)
+    graph = Graph(view, fates, wait_limit)
     for key in graph.awaited():
         fates[key] = replace(fates[key], verb="keep", cause="others wait for it")
     changes = [
@@ -102,33 +101,14 @@ def _refuse_dependents(view: View, fates: dict[Key, Fate]) -> None:
                 grew = True
 
 
-def _held_claims(key: Key, view: View) -> set[str]:
-    """What a resource holds now: as the inventory remembers and as the host shows."""
-    owned = view.inventory.get(key)
-    held = set(owned.claims) if owned else set()
-    if key.kind != "container":
-        return held | {claims.path(key.name)} if key.kind in files.KINDS else held
-    known = [r for release in (view.target, view.applied, view.known_good) if (r := release.manifest.resources.get(key))]
-    for instance in view.containers(key.name):
-        held |= set(instance.ports)
-        held |= {claim for resource in known if resource.digest == instance.digest for claim in resource.claims}
-        if instance.name == key.name:
-            held.add(claims.name(key.name))
-    return held
-
-
-def _takes(fate: Fate) -> bool:
-    return fate.verb in ("create", "replace", "return", "start") and bool(fate.part("start"))
-
-
 def _give_way(view: View, fates: dict[Key, Fate]) -> dict[Key, Fate]:
     """Deletions that free what something new needs happen before it; the rest waits for the gate."""
-    wanted = {key: view.target.manifest.resources[key].claims for key, fate in fates.items() if _takes(fate)}
+    wanted = {key: view.target.manifest.resources[key].claims for key, fate in fates.items() if takes(fate)}
     changed = dict(fates)
     for key, fate in fates.items():
         if not fate.part("prune") or key in view.target.manifest.resources:
             continue
-        held = _held_claims(key, view)
+        held = held_claims(key, view)
         clash = any(claims.clashing(taken, held) for taken in wanted.values())
         if key.kind == "container":
             attached = any(view.recreated & set(c.networks) for c in view.containers(key.name))
@@ -152,243 +132,10 @@ def _app_file_in_use(key: Key, view: View, fates: dict[Key, Fate]) -> bool:
     """Whether containers of the file's app are replaced now: they must not see the removed file when they start."""
     owned = view.inventory.get(key)
     return key.kind in files.KINDS and bool(owned and owned.app) and any(
-        fate.part("release") and other.kind == "container" and _app(other, view) == (owned.app if owned else "")
+        fate.part("release") and other.kind == "container" and app_of(other, view) == (owned.app if owned else "")
         for other, fate in fates.items()
     )
 
 
-def _app(key: Key, view: View) -> str:
-    resource, owned = view.target.manifest.resources.get(key), view.inventory.get(key)
-    return str(resource.spec["app"]) if resource else owned.app if owned else ""
-
-
 def _stage(fate: Fate) -> Stage:
     return "prune" if fate.verb != "keep" and all(step.part == "prune" for step in fate.steps) else "apply"
-
-
-# --- order ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class _Node:
-    """One step in the graph; sorts by kind, key and position, so that the numbering is stable."""
-
-    rank: int
-    key: Key
-    index: int
-    step: Step = field(compare=False)
-
-
-PARTS: tuple[Part, ...] = ("prepare", "release", "start", "prune")
-MOST = 10_000  # steps of one part of one resource
-
-
-class _Graph:
-    """The steps of all fates with the edges between them."""
-
-    def __init__(self, view: View, fates: dict[Key, Fate], wait_limit: float) -> None:
-        self.view, self.fates, self.wait_limit = view, fates, wait_limit
-        self.after: dict[_Node, set[_Node]] = {}
-        self.parts: dict[tuple[Key, Part], list[_Node]] = defaultdict(list)
-        self.awaits: dict[tuple[Key, str], _Node] = {}
-        self.acting = sorted(key for key, fate in fates.items() if fate.steps)
-        for key in self.acting:
-            for step in fates[key].steps:
-                self._add(key, step)
-        self.freed = self._freed()
-        self.removed = [key for key in self.acting if self._first(key, "start") and key not in view.target.manifest.resources]
-        self.losing = {_app(key, view) for key in self.removed} - {""}
-        for key in self.acting:
-            self._order_parts(key)
-            resource = view.target.manifest.resources.get(key)
-            for need in resource.needs if resource else ():
-                self._order_need(key, need)
-        self._order_claims()
-        self._order_paths()
-        self._order_prune()
-
-    def _add(self, key: Key, step: Step) -> _Node:
-        nodes = self.parts[key, step.part]
-        rank = KINDS[key.kind].rank
-        node = _Node(1000 - rank if step.part == "prune" else rank, key, PARTS.index(step.part) * MOST + len(nodes), step)
-        self.after[node] = {nodes[-1]} if nodes else set()
-        nodes.append(node)
-        return node
-
-    def _edge(self, before: _Node | None, then: _Node | None) -> None:
-        if before is not None and then is not None and before is not then:
-            self.after[then].add(before)
-
-    def _first(self, key: Key, *parts: Part) -> _Node | None:
-        return next((nodes[0] for part in parts if (nodes := self.parts.get((key, part)))), None)
-
-    def _last(self, key: Key, *parts: Part) -> _Node | None:
-        return next((nodes[-1] for part in parts if (nodes := self.parts.get((key, part)))), None)
-
-    def _freed(self) -> list[tuple[Key, Key]]:
-        """Pairs (holder, taker): the holder gives way and the taker wants one of its claims."""
-        takers = [(key, self.view.target.manifest.resources[key].claims) for key in self.acting if _takes(self.fates[key])]
-        holders = [(key, _held_claims(key, self.view)) for key in self.acting if self._first(key, "release")]
-        return [(holder, taker) for holder, held in holders for taker, taken in takers
-                if holder != taker and claims.clashing(taken, held)]
-
-    def _gives_way_early(self, key: Key) -> bool:
-        """Whether something that others or this resource need waits for its release."""
-        if any(holder == key for holder, _ in self.freed) or self._on_recreated(key) or self._loses_file(key):
-            return True
-        resource = self.view.target.manifest.resources.get(key)
-        return resource is not None and any(self._is_late(need.key) for need in resource.needs)
-
-    def _on_recreated(self, key: Key) -> bool:
-        """Whether an instance of it is attached to a network that is replaced."""
-        return key.kind == "container" and any(self.view.recreated & set(c.networks) for c in self.view.containers(key.name))
-
-    def _loses_file(self, key: Key) -> bool:
-        """Whether a file of its app is removed between its stop and its start."""
-        return key.kind == "container" and _app(key, self.view) in self.losing
-
-    def _created_late(self, key: Key) -> bool:
-        """Whether its candidate cannot be created before it gives way: its network, or whose volumes it uses, is replaced."""
-        return self._on_recreated(key) or bool(self._lenders(key))
-
-    def _lenders(self, key: Key) -> set[Key]:
-        """The changing containers whose volumes it uses, by `volumes_from`: the Engine looks at them when it creates it."""
-        resource = self.view.target.manifest.resources.get(key)
-        entries = resource.spec["config"].get("volumes_from") if resource and key.kind == "container" else None
-        named = {Key("container", str(entry).partition(":")[0]) for entry in entries or ()}
-        return {other for other in named if self._first(other, "start")}
-
-    def _is_late(self, key: Key) -> bool:
-        """Whether a file is written only after its users have given way: it exists and changes."""
-        return key.kind in ("file", "symlink") and key.name in self.view.observed.files and bool(self.parts.get((key, "start")))
-
-    def _order_parts(self, key: Key) -> None:
-        self._edge(self._last(key, "release"), self._first(key, "start"))
-        self._edge(self._last(key, "prepare"), self._first(key, "start"))
-        if not self._created_late(key):
-            self._edge(self._last(key, "prepare"), self._first(key, "release"))
-
-    def _order_need(self, key: Key, need: Need) -> None:
-        """`need` before `key`: files that change after `key` gave way, other needs before it is created or gives way."""
-        ready = self._ready(need)
-        if self._is_late(need.key):
-            self._edge(self._last(key, "release"), self._first(need.key, "start"))
-            self._edge(ready, self._first(key, "start"))
-        elif need.key.kind == "container":
-            self._edge(ready, self._first(key, *(("prepare", "start") if need.key in self._lenders(key) else ("start",))))
-            self._edge(ready, self._first(key, "start"))
-            if not self._gives_way_early(key):
-                self._edge(ready, self._first(key, "release"))
-        else:
-            gate: tuple[Part, ...] = ("prepare", "start") if self._on_recreated(key) else ("prepare", "release", "start")
-            self._edge(ready, self._first(key, *gate))
-            self._edge(ready, self._first(key, "start"))
-
-    def _ready(self, need: Need) -> _Node | None:
-        """The node after which a need is met, None when it is met already, or never will be (refused, and not required)."""
-        last = self._last(need.key, "start")
-        fate = self.fates.get(need.key)
-        if need.condition not in ("healthy", "completed") or fate is None or fate.verb == "refuse":
-            return last
-        if last is None and self._met(need):
-            return None
-        known = self.awaits.get((need.key, need.condition))
-        if known is None:
-            step = Step("start", "await", {"container": need.key.name, "condition": need.condition, "timeout": self.wait_limit})
-            known = _Node(KINDS["container"].rank, need.key, len(PARTS) * MOST + len(self.awaits), step)
-            self.after[known] = {last} if last else set()
-            self.awaits[need.key, need.condition] = known
-        return known
-
-    def _met(self, need: Need) -> bool:
-        current = [c for c in self.view.containers(need.key.name) if c.name == need.key.name]
-        if need.condition == "healthy":
-            return any(_is_healthy(c) for c in current)
-        resource, owned = self.view.target.manifest.resources[need.key], self.view.owned(need.key)
-        mark = container.completed_mark(resource, self.view.target.image(resource))
-        return any(c.state == "exited" and c.exit_code == 0 for c in current) or bool(owned and owned.completed == mark)
-
-    def _order_claims(self) -> None:
-        for holder, taker in self.freed:
-            self._edge(self._last(holder, "release"), self._first(taker, "start"))
-            if not self._created_late(taker) and not self._on_recreated(holder) and not self.fates[holder].part("start"):
-                self._edge(self._last(taker, "prepare"), self._first(holder, "release"))
-        for name in self.view.recreated:
-            remove = self._first(Key("network", name), "release")
-            for instance in self.view.observed.containers:
-                if instance.owned and name in instance.networks:
-                    self._edge(self._last(Key("container", instance.key_name), "release"), remove)
-
-    def _order_paths(self) -> None:
-        """Directories before what lies in them; removed app files between the stop and the start of their app's containers."""
-        for key in self.acting:
-            if key.kind in files.KINDS and (node := self._first(key, "start")):
-                for parent in _parents(key.name):
-                    self._edge(self._last(Key("directory", parent), "start"), node)
-                    self._edge(self._last(Key("file", parent), "release"), node)
-                    self._edge(self._last(Key("symlink", parent), "release"), node)
-        for key in self.removed:
-            node, app = self._first(key, "start"), _app(key, self.view)
-            for other in self.acting:
-                if app and other.kind == "container" and _app(other, self.view) == app:
-                    self._edge(self._last(other, "release"), node)
-                    self._edge(node, self._first(other, "start"))
-
-    def _order_prune(self) -> None:
-        """Dependents before what they need, containers before their networks, the deeper path first."""
-        for key in self.acting:
-            last = self._last(key, "prune")
-            if last is None:
-                continue
-            owned = self.view.inventory.get(key)
-            before = {Key.parse(need) for need in owned.needs} if owned else set()
-            if key.kind == "container":
-                before |= {Key("network", name) for c in self.view.containers(key.name) for name in c.networks}
-            elif key.kind in files.KINDS:
-                before |= {Key("directory", parent) for parent in _parents(key.name)}
-            for other in before:
-                self._edge(last, self._first(other, "prune"))
-
-    def awaited(self) -> set[Key]:
-        """Resources that are as they should be, and are only waited for."""
-        return {key for key, _ in self.awaits if not self.fates[key].steps}
-
-    def actions(self) -> list[Action]:
-        """Numbered in one stable topological order."""
-        waiting = {node: len(before) for node, before in self.after.items()}
-        followers: dict[_Node, list[_Node]] = defaultdict(list)
-        for node, before in self.after.items():
-            for other in before:
-                followers[other].append(node)
-        ready = [node for node, count in waiting.items() if not count]
-        heapq.heapify(ready)
-        numbers: dict[_Node, int] = {}
-        found: list[Action] = []
-        while ready:
-            node = heapq.heappop(ready)
-            numbers[node] = len(numbers) + 1
-            found.append(self._action(node, numbers))
-            for follower in followers[node]:
-                waiting[follower] -= 1
-                if not waiting[follower]:
-                    heapq.heappush(ready, follower)
-        if len(found) != len(self.after):
-            stuck = sorted({str(node.key) for node in self.after if node not in numbers})
-            raise AssertionError(f"the plan has a cycle: {', '.join(stuck)}")
-        return found
-
-    def _action(self, node: _Node, numbers: dict[_Node, int]) -> Action:
-        after = tuple(sorted(numbers[other] for other in self.after[node]))
-        stage: Stage = "prune" if node.step.part == "prune" else "apply"
-        fate = self.fates[node.key]
-        corrective = fate.verb != "keep" and self.view.corrective(node.key)
-        return Action(numbers[node], node.step.verb, node.key, fate.cause, node.step.args, after, stage, corrective)
-
-
-def _parents(path: str) -> list[str]:
-    parts = path.strip("/").split("/")[:-1]
-    return ["/" + "/".join(parts[: i + 1]) for i in range(len(parts))]
-
-
-def _is_healthy(instance: ObservedContainer) -> bool:
-    return instance.state == "running" and instance.health in ("healthy", "")
