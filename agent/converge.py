@@ -195,6 +195,7 @@ def preview(session: Session) -> tuple[Choice, View, Plan]:
     choice = _choose(session, manifest, observed)
     observed = observed if choice.rejection is None else session.observe(choice.target)
     view, plan = session.decide(choice.target, session.held(session.known_good), observed=observed)
+    prefetch.check_engine(plan, choice.target.manifest, observed)
     return choice, view, plan
 
 
@@ -243,6 +244,7 @@ def _prepare(session: Session, choice: Choice, observed: Observed) -> Prepared:
     good = session.held(session.known_good)
     view, plan = session.decide(target, good, observed=observed)
     session.record.plan = plan
+    prefetch.check_engine(plan, target.manifest, observed)
     known = [known.manifest_digest for known in (session.known_good, attempt.release if attempt else None) if known]
     missing = prefetch.missing(plan, target.manifest, observed, target.lock, fresh=release.manifest_digest not in known)
     if missing:

@@ -75,6 +75,11 @@ class Resource:
     claims: tuple[str, ...] = ()
     origin: str = ""
 
+    def images(self) -> list[str]:
+        """The image references of a container: its own first, then those that it mounts."""
+        mounted = (volume["source"] for volume in self.spec["config"].get("volumes") or () if volume["type"] == "image")
+        return [self.spec["image"], *mounted]
+
     def to_json(self) -> dict[str, Json]:
         return {
             "key": str(self.key), "spec": dict(self.spec), "digest": self.digest, "claims": list(self.claims),
@@ -129,7 +134,7 @@ class Manifest:
 
     def images(self) -> list[str]:
         """The image references of its containers, sorted, each once."""
-        return sorted({r.spec["image"] for r in self.of_kind("container")})
+        return sorted({image for r in self.of_kind("container") for image in r.images()})
 
     def to_json(self) -> dict[str, Json]:
         return {
@@ -242,7 +247,8 @@ class ObservedVolume:
 class Observed:
     """What is really there, read once per pass. `images`: reference -> image id, for references that exist locally.
 
-    `image_ids` are all local image ids. Missing paths are absent from `files`.
+    `image_ids` are all local image ids. Missing paths are absent from `files`. `engine_version` (`20.10.24`) and `engine_api`
+    (the API version spoken to it) are empty when the Engine was not asked.
     """
 
     files: Mapping[str, ObservedFile] = field(default_factory=dict)
@@ -251,6 +257,8 @@ class Observed:
     volumes: Mapping[str, ObservedVolume] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
     image_ids: frozenset[str] = frozenset()
+    engine_version: str = ""
+    engine_api: tuple[int, ...] = ()
 
 
 # --- owned ----------------------------------------------------------------------------------------------------------

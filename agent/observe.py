@@ -68,6 +68,8 @@ def observe(look: Look, root: str, engine: Engine, instance: str) -> Observed:
         volumes={v["Name"]: ObservedVolume(v["Name"], *_ours(v.get("Labels"), instance)) for v in engine.volumes()},
         images=_references(look.images, images, engine),
         image_ids=frozenset(image["Id"] for image in images),
+        engine_version=engine.version,
+        engine_api=engine.api,
     )
 
 

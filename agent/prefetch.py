@@ -5,6 +5,7 @@ Rules:
    stays, as long as the image is on the host. `pull_policy: always` asks the registry for each new manifest.
 2. Nothing is pulled that no action needs.
 3. Every `check` command has accepted its candidate file before any file is replaced.
+4. Nothing is asked of the Engine that it is too old to understand: it would ignore it, or refuse it half-way.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from agent.errors import Stalled
 from agent.host import Host
+from agent.kinds.engine_versions import ENGINES, newer_keys
 from agent.model import Key, Manifest, Observed, Plan
 from agent.progress import Progress
 
@@ -56,6 +58,22 @@ def pull(references: list[str], host: Host, progress: Progress) -> dict[str, str
         return {}
     with ThreadPoolExecutor(PULLS, thread_name_prefix="pull") as pool:
         return dict(zip(references, pool.map(lambda reference: host.pull(reference, progress.pull), references), strict=True))
+
+
+def check_engine(plan: Plan, manifest: Manifest, observed: Observed) -> None:
+    """Whether this host's Engine knows every key of what is about to be created. Errors: Stalled, naming both versions."""
+    for key in sorted({action.key for action in plan.actions if action.verb == "create"}):
+        resource = manifest.resources.get(key)
+        for name, needed in newer_keys(resource).items() if resource else ():
+            if observed.engine_api < needed:
+                raise Stalled(f"{key}: {name} needs Docker Engine {ENGINES[needed]} (API {_dotted(needed)}), and this host has "
+                              f"{observed.engine_version or 'an older one'} (API {_dotted(observed.engine_api)})",
+                              f"upgrade Docker Engine on this host, or take the key out at {resource.origin if resource else ''}",
+                              code="EngineTooOld", resource=str(key))
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
 
 
 def check_candidates(plan: Plan, manifest: Manifest, host: Host) -> None:

@@ -115,7 +115,6 @@ class Docker:
         """Creates a container under `name` from the image with id `image`; the reference is shown when it is that image
         still.
         """
-        self._refuse_newer_keys(resource)
         reference = resource.spec["image"]
         local = self._engine.image(reference)
         same = local is not None and local["Id"] == image
@@ -173,7 +172,9 @@ class Docker:
             self._post(f"/containers/{container}/update", {"RestartPolicy": wanted | {"Name": wanted["Name"] or "no"}})
 
     def connect(self, resource: Resource, *, container: str, network: str) -> None:
-        """Joins a network with the aliases and addresses of the resource."""
+        """Joins a network with the aliases and addresses of the resource, unless it did so when it was created."""
+        if self._engine.api >= engine_request.ALL_AT_CREATE and self._is_connected(container, network):
+            return
         endpoint = engine_request.endpoint(resource.spec, network, self._engine.api)
         with self._translated(f"container {container}", f"connect to {network}"):
             try:
@@ -243,17 +244,11 @@ class Docker:
 
     # --- how ---
 
-    def _refuse_newer_keys(self, resource: Resource) -> None:
-        """A key that this Engine would ignore is an error, before anything is touched."""
-        api = self._engine.api
-        for key, needed in engine_mounts.newer_keys(resource.spec["config"]).items():
-            if api < needed:
-                versions = f"needs Docker API {needed[0]}.{needed[1]}; with this Engine it is {api[0]}.{api[1]}"
-                raise Failed(
-                    f"{resource.key.name}: {key} {versions}",
-                    "install a newer Docker Engine, or take the key out of the Compose file",
-                    code="EngineTooOld",
-                )
+    def _is_connected(self, container: str, network: str) -> bool:
+        """Whether it is in this very network, or will be when it starts; not in one of that name that is gone."""
+        there, now = self._engine.container(container), self._engine.network(network)
+        joined = ((there or {}).get("NetworkSettings") or {}).get("Networks") or {}
+        return network in joined and now is not None and joined[network].get("NetworkID", "") in ("", now["Id"])
 
     def _inheriting(self, resource: Resource, declared: dict[str, Any]) -> Resource:
         """The resource with the unnamed volumes of the container that it replaces: the current one, or the last one kept."""

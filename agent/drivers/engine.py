@@ -21,8 +21,9 @@ from urllib.parse import quote
 from agent.errors import Stalled, Transient
 
 OLDEST_API = (1, 41)  # Engine 20.10
-NEWEST_API = (1, 45)  # what this module and `engine_request` were written for; Engine 29 speaks nothing older
+NEWEST_API = (1, 49)  # what this module and `engine_request` were written for
 REFERENCE = re.compile(r"[A-Za-z0-9][\w.-]*(?:[/:@][\w.-]+)*", re.ASCII)
+_SERVER = re.compile(r"Docker/(\d[\w.]*)")
 LARGEST_BODY = 256 * 2**20
 HINT = "see what Docker says: systemctl status docker; journalctl -u docker -n 50"
 
@@ -41,6 +42,7 @@ class Engine:
         self._lock = threading.Lock()
         self._idle: list[BufferedRWPair] = []
         self._api: tuple[int, int] | None = None
+        self._version = ""
 
     # --- what is there ---
 
@@ -54,6 +56,13 @@ class Engine:
         if self._api is None:
             self._api = self._negotiate()
         return self._api
+
+    @property
+    def version(self) -> str:
+        """The Engine's own version, as `20.10.24`; empty when it does not say."""
+        if self._api is None:
+            self._api = self._negotiate()
+        return self._version
 
     def containers(self, *labels: str) -> list[dict[str, Any]]:
         """All containers, ours or not, running or not, as the Engine lists them; with `labels` (`key=value`) those only."""
@@ -132,6 +141,8 @@ class Engine:
                 "install Docker Engine 20.10 or newer",
                 code="EngineTooOld",
             )
+        said = _SERVER.match(headers.get("server", ""))
+        self._version = said[1] if said else ""
         return min((major, minor), NEWEST_API)
 
     def _exchange(self, path: str) -> tuple[int, dict[str, str], bytes]:

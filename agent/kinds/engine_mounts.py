@@ -36,28 +36,6 @@ def volumes(config: Spec, mapped: Mapped = str) -> tuple[list[str], list[Body]]:
     return binds, mounts
 
 
-def newer_keys(config: Spec) -> dict[str, tuple[int, int]]:
-    """Keys of the service that an Engine would ignore or refuse before an API version -> that version."""
-    found = {}
-    if config.get("annotations"):
-        found["annotations"] = (1, 43)
-    if (config.get("healthcheck") or {}).get("start_interval") is not None:
-        found["healthcheck.start_interval"] = (1, 44)
-    for name, endpoint in (config.get("networks") or {}).items():
-        if (endpoint or {}).get("gw_priority"):
-            found[f"networks.{name}.gw_priority"] = (1, 48)
-    if sum(bool((endpoint or {}).get("mac_address")) for endpoint in (config.get("networks") or {}).values()) > 1:
-        found["networks.*.mac_address"] = (1, 44)
-    for volume in config.get("volumes") or ():
-        if volume["type"] == "image":
-            found[f"volumes {volume['target']}: type image"] = (1, 48)
-        if (volume.get("volume") or {}).get("subpath"):
-            found[f"volumes {volume['target']}: subpath"] = (1, 45)
-        if (volume.get("bind") or {}).get("recursive") in ("writable", "readonly"):
-            found[f"volumes {volume['target']}: recursive"] = (1, 44)
-    return found
-
-
 def inherit(config: Spec, declared: Iterable[str], mounts: Iterable[Mapping[str, Any]]) -> Spec:
     """The service with the unnamed volumes of the container that it replaces, as Compose does: they are data, and go on.
 
@@ -80,6 +58,8 @@ def _mount(volume: Mapping[str, Any]) -> Body:
         mount["Source"] = volume["source"]
     if volume.get("read_only"):
         mount["ReadOnly"] = True
+    if (volume.get("image") or {}).get("subpath"):
+        mount["ImageOptions"] = {"Subpath": volume["image"]["subpath"]}
     bind, named, tmpfs = volume.get("bind") or {}, volume.get("volume") or {}, volume.get("tmpfs") or {}
     if bind and volume["type"] == "bind":
         flags = {"disabled": "NonRecursive", "writable": "ReadOnlyNonRecursive", "readonly": "ReadOnlyForceRecursive"}

@@ -5,7 +5,7 @@ Rules:
    Compose would send for it, plus our labels. Labels that the user set are kept; only `io.limpet.*` is ours alone.
 2. Nothing is decided here: a key that is not in `SUPPORTED` was refused long before.
 3. The Engine before API 1.44 joins one network at create: `primary_network`. The others are joined by `connect` before
-   the start.
+   the start. From 1.44 on all are joined at create, since only there a MAC address of theirs counts.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from agent.kinds.engine_resources import RESOURCE_KEYS, restart_policy, size, ul
 from agent.model import APP_LABEL, DIGEST_LABEL, INSTANCE_LABEL, NAME_LABEL, Resource, Spec
 
 Body = dict[str, Any]
+ALL_AT_CREATE = (1, 44)  # the API version from which a container joins several networks at once
 
 PLAIN_CONFIG = {  # service key -> Config field, as it is
     "hostname": "Hostname",
@@ -109,9 +110,10 @@ def create_request(
     primary = primary_network(resource.spec)
     if primary is not None:
         body["HostConfig"]["NetworkMode"] = primary
-        body["NetworkingConfig"] = {"EndpointsConfig": {primary: endpoint(resource.spec, primary, api)}}
+        joined = [primary] if api < ALL_AT_CREATE else list(config["networks"])
+        body["NetworkingConfig"] = {"EndpointsConfig": {name: endpoint(resource.spec, name, api) for name in joined}}
     mac = _mac_address(config, primary)
-    if mac and (api < (1, 44) or primary is None):
+    if mac and (api < ALL_AT_CREATE or primary is None):
         body["MacAddress"] = mac
     return body
 
@@ -217,12 +219,15 @@ def endpoint(spec: Spec, network: str, api: tuple[int, int] = (1, 41)) -> Body:
     }
     if any(ipam.values()):
         settings["IPAMConfig"] = {key: value for key, value in ipam.items() if value}
-    if wanted.get("driver_opts"):
-        settings["DriverOpts"] = _text(wanted["driver_opts"])
+    options = _text(wanted.get("driver_opts"))
+    if wanted.get("interface_name"):
+        options["com.docker.network.endpoint.ifname"] = wanted["interface_name"]
+    if options:
+        settings["DriverOpts"] = options
     if links(config):
         settings["Links"] = links(config)
     mac = wanted.get("mac_address") or (config.get("mac_address") if network == primary_network(spec) else None)
-    if mac and api >= (1, 44):
+    if mac and api >= ALL_AT_CREATE:
         settings["MacAddress"] = mac
     if wanted.get("gw_priority") is not None:
         settings["GwPriority"] = whole(wanted["gw_priority"])

@@ -66,7 +66,7 @@ def ulimits_and_limits(config: Spec) -> Body:
     if config.get("cpus") is not None:
         host["NanoCpus"] = nano(config["cpus"])
     if config.get("cpu_percent") is not None:
-        host["CpuPercent"] = whole(config["cpu_percent"])
+        host["CpuPercent"] = int(Decimal(str(config["cpu_percent"])) * 100)
     host |= _blkio(config.get("blkio_config") or {})
     host |= _deploy((config.get("deploy") or {}).get("resources") or {})
     if config.get("ulimits"):

@@ -10,6 +10,7 @@ Rules:
 from __future__ import annotations
 
 import difflib
+import json
 import posixpath
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ from agent.render.problems import Wrong
 
 OWN = ".limpet"  # below an app's directory: files that have no path of their own in the repository
 FILES = "files"  # at the root of a layer: host files
+ELSEWHERE = {"npipe": "are for Windows hosts", "cluster": "need a Swarm"}
 PLURAL = {"config": "configs", "secret": "secrets"}
 
 
@@ -90,9 +92,9 @@ class AppFiles:
     def volume(self, mount: dict[str, Any], used: Used, service: str, index: int) -> dict[str, Any]:
         """One canonical volume of a service, made host-ready."""
         at = ("services", service, "volumes", index)
-        if mount["type"] not in ("bind", "volume", "tmpfs"):
-            raise self.wrong(f"services.{service}: mounts of type {mount['type']} are not supported by this version",
-                             "use bind, volume or tmpfs", *at)
+        if mount["type"] not in ("bind", "volume", "tmpfs", "image"):
+            why = ELSEWHERE.get(mount["type"], "are not known")
+            raise self.wrong(f"services.{service}: mounts of type {mount['type']} {why}", "use bind, volume, tmpfs or image", *at)
         if mount["type"] == "volume" and mount.get("source"):
             return {**mount, "source": self.project.volumes[mount["source"]]["name"]}
         if mount["type"] != "bind":
@@ -149,6 +151,17 @@ class AppFiles:
             self.work.problems.warn(file, line, f"{what} ./{relative} is not in Git, so it will be an empty directory",
                                     f"did you mean ./{posixpath.join(directory, near[0])}?")
 
+    def seccomp(self, path: str, at: tuple[str | int, ...]) -> str:
+        """What a seccomp profile of the app says, as JSON without spaces. Raises Wrong."""
+        source = None if path.startswith("/") else self.work.overlay.named(self._virtual(self.inside(path, "the profile", *at)))
+        if source is None:
+            raise self.wrong(f"the seccomp profile {path} is not a file of the repository",
+                             "add it beside the Compose file and name it by a relative path", *at)
+        try:
+            return json.dumps(json.loads(self.work.overlay.content(source)), separators=(",", ":"))
+        except (ValueError, RecursionError) as error:
+            raise Wrong(source.path, getattr(error, "lineno", 0), f"is no JSON: {error}", "correct the profile") from error
+
     def place(self, relative: str, source: Source) -> Resource:
         """The resource of a tracked file, each once. Raises Refused, Wrong."""
         path = self.host(relative)
@@ -165,6 +178,10 @@ class AppFiles:
         at = ("services", service, PLURAL[kind], index)
         name = use["source"]
         definition = (self.project.configs if kind == "config" else self.project.secrets)[name]
+        for key in ("driver", "template_driver"):
+            if definition.get(key):
+                raise self.wrong(f"{PLURAL[kind]}.{name}.{key} is for a Swarm",
+                                 "remove it; for a template write the file as NAME.j2", PLURAL[kind], name, key)
         target = str(use.get("target") or name)
         if not target.startswith("/"):
             target = ("/" if kind == "config" else "/run/secrets/") + target

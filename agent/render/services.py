@@ -35,6 +35,8 @@ DEPLOY_IGNORED = ("replicas", "mode", "endpoint_mode", "labels", "placement", "u
 PULL = {"if_not_present": "missing", "build": "missing", "refresh": "always"}  # nothing is built here
 MAX_REPLICAS = 1000
 RESERVED = "io.limpet."
+SECURITY_WORDS = ("no-new-privileges", "writable-cgroups")  # options without a value
+SECCOMP_WORDS = ("unconfined", "builtin")  # profiles that are no file
 NAMESPACES = ("network_mode", "ipc", "pid")
 
 
@@ -167,6 +169,8 @@ class AppServices:
         deploy = config.pop("deploy", None) or {}
         if any(deploy.get(key) for key in DEPLOY):
             config["deploy"] = {key: deploy[key] for key in DEPLOY if deploy.get(key)}
+        if config.get("security_opt"):
+            config["security_opt"] = self._security(config["security_opt"], name)
         mounts: list[dict[str, Any]] = []
         for index, mount in enumerate(config.get("volumes") or ()):
             with self.work.problems.collect():
@@ -185,6 +189,20 @@ class AppServices:
         self._networks(config, used)
         self._namespaces(config, used)
         return config
+
+    def _security(self, options: list[Any], service: str) -> list[str]:
+        """The security options; the file of a seccomp profile is replaced by what it says, as the Engine wants it."""
+        found = []
+        for index, option in enumerate(map(str, options)):
+            kind, _, value = option.partition("=" if "=" in option else ":")
+            at = ("services", service, "security_opt", index)
+            with self.work.problems.collect():
+                if not value and kind not in SECURITY_WORDS:
+                    raise self.files.wrong(f"services.{service}.security_opt: {option!r} has no value",
+                                           "write no-new-privileges, apparmor=PROFILE, label=disable or seccomp=./FILE", *at)
+                profile = kind == "seccomp" and value not in SECCOMP_WORDS
+                found.append(f"seccomp={self.files.seccomp(value, at)}" if profile else option)
+        return found
 
     def _networks(self, config: dict[str, Any], used: Used) -> None:
         if not config.get("networks"):

@@ -160,23 +160,6 @@ def test_a_returned_container_is_found_by_its_names(bench: RealBench) -> None:
         assert code == 0, output
 
 
-@pytest.mark.parametrize(
-    ("config", "needed"),
-    [
-        ({"volumes": [{"type": "volume", "source": "v", "target": "/v", "volume": {"subpath": "a"}}]}, "1.45"),
-        ({"healthcheck": {"test": ["CMD", "true"], "start_interval": "1s"}}, "1.44"),
-        ({"networks": {"a": {"gw_priority": 1}}}, "1.48"),
-    ],
-)
-def test_a_key_for_a_newer_engine_is_refused(bench: RealBench, config: dict[str, Any], needed: str) -> None:
-    """What the Engine would silently ignore must be an error that names both versions, and nothing may be created."""
-    web = service(bench, "web", **config)
-    with pytest.raises(Failed, match=rf"{needed}; .* 1\.41") as error:
-        create(bench, web)
-    assert error.value.code == "EngineTooOld"
-    assert [c for c in bench.host.observe(Look()).containers if c.name.startswith(bench.prefix)] == []
-
-
 def test_unnamed_volumes_go_on(bench: RealBench, prefix: str) -> None:
     """What is in a volume that only the image declares must be there after a replacement, as with Compose."""
     api = bench.engine.client

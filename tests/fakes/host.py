@@ -92,6 +92,7 @@ class FakeHost:
         self.images: dict[str, str] = {}
         self.behaviours: dict[str, Behaviour] = {}
         self.registry: dict[str, str] = {}
+        self.engine_version, self.engine_api = "26.1.5", (1, 45)
         self.ports_of_others: set[str] = set()  # claims held by processes of the host
         self.down = False
         self.registry_down = False
@@ -157,6 +158,8 @@ class FakeHost:
                 volumes=dict(self.volumes),
                 images={ref: self.images[familiar(ref)] for ref in request.images if familiar(ref) in self.images},
                 image_ids=frozenset(self.images.values()),
+                engine_version=self.engine_version,
+                engine_api=self.engine_api,
             )
 
     def execute(self, action: Action, resource: Resource | None) -> None:

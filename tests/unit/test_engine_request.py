@@ -226,7 +226,10 @@ def test_networks() -> None:
     newer = create_request(service(networks=networks, mac_address="02:42:ac:11:65:43"), "x", instance="me", api=(1, 44))
     assert newer["NetworkingConfig"]["EndpointsConfig"]["shop_back"]["MacAddress"] == "02:42:ac:11:65:43"
     assert "MacAddress" not in newer
+    assert set(newer["NetworkingConfig"]["EndpointsConfig"]) == {"shop_back", "shop_front"}
     assert endpoint(service(networks=networks).spec, "shop_front") == {"Aliases": ["shop-web-1", "web"]}
+    named = endpoint(service(networks={"shop_front": {"interface_name": "lan0"}}).spec, "shop_front")
+    assert named["DriverOpts"] == {"com.docker.network.endpoint.ifname": "lan0"}
 
 
 @pytest.mark.parametrize("mode", ["host", "none", "bridge", "container:shop-db-1"])

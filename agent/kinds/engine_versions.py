@@ -1,0 +1,46 @@
+"""Keys that an Engine before some version would ignore or refuse. Pure.
+
+What is not listed works with Engine 20.10 (API 1.41), the oldest that is spoken to. Source: the Engine's API version history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.model import Resource, Spec
+
+Api = tuple[int, int]
+
+ENGINES: dict[Api, str] = {  # the first Engine that speaks an API version
+    (1, 43): "24.0", (1, 44): "25.0", (1, 45): "26.0", (1, 46): "27.0", (1, 48): "28.0", (1, 49): "28.1",
+}  # fmt: skip
+
+
+def newer_keys(resource: Resource) -> dict[str, Api]:
+    """Keys of the Compose file -> the API version that they need, of those that need more than the oldest."""
+    config: Spec = resource.spec["config"]
+    if resource.key.kind == "network":
+        return {"enable_ipv4: false": (1, 48)} if config.get("enable_ipv4") is False else {}
+    return dict(_of_service(config)) if resource.key.kind == "container" else {}
+
+
+def _of_service(config: Spec) -> Iterator[tuple[str, Api]]:
+    if config.get("annotations"):
+        yield "annotations", (1, 43)
+    if (config.get("healthcheck") or {}).get("start_interval") is not None:
+        yield "healthcheck.start_interval", (1, 44)
+    endpoints = {name: endpoint or {} for name, endpoint in (config.get("networks") or {}).items()}
+    if sum(bool(endpoint.get("mac_address")) for endpoint in endpoints.values()) > 1:
+        yield "networks.*.mac_address", (1, 44)
+    for name, endpoint in endpoints.items():
+        if endpoint.get("gw_priority"):
+            yield f"networks.{name}.gw_priority", (1, 48)
+        if endpoint.get("interface_name"):
+            yield f"networks.{name}.interface_name", (1, 49)
+    for volume in config.get("volumes") or ():
+        if volume["type"] == "image":
+            yield f"volumes {volume['target']}: type image", (1, 48)
+        if (volume.get("volume") or {}).get("subpath"):
+            yield f"volumes {volume['target']}: subpath", (1, 45)
+        if (volume.get("bind") or {}).get("recursive") in ("writable", "readonly"):
+            yield f"volumes {volume['target']}: recursive", (1, 44)
