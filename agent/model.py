@@ -230,10 +230,13 @@ class ObservedContainer:
 
 @dataclass(frozen=True, slots=True)
 class ObservedNetwork:
+    """One network, ours or not. `claims`: the subnets and the interface that it holds now."""
+
     id: str
     name: str
     owned: bool
     digest: str = ""
+    claims: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

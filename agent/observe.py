@@ -157,11 +157,19 @@ def _ours(labels: Mapping[str, str] | None, instance: str) -> tuple[bool, str]:
 
 def _networks(listed: list[dict[str, Any]], instance: str) -> dict[str, ObservedNetwork]:
     """By name. The Engine allows several networks of one name; ours wins, then the smallest id."""
-    found = [ObservedNetwork(n["Id"], n["Name"], *_ours(n.get("Labels"), instance)) for n in listed]
+    found = [ObservedNetwork(n["Id"], n["Name"], *_ours(n.get("Labels"), instance), _held_by_network(n)) for n in listed]
     chosen: dict[str, ObservedNetwork] = {}
     for network in sorted(found, key=lambda n: (not n.owned, n.id)):
         chosen.setdefault(network.name, network)
     return chosen
+
+
+def _held_by_network(listed: Mapping[str, Any]) -> tuple[str, ...]:
+    """Its subnets, chosen by a person or by the Engine, and its interface."""
+    ipam = listed.get("IPAM") or {}
+    pools = [{"subnet": pool.get("Subnet")} for pool in ipam.get("Config") or ()]
+    return claims.of_network({"driver": listed.get("Driver"), "driver_opts": listed.get("Options"),
+                              "ipam": {"driver": ipam.get("Driver"), "config": pools}})
 
 
 # --- images ----------------------------------------------------------------------------------------------------------

@@ -243,6 +243,9 @@ def _is_healthy(instance: ObservedContainer) -> bool:
 
 def held_claims(key: Key, view: View) -> set[str]:
     """What a resource holds now: as the inventory remembers and as the host shows."""
+    if key.kind == "network":
+        there = view.observed.networks.get(key.name)
+        return set(there.claims) if there else set()
     owned = view.inventory.get(key)
     held = set(owned.claims) if owned else set()
     if key.kind != "container":

@@ -41,7 +41,7 @@ def entries(plan: Plan, view: View, save_original: Callable[[str], Spec]) -> dic
 
 
 def _entry(resource: Resource, known: Owned, touched: bool) -> Owned:
-    held = set(known.claims) if touched else set()
+    held = set(known.claims) if touched and resource.key.kind == "container" else set()  # of a network, the host shows it
     return replace(known, digest=resource.digest, needs=tuple(str(need.key) for need in resource.needs),
                    claims=tuple(sorted(held.union(resource.claims))), app=str(resource.spec.get("app", "")))
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from agent.kinds import KINDS, claims, container, files
+from agent.kinds import KINDS, claims, container, files, network
 from agent.kinds.base import Fate, View, refuse
 from agent.model import Change, Key, Plan, Refusal, Stage
 from agent.order import Graph, app_of, held_claims, takes
@@ -69,12 +69,14 @@ def _decide(view: View) -> tuple[View, dict[Key, Fate]]:
     while True:
         fates = {key: _fate(key, view) for key in keys if key.kind == "network"}
         for key in stuck:
-            fates[key] = refuse(key, "must be re-created, but a container on it is refused", "see the refusal of the container")
-        view = replace(view, recreated=frozenset(key.name for key, fate in fates.items() if fate.verb == "replace"))
+            why = "be re-created" if key in view.target.manifest.resources else "make room for another network"
+            fates[key] = refuse(key, f"must {why}, but a container on it is refused", "see the refusal of the container")
+        fates = network.make_room(fates, view)
+        view = replace(view, recreated=frozenset(key.name for key, fate in fates.items() if fate.part("release")))
         fates |= {key: _fate(key, view) for key in keys if key.kind != "network"}
         _refuse_dependents(view, fates)
         refused = {key.name for key, fate in fates.items() if key.kind == "container" and fate.verb == "refuse"}
-        held = {network for c in view.observed.containers if c.owned and c.key_name in refused for network in c.networks}
+        held = {name for c in view.observed.containers if c.owned and c.key_name in refused for name in c.networks}
         newly = {Key("network", name) for name in view.recreated & held} - stuck
         if not newly:
             return view, fates

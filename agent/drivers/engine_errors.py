@@ -46,7 +46,8 @@ FAILURES: list[tuple[str, str, str]] = [
         "another container has this address: docker network inspect; choose another static address or a larger subnet",
     ),
     (
-        r"pool overlaps|could not find an available.*pool|all predefined address pools",
+        r"pool overlaps|networks have (overlapping|same bridge name)|could not find an available.*pool|"
+        r"all predefined address pools",
         "SubnetTaken",
         "see the networks that are there: docker network ls; ip route. Then choose another subnet under ipam",
     ),

@@ -80,7 +80,8 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All that a decision may look at. `recreated`: names of networks that this plan replaces."""
+    """All that a decision may look at. `recreated`: names of networks that this plan removes now, to make them anew or to make
+    room for others: whatever is attached to them gives way."""
 
     target: Held
     observed: Observed

@@ -1,11 +1,13 @@
 """Claims: what only one resource can hold. Pure.
 
-A claim is text: `port/tcp/0.0.0.0/8080`, `name/shop-web-1`, `address/shop_default/10.0.0.5`, `path/etc/motd`. Two ports clash
-when protocol and number are equal and the addresses are equal or one of them is a wildcard; all other claims clash when equal.
+A claim is text: `port/tcp/0.0.0.0/8080`, `name/shop-web-1`, `address/shop_default/10.0.0.5`, `path/etc/motd`,
+`subnet/10.0.0.0/24`, `bridge/br-shop`. Two ports clash when protocol and number are equal and the addresses are equal or one of
+them is a wildcard; two subnets when they overlap; all other claims when they are equal.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -29,10 +31,21 @@ def address(network: str, ip: str) -> str:
     return f"address/{network}/{ip}"
 
 
+def subnet(text: str) -> str:
+    """The claim of a network's addresses; empty when the text is no subnet, which the Engine will refuse."""
+    try:
+        return f"subnet/{ipaddress.ip_network(text, strict=False)}"
+    except ValueError:
+        return ""
+
+
 def clash(one: str, other: str) -> bool:
     """Whether two claims exclude each other."""
     if one == other:
         return True
+    if one.startswith("subnet/") and other.startswith("subnet/"):
+        first, second = (ipaddress.ip_network(claim.removeprefix("subnet/")) for claim in (one, other))
+        return first.version == second.version and first.overlaps(second)
     if not (one.startswith("port/") and other.startswith("port/")):
         return False
     _, protocol, ip, number = one.split("/")
@@ -59,3 +72,13 @@ def of_service(container_name: str, config: Mapping[str, Any]) -> tuple[str, ...
             if endpoint and endpoint.get(field):
                 found.append(address(network, endpoint[field]))
     return tuple(sorted(set(found)))
+
+
+def of_network(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The claims of a bridge network: its subnets and its interface. What other drivers share is their own business."""
+    ipam = config.get("ipam") or {}
+    if config.get("driver") not in (None, "", "bridge", "default") or ipam.get("driver") not in (None, "", "default"):
+        return ()
+    found = {subnet(str(pool.get("subnet") or "")) for pool in ipam.get("config") or ()}
+    interface = (config.get("driver_opts") or {}).get("com.docker.network.bridge.name")
+    return tuple(sorted((found | {f"bridge/{interface}" if interface else ""}) - {""}))

@@ -165,7 +165,8 @@ def _making(key: Key, instances: list[ObservedContainer]) -> str:
 def _mend(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step]:
     """What a matching instance still lacks: networks, restart policy, name, a start, a signal; in this order."""
     at = {"container": keeper.id}
-    steps: list[Step] = []
+    elsewhere = sorted((set(keeper.networks) & view.recreated) - set(networks(desired)))
+    steps = [Step("release", "disconnect", at | {"network": name}) for name in elsewhere]
     for network in networks(desired):
         there, attached = view.observed.networks.get(network), keeper.networks.get(network)
         replaced = network in view.recreated

@@ -1,9 +1,16 @@
-"""Networks: replaced when their content changes, with everything that is attached. Pure."""
+"""Networks: replaced when their content changes, with everything that is attached. Pure.
+
+Networks are decided before everything else, for what is attached to one that is removed must give way: one whose content changed
+(`replace`), and one that is no longer wanted while a new one wants its subnet (`make_room`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from agent.kinds import claims
 from agent.kinds.base import Fate, Step, View, differences, digest, ok, refuse
 from agent.model import Key, Resource
 
@@ -16,7 +23,8 @@ def network(name: str, *, app: str, config: dict[str, Any], external: bool = Fal
     """A Docker network. `config`: canonical Compose keys that the user set; `compose` is for labels only."""
     content = {"config": config, "external": external}
     spec = {"name": name, "app": app, "external": external, "config": config, "compose": compose or {}}
-    return Resource(Key(NAME, name), spec, digest(NAME, content), origin=origin)
+    held = () if external else claims.of_network(config)
+    return Resource(Key(NAME, name), spec, digest(NAME, content), claims=held, origin=origin)
 
 
 def fate(key: Key, desired: Resource | None, view: View) -> Fate:
@@ -47,6 +55,34 @@ def _replacement(key: Key, desired: Resource, network_id: str, view: View) -> Fa
     names = differences(before.spec["config"], desired.spec["config"]) if before else []
     cause = f"{', '.join(names)} changed" if names else "content differs from the release"
     return Fate(key, "replace", cause, (Step("release", "remove", {"id": network_id}), Step("start", "create")))
+
+
+def make_room(fates: Mapping[Key, Fate], view: View) -> dict[Key, Fate]:
+    """The fates of all networks, where one that is to be deleted gives way to a new one that wants its addresses. A new one is
+    refused when what holds them stays."""
+    changed = dict(fates)
+    while True:
+        holders = {taker: _holders(taker, view) for taker, fate in changed.items() if fate.verb in ("create", "replace")}
+        staying = [(taker, name, claim) for taker, held in sorted(holders.items()) for name, claim in held
+                   if (other := changed.get(Key(NAME, name))) is None or other.verb not in ("delete", "replace")]
+        if not staying:
+            break
+        for taker, name, claim in staying:
+            kept = changed.get(Key(NAME, name))
+            why = kept.refusal.hint if kept and kept.refusal else f"choose another, or remove it: docker network rm {name}"
+            changed[taker] = refuse(taker, f"{claim.partition('/')[2]} is held by the network {name}, which stays", why)
+    for name in {name for held in holders.values() for name, _ in held}:
+        other = changed[Key(NAME, name)]
+        changed[other.key] = replace(other, steps=tuple(replace(step, part="release") if step.part == "prune" else step
+                                                        for step in other.steps))
+    return changed
+
+
+def _holders(taker: Key, view: View) -> list[tuple[str, str]]:
+    """The other networks that hold what a new one claims, each with the claim."""
+    wanted = view.target.manifest.resources[taker].claims
+    return [(name, clashes[0]) for name, there in sorted(view.observed.networks.items())
+            if name != taker.name and (clashes := claims.clashing(there.claims, wanted))]
 
 
 def _foreign(key: Key, view: View) -> list[str]:

@@ -19,6 +19,8 @@ HINTS = {
     "name": "give one of them another container_name, or let Compose name it",
     "address": "give one of them another address, or none",
     "path": "keep one of the two",
+    "subnet": "give one of them another subnet under `ipam`",
+    "bridge": "give one of them another com.docker.network.bridge.name",
 }
 
 
@@ -143,7 +145,7 @@ class Assembly:
         for key in sorted(self.resources):
             resource = self.resources[key]
             for claim in resource.claims:
-                group = tuple(claim.split("/")[i] for i in (0, 1, -1)) if claim.startswith("port/") else (claim,)
+                group = _group(claim)
                 for other_claim, other in held.setdefault(group, []):
                     if other is not resource and claims.clash(claim, other_claim):
                         one, two = sorted((other, resource), key=lambda r: (place(r.origin), r.key))
@@ -178,13 +180,20 @@ def place(origin: str) -> tuple[str, int]:
     return (file, int(line)) if line.isdigit() else (origin, 0)
 
 
+def _group(claim: str) -> tuple[str, ...]:
+    """What a claim must have in common with another that it can clash with."""
+    kind, *parts = claim.split("/")
+    return (kind, parts[0], parts[-1]) if kind == "port" else (kind,) if kind == "subnet" else (claim,)
+
+
 def describe(claim: str) -> str:
     """A claim in words."""
     kind, _, rest = claim.partition("/")
     if kind == "port":
         protocol, address, number = rest.split("/")
         return f"host port {number}/{protocol}" + ("" if address in claims.WILDCARDS else f" on {address}")
-    words = {"name": f"the container name {rest}", "path": f"the path /{rest}"}
+    words = {"name": f"the container name {rest}", "path": f"the path /{rest}", "subnet": f"the subnet {rest}",
+             "bridge": f"the interface {rest}"}
     if kind == "address":
         network, _, ip = rest.rpartition("/")
         return f"the address {ip} in the network {network}"

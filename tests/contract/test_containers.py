@@ -117,6 +117,34 @@ def test_a_foreign_network_of_the_same_name_is_a_failure(bench: Bench) -> None:
     assert not bench.host.observe(Look()).networks[front.key.name].owned
 
 
+def test_a_subnet_belongs_to_one_network(bench: Bench) -> None:
+    """A network whose subnet overlaps that of another must not be made, and must be once the other is gone."""
+    one = a_network(bench, "one", ipam={"config": [{"subnet": f"10.231.{THIRD}.0/24"}]})
+    other = a_network(bench, "other", ipam={"config": [{"subnet": f"10.231.{THIRD}.128/25"}]})
+    act(bench, one, "create")
+    there = bench.host.observe(Look()).networks[one.key.name]
+    assert there.claims == one.claims == (f"subnet/10.231.{THIRD}.0/24",)
+    with pytest.raises(Failed) as error:
+        act(bench, other, "create")
+    assert code(error) == "SubnetTaken" and error.value.hint
+    act(bench, one, "remove", id=there.id)
+    act(bench, other, "create")
+
+
+def test_an_interface_belongs_to_one_network(bench: Bench) -> None:
+    """A network with the name of another's interface must not be made, and must be once the other is gone."""
+    options = {"com.docker.network.bridge.name": f"br-lt{THIRD}"}
+    one, other = a_network(bench, "one", driver_opts=options), a_network(bench, "other", driver_opts=options)
+    act(bench, one, "create")
+    there = bench.host.observe(Look()).networks[one.key.name]
+    assert set(one.claims) == {f"bridge/br-lt{THIRD}"} <= set(there.claims)
+    with pytest.raises(Failed) as error:
+        act(bench, other, "create")
+    assert code(error) == "SubnetTaken"
+    act(bench, one, "remove", id=there.id)
+    act(bench, other, "create")
+
+
 def test_a_network_in_use_is_not_removed(bench: Bench) -> None:
     """A network with a running container on it must stay, and the message must name the container."""
     front = a_network(bench, "front")

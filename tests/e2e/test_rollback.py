@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from typing import Any
 
@@ -140,3 +141,42 @@ def test_changed_network_comes_back(good: Site, prefix: str) -> None:
     assert {k: after[k] for k in (*STEADY, "policy", "running")} == {k: before[k] for k in (*STEADY, "policy", "running")}
     assert {n: a for n, (_, a) in after["networks"].items()} == {n: a for n, (_, a) in before["networks"].items()}
     assert set(good.ids(prefix)) == {f"{prefix}-web-1", f"{prefix}-db-1"}
+
+
+SUBNET = """\
+name: {app}
+services:
+  web: {{image: "limpet-test/{kind}:v1", restart: always, networks: {{{net}: {{ipv4_address: {base}.9}}}}}}
+networks:
+  {net}: {{ipam: {{config: [{{subnet: {base}.0/24}}]}}}}
+"""
+
+
+def test_network_renamed_with_its_subnet(site: Site, prefix: str) -> None:
+    """A network that is renamed while it keeps its subnet must go through, and come back with its container when that fails."""
+    base = f"10.232.{secrets.randbelow(250)}"
+    site.commit({"compose.yaml": SUBNET.format(app=prefix, kind="web", net="old", base=base)})
+    site.sync()
+    before = facts(site, f"{prefix}-web-1")
+    site.commit({"compose.yaml": SUBNET.format(app=prefix, kind="sick", net="new", base=base)})
+    site.sync(expect=4)
+    after = facts(site, f"{prefix}-web-1")
+    assert {k: after[k] for k in (*STEADY, "policy", "running")} == {k: before[k] for k in (*STEADY, "policy", "running")}
+    address = site.container(f"{prefix}-web-1")["NetworkSettings"]["Networks"][f"{prefix}_old"]["IPAddress"]
+    assert address == f"{base}.9"
+    assert [n.name for n in site.engine.client.networks.list(names=[prefix])] == [f"{prefix}_old"]
+    site.commit({"compose.yaml": SUBNET.format(app=prefix, kind="web", net="new", base=base)})
+    site.sync()
+    assert [n.name for n in site.engine.client.networks.list(names=[prefix])] == [f"{prefix}_new"]
+    assert site.container(f"{prefix}-web-1")["NetworkSettings"]["Networks"][f"{prefix}_new"]["IPAddress"] == f"{base}.9"
+
+
+def test_app_renamed_with_its_subnet(site: Site, prefix: str) -> None:
+    """An app that is renamed while its network keeps its subnet must go through: the old containers give way first."""
+    base = f"10.233.{secrets.randbelow(250)}"
+    site.commit({"compose.yaml": SUBNET.format(app=f"{prefix}a", kind="web", net="n", base=base)})
+    site.sync()
+    site.commit({"compose.yaml": SUBNET.format(app=f"{prefix}b", kind="web", net="n", base=base)})
+    site.sync()
+    assert set(site.ids(prefix)) == {f"{prefix}b-web-1"}
+    assert [n.name for n in site.engine.client.networks.list(names=[prefix])] == [f"{prefix}b_n"]

@@ -213,7 +213,9 @@ class FakeHost:
             if not there.owned or there.digest != resource.digest:
                 raise Failed(f"network {name} exists and is not ours", "remove it", code="NameTaken")
             return
-        self.networks[name] = ObservedNetwork(self._id(), name, True, resource.digest)
+        if claims.clashing(resource.claims, [claim for network in self.networks.values() for claim in network.claims]):
+            raise Failed(f"network {name}: pool overlaps", HINT, code="SubnetTaken")
+        self.networks[name] = ObservedNetwork(self._id(), name, True, resource.digest, resource.claims)
 
     def _network_remove(self, resource: Resource | None, id: str) -> None:
         there = next((n for n in self.networks.values() if id in (n.id, n.name)), None)

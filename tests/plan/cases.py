@@ -163,9 +163,10 @@ def observed(case: Case) -> Observed:
     for doc in case.get("container", ()):
         made = _instance(case, doc)
         containers[made.id] = made
-    networks = {k.name: ObservedNetwork(f"id-{k.name}", k.name, not r.spec["external"], r.digest)
+    networks = {k.name: ObservedNetwork(f"id-{k.name}", k.name, not r.spec["external"], r.digest, r.claims)
                 for k, r in there.items() if k.kind == "network"}  # fmt: skip
-    networks |= {name: ObservedNetwork(f"id-{name}", name, **spec) for name, spec in case.get("network", {}).items()}
+    networks |= {name: ObservedNetwork(f"id-{name}", name, **{**spec, "claims": tuple(spec.get("claims", ()))})
+                 for name, spec in case.get("network", {}).items()}
     volumes = {k.name: ObservedVolume(k.name, not r.spec["external"], r.digest) for k, r in there.items() if k.kind == "volume"}
     volumes |= {name: ObservedVolume(name, **spec) for name, spec in case.get("volume", {}).items()}
     paths = {k.name: _there(r) for k, r in there.items() if k.kind in KINDS[:3] and r.spec.get("state") != "absent"}

@@ -13,6 +13,7 @@ from tests.plan.cases import release
 
 SERVICES = ("a", "b", "c", "d")
 NETWORKS = ("n1", "n2")
+SUBNETS = ("10.0.0.0/24", "10.1.0.0/24")
 APP_FILES = ("/apps/shop/f1", "/apps/shop/f2")
 HOST_PATHS = ("/etc/x", "/etc/y", "/etc/d", "/etc/d/z")
 IMAGES = {"idle:1": "idle", "idle:2": "idle", "web:1": "web", "web:2": "web", "once:1": "once", "once:2": "once"}
@@ -25,6 +26,10 @@ Doc = dict[str, Any]
 def docs(draw: st.DrawFn) -> Doc:
     """One release: services on networks with ports, static addresses, files, needs; and host files."""
     networks = {name: {"config": {"variant": draw(st.integers(1, 2))}} for name in NETWORKS if draw(st.booleans())}
+    for subnet in SUBNETS:
+        owner = draw(st.sampled_from((None, *networks)))
+        if owner:
+            networks[owner]["config"].setdefault("ipam", {"config": []})["config"].append({"subnet": subnet})
     files = {path: {"content": draw(CONTENTS), "app": "shop"} for path in APP_FILES if draw(st.booleans())}
     doc: Doc = {"network": networks, "file": files, "directory": {}, "symlink": {}, "container": {}, "volume": {}}
     if draw(st.booleans()):
