@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from agent import prefetch, transaction
 from agent.clock import Clock
 from agent.desired import Desired
-from agent.errors import EXIT_HELD_BACK, EXIT_ROLLED_BACK, HeldBack, Interrupted, LimpetError, Stalled
+from agent.errors import EXIT_HELD_BACK, EXIT_OK, EXIT_ROLLED_BACK, HeldBack, Interrupted, LimpetError, Stalled
 from agent.fetch.address import shown
 from agent.host import RealHost
 from agent.identity import instance, machine_id
@@ -97,6 +97,8 @@ def _one_round(session: Session, trigger: str) -> Ending:
     session.journal.start(f"{trigger} pass")
     try:
         ending = converge(session)
+        if ending.exit_code == EXIT_OK:
+            session.settle()
     except Superseded:
         ending = Ending("Superseded", EXIT_HELD_BACK, "a newer revision arrived")
     except LimpetError as error:

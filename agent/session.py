@@ -67,6 +67,11 @@ class Session:
     def save(self) -> None:
         self.store.save(self.state)
 
+    def settle(self) -> None:
+        """After a first converged pass of this version, the documents are written as it writes them."""
+        self.store.settle(self.state)
+        self.inventory.settle()
+
     def held(self, release: Release | None) -> Held:
         """A remembered release with its manifest; empty when there is none or its manifest was lost."""
         if release is None:

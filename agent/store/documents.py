@@ -5,7 +5,8 @@ Rules:
    `damaged`; when both are lost the default is used and that is said too.
 2. The first line is an envelope (schema, checksum, version of the writer), the second the value. The checksum covers
    schema and value, so a schema is believed only when the file is whole.
-3. A file of a newer schema stalls: an older Limpet never guesses and never overwrites it.
+3. A file of a newer schema stalls: an older Limpet never guesses and never overwrites it. One of an older schema is brought
+   forward by `steps` when it is read, and written back as it was until `settle`: the version before can still read it.
 4. A value that did not change is not written.
 5. One writer at a time (the pass lock, or the lock of the document's owner); readers need none. What a killed writer left
    behind is removed by the next one.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,13 +38,21 @@ def pack(value: Json, schema: int) -> bytes:
     return canonical_json(envelope).encode() + b"\n" + line + b"\n"
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Between a schema and the next: `up` brings a value forward, `down` back to what the version before reads."""
+
+    up: Callable[[Json], Json]
+    down: Callable[[Json], Json]
+
+
 def unpack(data: bytes, schema: int, name: str) -> Json:
     """The value in `data`. Errors: Damaged; Stalled when it was written under a newer schema than `schema`."""
-    return json.loads(body(data, schema, name))
+    return json.loads(body(data, schema, name)[1])
 
 
-def body(data: bytes, schema: int, name: str) -> bytes:
-    """The value's line in `data`, checked but not parsed. Errors: as `unpack`."""
+def body(data: bytes, schema: int, name: str) -> tuple[int, bytes]:
+    """The schema and the value's line in `data`, checked but not parsed. Errors: as `unpack`."""
     head, _, rest = data.partition(b"\n")
     try:
         envelope = json.loads(head)
@@ -57,7 +67,7 @@ def body(data: bytes, schema: int, name: str) -> bytes:
             f"install Limpet {envelope.get('by', '')} or newer again, or move {name} and its generation .1 away to start anew",
             code="NewerSchema",
         )
-    return rest[:-1]
+    return found, rest[:-1]
 
 
 def _checksum(schema: int, line: bytes) -> str:
@@ -66,11 +76,16 @@ def _checksum(schema: int, line: bytes) -> str:
 
 @dataclass
 class Document:
-    """A value at `path`. `damaged` collects, for people, what was found broken by `read`."""
+    """A value at `path`. `damaged` collects, for people, what was found broken by `read`.
+
+    `steps[n - 1]` leads from schema n to n + 1. `found`: the schema of what `read` has found, when that is an older one.
+    """
 
     path: Path
     schema: int
     default: Json
+    steps: tuple[Step, ...] = ()
+    found: int | None = None
     damaged: list[str] = field(default_factory=list)
     lost: bool = False  # `read` found damage and no whole generation
 
@@ -83,7 +98,7 @@ class Document:
         problems = []
         for path in (self.path, self.previous):
             try:
-                value = unpack(path.read_bytes(), self.schema, str(path))
+                value = self._forward(*body(path.read_bytes(), self.schema, str(path)))
             except FileNotFoundError:
                 problems.append("")
             except PermissionError as error:
@@ -101,7 +116,7 @@ class Document:
 
     def write(self, value: Json) -> bool:
         """Makes `value` the newest generation; false when it is the newest already. Errors: Transient, Stalled."""
-        data = pack(value, self.schema)
+        data = self._packed(value)
         current = self._whole()
         if current == data:
             return False
@@ -112,6 +127,24 @@ class Document:
             self._keep_generation()
         durable.write(self.path, data)
         return True
+
+    def settle(self) -> bool:
+        """From now on the newest schema is written; false when it was already."""
+        behind, self.found = self.found is not None, None
+        return behind
+
+    def _forward(self, found: int, line: bytes) -> Json:
+        value = json.loads(line)
+        for step in self.steps[found - 1 : self.schema - 1]:
+            value = step.up(value)
+        self.found = found if found < self.schema else None
+        return value
+
+    def _packed(self, value: Json) -> bytes:
+        schema = self.found or self.schema
+        for step in reversed(self.steps[schema - 1 : self.schema - 1]):
+            value = step.down(value)
+        return pack(value, schema)
 
     def _whole(self) -> bytes | None:
         """The bytes of the newest generation when they may be kept as the previous one."""

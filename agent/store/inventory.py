@@ -67,6 +67,12 @@ class InventoryStore:
         with self._mutex:
             self._write()
 
+    def settle(self) -> None:
+        """This version has converged once: its own schema from now on. Errors: Transient, Stalled."""
+        with self._mutex:
+            if self._document.settle():
+                self._write()
+
     def _write(self) -> None:
         self._document.write({str(key): _json(owned) for key, owned in self._entries.items()})
 

@@ -90,10 +90,17 @@ class Orders:
 
         self._change(add)
 
-    def _change(self, change: Callable[[Ordered], Ordered]) -> None:
+    def settle(self) -> None:
+        """Writes the newest schema from now on. Errors: Transient, Stalled."""
+        if self._document.settle():
+            self._change(lambda orders: orders, settled=True)
+
+    def _change(self, change: Callable[[Ordered], Ordered], *, settled: bool = False) -> None:
         durable.make_directory(self._document.path.parent)
         with self._lock:
             orders = change(self.load())
+            if settled:
+                self._document.settle()
             doc: dict[str, Json] = {
                 "suspended": {resource: asdict(s) for resource, s in orders.suspended.items()},
                 "retries": [asdict(retry) for retry in orders.retries],

@@ -246,6 +246,12 @@ class StateStore:
                 state.orders_done = order.number
         return state
 
+    def settle(self, state: State) -> None:
+        """This version has converged once: its own schema from now on. Errors: Transient, Stalled."""
+        if self._document.settle():
+            self.save(state)
+        self._orders.settle()
+
     def save(self, state: State) -> bool:
         """Makes it durable; false when nothing had changed. Errors: Transient, Stalled."""
         return self._document.write(state.to_json())

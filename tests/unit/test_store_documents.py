@@ -15,7 +15,7 @@ from agent.errors import Stalled, Transient
 from agent.model import Key, Manifest, Resource, sha256
 from agent.store import durable
 from agent.store.content import Content
-from agent.store.documents import Document, pack
+from agent.store.documents import Document, Step, pack
 from agent.store.manifests import Manifests, Rendered
 from tests.fakes import dying, power
 
@@ -241,6 +241,48 @@ def test_read_only_disk_stalls(tmp_path: Path) -> None:
     """A read-only file system needs a person: Stalled, and the message names the file."""
     with pytest.raises(Stalled, match=r"state\.json"):
         dying.failing(lambda: document(tmp_path).write(2), "open", dying.READ_ONLY)
+
+
+STEPS = (Step(lambda value: {"things": value}, lambda value: value["things"]),
+         Step(lambda value: value | {"more": 0}, lambda value: {"things": value["things"]}))
+
+
+def third(directory: Path) -> Document:
+    """The same document as a version two schemas later has it."""
+    return Document(directory / "state.json", 3, {}, STEPS)
+
+
+def test_an_upgrade_can_be_undone_until_it_has_settled(tmp_path: Path) -> None:
+    """A newer Limpet must read what an older one wrote, and write what that one reads, until its own first converged pass."""
+    document(tmp_path).write([1])
+    newer = third(tmp_path)
+    assert newer.read() == {"things": [1], "more": 0}
+    newer.write({"things": [1, 2], "more": 5})
+    assert document(tmp_path).read() == [1, 2]
+    assert third(tmp_path).read() == {"things": [1, 2], "more": 0}
+
+
+def test_a_settled_upgrade_writes_its_own_schema(tmp_path: Path) -> None:
+    """After it has converged, a newer Limpet must write its own schema, once, and the older one must stop at it."""
+    document(tmp_path).write([1])
+    newer = third(tmp_path)
+    value = newer.read()
+    assert newer.settle() and newer.write(value | {"more": 5})
+    assert not newer.settle() and third(tmp_path).read() == {"things": [1], "more": 5}
+    with pytest.raises(Stalled, match=r"has schema 3, this Limpet .* reads up to 1"):
+        document(tmp_path).read()
+
+
+def test_a_damaged_generation_falls_back_across_schemas(tmp_path: Path) -> None:
+    """When the newest generation is damaged, the one before must be used though its schema is older."""
+    document(tmp_path).write([1])
+    newer = third(tmp_path)
+    newer.read()
+    newer.settle()
+    newer.write({"things": [1, 2], "more": 5})
+    (tmp_path / "state.json").write_bytes(b"x")
+    again = third(tmp_path)
+    assert again.read() == {"things": [1], "more": 0} and again.found == 1 and again.damaged
 
 
 def test_envelope_is_readable(tmp_path: Path) -> None:
