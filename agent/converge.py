@@ -142,6 +142,9 @@ def converge(session: Session) -> Ending:
         if prepared is None:
             raise
     ending = _carry_out(session, prepared)
+    if ending.exit_code == EXIT_OK and (held := session.state.held):
+        ending = Ending("HoldingKnownGood", EXIT_ROLLED_BACK, f"rolled back by hand: {held.reason}",
+                        "the next commit ends it; to follow the branch again at once: limpet retry")
     if trouble is not None and ending.exit_code in (0, EXIT_HELD_BACK):
         return of_error(trouble)
     return ending
@@ -202,7 +205,9 @@ def preview(session: Session) -> tuple[Choice, View, Plan]:
 
 
 def _choose(session: Session, manifest: Manifest, observed: Observed) -> Choice:
-    """The release to bring the host to: what the branch says, unless it was rejected."""
+    """The release to bring the host to: what a person holds, else what the branch says, unless it was rejected."""
+    if by_hand := _held_by_hand(session):
+        return by_hand
     state, good, tip = session.state, session.known_good, session.tip
     assert tip is not None
     earlier: dict[str, str] = {}
@@ -215,11 +220,25 @@ def _choose(session: Session, manifest: Manifest, observed: Observed) -> Choice:
     return Choice(release, Held(manifest, release.lock))
 
 
+def _held_by_hand(session: Session) -> Choice | None:
+    """The release that `limpet rollback` holds; a branch that has moved since ends it."""
+    state, tip = session.state, session.tip
+    held = state.held
+    if held is None:
+        return None
+    release = next((good for good in state.known_good if good.id == held.release), None)
+    if release is None or (tip and held.revision not in ("", tip.revision)):
+        state.held = None
+        return None
+    state.held = replace(held, revision=tip.revision if tip else held.revision)
+    return Choice(release, session.held(release))
+
+
 def _may_start(session: Session, release: Release) -> None:
     """Windows hold back only the start of a release. Errors: HeldBack."""
     windows, attempt, tip = session.settings.converge.windows, session.state.attempt, session.tip
     begun = [known.manifest_digest for known in (session.known_good, attempt and attempt.release) if known]
-    if not windows or release.manifest_digest in begun:
+    if not windows or session.state.held or release.manifest_digest in begun:
         return
     if tip is not None and session.settings.policy.trailers and URGENT.search(tip.message):
         return
@@ -261,7 +280,9 @@ def _prepare(session: Session, choice: Choice, observed: Observed) -> Prepared:
 
 
 def _fall_back(session: Session) -> Prepared | None:
-    """What the host held before: the attempt at hand, else known good; None when there is neither."""
+    """What a person holds, or what the host held before: the attempt at hand, else known good; None when there is neither."""
+    if by_hand := _held_by_hand(session):
+        return _prepare(session, by_hand, session.observe(by_hand.target))
     attempt, good = session.state.attempt, session.known_good
     release = attempt.release if attempt and attempt.phase != "rolling-back" else good
     target = session.held(release)

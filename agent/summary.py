@@ -49,7 +49,8 @@ def sentence(session: Session, ending: Ending) -> str:
     text = {
         "Converged": f"converged at {short(revision)}: {what}" if what else f"nothing to do at {short(revision)}",
         "RolledBack": f"rolled back from {short(revision)} to {short(good.revision) if good else '?'}: {ending.reason}",
-        "HoldingKnownGood": f"holding {short(good.revision) if good else '?'}: {short(revision)} was rejected: {ending.reason}",
+        "HoldingKnownGood": f"holding {short(good.revision) if good else '?'}: "
+                            + ("" if session.state.held else f"{short(revision)} was rejected: ") + ending.reason,
         "RollbackFailed": ending.reason,
         "Inconclusive": f"{short(revision)} was undone, but is not to blame for certain: {ending.reason}",
     }.get(ending.outcome, f"{ending.outcome.lower()} at {short(revision)}: {ending.reason}" if session.tip else ending.reason)

@@ -94,9 +94,10 @@ def prove(session: Session, release: Release) -> None:
     """Makes a release known good at its revision, durably; nothing is written when nothing changes."""
     state, source = session.state, session.settings.source
     revision = session.tip.revision if session.tip else state.attempt.revision if state.attempt else release.revision
+    revision = release.revision if state.held else revision
     good = session.known_good
     first_seen = good.at if good is not None and good.id == release.id else release.at
-    pin = Pin(shown(source.url), source.ref, revision.partition("@sha1:")[2])
+    pin = state.pin if state.held and state.pin else Pin(shown(source.url), source.ref, revision.partition("@sha1:")[2])
     state.prove(replace(release, revision=revision, at=first_seen), pin, session.clock.wall())
     session.save()
 
@@ -125,7 +126,7 @@ def roll_back(session: Session, reason: str, remedy: str, failed_target: Held) -
         return Ending("RollbackFailed", EXIT_ROLLBACK_FAILED, f"rolling back failed: {failure.message}", failure.hint)
     after = _gate(session, target, plan, again=True)
     state.count(rollbacks=1)
-    state.applied, state.attempt = good, None
+    state.applied, state.attempt, state.held = good, None, None
     if after.decision != "healthy":
         state.forget_rejected(failed.release.id)
         session.save()

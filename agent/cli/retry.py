@@ -1,4 +1,4 @@
-"""Forgets that a release was rejected, so that the next pass tries it again."""
+"""Forgets that a release was rejected, so that the next pass tries it again; ends what `limpet rollback` holds."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ def run(args: argparse.Namespace) -> int:
     state = StateStore(state_directory).load()
     rejected = dict(state.rejected)
     gone = state.forget_rejected(args.release)
+    if state.held:
+        Orders(state_directory).retry("", time.time())
+        print("the rollback by hand is ended; the next pass follows the branch again; to start one now: limpet sync")
+        return 0
     if not gone:
         print("no release is rejected" if not rejected else f"no rejected release begins with {args.release}")
         print("\n".join(f"  {id}  {r.revision}  {r.reason}" for id, r in rejected.items()), end="\n" if rejected else "")

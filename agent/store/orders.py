@@ -1,10 +1,10 @@
-"""What a person asked for on this host: suspensions, and retries of rejected releases.
+"""What a person asked for on this host: suspensions, retries of rejected releases, a rollback by hand.
 
 Rules:
 1. Kept apart from the state, so that it can be written at any time, also while a pass holds the pass lock; writers take
    a lock of their own for a moment.
-2. A retry has a number that only grows (wall time in ms, at least one more than the last). The state says up to which
-   number it was carried out, so none is lost and none done twice.
+2. A retry and a rollback have a number that only grows (wall time in ms, at least one more than the last). The state says
+   up to which number they were carried out, so none is lost and none done twice.
 3. Orders survive reboots. A suspension with `until` ends by itself.
 """
 
@@ -46,11 +46,27 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Rollback:
+    """Go back to the known good `release`, and hold it until the branch changes. `at`: wall time, seconds."""
+
+    number: int
+    release: str
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ordered:
-    """All orders. `suspended`: resource or "*" -> suspension."""
+    """All orders. `suspended`: resource or "*" -> suspension. `rollback`: the newest."""
 
     suspended: Mapping[str, Suspension]
     retries: tuple[Retry, ...] = ()
+    rollback: Rollback | None = None
+
+    def number(self, now: float) -> int:
+        """The number of the next order."""
+        given = [order.number for order in (*self.retries, self.rollback) if order]
+        return max(int(now * 1000), *(number + 1 for number in given), 0)
 
 
 class Orders:
@@ -70,6 +86,7 @@ class Orders:
         return Ordered(
             {resource: Suspension(**suspension) for resource, suspension in doc.get("suspended", {}).items()},
             tuple(Retry(**retry) for retry in doc.get("retries", ())),
+            Rollback(**doc["rollback"]) if doc.get("rollback") else None,
         )
 
     def suspend(self, resource: str, suspension: Suspension) -> None:
@@ -85,10 +102,13 @@ class Orders:
     def retry(self, release: str, now: float) -> None:
         """Asks the next pass to forget rejections: a release id, or "all". `now`: wall time, seconds."""
         def add(orders: Ordered) -> Ordered:
-            number = max([int(now * 1000), *(retry.number + 1 for retry in orders.retries)])
-            return replace(orders, retries=(*orders.retries, Retry(number, release))[-_RETRIES:])
+            return replace(orders, retries=(*orders.retries, Retry(orders.number(now), release))[-_RETRIES:])
 
         self._change(add)
+
+    def roll_back(self, release: str, reason: str, now: float) -> None:
+        """Asks the next pass to go back to a known good release, by its id. `now`: wall time, seconds."""
+        self._change(lambda o: replace(o, rollback=Rollback(o.number(now), release, reason, now)))
 
     def settle(self) -> None:
         """Writes the newest schema from now on. Errors: Transient, Stalled."""
@@ -104,5 +124,6 @@ class Orders:
             doc: dict[str, Json] = {
                 "suspended": {resource: asdict(s) for resource, s in orders.suspended.items()},
                 "retries": [asdict(retry) for retry in orders.retries],
+                "rollback": asdict(orders.rollback) if orders.rollback else None,
             }
             self._document.write(doc)

@@ -18,7 +18,7 @@ from typing import Literal
 
 from agent.model import Json, Release
 from agent.store.documents import Document
-from agent.store.orders import Orders, Suspension
+from agent.store.orders import Orders, Rollback, Suspension
 
 SCHEMA = 1
 KNOWN_GOOD = 3
@@ -90,7 +90,7 @@ class RolledBack:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A person rolled back by hand: `release` is kept until the branch is no longer at `revision`."""
+    """A person rolled back by hand: `release` is kept until the branch is no longer at `revision` (empty: not looked yet)."""
 
     release: str
     revision: str
@@ -126,7 +126,7 @@ class State:
             return ""
         if self.attempt and self.attempt.release.id == self.applied.id:
             return self.attempt.revision
-        newest = bool(self.known_good) and self.known_good[0].id == self.applied.id
+        newest = bool(self.known_good) and self.known_good[0].id == self.applied.id and not self.held
         return self.pin.commit if newest and self.pin else self.applied.revision
 
     @property
@@ -240,10 +240,14 @@ class StateStore:
         state = State.from_json(self._document.read())
         orders = self._orders.load()
         state.suspended = dict(orders.suspended)
-        for order in orders.retries:
-            if order.number > state.orders_done:
+        given = [order for order in (*orders.retries, orders.rollback) if order and order.number > state.orders_done]
+        for order in sorted(given, key=lambda order: order.number):
+            if isinstance(order, Rollback):
+                state.held = Held(order.release, "", order.reason, order.at)
+            else:
                 state.forget_rejected(order.release)
-                state.orders_done = order.number
+                state.held = None
+            state.orders_done = order.number
         return state
 
     def settle(self, state: State) -> None:
