@@ -139,5 +139,6 @@ VERBS: dict[tuple[str, str], Verb] = {
     ("container", "unpause"): lambda host, action, resource: host.docker.unpause(**action.args),
     ("container", "remove"): lambda host, action, resource: host.docker.remove(**action.args),
     ("container", "signal"): lambda host, action, resource: host.docker.signal(**action.args),
+    ("container", "restart"): lambda host, action, resource: host.docker.restart(**action.args),
     ("container", "await"): lambda host, action, resource: host.docker.wait(**action.args),
 }

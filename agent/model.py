@@ -272,7 +272,7 @@ class Owned:
     """One inventory entry: what we own and must be able to delete, in order, when the manifest no longer mentions it.
 
     `original` (files only): what was there before us, as {"content": sha256, "mode", "uid", "gid", "type", "target"}.
-    `delivered`: for containers, path -> content digest of files whose change was signalled to it, under its container id.
+    `delivered`: for containers, path -> content digest of files whose change it was told of, under its container id.
     """
 
     digest: str

@@ -4,8 +4,8 @@ Rules:
 1. Everything an action may bring into being is owned, durably, before the first action.
 2. What was at a path before us is saved before it is owned, once; later passes keep that original, even as another kind.
 3. What could not be deleted (refused, failed, put off) stays owned.
-4. While a resource changes, its entry claims what the old and the new one hold: a killed pass leaves either. And what is being
-   signalled counts as not delivered until it is settled.
+4. While a container changes, its entry claims what the old and the new one hold: a killed pass leaves either. And what it is
+   being told counts as not delivered until it was told.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from agent.kinds import container, files
+from agent.kinds import container, files, reaction
 from agent.kinds.base import View
 from agent.model import Inventory, Key, Manifest, Owned, Plan, Resource, Spec
 
@@ -23,7 +23,7 @@ UNOWNED = {"network", "volume"}  # when external
 def entries(plan: Plan, view: View, save_original: Callable[[str], Spec]) -> dict[Key, Owned]:
     """The entries to write before the plan is applied: changed resources, and those that are right but not owned yet."""
     touched = {action.key for action in plan.actions}
-    signalled = {action.key for action in plan.actions if action.verb == "signal"}
+    told = {action.key: str(action.args["container"]) for action in plan.actions if action.verb in reaction.VERBS}
     refused = {refusal.key for refusal in plan.refusals}
     found: dict[Key, Owned] = {}
     for key, resource in view.target.manifest.resources.items():
@@ -33,8 +33,8 @@ def entries(plan: Plan, view: View, save_original: Callable[[str], Spec]) -> dic
         entry = _entry(resource, known or Owned(resource.digest), key in touched)
         if known is None and key.kind in files.KINDS:
             entry = replace(entry, original=_original(resource, view, key in touched, save_original))
-        if key in signalled:
-            entry = replace(entry, delivered={})
+        if key in told:
+            entry = replace(entry, delivered=reaction.untold(resource, told[key], view))
         if entry != known:
             found[key] = entry
     return found
@@ -59,7 +59,7 @@ def _original(resource: Resource, view: View, touched: bool, save_original: Call
 
 
 def settled(view: View) -> dict[Key, Owned]:
-    """Entries that change because of what is seen now: one-shots that ran to success, signals that were delivered."""
+    """Entries that change because of what is seen now: one-shots that ran to success, claims that were given up."""
     found: dict[Key, Owned] = {}
     for resource in view.target.manifest.of_kind("container"):
         owned = view.inventory.get(resource.key)
@@ -69,16 +69,16 @@ def settled(view: View) -> dict[Key, Owned]:
         entry = replace(owned, claims=resource.claims)
         if resource.spec["oneshot"] and current.state == "exited" and current.exit_code == 0:
             entry = replace(entry, completed=container.completed_mark(resource, current.image_id))
-        if resource.spec["on_change"]:
-            entry = replace(entry, delivered={"id": current.id, **_contents(resource, view.target.manifest)})
         if entry != owned:
             found[resource.key] = entry
     return found
 
 
-def _contents(resource: Resource, manifest: Manifest) -> dict[str, str]:
-    files = {path: manifest.resources.get(Key("file", path)) for path in resource.spec["on_change"]}
-    return {path: str(file.spec.get("content", "")) if file else "" for path, file in files.items()}
+def told(keys: Iterable[Key], view: View) -> dict[Key, Owned]:
+    """The entries of containers that were just told of their changed files: a pass that goes on does not tell them again."""
+    resources = view.target.manifest.resources
+    return {key: replace(owned, delivered=reaction.told(resources[key], view))
+            for key in keys if (owned := view.inventory.get(key)) is not None}
 
 
 def disowned(inventory: Inventory, manifest: Manifest, remaining: Plan) -> Iterable[Key]:

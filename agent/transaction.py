@@ -24,6 +24,7 @@ from agent.errors import (
     LimpetError,
 )
 from agent.fetch.address import parse, shown
+from agent.kinds import reaction
 from agent.kinds.base import Held, View
 from agent.model import Action, Manifest, Observed, Plan, Release
 from agent.session import Session
@@ -204,7 +205,11 @@ def _carry_out(session: Session, view: View, plan: Plan) -> LimpetError | None:
         return None
     session.record.plan = plan
     session.phase("apply")
-    return _execute(session, actions, view.target.manifest)
+    failure = _execute(session, actions, view.target.manifest)
+    if failure is None and (telling := reaction.telling(actions, view)):
+        after = replace(view, inventory=session.inventory.entries, observed=session.observe(view.target))
+        session.inventory.own(ownership.told(telling, after))
+    return failure
 
 
 def _execute(session: Session, actions: list[Action], manifest: Manifest) -> LimpetError | None:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from agent.model import (
     EMPTY,
+    PATH_KINDS,
     Inventory,
     Key,
     Manifest,
@@ -68,9 +69,10 @@ class Held:
         return self.lock.get(resource.spec["image"], "")
 
     def content(self, path: str) -> str:
-        """The content digest of a file, empty when it is not in this release."""
-        resource = self.manifest.resources.get(Key("file", path))
-        return str(resource.spec.get("content", "")) if resource else ""
+        """The content digest of a file, of what else is at a path its own; empty when nothing is in this release."""
+        resources = self.manifest.resources
+        resource = next((resources[key] for kind in PATH_KINDS if (key := Key(kind, path)) in resources), None)
+        return str(resource.spec.get("content") or resource.digest) if resource else ""
 
     def has(self, key: Key, digest: str, image_id: str) -> bool:
         """Whether this very container belongs to this release."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.kinds import claims
+from agent.kinds import claims, reaction
 from agent.kinds.base import Fate, Step, View, differences, digest, ok, refuse
 from agent.model import Key, Need, ObservedContainer, Resource, sha256
 
@@ -179,11 +179,11 @@ def _mend(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step
         steps += [] if is_candidate(keeper) else [Step("start", "policy", at)]
         steps.append(Step("start", "rename", at | {"to": desired.key.name}))
     if keeper.state == "paused":
-        steps.append(Step("start", "unpause", at))
+        steps += [Step("start", "unpause", at), *reaction.steps(desired, keeper, view)]
     elif keeper.state not in RUNNING and not _done(desired, keeper, view):
         steps.append(Step("start", "start", at))
     elif keeper.state == "running":
-        steps += _signals(desired, keeper, view)
+        steps += reaction.steps(desired, keeper, view)
     return steps
 
 
@@ -194,24 +194,6 @@ def _done(desired: Resource, keeper: ObservedContainer, view: View) -> bool:
     owned = view.owned(desired.key)
     mark = completed_mark(desired, keeper.image_id)
     return (keeper.state == "exited" and keeper.exit_code == 0) or (owned is not None and owned.completed == mark)
-
-
-def changed_files(desired: Resource, instance_id: str, view: View) -> dict[str, str]:
-    """Host path -> content digest of files whose change this container must be signalled of and was not."""
-    owned = view.owned(desired.key)
-    delivered = owned.delivered if owned and owned.delivered.get("id") == instance_id else {}
-    wanted = {}
-    for path in desired.spec["on_change"]:
-        content = view.target.content(path)
-        if delivered.get(path) != content:
-            wanted[path] = content
-    return wanted
-
-
-def _signals(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step]:
-    paths = changed_files(desired, keeper.id, view)
-    signals = sorted({desired.spec["on_change"][path].removeprefix("signal:") for path in paths})
-    return [Step("start", "signal", {"container": keeper.id, "signal": signal}) for signal in signals]
 
 
 def _verb(keeper: ObservedContainer, key: Key, steps: tuple[Step, ...]) -> str:
@@ -230,9 +212,8 @@ def _mending_cause(key: Key, desired: Resource, keeper: ObservedContainer, steps
     connects = [step.args["network"] for step in verbs if step.verb == "connect"]
     if connects:
         return f"is not attached to {', '.join(connects)}"
-    if any(step.verb == "signal" for step in verbs):
-        paths = list(changed_files(desired, keeper.id, view))
-        return f"{', '.join(paths)} changed"
+    if keeper.state == "running" and any(step.verb in reaction.VERBS for step in verbs):
+        return f"{_listed(reaction.changed_files(desired, keeper.id, view))} changed"
     if not verbs:
         return "an old instance is left"
     if keeper.state == "exited":
@@ -264,9 +245,12 @@ def difference(before: Resource, after: Resource, view: View) -> str:
     words += sorted(k for k in folded if before.spec["folded"].get(k) != after.spec["folded"].get(k))
     if before.spec["on_change"] != after.spec["on_change"]:
         words.append("on_change")
-    more = f" and {len(words) - MOST_NAMES} more" if len(words) > MOST_NAMES else ""
-    text = ", ".join(words[:MOST_NAMES]) + more
+    text = _listed(words)
     return text if words[:1] and words[0].startswith("image ") and len(words) == 1 else f"{text} changed"
+
+
+def _listed(words: list[str]) -> str:
+    return ", ".join(words[:MOST_NAMES]) + (f" and {len(words) - MOST_NAMES} more" if len(words) > MOST_NAMES else "")
 
 
 def _short_id(image_id: str) -> str:

@@ -98,7 +98,8 @@ def create_request(
     for key, field in PLAIN_CONFIG.items():
         if config.get(key) is not None:
             body[field] = config[key]
-    if resource.spec.get("on_change") and not config.get("stop_signal"):
+    reactions = (resource.spec.get("on_change") or {}).values()
+    if any(reaction.startswith("signal:") for reaction in reactions) and not config.get("stop_signal"):
         body["StopSignal"] = stop_signal or "SIGTERM"  # else the Engine takes any signal for a wish to stop for good
     exposed = _exposed(config)
     if exposed:

@@ -52,10 +52,11 @@ class Draft:
 
 @dataclass(slots=True)
 class Reaction:
-    """What changed host files do to one service: `folded` re-create it, `signals` are sent to it."""
+    """What changed host files do to one service: `folded` re-create it; `changes`, by path, signal or restart it, and where that
+    is written."""
 
     folded: set[Key] = field(default_factory=set)
-    signals: dict[str, str] = field(default_factory=dict)
+    changes: dict[str, tuple[str, tuple[str, int]]] = field(default_factory=dict)
     places: list[tuple[str, int]] = field(default_factory=list)
 
 

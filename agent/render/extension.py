@@ -16,10 +16,10 @@ LATER = ("protect", "adopt", "irreversible")
 
 @dataclass(slots=True)
 class Extension:
-    """What `x-limpet` of one service says. `signals`: path below the app's directory -> signal."""
+    """What `x-limpet` of one service says. `changes`: path below the app's directory -> `signal:HUP`, `restart` or `recreate`."""
 
     oneshot: bool = False
-    signals: dict[str, str] = field(default_factory=dict)
+    changes: dict[str, str] = field(default_factory=dict)
 
 
 def read_extension(service: Map, name: str, files: AppFiles) -> Extension:
@@ -40,10 +40,11 @@ def read_extension(service: Map, name: str, files: AppFiles) -> Extension:
     found.oneshot = section.truth("oneshot")
     changes = section.section("on_change")
     for path in changes.map:
-        signal = signal_name(changes.text(path).removeprefix("signal:"))
-        if signal:
-            found.signals[path] = signal
+        said = changes.text(path)
+        signal = signal_name(said.removeprefix("signal:"))
+        if signal or said in ("restart", "recreate"):
+            found.changes[path] = f"signal:{signal}" if signal else said
         else:
-            section.wrong("on_change", f"{section.name('on_change')}: {changes.text(path)!r} is no signal",
-                          f"one of {', '.join(SIGNALS)}")
+            changes.wrong(path, f"{section.name('on_change')}: {said!r} is neither restart nor recreate nor a signal",
+                          f"signals are {', '.join(SIGNALS)}")
     return found

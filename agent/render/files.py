@@ -17,6 +17,7 @@ from agent.render.problems import Wrong
 from agent.render.schema import host_path
 
 FILES = "files"
+STRENGTH = ("signal", "restart", "recreate")
 
 
 def host_files(work: Assembly) -> None:
@@ -96,11 +97,13 @@ def _path(work: Assembly, path: str, attributes: Attributes, word: str) -> None:
 
 
 def _react(work: Assembly, resource: Resource, attributes: Attributes) -> None:
-    """Notes which services are re-created or signalled when this path changes."""
-    for change in attributes.on_change:
+    """Notes which services are re-created, restarted or signalled when this path changes; the strongest word counts."""
+    for change in sorted(attributes.on_change, key=lambda change: STRENGTH.index(change.reaction.partition(":")[0])):
         reaction = work.reactions.setdefault((change.app, change.service), Reaction())
-        reaction.places.append((change.place.file, change.place.line))
-        if change.signal:
-            reaction.signals[resource.key.name] = f"signal:{change.signal}"
-        else:
+        at = (change.place.file, change.place.line)
+        reaction.places.append(at)
+        if change.reaction == "recreate":
             reaction.folded.add(resource.key)
+            reaction.changes.pop(resource.key.name, None)
+        else:
+            reaction.changes[resource.key.name] = (change.reaction, at)

@@ -34,11 +34,11 @@ ACCOUNT = re.compile(r"(?:[a-z_][a-z0-9_.-]{0,31}\$?|[0-9]{1,10})\Z")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a changed host file does to a service: `signal` is a signal's name, empty when the service is re-created."""
+    """What a changed host file does to a service: `reaction` is `signal:HUP`, `restart` or `recreate`."""
 
     app: str
     service: str
-    signal: str
+    reaction: str
     place: Place
 
 
@@ -241,7 +241,7 @@ def _change(value: Any, place: Place, entry: Section) -> Change | None:
         wrong(f"{value!r} cannot be done to a service", f"write restart {target} or signal:HUP app/service")
     else:
         app, _, service = target.partition("/")
-        return Change(app, service, signal, place)
+        return Change(app, service, f"signal:{signal}" if signal else verb, place)
     return None
 
 

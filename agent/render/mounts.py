@@ -33,10 +33,11 @@ PLURAL = {"config": "configs", "secret": "secrets"}
 class Used:
     """What one service uses: host path -> content digest of tracked files, and what must be there before it.
 
-    `folded`: what it is re-created with.
+    `folded`: what it is re-created with. `copies`: host path of a file of the app -> where its own copy of it lies.
     """
 
     inputs: dict[str, str] = field(default_factory=dict)
+    copies: dict[str, str] = field(default_factory=dict)
     needs: dict[Key, Need] = field(default_factory=dict)
     folded: set[Key] = field(default_factory=set)
 
@@ -209,7 +210,8 @@ class AppFiles:
                 resource = self.place(relative, source)
                 used.file(resource)
                 return resource.key.name
-            return self._own(kind, name, self.work.overlay.content(source), owned, used, service)
+            used.copies[self.host(relative)] = self._own(kind, name, self.work.overlay.content(source), owned, used, service)
+            return used.copies[self.host(relative)]
         if "content" in definition:
             return self._own(kind, name, str(definition["content"]).encode(), owned, used, service)
         if "environment" in definition:

@@ -17,7 +17,7 @@ from typing import Any
 
 from agent.compose.tree import Map
 from agent.kinds.engine_request import SUPPORTED
-from agent.model import Condition, Key, Need, Resource
+from agent.model import PATH_KINDS, Condition, Key, Need, Resource
 from agent.render.assembly import Assembly, Draft, Reaction, origin
 from agent.render.extension import Extension, read_extension
 from agent.render.mounts import AppFiles, Used
@@ -73,11 +73,13 @@ class AppServices:
         reaction = self.work.reactions.get((self.files.project.name, name), Reaction())
         for key in reaction.folded:
             used.fold(key)
-        on_change = self._signals(name, extension, used) | reaction.signals
-        self._check_signalled(name, config, on_change)
+        changes = self._changes(name, extension, used) | reaction.changes
+        self._check_changes(name, config, changes)
+        on_change = {path: how for path, (how, _) in changes.items()}
         for path in on_change:
             used.inputs.pop(path, None)
-            used.needs.setdefault(Key("file", path), Need(Key("file", path)))
+            key = next((key for kind in PATH_KINDS if (key := Key(kind, path)) in self.work.resources), Key("file", path))
+            used.needs.setdefault(key, Need(key))
         policy = service.get("pull_policy") or "missing"
         arguments = {
             "app": self.files.project.name, "service": name, "config": config, "on_change": on_change,
@@ -141,26 +143,35 @@ class AppServices:
         if not service.get("image"):
             raise self.files.wrong(f"services.{name} has no image", "add `image:`", "services", name)
 
-    def _signals(self, name: str, extension: Extension, used: Used) -> dict[str, str]:
-        """Host path -> signal for the app files that `x-limpet.on_change` names; a directory stands for its files."""
-        found: dict[str, str] = {}
-        for path, signal in extension.signals.items():
-            host = self.files.host(posixpath.normpath(path))
-            named = [used_path for used_path in used.inputs if used_path == host or used_path.startswith(f"{host}/")]
+    def _changes(self, name: str, extension: Extension, used: Used) -> dict[str, tuple[str, tuple[str, int]]]:
+        """Host path -> what a change does, and where that is written, for the app files that `x-limpet.on_change` names. A
+        directory stands for its files; of a file and its directory the file counts. What re-creates is left an input."""
+        found: dict[str, tuple[str, tuple[str, int]]] = {}
+        hosts = {self.files.host(posixpath.normpath(path)): (path, how) for path, how in extension.changes.items()}
+        for host, (path, how) in sorted(hosts.items()):
+            at = self.files.where("services", name, "x-limpet", "on_change", path)
+            places = [*zip(used.inputs, used.inputs, strict=True), *used.copies.items()]
+            named = [there for source, there in places if source == host or source.startswith(f"{host}/")]
             if not named:
-                file, line = self.files.where("services", name, "x-limpet", "on_change", path)
-                self.work.problems.add(file, line, f"services.{name}.x-limpet.on_change: it does not use {path}",
+                self.work.problems.add(*at, f"services.{name}.x-limpet.on_change: it does not use {path}",
                                        "name a tracked file that it mounts, relative to the Compose file")
-            found.update(dict.fromkeys(named, f"signal:{signal}"))
-        return found
+            found.update(dict.fromkeys(named, (how, at)))
+        return {path: change for path, change in found.items() if change[0] != "recreate"}
 
-    def _check_signalled(self, name: str, config: Mapping[str, Any], on_change: Mapping[str, str]) -> None:
-        """A file mounted by itself keeps its old content in the container when it is replaced on the host."""
-        for index, mount in enumerate(config.get("volumes") or ()):
-            if mount.get("source") in on_change:
-                file, line = self.files.where("services", name, "volumes", index)
-                self.work.problems.warn(file, line, f"services.{name}: {mount['target']} is signalled, but mounted by itself: "
-                                        "the container goes on seeing the old file", "mount its directory instead")
+    def _check_changes(self, name: str, config: Mapping[str, Any], changes: Mapping[str, tuple[str, tuple[str, int]]]) -> None:
+        """A file that is mounted by itself is seen as it was at the start: after a signal the container would read the old one. A
+        namespace does not outlive a restart."""
+        for mount in config.get("volumes") or ():
+            how, at = changes.get(mount.get("source"), ("", ("", 0)))
+            if how.startswith("signal:"):
+                self.work.problems.add(*at, f"services.{name}: {mount['target']} is mounted by itself, so a container that is "
+                                       "signalled goes on seeing the old file", "mount its directory instead, or say restart")
+        sharing = [other for other, service in self.files.project.services.items()
+                   if any(service.get(key) == f"service:{name}" for key in NAMESPACES)]
+        for how, at in changes.values():
+            if how == "restart" and sharing:
+                self.work.problems.add(*at, f"services.{name}: a restart would leave services.{sharing[0]} without what it shares"
+                                       " of it", "say recreate: then both are made anew")
 
     def _config(self, name: str, service: Map, used: Used) -> dict[str, Any]:
         """The host-ready configuration."""

@@ -385,3 +385,17 @@ def test_a_signal_reaches_a_running_container_only(bench: Bench) -> None:
     assert seen(bench, id).state == "running"
     act(bench, web, "stop", container=id)
     act(bench, web, "signal", container=id, signal="CONT")
+
+
+def test_a_restart_keeps_the_container(bench: Bench) -> None:
+    """A restart must keep the id and may be repeated; of a container that vanished it is transient."""
+    web = service(bench, "web", "web", restart="unless-stopped")
+    id = run(bench, web)
+    started = seen(bench, id).started_at
+    twice(bench, web, "restart", container=id)
+    there = seen(bench, id)
+    assert (there.id, there.state, there.restart_policy) == (id, "running", "unless-stopped")
+    assert there.started_at != started
+    with pytest.raises(Transient) as error:
+        act(bench, web, "restart", container=f"{bench.prefix}-gone")
+    assert code(error) == "Missing"

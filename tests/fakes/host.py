@@ -78,6 +78,9 @@ class FakeContainer:
     restarts: int = 0
     started_at: str = ""
     signals: list[str] = field(default_factory=list)
+    alone: tuple[str, ...] = ()  # files of the host that it mounts by themselves
+    read: dict[str, str] = field(default_factory=dict)  # path -> content as it was when it started, or when it was signalled
+    reads: tuple[str, ...] = ()  # files that a signal makes it read again
 
 
 class FakeHost:
@@ -252,6 +255,8 @@ class FakeHost:
         self.containers[seen.id] = FakeContainer(
             seen,
             self.behaviours[image],
+            alone=tuple(v["source"] for v in config.get("volumes") or () if v["type"] == "bind"),
+            reads=tuple(resource.spec["on_change"]),
             published=tuple(c for c in all_claims if c.startswith("port/")),
             addresses=tuple(c for c in all_claims if c.startswith("address/")),
             policy=_policy(config),
@@ -293,6 +298,7 @@ class FakeHost:
             raise Failed(f"cannot start container {at.seen.name}: {at.error}", HINT, code="CannotStart")
         at.ticks, at.error, at.started_at, at.restarts = 0, "", f"start {next(self._numbers)}", 0
         at.seen = replace(at.seen, state="running", exit_code=None, networks=networks, ports=tuple(sorted(set(at.published))))
+        self._read(at, (*at.alone, *at.reads))
         self._live(at)
 
     def _live(self, at: FakeContainer) -> None:
@@ -355,6 +361,17 @@ class FakeHost:
         at = self._find(container)
         if at.seen.state in RUNNING:
             at.signals.append(signal)
+            self._read(at, tuple(path for path in at.reads if path not in at.alone))  # a mounted file is the one of the start
+
+    def _container_restart(self, resource: Resource | None, container: str) -> None:
+        at = self._find(container)
+        if at.seen.state in RUNNING:
+            self._stop(at, 143)
+        self._container_start(resource, container)
+
+    def _read(self, at: FakeContainer, paths: tuple[str, ...]) -> None:
+        there = self.files.there
+        at.read |= {path: there[path].content for path in paths if path in there and there[path].type == "file"}
 
     def _container_remove(self, resource: Resource | None, container: str) -> None:
         at = self._find(container, required=False)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent import ownership
+from agent.kinds import reaction
 from agent.kinds.base import Held, View
 from agent.kinds.files import KINDS as PATHS
 from agent.model import Action, Key, Need, ObservedContainer, Owned, Plan, Stage
@@ -76,6 +77,9 @@ class Machine:
         view, found = self.decide(target, applied)
         self.inventory |= ownership.entries(found, view, self.host.save_original)
         self._execute(found, "apply", target)
+        telling = reaction.telling(found.staged("apply"), view)
+        after = replace(view, inventory=self.inventory, observed=self.observe(target))
+        self.inventory |= ownership.told(telling, after)
 
     def _prune(self, target: Held) -> None:
         view, found = self.decide(target)
@@ -153,6 +157,9 @@ class Machine:
         for at in self.host.containers.values():
             seen, networks = at.seen, self.host.networks
             assert all(id in ("", networks[name].id) for name, id in seen.networks.items()), f"{seen.name} has a stale network"
+            for path, content in at.read.items() if seen.state == "running" else ():
+                there = self.host.files.there.get(path)
+                assert there is not None and there.content == content, f"{seen.name} knows another {path}"
             found[f"container {seen.name}"] = (seen.digest, seen.image_id, seen.state, at.policy, sorted(seen.networks),
                                                seen.ports, seen.id if ids else "")  # fmt: skip
         found |= {f"network {n.name}": (n.owned, n.digest) for n in self.host.networks.values()}

@@ -57,6 +57,8 @@ def services(draw: st.DrawFn, doc: Doc) -> Doc:
         "image": image, "oneshot": image.startswith("once"), "ports": [], "networks": {name: {} for name in some(doc["network"])},
         "inputs": some(doc["file"]), "volumes": some(doc["volume"]), "needs": [], "folded": [],
     }  # fmt: skip
+    reactions = {path: draw(st.sampled_from(("", "", "signal:HUP", "restart"))) for path in doc["file"]}
+    spec["on_change"] = {path: how for path, how in reactions.items() if how and path not in spec["inputs"]}
     if not spec["oneshot"]:
         spec["config"] = {"restart": draw(st.sampled_from(("no", "always")))}
     for other in some(doc["container"]):

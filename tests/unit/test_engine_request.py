@@ -318,6 +318,7 @@ def test_a_container_that_is_signalled_keeps_its_restart_policy() -> None:
     assert create_request(web, "x", instance="me", stop_signal="SIGQUIT")["StopSignal"] == "SIGQUIT"
     assert create_request(web, "x", instance="me")["StopSignal"] == "SIGTERM"
     assert "StopSignal" not in body()
+    assert "StopSignal" not in create_request(service(on_change={"/etc/a": "restart"}), "x", instance="me", stop_signal="SIGQUIT")
 
 
 def test_network_and_volume_requests() -> None:

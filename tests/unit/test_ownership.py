@@ -130,23 +130,39 @@ READER: dict[str, Any] = {
 DELIVERED = {"id": "id-proxy", "/etc/motd": sha256("one")}
 
 
-def test_delivered_is_settled_after_the_gate() -> None:
-    """What a container was signalled of must be remembered with its id, and then there is nothing to do."""
+def test_what_a_container_was_told_is_remembered() -> None:
+    """What a container was told must be remembered with its id, and then there is nothing to do."""
     case = {"known_good": "applied", "applied": READER, "desired": "applied"}
-    assert ownership.settled(view(case))[PROXY].delivered == DELIVERED
+    assert ownership.told([PROXY], view(case))[PROXY].delivered == DELIVERED
     assert not plan(view({**case, "inventory": {str(PROXY): {"delivered": DELIVERED}}})).actions
 
 
-def test_signal_that_is_sent_is_not_delivered_until_settled() -> None:
+def test_signal_that_is_sent_is_not_delivered_until_it_was_told() -> None:
     """While a change is signalled, the entry must not say that the old content is what the container knows: a rollback signals
     again."""
     case = {"known_good": "applied", "applied": READER, "inventory": {str(PROXY): {"delivered": DELIVERED}},
             "desired": {"base": "applied", "file": {"/etc/motd": {"content": "two"}}}}  # fmt: skip
     found, _ = entries(case)
-    assert found[PROXY].delivered == {}
+    assert found[PROXY].delivered == {"id": "id-proxy", "/etc/motd": ""}
     back = {"known_good": READER, "applied": case["desired"] | {"base": "known_good"}, "desired": "known_good",
             "inventory": {str(PROXY): {"delivered": found[PROXY].delivered}}}  # fmt: skip
     assert [action.verb for action in plan(view(back)).actions] == ["write", "signal"]
+
+
+ALONE: dict[str, Any] = {
+    "file": {"/etc/motd": {"content": "one"}}, "container": {"proxy": {"image": "a:1", "inputs": ["/etc/motd"]}},
+}  # fmt: skip
+
+
+def test_restart_for_a_file_that_was_put_back_survives_a_kill() -> None:
+    """A pass that is killed after it put a file back must leave the restart of what mounts it alone to the next pass."""
+    case = {"known_good": "applied", "applied": ALONE, "desired": "applied", "file": {"/etc/motd": {"content": "edited"}}}
+    assert [action.verb for action in plan(view(case)).actions] == ["write", "restart"]
+    found, _ = entries(case)
+    after = {**case, "file": {}, "inventory": {str(PROXY): {"delivered": found[PROXY].delivered}}}
+    assert [action.verb for action in plan(view(after)).actions] == ["restart"]
+    told = ownership.told([PROXY], view(after))[PROXY].delivered
+    assert not plan(view({**after, "inventory": {str(PROXY): {"delivered": told}}})).actions
 
 
 def test_one_shot_that_ran_is_remembered() -> None:

@@ -264,36 +264,42 @@ def test_secret_that_is_not_in_git_is_the_hosts_own() -> None:
     assert "put it on the host by hand" in found.warnings[0]
 
 
-def test_signalled_files_leave_the_inputs() -> None:
-    """A file with `on_change` must be signalled, and not be part of the digest."""
+def test_files_that_are_told_of_leave_the_inputs() -> None:
+    """A file with `on_change` must be signalled or restart its service, and be part of the digest only with `recreate`."""
     text = """\
 services:
   a:
     image: x
     volumes: ["./conf:/c", "./one:/one"]
-    x-limpet: {on_change: {./conf: HUP, one: SIGUSR1}}
+    configs: [{source: two, mode: 0400}]
+    x-limpet: {on_change: {./conf: HUP, conf/y: SIGUSR1, conf/z: recreate, one: restart, ./two: restart}}
+configs: {two: {file: ./two}}
 """
-    tree = {"compose.yaml": text, "conf/x": "1", "conf/y": "2", "one": "3"}
-    one, two = container(manifest(tree), "fleet-a-1"), container(manifest({**tree, "conf/x": "9", "one": "8"}), "fleet-a-1")
+    tree = {"compose.yaml": text, "conf/x": "1", "conf/y": "2", "conf/z": "5", "one": "3", "two": "4"}
+    changed = {**tree, "conf/x": "9", "one": "8", "two": "7"}
+    one, two = container(manifest(tree), "fleet-a-1"), container(manifest(changed), "fleet-a-1")
     base = f"{APPS}/fleet"
-    assert one.spec["on_change"] == {f"{base}/conf/x": "signal:HUP", f"{base}/conf/y": "signal:HUP", f"{base}/one": "signal:USR1"}
-    assert one.spec["inputs"] == {}
+    assert one.spec["on_change"] == {f"{base}/conf/x": "signal:HUP", f"{base}/conf/y": "signal:USR1", f"{base}/one": "restart",
+                                     f"{base}/.limpet/configs/a/two": "restart"}  # fmt: skip
+    assert set(one.spec["inputs"]) == {f"{base}/conf/z"}
     assert one.digest == two.digest
     assert f"file{base}/conf/x" in needs(one)
 
 
 def test_host_files_and_services() -> None:
-    """`on_change` of a host file must re-create or signal exactly the service it names; a mounted one is an input."""
+    """`on_change` of a host file must re-create, restart or signal exactly the service it names; a mounted one is an input."""
     tree = {
         "compose.yaml": "name: shop\nservices: {a: &x {image: x}, b: *x, c: {image: x, volumes: ['/etc/c:/c']}, d: *x}\n",
         "files/etc/a": "1", "files/etc/b": "1", "files/etc/c": "1",
-        "layer.yaml": "files:\n  /etc/a: {on_change: recreate shop/a}\n  /etc/b: {on_change: ['signal:HUP shop/b']}\n",
+        "layer.yaml": "files:\n  /etc/a: {on_change: recreate shop/a}\n"
+                      "  /etc/b: {on_change: ['signal:HUP shop/b', restart shop/d, signal:HUP shop/d]}\n",
     }
     before, after = manifest(tree), manifest({**tree, "files/etc/a": "2", "files/etc/b": "2", "files/etc/c": "2"})
     changed = [key.name for key in before.resources if key.kind == "container"
                and before.resources[key].digest != after.resources[key].digest]
     assert changed == ["shop-a-1", "shop-c-1"]
     assert container(before, "shop-b-1").spec["on_change"] == {"/etc/b": "signal:HUP"}
+    assert container(before, "shop-d-1").spec["on_change"] == {"/etc/b": "restart"}
     for name, path in (("a", "/etc/a"), ("b", "/etc/b"), ("c", "/etc/c")):
         assert f"file{path}" in needs(container(before, f"shop-{name}-1"))
 

@@ -1,0 +1,78 @@
+"""What a running container is told of a file that changed: a signal, or a restart. Pure.
+
+Rules:
+1. `on_change` says how: `signal:HUP` or `restart` by host path. A file that re-creates is in the digest and not here. Of several
+   changed files the stronger reaction counts: a restart tells all that a signal would have told.
+2. A file that is mounted by itself is seen as it was when the container started, for it is replaced on the host, never written
+   in place. So a container that matches its digest while such a file is put back (somebody edited it) is restarted.
+3. What a container was told is remembered in the inventory under its id: of the paths of `on_change` the content it knows; of a
+   file that is mounted by itself only that it was put back and is not seen yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from agent.kinds.base import Step, View
+from agent.model import Action, Key, ObservedContainer, Resource
+
+VERBS = ("signal", "restart")  # of the actions by which a container is told
+RESTART = "restart"
+
+
+def mounted_alone(resource: Resource) -> set[str]:
+    """Host paths of files of ours that a container mounts by themselves."""
+    files = {need.key.name for need in resource.needs if need.key.kind == "file"}
+    return files & {mount.get("source") for mount in resource.spec["config"].get("volumes") or () if mount.get("type") == "bind"}
+
+
+def changed_files(desired: Resource, instance_id: str, view: View) -> list[str]:
+    """The files whose change this container must be told of and was not, sorted."""
+    on_change, content = desired.spec["on_change"], view.target.content
+    owned = view.owned(desired.key)
+    known: Mapping[str, Any] = owned.delivered if owned and owned.delivered.get("id") == instance_id else {}
+    found = {path for path in on_change if known.get(path) != content(path)}
+    alone = mounted_alone(desired)
+    found |= {path for path in alone if known.get(path, content(path)) != content(path)}
+    return sorted(found | {path for path in {*on_change, *alone} if _put_back(path, view)})
+
+
+def _put_back(path: str, view: View) -> bool:
+    """Whether a file is not what it should be, so that it is about to be written."""
+    resource = view.target.manifest.resources.get(Key("file", path))
+    there = view.observed.files.get(path)
+    wanted = resource.spec.get("content") if resource else None
+    return bool(wanted) and (there is None or there.content != wanted)
+
+
+def telling(actions: Iterable[Action], view: View) -> set[Key]:
+    """The containers that know their files as they are once these actions are done."""
+    resources = view.target.manifest.resources
+    return {action.key for action in actions if action.key.kind == "container" and (resource := resources.get(action.key))
+            and (action.verb in VERBS or (action.verb == "start" and resource.spec["on_change"]))}
+
+
+def steps(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step]:
+    """One restart, or each signal once."""
+    on_change = desired.spec["on_change"]
+    wanted = {on_change.get(path, RESTART) for path in changed_files(desired, keeper.id, view)}
+    if RESTART in wanted:
+        return [Step("start", "restart", {"container": keeper.id})]
+    signals = sorted(reaction.removeprefix("signal:") for reaction in wanted)
+    return [Step("start", "signal", {"container": keeper.id, "signal": signal}) for signal in signals]
+
+
+def untold(desired: Resource, instance_id: str, view: View) -> dict[str, Any]:
+    """What the inventory says while it is being told: a pass that is killed leaves it to the next one to tell it."""
+    owned = view.owned(desired.key)
+    known = dict(owned.delivered) if owned and owned.delivered.get("id") == instance_id else {}
+    return known | {"id": instance_id} | dict.fromkeys(changed_files(desired, instance_id, view), "")
+
+
+def told(desired: Resource, view: View) -> dict[str, Any]:
+    """What the inventory says of the current instance once it was told."""
+    current = next((c for c in view.containers(desired.key.name) if c.name == desired.key.name), None)
+    if current is None or current.digest != desired.digest or not desired.spec["on_change"]:
+        return {}
+    return {"id": current.id} | {path: view.target.content(path) for path in desired.spec["on_change"]}
