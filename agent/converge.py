@@ -28,6 +28,7 @@ from agent.errors import EXIT_HELD_BACK, EXIT_OK, EXIT_ROLLED_BACK, HeldBack, In
 from agent.fetch.address import shown
 from agent.host import RealHost
 from agent.identity import instance, machine_id
+from agent.images import always
 from agent.kinds.base import Held, View
 from agent.model import Manifest, Observed, Plan, Release
 from agent.paths import Paths
@@ -40,6 +41,7 @@ from agent.summary import report, sentence
 from agent.transaction import Ending, Superseded
 
 URGENT = re.compile(r"^Limpet-Urgent:\s*yes\s*$", re.MULTILINE)
+ASK_AT_MOST = 60.0  # seconds between two passes for the sake of `pull_policy`, at least
 ROUNDS = 5  # passes in a row when newer revisions cancel the gate
 
 
@@ -128,9 +130,11 @@ def converge(session: Session) -> Ending:
     prepared: Prepared | None = None
     try:
         manifest, observed = _wanted(session)
+        observed = _ask(session, manifest, observed)
         choice = _choose(session, manifest, observed)
-        _may_start(session, choice.release)
+        _may_start(session, begun=choice.release.id in [release.id for release in _begun(session)])
         prepared = _prepare(session, choice, observed if choice.rejection is None else session.observe(choice.target))
+        trouble = session.record.trouble  # of a registry: the pass goes on with the images at hand
     except Interrupted:
         raise
     except LimpetError as error:
@@ -147,7 +151,7 @@ def converge(session: Session) -> Ending:
                         "the next commit ends it; to follow the branch again at once: limpet retry")
     if trouble is not None and ending.exit_code in (0, EXIT_HELD_BACK):
         return of_error(trouble)
-    return ending
+    return _asking_again(session, ending) if trouble is None else ending
 
 
 def _supported(settings: Settings) -> None:
@@ -182,6 +186,7 @@ def _wanted(session: Session) -> tuple[Manifest, Observed]:
         session.journal.step("render")
         manifest = session.desired.render(session.tip, repo_name(source.url))
         session.record.warnings += manifest.warnings
+        session.wanted = manifest
         observed = looking.result()
     wanted, seen = session.look([Held(manifest)]), session.look([likely])
     complete = wanted.paths <= seen.paths and set(wanted.images) <= set(seen.images)
@@ -204,6 +209,49 @@ def preview(session: Session) -> tuple[Choice, View, Plan]:
     return choice, view, plan
 
 
+def _begun(session: Session) -> list[Release]:
+    """The releases that have been started here: known good, and the attempt at hand."""
+    attempt = session.state.attempt
+    return [release for release in (session.known_good, attempt.release if attempt else None) if release]
+
+
+def to_ask(session: Session, manifest: Manifest, observed: Observed) -> tuple[set[str], set[str]]:
+    """The references that a pass asks registries for: because the manifest is new, and because their time has come.
+    None while a person holds a release."""
+    if _held_by_hand(session):
+        return set(), set()
+    known = {release.manifest_digest for release in _begun(session)}
+    known |= {rejection.manifest_digest for rejection in session.state.rejected.values()}
+    new = always(manifest) if manifest.digest not in known else set()
+    return new, session.state.images.due(manifest, observed, session.clock.wall())
+
+
+def _ask(session: Session, manifest: Manifest, observed: Observed) -> Observed:
+    """Asks registries what `pull_policy` wants to be asked now; the host as it is after that. Of what is refreshed, one that does
+    not answer is reported, and the image at hand stays. Errors: LimpetError of what a new manifest must ask."""
+    new, due = to_ask(session, manifest, observed)
+    if not new | due:
+        return observed
+    if new:
+        _may_start(session, begun=False)
+    session.phase("prefetch")
+    _, errors = prefetch.pull(new | due, session)
+    for reference, error in errors.items():
+        if reference in new or error.code == "RuntimeUnavailable":
+            raise error
+        session.record.trouble = session.record.trouble or error
+        session.progress.step(f"{error.message}; going on with the image at hand")
+    return session.observe(Held(manifest))
+
+
+def _asking_again(session: Session, ending: Ending) -> Ending:
+    """With the time of the next question to a registry, when that is sooner than what the ending says."""
+    due = session.state.images.next_due(session.wanted, session.clock.wall()) if session.wanted else None
+    if due is None or ending.exit_code not in (0, EXIT_ROLLED_BACK):
+        return ending
+    return replace(ending, again_in=max(due, ASK_AT_MOST))
+
+
 def _choose(session: Session, manifest: Manifest, observed: Observed) -> Choice:
     """The release to bring the host to: what a person holds, else what the branch says, unless it was rejected."""
     if by_hand := _held_by_hand(session):
@@ -214,7 +262,9 @@ def _choose(session: Session, manifest: Manifest, observed: Observed) -> Choice:
     for known in filter(None, (good, state.attempt.release if state.attempt else None)):
         same = known.manifest_digest == manifest.digest
         earlier = {**earlier, **known.lock} if same else {**known.lock, **earlier}
-    release = Release(manifest.digest, prefetch.lock(manifest, observed, earlier), tip.revision, session.clock.wall())
+    said = state.images.said(manifest, begun=manifest.digest in [release.manifest_digest for release in _begun(session)])
+    resolved = prefetch.lock(manifest, observed, earlier, said)
+    release = Release(manifest.digest, resolved, tip.revision, session.clock.wall())
     if good is not None and (rejection := _rejection(session, release, manifest)):
         return Choice(good, session.held(good), rejection)
     return Choice(release, Held(manifest, release.lock))
@@ -234,11 +284,10 @@ def _held_by_hand(session: Session) -> Choice | None:
     return Choice(release, session.held(release))
 
 
-def _may_start(session: Session, release: Release) -> None:
+def _may_start(session: Session, *, begun: bool) -> None:
     """Windows hold back only the start of a release. Errors: HeldBack."""
-    windows, attempt, tip = session.settings.converge.windows, session.state.attempt, session.tip
-    begun = [known.manifest_digest for known in (session.known_good, attempt and attempt.release) if known]
-    if not windows or session.state.held or release.manifest_digest in begun:
+    windows, tip = session.settings.converge.windows, session.tip
+    if not windows or session.state.held or begun:
         return
     if tip is not None and session.settings.policy.trailers and URGENT.search(tip.message):
         return
@@ -250,27 +299,27 @@ def _may_start(session: Session, release: Release) -> None:
 
 
 def _rejection(session: Session, release: Release, manifest: Manifest) -> Rejection | None:
-    """Why this release must not be tried again; while an image is not resolved, or is asked for anew by `pull_policy: always`,
-    the manifest alone decides: nothing is pulled for what was rejected."""
+    """Why this release must not be tried again; while an image is not resolved, or what its registry said to `always` is not
+    known, the manifest alone decides: nothing is pulled for what was rejected."""
     rejected = session.state.rejected
-    asks = any(resource.spec["pull_policy"] == "always" for resource in manifest.of_kind("container"))
-    if not asks and all(image in release.lock for image in manifest.images()):
+    unknown = always(manifest) - session.state.images.asked.keys()
+    if not unknown and all(image in release.lock for image in manifest.images()):
         return rejected.get(release.id)
     return next((r for r in rejected.values() if r.manifest_digest == release.manifest_digest), None)
 
 
 def _prepare(session: Session, choice: Choice, observed: Observed) -> Prepared:
     """Plans, pulls what is missing, checks the candidates. Nothing is touched. Errors: LimpetError."""
-    release, target, attempt = choice.release, choice.target, session.state.attempt
+    release, target = choice.release, choice.target
     good = session.held(session.known_good)
     view, plan = session.decide(target, good, observed=observed)
     session.record.plan = plan
     prefetch.check_engine(plan, target.manifest, observed)
-    known = [known.manifest_digest for known in (session.known_good, attempt.release if attempt else None) if known]
-    missing = prefetch.missing(plan, target.manifest, observed, target.lock, fresh=release.manifest_digest not in known)
-    if missing:
+    if missing := prefetch.missing(plan, target.manifest, observed, target.lock):
         session.phase("prefetch", release)
-        pulled = prefetch.pull(missing, session.host, session.progress)
+        pulled, errors = prefetch.pull(missing, session)
+        for error in errors.values():
+            raise error
         target = Held(target.manifest, {**target.lock, **pulled})
         choice = replace(choice, release=replace(release, lock=target.lock), target=target)
         view, plan = session.decide(target, good)

@@ -32,10 +32,11 @@ STALE_AFTER = 3  # failed polls in a row
 LOW_DISK = 256 * 1024 * 1024  # free bytes of the state's file system
 
 _LISTS = {"problems": 20, "history": 10, "rejected": 20, "refused": 20, "warnings": 20, "damaged": 10, "suspended": 20,
-          "now": 50, "flapping": 20, "blocked_by": 10}
+          "now": 50, "flapping": 20, "blocked_by": 10, "images": 100, "pulls": 20}
 _LONGEST_TEXT = 600
-_CUT = (("warnings",), ("drift", "now"), ("refused",), ("history",), ("rejected",), ("resources", "problems"), ("damaged",),
-            ("suspended",), ("drift", "flapping"), ("host", "labels"), ("last_pass",), ("counters",), ("system",))
+_CUT = (("warnings",), ("images",), ("pulls",), ("drift", "now"), ("refused",), ("history",), ("rejected",),
+        ("resources", "problems"), ("damaged",), ("suspended",), ("drift", "flapping"), ("host", "labels"), ("last_pass",),
+        ("counters",), ("system",))
 _USERINFO = re.compile(r"\b([a-zA-Z][a-zA-Z0-9+.-]*://)([^/\s?#\"'<>]*)@")
 _SECRET_WORDS = "token|password|passwd|secret|signature|api_?key|auth"
 _QUERY = re.compile(rf"([?&][^=&\s]*(?:{_SECRET_WORDS})[^=&\s]*=)[^&\s#\"'<>]+", re.IGNORECASE)

@@ -129,6 +129,7 @@ VERBS: dict[tuple[str, str], Verb] = {
     ("network", "create"): lambda host, action, resource: host.docker.create_network(_desired(resource)),
     ("network", "remove"): lambda host, action, resource: host.docker.remove_network(action.args["id"]),
     ("volume", "create"): lambda host, action, resource: host.docker.create_volume(_desired(resource)),
+    ("image", "remove"): lambda host, action, resource: host.docker.remove_image(action.args["image"]),
     ("container", "create"): lambda host, action, resource: host.docker.create(_desired(resource), **action.args),
     ("container", "stop"): lambda host, action, resource: host.docker.stop(**action.args),
     ("container", "rename"): lambda host, action, resource: host.docker.rename(**action.args),

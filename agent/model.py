@@ -250,8 +250,8 @@ class ObservedVolume:
 class Observed:
     """What is really there, read once per pass. `images`: reference -> image id, for references that exist locally.
 
-    `image_ids` are all local image ids. Missing paths are absent from `files`. `engine_version` (`20.10.24`) and `engine_api`
-    (the API version spoken to it) are empty when the Engine was not asked.
+    `image_ids` are all local image ids, `tagged` those with a name. Missing paths are absent from `files`. `engine_version`
+    (`20.10.24`) and `engine_api` (the API version spoken to it) are empty when the Engine was not asked.
     """
 
     files: Mapping[str, ObservedFile] = field(default_factory=dict)
@@ -260,6 +260,7 @@ class Observed:
     volumes: Mapping[str, ObservedVolume] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
     image_ids: frozenset[str] = frozenset()
+    tagged: frozenset[str] = frozenset()
     engine_version: str = ""
     engine_api: tuple[int, ...] = ()
 

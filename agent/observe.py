@@ -36,6 +36,7 @@ from agent.model import (
 
 _HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)$")
 _EXITED = re.compile(r"(?:Exited|Restarting) \((-?\d+)\)")
+NO_TAG = "<none>:<none>"  # what older Engines list for an image without a name
 HOLDING = ("running", "paused", "restarting")  # states that hold ports and addresses
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK = 1 << 20
@@ -68,6 +69,7 @@ def observe(look: Look, root: str, engine: Engine, instance: str) -> Observed:
         volumes={v["Name"]: ObservedVolume(v["Name"], *_ours(v.get("Labels"), instance)) for v in engine.volumes()},
         images=_references(look.images, images, engine),
         image_ids=frozenset(image["Id"] for image in images),
+        tagged=frozenset(image["Id"] for image in images if {*(image.get("RepoTags") or ())} - {NO_TAG}),
         engine_version=engine.version,
         engine_api=engine.api,
     )

@@ -2,49 +2,57 @@
 
 Rules:
 1. An image reference is resolved when a release begins, and never again for it: what known good or the attempt at hand resolved
-   stays, as long as the image is on the host. `pull_policy: always` asks the registry for each new manifest.
-2. Nothing is pulled that no action needs.
-3. Every `check` command has accepted its candidate file before any file is replaced.
-4. Nothing is asked of the Engine that it is too old to understand: it would ignore it, or refuse it half-way.
+   stays, as long as the image is on the host. Only `pull_policy` makes a registry be asked again (see `images`).
+2. Nothing else is pulled that no action needs.
+3. A pull is written down before it begins and when it has ended; what a killed pass has pulled is found by the next pull or
+   prune.
+4. Every `check` command has accepted its candidate file before any file is replaced.
+5. Nothing is asked of the Engine that it is too old to understand: it would ignore it, or refuse it half-way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
-from agent.errors import Stalled
+from agent.errors import Interrupted, LimpetError, Stalled
 from agent.host import Host
 from agent.kinds.engine_versions import ENGINES, newer_keys
 from agent.model import Key, Manifest, Observed, Plan
 from agent.progress import Progress
+from agent.report import Reporter
+from agent.session import Session
 
 PULLS = 3  # at a time
+INTERVAL = 1.0  # seconds between two heartbeats of pulls at least
 
 
-def lock(manifest: Manifest, observed: Observed, earlier: Mapping[str, str]) -> dict[str, str]:
-    """Reference -> image id, for all references that need no pull. `earlier`: the lock of the release it grew out of."""
+def lock(manifest: Manifest, observed: Observed, earlier: Mapping[str, str], said: Mapping[str, str]) -> dict[str, str]:
+    """Reference -> image id, for all references that need no pull. `earlier`: the lock of the release it grew out of; `said`:
+    what registries said last, where that counts."""
     found = {}
     for reference in manifest.images():
         known = earlier.get(reference, "")
         image_id = known if known in observed.image_ids else observed.images.get(reference, known)
-        if image_id:
+        if image_id := said.get(reference, image_id):
             found[reference] = image_id
     return found
 
 
-def missing(plan: Plan, manifest: Manifest, observed: Observed, resolved: Mapping[str, str], *, fresh: bool) -> list[str]:
-    """The references to pull for this plan, sorted. `fresh`: the manifest is new, so `pull_policy: always` counts."""
+def missing(plan: Plan, manifest: Manifest, observed: Observed, resolved: Mapping[str, str]) -> list[str]:
+    """The references to pull for this plan, sorted."""
     wanted = set()
     for action in plan.actions:
         resource = manifest.resources.get(action.key)
         if action.verb != "create" or resource is None or resource.key.kind != "container":
             continue
-        reference, policy = resource.spec["image"], resource.spec["pull_policy"]
-        local = resolved.get(reference, "") in observed.image_ids
-        if local and not (fresh and policy == "always"):
+        reference = resource.spec["image"]
+        if resolved.get(reference, "") in observed.image_ids:
             continue
-        if policy == "never":
+        if resource.spec["pull_policy"] == "never":
             raise Stalled(f"image {reference} is not on this host and its pull_policy is never",
                           f"load it (docker load) or change pull_policy at {resource.origin}", code="ImageMissing",
                           resource=str(resource.key))
@@ -52,12 +60,65 @@ def missing(plan: Plan, manifest: Manifest, observed: Observed, resolved: Mappin
     return sorted(wanted)
 
 
-def pull(references: list[str], host: Host, progress: Progress) -> dict[str, str]:
-    """Reference -> image id after pulling. Errors: Transient (registry does not answer), Stalled (it refuses)."""
-    if not references:
-        return {}
+def pull(references: Iterable[str], session: Session) -> tuple[dict[str, str], dict[str, LimpetError]]:
+    """Pulls them all: reference -> image id of those that came, reference -> error (Transient: the registry does not answer,
+    Stalled: it refuses) of the others. Errors: Interrupted; Transient, Stalled when it cannot be written down."""
+    wanted, images, host = sorted(references), session.state.images, session.host
+    if not wanted:
+        return {}, {}
+    recover(session)
+    images.begin(wanted, session.observed.image_ids)
+    session.save()
+    meter = Meter(session.progress, session.reporter)
+    pulled: dict[str, str] = {}
+    errors: dict[str, LimpetError] = {}
     with ThreadPoolExecutor(PULLS, thread_name_prefix="pull") as pool:
-        return dict(zip(references, pool.map(lambda reference: host.pull(reference, progress.pull), references), strict=True))
+        running = {reference: pool.submit(host.pull, reference, meter.pull) for reference in wanted}
+        for reference, future in running.items():
+            try:
+                pulled[reference] = future.result()
+            except LimpetError as error:
+                errors[reference] = error
+    images.settle(pulled)
+    for reference, image_id in pulled.items():
+        images.answered(reference, image_id, session.clock.wall())
+    images.end()
+    session.save()
+    for trouble in errors.values():
+        if isinstance(trouble, Interrupted):
+            raise trouble
+    return pulled, errors
+
+
+def recover(session: Session) -> None:
+    """Finds what a killed pass has pulled. What was pulled and has not got its name yet is found by the pull that repeats it."""
+    images = session.state.images
+    if images.pulling:
+        there = {reference: session.host.image_id(reference) for reference in images.pulling}
+        images.settle({reference: image_id for reference, image_id in there.items() if image_id})
+
+
+class Meter:
+    """Shows pulls to a person, and in the heartbeat as bytes. A heartbeat that cannot be written does not end a pull."""
+
+    def __init__(self, progress: Progress, reporter: Reporter) -> None:
+        self._progress, self._reporter = progress, reporter
+        self._bytes: dict[str, tuple[int, int]] = {}
+        self._written = time.monotonic()
+        self._lock = threading.Lock()
+
+    def pull(self, reference: str, done: int, total: int) -> None:
+        self._progress.pull(reference, done, total)
+        self._bytes[reference] = done, total
+        if not self._lock.acquire(blocking=False):
+            return  # another pull says it for this one
+        try:
+            if time.monotonic() - self._written >= INTERVAL:
+                with suppress(LimpetError):
+                    self._reporter.pulls(dict(self._bytes))
+                self._written = time.monotonic()
+        finally:
+            self._lock.release()
 
 
 def check_engine(plan: Plan, manifest: Manifest, observed: Observed) -> None:

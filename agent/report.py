@@ -32,6 +32,7 @@ from typing import Any
 from agent import __version__, heartbeat
 from agent.clock import Clock
 from agent.errors import LimpetError, Stalled
+from agent.images import short
 from agent.model import Json, Refusal, canonical_json
 from agent.paths import Paths
 from agent.settings import Settings
@@ -110,12 +111,17 @@ class Reporter:
 
         Without `release` it is about the attempt that the state holds, if any.
         """
-        sections: dict[str, Any] = {"phase": name, "last_progress_at": self._clock.wall()}
+        sections: dict[str, Any] = {"phase": name, "last_progress_at": self._clock.wall(), "pulls": []}
         if revision:
             sections["revision"] = {"attempted": self._revision(revision)}
         if release or name in heartbeat.CHANGING:
             sections["attempted_release"] = release or self._attempted()
         self.update(**sections)
+
+    def pulls(self, progress: Mapping[str, tuple[int, int]]) -> None:
+        """Images are being pulled: reference -> bytes so far, bytes known of."""
+        self.update(last_progress_at=self._clock.wall(), pulls=[
+            {"reference": reference, "bytes": done, "total": total} for reference, (done, total) in sorted(progress.items())])
 
     def _attempted(self) -> str:
         try:
@@ -128,7 +134,7 @@ class Reporter:
         """The pass is over: what it did, and what is known now. Also sends the heartbeat where the settings say so."""
         now, before = self._clock.wall(), self._previous()
         sections = self._of_state(state) | {
-            "phase": "idle", "outcome": report.outcome, "last_progress_at": now,
+            "phase": "idle", "outcome": report.outcome, "last_progress_at": now, "pulls": [],
             "last_pass": self._last_pass(report, before["phase"]), "source": self._source_of(report, before, now),
             "refused": [{"resource": str(r.key), "cause": r.cause, "hint": r.hint} for r in report.refusals],
             "warnings": list(report.warnings), "damaged": list(report.damaged), "system": self._system(),
@@ -150,7 +156,7 @@ class Reporter:
         doc = self._previous()
         last = doc["last_pass"] or {"trigger": "", "started_at": self._text(self._clock.wall()), "duration_s": 0.0}
         outcome = "Temporary" if error.retryable else "Stalled" if isinstance(error, Stalled) else "Failed"
-        self.update(phase="idle", outcome=outcome,
+        self.update(phase="idle", outcome=outcome, pulls=[],
                     last_pass={**last, "error": {**(_error(error) or {}), "phase": doc["phase"]}})
 
     def update(self, **sections: Any) -> None:
@@ -227,6 +233,8 @@ class Reporter:
             },
             "release": state.applied.id if state.applied else "",
             "manifest_digest": state.applied.manifest_digest if state.applied else "",
+            "images": [{"reference": reference, "id": short(image_id)}
+                       for reference, image_id in sorted(state.applied.lock.items())] if state.applied else [],
             "attempted_release": state.attempt.release.id if state.attempt else "",
             "rejected": [{"release": id, "revision": self._revision(r.revision), "reason": r.reason, "at": self._text(r.at)}
                          for id, r in reversed(state.rejected.items())],
@@ -335,8 +343,9 @@ _MERGED = ("revision", "source", "drift", "resources", "next")
 _FIRST: dict[str, Json] = {
     "seq": 0, "phase": "idle", "outcome": "", "last_progress_at": "",
     "revision": {"observed": "", "attempted": "", "applied": "", "applied_at": "", "known_good": "", "pin": ""},
-    "release": "", "attempted_release": "", "manifest_digest": "", "source": {}, "rejected": [], "rolled_back": None,
-    "held": None, "suspended": [], "drift": {"mode": "enforce", "now": [], "corrected_total": 0, "flapping": []}, "refused": [],
+    "release": "", "attempted_release": "", "manifest_digest": "", "images": [], "pulls": [],
+    "source": {}, "rejected": [], "rolled_back": None, "held": None, "suspended": [],
+    "drift": {"mode": "enforce", "now": [], "corrected_total": 0, "flapping": []}, "refused": [],
     "resources": {"total": 0, "by_health": {}, "problems": [], "truncated": False}, "warnings": [], "damaged": [],
     "last_pass": None, "history": [], "next": {"poll_at": "", "blocked_by": []}, "counters": {}, "system": {},
 }

@@ -16,7 +16,7 @@ from agent.desired import Desired, Tip
 from agent.errors import LimpetError, Stalled
 from agent.host import Host
 from agent.kinds.base import Held, View
-from agent.model import PATH_KINDS, Observed, Outcome, Plan, Release
+from agent.model import PATH_KINDS, Manifest, Observed, Outcome, Plan, Release
 from agent.observe import Look
 from agent.paths import Paths
 from agent.plan import plan
@@ -54,6 +54,7 @@ class Session:
         self.state = State()
         self.record = Record()
         self.tip: Tip | None = None
+        self.wanted: Manifest | None = None  # what the branch says, once it is rendered
         self.observed = Observed()
         self.fetched_tip = desired.newest_observed()  # another one while the gate waits is a newer revision
         self.source_answered = False  # the source answered before anything was touched

@@ -24,9 +24,12 @@ from agent.errors import (
     LimpetError,
 )
 from agent.fetch.address import parse, shown
+from agent.images import always, intervals
 from agent.kinds import reaction
 from agent.kinds.base import Held, View
-from agent.model import Action, Manifest, Observed, Plan, Release
+from agent.model import EMPTY, Action, Manifest, Observed, Plan, Release
+from agent.observe import Look
+from agent.prefetch import recover
 from agent.session import Session
 from agent.store.state import Attempt, Pin, RolledBack
 
@@ -155,6 +158,7 @@ def prune(session: Session, target: Held, *, applied: Held | None = None) -> Pla
     manifests = {release.manifest_digest for release in releases}
     session.desired.manifests.collect(manifests)
     _collect_content(session, releases)
+    _collect_images(session, releases)
     return plan
 
 
@@ -163,6 +167,28 @@ def _collect_content(session: Session, releases: list[Release]) -> None:
     originals = (owned.original for owned in session.inventory.entries.values() if owned.original)
     keep |= {str(original["content"]) for original in originals if original.get("content")}
     session.desired.content.collect(keep)
+
+
+def _collect_images(session: Session, releases: list[Release]) -> None:
+    """Removes what Limpet pulled and no kept release needs. What is in use stays, for a later prune. Errors: LimpetError."""
+    images, wanted = session.state.images, session.wanted
+    if wanted is None or not session.settings.converge.prune:
+        return
+    recover(session)
+    images.end()
+    asks = {*always(wanted), *intervals(wanted)}
+    images.forget({*asks, *(reference for release in releases for reference in release.lock)})
+    needed = {image_id for release in releases for image_id in release.lock.values()}
+    needed |= {images.asked[reference].id for reference in asks if reference in images.asked}
+    done: list[Action] | None = None
+    while ours := images.unneeded(needed):
+        look = Look(images=tuple(sorted({reference for references in ours.values() for reference in references})))
+        actions = images.removals(needed, session.host.observe(look))
+        if not actions or actions == done:
+            break
+        _execute(session, actions, EMPTY)
+        done = actions
+    session.save()
 
 
 def _begin(session: Session, release: Release, view: View, plan: Plan) -> None:

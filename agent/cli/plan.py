@@ -77,7 +77,7 @@ def _of_host(args: argparse.Namespace) -> _Found:
     """The plan of this host: fetches and renders as a pass does, looks, and stops there."""
     from agent import settings
     from agent.clock import SystemClock
-    from agent.converge import preview
+    from agent.converge import preview, to_ask
     from agent.desired import Desired
     from agent.host import RealHost
     from agent.identity import instance
@@ -96,8 +96,10 @@ def _of_host(args: argparse.Namespace) -> _Found:
         head = f"{session.tip.revision} {(session.tip.message.splitlines() or [''])[0]}".rstrip()
         if choice.rejection:
             head += f"\nrejected before: {choice.rejection.reason}\nholding {choice.release.revision}"
-        pulls = missing(plan, choice.target.manifest, session.observed, choice.target.lock, fresh=False)
+        pulls = missing(plan, choice.target.manifest, session.observed, choice.target.lock)
         head += "".join(f"\npull image {reference}" for reference in pulls)
+        asks = set().union(*to_ask(session, session.wanted, session.observed)) if session.wanted else set()
+        head += "".join(f"\nask for image {reference}: pull_policy" for reference in sorted(asks - set(pulls)))
         return _Found(session.tip.revision, head, view, plan, _Contents(paths, desired.content.get))
     finally:
         host.close()

@@ -109,6 +109,15 @@ class Docker:
             )
         return str(image["Id"])
 
+    def remove_image(self, reference: str) -> None:
+        """Takes one name away, or removes an image by its id when nothing names it. What is in use stays: that is no error."""
+        with self._translated(f"image {reference}", "remove", missing_is_done=True):
+            try:
+                self._client().remove_image(reference, force=False, noprune=True)
+            except self._api_error() as error:
+                if error.status_code != 409:
+                    raise
+
     # --- containers ---
 
     def create(self, resource: Resource, *, name: str, image: str) -> None:

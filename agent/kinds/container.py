@@ -26,18 +26,21 @@ MOST_NAMES = 4  # in a cause
 
 def container(name: str, *, app: str, service: str, number: int, config: dict[str, Any], inputs: dict[str, str],
               folded: dict[str, str], needs: tuple[Need, ...] = (), oneshot: bool = False,
-              on_change: dict[str, str] | None = None, pull_policy: str = "missing", compose: dict[str, Any] | None = None,
-              origin: str = "") -> Resource:
+              on_change: dict[str, str] | None = None, pull_policy: str = "missing", pull_every: float = 0.0,
+              compose: dict[str, Any] | None = None, origin: str = "") -> Resource:
     """One container of a service.
 
     `config`: canonical Compose keys, host-ready. `inputs`: host path -> content digest of every app file it uses. `folded`:
-    `kind/name` -> digest of what it must be re-created with. `compose` is for labels only and in no digest.
+    `kind/name` -> digest of what it must be re-created with. `compose` is for labels only and in no digest, nor is when its image
+    is pulled: `pull_policy` is always, missing or never; `pull_every`: seconds after which its registry is asked again.
     """
     content = {"config": config, "inputs": inputs, "folded": folded, "on_change": on_change or {}}
     spec = {
         "app": app, "service": service, "number": number, "name": name, "image": config["image"], "oneshot": oneshot,
         "pull_policy": pull_policy, "compose": compose or {}, **content,
     }
+    if pull_every:
+        spec["pull_every"] = pull_every
     return Resource(Key(NAME, name), spec, digest(NAME, content), needs, claims.of_service(name, config), origin)
 
 

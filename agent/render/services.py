@@ -21,18 +21,18 @@ from agent.model import PATH_KINDS, Condition, Key, Need, Resource
 from agent.render.assembly import Assembly, Draft, Reaction, origin
 from agent.render.extension import Extension, read_extension
 from agent.render.mounts import AppFiles, Used
+from agent.render.pulling import pulling
 from agent.render.schema import plain
 
 CONDITIONS: dict[str, Condition] = {
     "service_started": "started", "service_healthy": "healthy", "service_completed_successfully": "completed",
 }
 TAKEN_OUT = frozenset({
-    "depends_on", "scale", "profiles", "build", "develop", "pull_policy", "env_file", "label_file", "attach", "configs",
-    "secrets", "container_name", "extends",
+    "depends_on", "scale", "profiles", "build", "develop", "pull_policy", "pull_refresh_after", "env_file", "label_file",
+    "attach", "configs", "secrets", "container_name", "extends",
 })
 DEPLOY = ("resources", "restart_policy")  # what of `deploy` concerns one container
 DEPLOY_IGNORED = ("replicas", "mode", "endpoint_mode", "labels", "placement", "update_config", "rollback_config")
-PULL = {"if_not_present": "missing", "build": "missing", "refresh": "always"}  # nothing is built here
 MAX_REPLICAS = 1000
 RESERVED = "io.limpet."
 SECURITY_WORDS = ("no-new-privileges", "writable-cgroups")  # options without a value
@@ -80,11 +80,10 @@ class AppServices:
             used.inputs.pop(path, None)
             key = next((key for kind in PATH_KINDS if (key := Key(kind, path)) in self.work.resources), Key("file", path))
             used.needs.setdefault(key, Need(key))
-        policy = service.get("pull_policy") or "missing"
         arguments = {
             "app": self.files.project.name, "service": name, "config": config, "on_change": on_change,
             "inputs": dict(sorted(used.inputs.items())), "oneshot": self._oneshot(name, service, extension),
-            "pull_policy": PULL.get(policy, policy),
+            **pulling(name, service, self.files),
             "compose": {**self.compose, "depends_on": plain(service.get("depends_on") or {})},
         }
         at = origin(*self.files.where("services", name))

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from agent.images import Images
 from agent.model import Json, Release
 from agent.store.documents import Document
 from agent.store.orders import Orders, Rollback, Suspension
@@ -111,6 +112,7 @@ class State:
     rejected: dict[str, Rejection] = field(default_factory=dict)
     rolled_back: RolledBack | None = None
     held: Held | None = None
+    images: Images = field(default_factory=Images)
     suspended: dict[str, Suspension] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
     orders_done: int = 0
@@ -182,7 +184,7 @@ class State:
             self.counters[name] = self.counters.get(name, 0) + amount
 
     def releases(self) -> list[Release]:
-        """Every release that is remembered, each once: their manifests and contents must be kept."""
+        """Every release that is remembered, each once: their manifests, contents and images must be kept."""
         kept = [*self.known_good, self.applied, self.attempt.release if self.attempt else None]
         return list({release.id: release for release in kept if release}.values())
 
@@ -197,6 +199,7 @@ class State:
             "rejected": [[id, asdict(rejection)] for id, rejection in self.rejected.items()],
             "rolled_back": asdict(self.rolled_back) if self.rolled_back else None,
             "held": asdict(self.held) if self.held else None,
+            "images": self.images.to_json(),
             "counters": dict(self.counters),
             "orders_done": self.orders_done,
         }
@@ -213,6 +216,7 @@ class State:
             rejected={id: Rejection(**rejection) for id, rejection in doc.get("rejected", ())},
             rolled_back=RolledBack(**doc["rolled_back"]) if doc.get("rolled_back") else None,
             held=Held(**doc["held"]) if doc.get("held") else None,
+            images=Images.from_json(doc.get("images", {})),
             counters=dict(doc.get("counters", {})),
             orders_done=doc.get("orders_done", 0),
         )

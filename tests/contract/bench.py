@@ -33,6 +33,8 @@ class Bench(Protocol):
     content: Any
 
     def image(self, kind: str) -> str: ...
+    def own_image(self, version: str, reference: str) -> str: ...
+    def tag(self, image_id: str, reference: str) -> None: ...
     def foreign_container(self, name: str, *, network: str = "") -> None: ...
     def foreign_network(self, name: str) -> None: ...
     def holding(self, port: int) -> contextlib.AbstractContextManager[None]: ...
@@ -53,6 +55,14 @@ class FakeBench:
         if self.host.image_id(reference) is None:
             self.fake.add_image(reference, kind)
         return reference
+
+    def own_image(self, version: str, reference: str) -> str:
+        image_id = self.fake.add_image(reference, "idle", version=version, local=False)
+        self.tag(image_id, reference)
+        return image_id
+
+    def tag(self, image_id: str, reference: str) -> None:
+        self.fake._tag(reference, image_id)
 
     def foreign_container(self, name: str, *, network: str = "") -> None:
         self.fake.add_foreign_container(name, networks=(network,) if network else ())
@@ -90,6 +100,13 @@ class RealBench:
 
     def image(self, kind: str) -> str:
         return images.load(self.engine.client, images.image(kind)).ref
+
+    def own_image(self, version: str, reference: str) -> str:
+        made = images.make(reference, images.KINDS["idle"], version, {"prefix": self.prefix})
+        return images.load(self.engine.client, made).id
+
+    def tag(self, image_id: str, reference: str) -> None:
+        self.engine.client.images.get(image_id).tag(reference)
 
     def foreign_container(self, name: str, *, network: str = "") -> None:
         self.engine.client.containers.run(self.image("idle"), name=name, detach=True, network=network or None)

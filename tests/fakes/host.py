@@ -93,6 +93,7 @@ class FakeHost:
         self.networks: dict[str, ObservedNetwork] = {}
         self.volumes: dict[str, ObservedVolume] = {}
         self.images: dict[str, str] = {}
+        self.unnamed: set[str] = set()  # images that lost their last reference
         self.behaviours: dict[str, Behaviour] = {}
         self.registry: dict[str, str] = {}
         self.engine_version, self.engine_api = "26.1.5", (1, 45)
@@ -160,7 +161,8 @@ class FakeHost:
                 networks=dict(self.networks),
                 volumes=dict(self.volumes),
                 images={ref: self.images[familiar(ref)] for ref in request.images if familiar(ref) in self.images},
-                image_ids=frozenset(self.images.values()),
+                image_ids=frozenset(self.image_ids()),
+                tagged=frozenset(self.images.values()),
                 engine_version=self.engine_version,
                 engine_api=self.engine_api,
             )
@@ -182,6 +184,7 @@ class FakeHost:
     def pull(self, reference: str, progress: Callable[[str, int, int], None] | None = None) -> str:
         with self._lock:
             self._engine()
+            self._point()
             self.pulls.append(reference)
             if self.registry_down:
                 raise Transient(f"cannot pull {reference}: connection refused", "is the registry up?", code="RegistryUnavailable")
@@ -189,8 +192,13 @@ class FakeHost:
                 raise Stalled(f"cannot pull {reference}: manifest unknown", "correct `image`, or push it", code="ImageMissing")
             if progress:
                 progress(reference, 10, 10)
-            self.images[familiar(reference)] = self.registry[familiar(reference)]
+            self._tag(reference, self.registry[familiar(reference)])
+            self._point()
             return self.images[familiar(reference)]
+
+    def image_ids(self) -> set[str]:
+        """All images, named or not."""
+        return {*self.images.values(), *self.unnamed}
 
     def image_id(self, reference: str) -> str | None:
         self._engine()
@@ -233,6 +241,26 @@ class FakeHost:
         name = resource.spec["name"]
         self.volumes.setdefault(name, ObservedVolume(name, True, resource.digest))
 
+    # --- images ---
+
+    def _tag(self, reference: str, image_id: str) -> None:
+        before = self.images.get(familiar(reference))
+        self.images[familiar(reference)] = image_id
+        self.unnamed.discard(image_id)
+        if before is not None and before not in self.images.values():
+            self.unnamed.add(before)
+
+    def _image_remove(self, resource: Resource | None, image: str) -> None:
+        """By name or id. What has several names loses one, and cannot be removed by its id; what is in use keeps its last."""
+        id = self.images.get(familiar(image), image)
+        names = [name for name, other in self.images.items() if other == id]
+        used = any(container.seen.image_id == id for container in self.containers.values())
+        if len(names) > 1 and image != id:
+            del self.images[familiar(image)]
+        elif len(names) <= 1 and not used:
+            self.images = {name: other for name, other in self.images.items() if other != id}
+            self.unnamed.discard(id)
+
     # --- containers ---
 
     def _container_create(self, resource: Resource, name: str, image: str) -> None:
@@ -241,7 +269,7 @@ class FakeHost:
             if not there.seen.owned or there.seen.digest != resource.digest or there.seen.image_id != image:
                 raise Failed(f"the name {name} is taken by {there.seen.id[:12]}", "rename or remove it", code="NameTaken")
             return
-        if image not in self.images.values():
+        if image not in self.image_ids():
             raise Transient(f"cannot create container {name}: no such image", "pull it", code="ImageMissing")
         config = resource.spec["config"]
         self._mount(name, config)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agent.converge import _rejection
+from agent.images import Asked, Images
 from agent.kinds import container
 from agent.model import Manifest, Release
 from agent.store.state import Rejection
@@ -21,20 +22,22 @@ def manifest(policy: str) -> Manifest:
 
 
 @pytest.mark.parametrize(
-    ("policy", "lock", "rejected"),
+    ("policy", "asked", "lock", "rejected"),
     [
-        ("missing", {"web:1": "sha256:bad"}, True),
-        ("missing", {"web:1": "sha256:other"}, False),
-        ("missing", {}, True),
-        ("always", {"web:1": "sha256:bad"}, True),
-        ("always", {"web:1": "sha256:good"}, True),
+        ("missing", False, {"web:1": "sha256:bad"}, True),
+        ("missing", False, {"web:1": "sha256:other"}, False),
+        ("missing", False, {}, True),
+        ("always", True, {"web:1": "sha256:bad"}, True),
+        ("always", True, {"web:1": "sha256:other"}, False),
+        ("always", False, {"web:1": "sha256:other"}, True),
     ],
 )
-def test_rejected_release_is_not_tried_again(policy: str, lock: dict[str, str], rejected: bool) -> None:
+def test_rejected_release_is_not_tried_again(policy: str, asked: bool, lock: dict[str, str], rejected: bool) -> None:
     """A rejected release must stay rejected; with another image it is another release, unless the image is not known before a
-    pull, or would be pulled anew by each pass."""
+    pull, or it is not known any more what `always` was told."""
     wanted = manifest(policy)
     failed = Release(wanted.digest, {"web:1": "sha256:bad"})
     rejection = Rejection(wanted.digest, "sick", 0.0, "main@sha1:x")
-    session: Any = SimpleNamespace(state=SimpleNamespace(rejected={failed.id: rejection}))
+    images = Images({"web:1": Asked(lock.get("web:1", ""), 0.0)} if asked else {})
+    session: Any = SimpleNamespace(state=SimpleNamespace(rejected={failed.id: rejection}, images=images))
     assert bool(_rejection(session, replace(failed, lock=lock), wanted)) is rejected

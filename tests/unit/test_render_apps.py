@@ -149,6 +149,37 @@ services:
     assert (spec["pull_policy"], spec["oneshot"], spec["number"]) == ("always", True, 2)
 
 
+@pytest.mark.parametrize(("written", "policy", "every"), [
+    ("", "missing", None), ("pull_policy: missing", "missing", None), ("pull_policy: if_not_present", "missing", None),
+    ("pull_policy: never", "never", None), ("pull_policy: always", "always", None), ("pull_policy: build", "missing", None),
+    ("pull_policy: daily", "missing", 86400), ("pull_policy: weekly", "missing", 604800),
+    ("pull_policy: every_1w2d3h4m5s", "missing", 788645), ("pull_policy: every_0s", "always", None),
+    ("pull_policy: refresh", "always", None), ("{pull_policy: refresh, pull_refresh_after: 12h}", "missing", 43200),
+    ("{pull_policy: missing, pull_refresh_after: 12h}", "missing", None),
+])
+def test_pull_policies(written: str, policy: str, every: float | None) -> None:
+    """Every value of `pull_policy` must say when a registry is asked, and none may be part of the container's digest."""
+    import yaml
+
+    plain = container(manifest({"compose.yaml": "services: {a: {image: x}}\n"}), "fleet-a-1")
+    service = {"image": "x", **(yaml.safe_load(written) or {})}
+    found = manifest({"compose.yaml": yaml.safe_dump({"services": {"a": service}})})
+    spec = container(found, "fleet-a-1").spec
+    assert (spec["pull_policy"], spec.get("pull_every")) == (policy, every)
+    assert container(found, "fleet-a-1").digest == plain.digest
+    idle = "pull_refresh_after" in service and service["pull_policy"] != "refresh"
+    assert [w for w in found.warnings if "counts only with pull_policy: refresh" in w] if idle else not found.warnings
+
+
+def test_wrong_refresh_interval_has_its_line() -> None:
+    """An interval that is none must be an error at its line."""
+    service = "services:\n  a:\n    image: x\n    pull_policy: refresh\n    pull_refresh_after: soon\n"
+    with pytest.raises(BadInput) as error:
+        manifest({"compose.yaml": service})
+    assert (error.value.problems[0].file, error.value.problems[0].line) == ("compose.yaml", 5)
+    assert "'soon' is not a duration" in error.value.problems[0].message
+
+
 def test_profiles() -> None:
     """A service whose profile is not active must make no container."""
     found = manifest({"compose.yaml": "services: {a: {image: x}, b: {image: x, profiles: [debug]}}\n"})

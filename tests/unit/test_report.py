@@ -24,6 +24,7 @@ from agent.clock import FakeClock
 from agent.errors import Failed, Interrupted, LimpetError, Stalled, Transient
 from agent.model import Key, Refusal, Release
 from agent.paths import Paths
+from agent.progress import Silent
 from agent.report import PassReport, Reporter, read
 from agent.settings import Heartbeat, Host, Settings, Source
 from agent.store.history import Entry, History
@@ -284,6 +285,54 @@ def test_phase_of_an_error_is_known(site: Site) -> None:
     assert site.doc["last_pass"]["error"]["phase"] == "prefetch" and site.state == "Degraded"
     site.finish(proved(), "Temporary", error=Transient("git: no answer", "wait"), fetched=False)
     assert site.doc["last_pass"]["error"]["phase"] == "fetch" and site.state == "Synced"
+
+
+def test_images_of_the_applied_release(site: Site) -> None:
+    """The heartbeat must name each reference's image as `docker images` does, a hundred at most, and say what it left out."""
+    lock = {f"shop/web:{number:03}": f"sha256:{number:064x}" for number in range(150)}
+    state = State()
+    state.prove(Release("1" * 64, lock), Pin(SOURCE.url, SOURCE.ref, COMMIT), 1_700_000_000.0)
+    site.finish(state)
+    assert site.doc["images"][149 - 50] == {"reference": "shop/web:099", "id": "0" * 12}
+    assert len(site.doc["images"]) == 100 and "images" in site.doc["truncated"]
+    state.prove(Release("1" * 64, {"a": "sha256:1234567890abcdef"}), Pin(SOURCE.url, SOURCE.ref, COMMIT), 1_700_000_000.0)
+    site.finish(state)
+    assert site.doc["images"] == [{"reference": "a", "id": "1234567890ab"}] and site.doc["truncated"] == []
+
+
+def test_pulls_are_shown_in_bytes_while_they_run(site: Site) -> None:
+    """While images are pulled the heartbeat must show their bytes; with the next phase they must be gone."""
+    site.reporter.phase("prefetch", revision=COMMIT)
+    site.clock.advance(5)
+    site.reporter.pulls({"b:1": (0, 0), "a:1": (10, 20)})
+    assert site.doc["pulls"] == [{"reference": "a:1", "bytes": 10, "total": 20}, {"reference": "b:1", "bytes": 0, "total": 0}]
+    assert report.seconds_of(site.doc["last_progress_at"]) == int(site.clock.wall())
+    site.reporter.phase("apply")
+    assert site.doc["pulls"] == []
+    site.reporter.pulls({"a:1": (10, 20)})
+    site.finish(proved())
+    assert site.doc["pulls"] == []
+
+
+def test_pulls_are_written_once_a_second_at_most(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However fast a pull tells its progress, the heartbeat must be written about once a second, and its trouble end no pull."""
+    from agent import prefetch
+
+    now, written = [0.0], []
+    monkeypatch.setattr(prefetch.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(site.reporter, "pulls", lambda pulls: written.append(dict(pulls)))
+    meter = prefetch.Meter(Silent(), site.reporter)
+    for step in range(1, 1000):
+        now[0] = step / 200
+        meter.pull("a:1", step, 1000)
+    assert [round(pulls["a:1"][0] / 200) for pulls in written] == [1, 2, 3, 4]
+
+    def full(pulls: object) -> None:
+        raise Transient("no space left on device", "free space")
+
+    now[0] = 9.0
+    monkeypatch.setattr(site.reporter, "pulls", full)
+    meter.pull("a:1", 1000, 1000)
 
 
 def test_waiting_for_a_window(site: Site) -> None:

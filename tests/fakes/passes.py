@@ -1,0 +1,94 @@
+"""Whole passes in memory: the real steps, state and heartbeat on a fake host and branch, with a clock turned by hand."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agent.clock import FakeClock
+from agent.converge import PassResult, _one_round
+from agent.desired import Tip
+from agent.kinds import container
+from agent.model import Manifest, Resource
+from agent.paths import Paths
+from agent.progress import Silent
+from agent.report import Reporter, read
+from agent.session import Session
+from agent.settings import Converge, Gate, Settings, Source
+from agent.store.content import Content
+from agent.store.manifests import Manifests
+from agent.store.state import State, StateStore
+from tests.fakes.host import FakeHost
+
+
+def service(image: str, name: str = "shop-web-1", **more: Any) -> Resource:
+    """A container of the app `shop`."""
+    config = {"image": image, "environment": more.pop("environment", {})}
+    about: dict[str, Any] = {"app": "shop", "service": name.split("-")[1], "number": 1, "inputs": {}, "folded": {}}
+    return container.container(name, config=config, **about, **more)
+
+
+class Branch:
+    """What the source says: one manifest. `down`: an error that every fetch raises."""
+
+    def __init__(self, paths: Paths) -> None:
+        self.content, self.manifests = Content(paths.content), Manifests(paths.manifests)
+        self.manifest, self.commits, self.message = Manifest({}), 0, ""
+        self.down: Exception | None = None
+
+    def push(self, *resources: Resource, message: str = "") -> None:
+        self.manifest, self.message = Manifest({resource.key: resource for resource in resources}), message
+        self.commits += 1
+
+    def fetch(self, pin: str) -> Tip:
+        if self.down:
+            raise self.down
+        commit = f"{self.commits:040x}"
+        return Tip(commit, f"main@sha1:{commit}", self.message)
+
+    def render(self, tip: Tip, name: str) -> Manifest:
+        self.manifests.put(self.manifest)
+        return self.manifest
+
+    def newest_observed(self) -> str:
+        return f"{self.commits:040x}"
+
+    def source_answers(self) -> str:
+        return ""
+
+
+@dataclass
+class Passes:
+    """One installation below `root`; `run()` is a pass."""
+
+    root: Path
+    converge: Converge = field(default_factory=Converge)
+    host: FakeHost = field(default_factory=FakeHost)
+    clock: FakeClock = field(default_factory=FakeClock)
+
+    def __post_init__(self) -> None:
+        self.paths = Paths(self.root)
+        self.paths.host("/etc").mkdir(parents=True)
+        self.paths.host("/etc/machine-id").write_text("0" * 32 + "\n")
+        self.branch = Branch(self.paths)
+
+    def run(self) -> PassResult:
+        settings = Settings(source=Source(url="file:///srv/fleet", branch="main"), converge=self.converge, gate=Gate(settle=1.0))
+        reporter = Reporter(self.paths, settings, self.clock)
+        branch: Any = self.branch
+        session = Session(self.paths, settings, self.host, branch, self.clock, Silent(), reporter, threading.Event())
+        ending = _one_round(session, "sync")
+        return PassResult(ending.exit_code, ending.reason, ending.outcome, again_in=ending.again_in)
+
+    @property
+    def state(self) -> State:
+        return StateStore(self.paths.state).load()
+
+    def heartbeat(self) -> dict[str, Any]:
+        return read(self.paths.host("/run/limpet/heartbeat.json"))
+
+    def running(self, name: str = "shop-web-1") -> str:
+        """The image id of the container that has this name."""
+        return str(self.host._find(name).seen.image_id)
