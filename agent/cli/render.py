@@ -2,7 +2,8 @@
 
     limpet render --repo . --host web-01 --label role=web      the list of resources
     limpet render -o out                                       the files below out/files, manifest.json, compose/APP.yaml
-    limpet render --compose shop                               one app as canonical Compose YAML
+    limpet render --compose shop                               one app as canonical Compose YAML; what this host could not
+                                                               run is a warning
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.errors import Problem, Stalled
 
 if TYPE_CHECKING:
+    from agent.compose import Project
     from agent.render.render import Rendered
 
 
@@ -31,19 +34,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from agent.errors import EXIT_FAILED, BadInput
     from agent.render import local
-    from agent.render.render import render
+    from agent.render.render import read_apps, render
 
     tree = local.open_tree(args)
+    context = local.context_of(args, tree)
     try:
-        rendered = render(tree, local.context_of(args, tree))
+        if args.compose is not None:
+            return _print_compose(*read_apps(tree, context), args.compose)
+        rendered = render(tree, context)
     except BadInput as error:
         report(error.problems)
         return EXIT_FAILED
-    for warning in rendered.manifest.warnings:
-        sys.stderr.write(f"warning: {warning}\n")
-    if args.compose is not None:
-        print(_compose(rendered, args.compose), end="")
-    elif args.output is not None:
+    _warn(rendered.manifest.warnings)
+    if args.output is not None:
         _write(rendered, args.output)
     else:
         _print(rendered)
@@ -64,21 +67,30 @@ def _print(rendered: Rendered) -> None:
     print(f"manifest {rendered.manifest.digest}: {len(rendered.manifest.resources)} resources")
 
 
-def _compose(rendered: Rendered, name: str) -> str:
-    """One app as YAML. Errors: Stalled when it is not clear which."""
+def _warn(warnings: Iterable[object]) -> None:
+    for warning in warnings:
+        sys.stderr.write(f"warning: {warning}\n")
+
+
+def _print_compose(apps: list[Project], problems: list[Problem], warnings: tuple[str, ...], name: str) -> int:
+    """One app as YAML; what keeps it from being run here is said beside it. Errors: Stalled when it is not clear which."""
     from agent.compose import canonical
 
-    names = sorted(app.project.name for app in rendered.apps)
+    names = sorted(app.name for app in apps)
     if not name and len(names) != 1:
         raise Stalled(f"the host has {len(names)} apps", f"name one: {', '.join(names)}" if names else "add compose.yaml")
-    project = rendered.app(name or names[0])
-    if project is None:
+    chosen = [app for app in apps if app.name == (name or names[0])]
+    if not chosen:
         raise Stalled(f"there is no app {name}", f"this host has {', '.join(names) or 'none'}")
-    return canonical(project)
+    _warn((*warnings, *problems))
+    print(canonical(chosen[0]), end="")
+    return 0
 
 
 def _write(rendered: Rendered, output: Path) -> None:
     """All files below `output/files`, each app as Compose YAML, and the manifest."""
+    from agent.compose import canonical
+
     if output.exists() and any(output.iterdir()):
         raise Stalled(f"{output} is not empty", "name a new directory, or empty it")
     for resource in rendered.manifest.of_kind("file"):
@@ -90,7 +102,7 @@ def _write(rendered: Rendered, output: Path) -> None:
     for app in rendered.apps:
         target = output / "compose" / f"{app.project.name}.yaml"
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(_compose(rendered, app.project.name), encoding="utf-8")
+        target.write_text(canonical(app.project), encoding="utf-8")
     output.mkdir(parents=True, exist_ok=True)
     document = {**rendered.manifest.to_json(), "digest": rendered.manifest.digest}
     (output / "manifest.json").write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")

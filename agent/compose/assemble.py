@@ -14,7 +14,7 @@ from typing import Any
 
 from .document import Document, Path
 from .environment import read_dotenv
-from .errors import MAX_SHOWN, ComposeError, Place
+from .errors import MAX_SHOWN, ComposeError, Place, Problems
 from .extend import apply_extends, remove
 from .include import Include, import_model, include_entries
 from .interpolate import interpolate
@@ -62,7 +62,7 @@ class Assembler:
                     self.problems.error(Place(path, 1), "the file is not a mapping", "start it with `services:`")
                     continue
                 interpolate(document.root, environment.get, self.problems, self.source.budget)
-                _promote_develop(document.root)
+                _promote_develop(document.root, self.problems)
                 self.include(document, environment, directory, (*included, path))
                 remove(root, document.removed)
                 self.extend(document, path, environment, directory)
@@ -93,7 +93,7 @@ class Assembler:
         for document in self.source.documents(file, place):
             if isinstance(document.root, Map):
                 interpolate(document.root, environment.get, self.problems, self.source.budget)
-                _promote_develop(document.root)
+                _promote_develop(document.root, self.problems)
                 remove(root, document.removed)
                 root = self.lay_over(root, document.root, checked=False)
                 removed = document.removed
@@ -212,16 +212,26 @@ class Assembler:
                 root.pop(entry[0], None)
 
 
-def _promote_develop(root: Map) -> None:
-    """`x-develop`, the older spelling of `develop`."""
+def _promote_develop(root: Map, problems: Problems) -> None:
+    """`x-develop` and `x-initialSync`, older spellings of `develop` and `initial_sync`, which win."""
     services = root.get("services")
-    for service in services.values() if isinstance(services, Map) else ():
-        if isinstance(service, Map) and "x-develop" in service:
-            if service.get("develop") is None:
-                service.pop("develop", None)
-                service.rename("x-develop", "develop")
-            else:
-                del service["x-develop"]
+    for name, service in services.items() if isinstance(services, Map) else ():
+        if not isinstance(service, Map):
+            continue
+        if "x-develop" in service:
+            old, place, new = service.pop("x-develop"), service.place("x-develop"), service.get("develop")
+            try:
+                service.put("develop", old if new is None else merge(old, new, service.place("develop"), None), place)
+            except ComposeError as error:
+                problems.add(error)
+                problems.broken.add(f"services.{name}")
+        develop = service.get("develop")
+        watches = develop.get("watch") if isinstance(develop, Map) else None
+        for watch in watches if isinstance(watches, List) else ():
+            if isinstance(watch, Map) and "x-initialSync" in watch:
+                value, place = watch.pop("x-initialSync"), watch.place("x-initialSync")
+                if watch.get("initial_sync") is None:
+                    watch.put("initial_sync", value, place)
 
 
 def _own_environment(root: Map, environment: dict[str, str]) -> None:

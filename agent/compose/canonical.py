@@ -2,7 +2,7 @@
 
 Rules: text is quoted wherever a YAML reader could take it for something else; a dollar sign is doubled; resources that
 no active service uses are left out; a service that no profile enables is written only when an active one may depend on
-it. Short forms are written where they mean the same.
+it or build from it. Short forms are written where they mean the same.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def canonical(project: Project) -> str:
     project = project.used_by_services()
     services = dict(project.services)
     for service in project.services.values():
-        for other in service.get("depends_on") or ():
+        contexts = (service.get("build") or {}).get("additional_contexts") or {}
+        for other in (*(service.get("depends_on") or ()), *(text.removeprefix("service:") for text in contexts.values())):
             if other in project.disabled:
                 services[other] = project.disabled[other]
     document: dict[str, Any] = {

@@ -12,21 +12,13 @@ from .tree import List, Map
 
 Services = dict[str, Map]
 
-_DOMAIN = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
-_HOST = rf"(?:{_DOMAIN}(?:\.{_DOMAIN})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
-_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_IMAGE = re.compile(
-    rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*(?::[\w][\w.-]{{0,127}})?(?:@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{{32,}})?\Z",
-    re.ASCII,
-)
 _PULL_POLICY = re.compile(r"(?:always|never|build|missing|refresh|daily|weekly|every_(?:[0-9]+[wdhms])+)\Z")
 
 
 class Check:
     """The checks of one project; `services` are the active ones, `disabled` those that no profile enables."""
 
-    def __init__(self, root: Map, services: Services, disabled: Services, problems: Problems, check_images: bool) -> None:
-        self.check_images = check_images
+    def __init__(self, root: Map, services: Services, disabled: Services, problems: Problems) -> None:
         self.root, self.services, self.disabled, self.problems = root, services, disabled, problems
 
     def run(self) -> None:
@@ -34,6 +26,7 @@ class Check:
             if f"services.{name}" in self.problems.broken:
                 continue
             self.image(name, service)
+            self.build(name, service)
             self.references(name, service)
             self.depends_on(name, service)
             self.limits(name, service)
@@ -49,22 +42,8 @@ class Check:
         return below if isinstance(below, Map) else ()
 
     def image(self, name: str, service: Map) -> None:
-        if "image" not in service:
-            if "build" not in service and "provider" not in service:
-                self.error(service.at, f"services.{name}: it has neither an image nor a build", "add `image:`")
-        elif self.check_images and (len(service["image"]) > 1024 or not _IMAGE.match(service["image"])):
-            self.error(
-                service.place("image"),
-                f"services.{name}: {service['image']!r} is not an image reference",
-                "is the variable set? an image is [REGISTRY/]NAME[:TAG][@DIGEST], the name in lower case"
-                if service["image"].endswith(":") or "/:" in service["image"]
-                else "write it as [REGISTRY/]NAME[:TAG][@DIGEST], the name in lower case",
-            )
-        build = service.get("build") or Map()
-        if "dockerfile" in build and "dockerfile_inline" in build:
-            where = build.place("dockerfile_inline")
-            message = f"services.{name}.build: dockerfile and dockerfile_inline exclude each other"
-            self.error(where, message, "keep one of them")
+        if "image" not in service and "build" not in service and "provider" not in service:
+            self.error(service.at, f"services.{name}: it has neither an image nor a build", "add `image:`")
         policy = service.get("pull_policy")
         if policy is not None and not _PULL_POLICY.match(policy):
             hint = "use always, never, missing, build, refresh, daily, weekly or every_12h"
@@ -76,6 +55,26 @@ class Check:
                 f"services.{name}: the healthcheck's test starts with {test[0]!r}",
                 'start the list with "CMD", "CMD-SHELL" or "NONE", or write the test as text',
             )
+
+    def build(self, name: str, service: Map) -> None:
+        build = service.get("build") or Map()
+        if build.get("dockerfile") and build.get("dockerfile_inline"):
+            where = build.place("dockerfile_inline")
+            message = f"services.{name}.build: dockerfile and dockerfile_inline exclude each other"
+            self.error(where, message, "keep one of them")
+        platform, platforms = service.get("platform"), build.get("platforms")
+        if platform and platforms and platform not in platforms:
+            where = build.place("platforms")
+            self.error(where, f"services.{name}.build.platforms: {platform!r}, its platform, is missing", f"add {platform}")
+        contexts = build.get("additional_contexts") or Map()
+        for key, context in contexts.items():
+            other = context.removeprefix("service:")
+            if other == context or f"services.{other}" in self.problems.broken:
+                continue
+            found = self.services.get(other, self.disabled.get(other))
+            if found is None or "build" not in found:
+                message = f"services.{name}.build.additional_contexts: {other!r} is not a service with `build`"
+                self.error(contexts.place(key), message, "name a service that is built")
 
     def references(self, name: str, service: Map) -> None:
         if "network_mode" in service and service.get("networks"):

@@ -8,6 +8,7 @@ as the paths that are to be removed from what was merged before.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,10 @@ from .tree import List, Map
 Path = tuple[str, ...]
 SCALAR, SEQUENCE, MAPPING, ALIAS = range(4)
 STR_TAG = "tag:yaml.org,2002:str"
+MAX_READ_AGAIN = 4 << 20
+_ANCHOR = re.compile(r"[&*]([!-+./-9;-Z^-z|~\\-]+)")  # printable ASCII but for : , [ ] { }
+_FOREIGN = re.compile(r"[^0-9A-Za-z_-]")
+_FILLINGS = "_-0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(slots=True)
@@ -53,16 +58,33 @@ def parse(file: str, data: bytes, budget: Budget) -> list[Document]:
 
 
 def _compose(file: str, text: str) -> list[Node]:
+    """The documents' nodes. The parser reads fewer names of anchors than YAML allows: those are read under another name."""
+    import yaml
+
+    renamed: dict[str, str] = {}
+    for _ in range(10 + MAX_READ_AGAIN // (len(text) + 1)):
+        try:
+            return _read(file, text, {short: name for name, short in renamed.items()})
+        except yaml.MarkedYAMLError as error:
+            changed = _rename_anchor(text, error, renamed)
+            if changed is not None:
+                text = changed
+                continue
+            mark = error.problem_mark or error.context_mark
+            line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+            raise ComposeError(_problem(error, text, line), file, line, column, _remedy(error, text, line)) from None
+    hint = "use letters, digits, - and _ in the names of anchors"
+    raise ComposeError(f"more than {len(renamed)} names of anchors have other characters", file, 1, hint=hint)
+
+
+def _read(file: str, text: str, names: dict[str, str]) -> list[Node]:
+    """`names`: what anchors are called that are read under another name. Raises MarkedYAMLError or ComposeError."""
     import yaml
     from yaml._yaml import CParser
 
     parser = CParser(text)
     try:
-        return _nodes(parser, file)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        raise ComposeError(_problem(error, text, line), file, line, column, _remedy(error, text, line)) from None
+        return _nodes(parser, file, names)
     except yaml.reader.ReaderError as error:
         position = error.position if isinstance(error.position, int) else 0
         raise ComposeError(
@@ -73,6 +95,22 @@ def _compose(file: str, text: str) -> list[Node]:
         ) from None
     finally:
         parser.dispose()
+
+
+def _rename_anchor(text: str, error: Any, renamed: dict[str, str]) -> str | None:
+    """The text with a name of the same length for the anchor or alias at an error; None when it is another error."""
+    mark = error.context_mark
+    if mark is None or not str(error.context).startswith(("while scanning an anchor", "while scanning an alias")):
+        return None
+    found = _ANCHOR.match(text, mark.index)
+    if found is None or not _FOREIGN.search(found[1]):
+        return None
+    name = found[1]
+    if name not in renamed:
+        tries = (_FOREIGN.sub(filling, name) for filling in _FILLINGS)
+        free = (short for short in tries if f"&{short}" not in text and f"*{short}" not in text)
+        renamed[name] = next(free, "")
+    return f"{text[:found.start(1)]}{renamed[name]}{text[found.end(1):]}" if renamed[name] else None
 
 
 def _problem(error: Any, text: str, line: int) -> str:
@@ -96,7 +134,7 @@ def _tab_at(text: str, line: int) -> bool:
     return any("\t" in row[: len(row) - len(row.lstrip())] for row in near)
 
 
-def _nodes(parser: Any, file: str) -> list[Node]:
+def _nodes(parser: Any, file: str, names: dict[str, str]) -> list[Node]:
     """Builds the documents' nodes without recursion: depth is a limit, not a crash."""
     import yaml
 
@@ -118,9 +156,10 @@ def _nodes(parser: Any, file: str) -> list[Node]:
             mark = event.start_mark
             target = anchors.get(event.anchor)
             if target is None:
+                name = names.get(event.anchor, event.anchor)
                 raise ComposeError(
-                    f"the alias *{event.anchor} has no anchor above it", file, mark.line + 1, mark.column + 1,
-                    f"define it first with &{event.anchor}",
+                    f"the alias *{name} has no anchor above it", file, mark.line + 1, mark.column + 1,
+                    f"define it first with &{name}, or put it in quotes if it is text",
                 )  # fmt: skip
             node = Node(ALIAS, None, target, mark.line + 1, mark.column + 1)
         elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:

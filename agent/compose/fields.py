@@ -6,6 +6,7 @@ is left out) or is a value of its own (KEPT).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from .scalars import show
@@ -75,10 +76,12 @@ _HOOK = {
     "working_dir": TEXT,
     "environment": ENVIRONMENT,
 }
+# What such a hook leaves out is its service's, so what it says is kept, whatever it is.
+_PRE_START = {key: replace(field, keep=True) for key, field in (_HOOK | {"image": TEXT, "per_replica": FLAG}).items()}
 _RATE = {"path": TEXT, "rate": Field(as_bytes, True)}
 _WEIGHT = {"path": TEXT, "weight": Field(as_count, True)}
 _DEVICES = {
-    "capabilities": TEXTS, "driver": TEXT, "count": Field(as_device_count), "device_ids": TEXTS, "options": LABELS,
+    "capabilities": TEXTS, "driver": TEXT, "count": Field(as_device_count, True), "device_ids": TEXTS, "options": LABELS,
 }  # fmt: skip
 _RESOURCE = {
     "cpus": FLOAT, "memory": BYTES, "pids": INT, "devices": structs(_DEVICES),
@@ -141,7 +144,7 @@ def _repeated(value: Any, at: Context) -> Map:
     return result  # type: ignore[no-any-return]
 
 
-_PROVIDER = {"type": TEXT, "options": Field(_repeated)}
+_PROVIDER = {"type": Field(as_text, True), "options": Field(_repeated)}
 
 SERVICE = struct_of(
     dict.fromkeys(
@@ -185,7 +188,7 @@ SERVICE = struct_of(
         "network_mode": Field(as_text, True),
         "networks": Field(map_of(struct_of(_ATTACHMENT))), "ports": Field(distinct(list_of(struct_of(_PORT)))),
         "post_start": structs(_HOOK), "pre_stop": structs(_HOOK),
-        "pre_start": structs(_HOOK | {"image": TEXT, "per_replica": FLAG}), "provider": struct(_PROVIDER),
+        "pre_start": structs(_PRE_START), "provider": struct(_PROVIDER),
         "scale": KEPT_INT, "secrets": structs(_REFERENCE), "stop_grace_period": KEPT_TIME, "storage_opt": _PLAIN_OPTIONS,
         "sysctls": LABELS, "ulimits": Field(map_of(_ulimit)), "volumes": structs(_VOLUME),
     }
@@ -206,5 +209,5 @@ RESOURCES: dict[str, Decode] = {
     "volumes": struct_of({"name": _NAME, "driver": TEXT, "driver_opts": OPTIONS, "external": FLAG, "labels": LABELS}),
     "configs": struct_of(_FILE),
     "secrets": struct_of(_FILE),
-    "models": struct_of({"name": _NAME, "model": TEXT, "context_size": INT, "runtime_flags": TEXTS}),
+    "models": struct_of({"name": _NAME, "model": Field(as_text, True), "context_size": INT, "runtime_flags": TEXTS}),
 }  # fmt: skip

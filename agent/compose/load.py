@@ -33,13 +33,9 @@ def load(
     profiles: Sequence[str] = (),
     default_name: str = "",
     preprocess: Preprocess | None = None,
-    check_images: bool = True,
 ) -> Project:
-    """The project in `working_dir`. Raises ComposeErrors with everything that is wrong.
-
-    `check_images` refuses image references that no engine can pull; the reference loader takes any text.
-    """
-    loader = _Loader(files, join(".", working_dir), preprocess, check_images)
+    """The project in `working_dir`. Raises ComposeErrors with everything that is wrong."""
+    loader = _Loader(files, join(".", working_dir), preprocess)
     try:
         return loader.project(config_files, dict(env_overrides or {}), tuple(profiles), default_name)
     except OverBudget as over:
@@ -50,8 +46,7 @@ def load(
 class _Loader:
     """One load: what was read, what is left of the budget, what is wrong."""
 
-    def __init__(self, files: Files, working_dir: str, preprocess: Preprocess | None, check_images: bool) -> None:
-        self.check_images = check_images
+    def __init__(self, files: Files, working_dir: str, preprocess: Preprocess | None) -> None:
         self.working_dir = working_dir
         self.problems = Problems()
         self.places: dict[str, Place] = {}
@@ -123,7 +118,7 @@ class _Loader:
         active = {key: item for key, item in services.items() if _enabled(item, profiles)}
         disabled = {key: item for key, item in services.items() if key not in active}
         resources = {section: self.decoded(root, section) for section in RESOURCES}
-        Check(root, active, disabled, problems, self.check_images).run()
+        Check(root, active, disabled, problems).run()
         for service in active.values():
             for spec in (service, *service.get("pre_start", ())):
                 resolve_environment(spec, environment, self.read_beside, problems)

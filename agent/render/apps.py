@@ -92,6 +92,7 @@ def apps(work: Assembly) -> list[App]:
         found.append(App(project, at[0] if at else f"{APPS}/{project.name}"))
         _resources(work, found[-1])
     work.finish_containers()
+    work.loaded = whole
     if whole:
         _check_names(work, found)
     return found

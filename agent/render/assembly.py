@@ -62,7 +62,7 @@ class Reaction:
 
 @dataclass(slots=True)
 class Assembly:
-    """The state of one rendering."""
+    """The state of one rendering. `loaded`: whether the Compose files of all apps could be read."""
 
     context: Context
     overlay: Overlay
@@ -72,6 +72,7 @@ class Assembly:
     content: dict[str, bytes] = field(default_factory=dict)
     reactions: dict[tuple[str, str], Reaction] = field(default_factory=dict)
     drafts: dict[Key, Draft] = field(default_factory=dict)
+    loaded: bool = False
 
     def keep(self, data: bytes) -> str:
         """Takes a file's content in; its digest."""

@@ -33,22 +33,11 @@ class Rendered:
     apps: tuple[App, ...] = ()
     layers: tuple[str, ...] = ()
 
-    def app(self, name: str) -> Project | None:
-        return next((app.project for app in self.apps if app.project.name == name), None)
-
 
 def render(tree: Tree, context: Context) -> Rendered:
     """The desired state of one host. Raises BadInput with all problems, Transient when the Git cache is damaged."""
     problems = Problems(context.strict)
-    work = _prepare(tree, context, problems)
-    found: list[App] = []
-    with problems.collect():
-        _unsupported(work)
-    with problems.collect():
-        host_files(work)
-    with problems.collect():
-        found = apps(work)
-    work.check_claims()
+    work, found = _assemble(tree, context, problems)
     if not work.resources and not work.settings.checks and not problems.errors:
         problems.warn(below(context_base(context), "."), 0, "nothing is defined for this host",
                       tree.note("") or "add compose.yaml, apps/NAME/compose.yaml or files/; `limpet init` writes an example")
@@ -58,6 +47,18 @@ def render(tree: Tree, context: Context) -> Rendered:
     manifest = Manifest(resources, checks, problems.warnings)
     used = manifest.content()
     return Rendered(manifest, {digest: work.content[digest] for digest in sorted(used)}, tuple(found), work.overlay.layers)
+
+
+def read_apps(tree: Tree, context: Context) -> tuple[list[Project], list[Problem], tuple[str, ...]]:
+    """The apps of one host as Compose reads them, and the problems and warnings of rendering them.
+
+    An app that could not be run can still be read. Raises BadInput when one cannot even be loaded.
+    """
+    problems = Problems(context.strict)
+    work, found = _assemble(tree, context, problems)
+    if not work.loaded:
+        problems.raise_any()
+    return [app.project for app in found], problems.errors, problems.warnings
 
 
 def problems_of(tree: Tree, context: Context) -> tuple[list[Problem], tuple[str, ...], tuple[str, ...]]:
@@ -75,6 +76,20 @@ def context_base(context: Context) -> str:
     """`source.path` as a directory of the tree, empty for the root."""
     base = context.path.strip("/")
     return "" if base == "." else base.removeprefix("./")
+
+
+def _assemble(tree: Tree, context: Context, problems: Problems) -> tuple[Assembly, list[App]]:
+    """All steps; what is wrong is noted."""
+    work = _prepare(tree, context, problems)
+    found: list[App] = []
+    with problems.collect():
+        _unsupported(work)
+    with problems.collect():
+        host_files(work)
+    with problems.collect():
+        found = apps(work)
+    work.check_claims()
+    return work, found
 
 
 def _prepare(tree: Tree, context: Context, problems: Problems) -> Assembly:

@@ -20,6 +20,7 @@ from agent.kinds.engine_request import SUPPORTED
 from agent.model import PATH_KINDS, Condition, Key, Need, Resource
 from agent.render.assembly import Assembly, Draft, Reaction, origin
 from agent.render.extension import Extension, read_extension
+from agent.render.images import image_problem
 from agent.render.mounts import AppFiles, Used
 from agent.render.pulling import pulling
 from agent.render.schema import plain
@@ -141,6 +142,8 @@ class AppServices:
                                    "build and push it elsewhere, and name it with `image:`", "services", name, "build")
         if not service.get("image"):
             raise self.files.wrong(f"services.{name} has no image", "add `image:`", "services", name)
+        if problem := image_problem(service["image"]):
+            raise self.files.wrong(f"services.{name}: {problem[0]}", problem[1], "services", name, "image")
 
     def _changes(self, name: str, extension: Extension, used: Used) -> dict[str, tuple[str, tuple[str, int]]]:
         """Host path -> what a change does, and where that is written, for the app files that `x-limpet.on_change` names. A

@@ -100,27 +100,28 @@ def reference_view(answer: Any) -> Any:
             for key in ("command", "entrypoint"):
                 if result.get(key, 0) is None and len(path) in (2, 4):
                     del result[key]
+            if path[-1:] == ("exec",) and result.get("command", 0) is None:
+                del result["command"]
             for key in ("resources", "placement", "ipam", "exec"):
-                if result.get(key) == {} or (key == "exec" and result.get(key) == {"command": None}):
+                if result.get(key) == {}:
                     del result[key]
             return result
         if isinstance(value, list):
             return [strip(item, (*path, "[]")) for item in value]
         return value
 
-    return unused_removed(_hooks_reduced(strip(answer, ())))
+    return unused_removed(strip(answer, ()))
 
 
-HOOK_KEYS = {"command", "image", "user", "privileged", "working_dir", "environment", "per_replica"}
+def as_ours(wanted: Any) -> Any:
+    """The oracle's project without `pre_start`: it completes each hook with everything of its service, the library does not.
 
-
-def _hooks_reduced(project: Any) -> Any:
-    """The reference loader completes a pre_start hook with everything of its service; only what a hook may set is compared."""
-    for service in project["services"].values():
-        for hook in service.get("pre_start", ()):
-            for key in [key for key in hook if key not in HOOK_KEYS]:
-                del hook[key]
-    return project
+    What a hook says is compared by way of the canonical form.
+    """
+    services = {
+        name: {key: item for key, item in one.items() if key != "pre_start"} for name, one in wanted["services"].items()
+    }
+    return {**wanted, "services": services}
 
 
 def unused_removed(project: Any) -> Any:
@@ -142,7 +143,7 @@ def unused_removed(project: Any) -> Any:
 
 
 def project_view(project: Project) -> Any:
-    """The library's project in the shape of the oracle's answer."""
+    """The library's project in the shape of the oracle's answer `as_ours`."""
     root = Map([("services", Map((name, copy(item)) for name, item in project.services.items()))])
     for section in ("networks", "volumes", "configs", "secrets", "models"):
         if below := getattr(project, section):
@@ -152,7 +153,7 @@ def project_view(project: Project) -> Any:
         return os.path.normpath(os.path.join("/ROOT", project.working_dir, path))
 
     visit(root, NOWHERE, change, PATHS)
-    return unused_removed(_hooks_reduced(_reference_shape({"name": project.name, **root})))
+    return as_ours(unused_removed(_reference_shape({"name": project.name, **root})))
 
 
 _SIZES = {"mem_limit", "mem_reservation", "memswap_limit", "mem_swappiness", "shm_size", "memory", "rate"}
@@ -171,14 +172,18 @@ def _reference_shape(project: Any) -> Any:
                 del result["command"]
             if result.get("exec") == {}:
                 del result["exec"]
-            if len(path) == 2 and path[0] != "services" and result.get("name") == "":
-                del result["name"]
+            if len(path) == 2 and path[0] != "services":
+                result = {key: item for key, item in result.items() if item != "" or key not in ("name", "model")}
+            if path[-1:] == ("provider",) and result.get("type") == "":
+                del result["type"]
             if len(path) == 2 and result.get("network_mode") == "":
                 del result["network_mode"]
+            if len(path) == 4 and path[2:] == ("build", "ssh"):
+                return [key if item is None else f"{key}={item}" for key, item in result.items()]
             if path[-1:] == ("discrete_resource_spec",):
                 result = {"kind": "", "value": 0} | result
-            if path[-1:] == ("build",) or path[-2:] == ("devices", "[]"):
-                result = {key: item for key, item in result.items() if item != ""}
+            if path[-1:] == ("build",) or path[-2:] in (("devices", "[]"), ("gpus", "[]")):
+                result = {key: item for key, item in result.items() if item != "" and (key, item) != ("count", 0)}
             if path[-1:] == ("bind",) and result.get("create_host_path") is True:
                 del result["create_host_path"]
             if "path" in result and result.get("required") is True:

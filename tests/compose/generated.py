@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.compose.differential import Oracle, Scratch
+from tests.compose.store import ask
 from tests.compose.strategies import RandomPick, project
 from tests.compose.test_fuzz import disagreement
 
@@ -18,13 +19,14 @@ def run(count: int, seed: int) -> int:
         oracle, scratch = Oracle(Oracle.build(Path(directory))), Scratch()
         for number in range(seed, seed + count):
             files = project(RandomPick(number))
+            wrong["refused"] += "error" in ask(oracle, scratch, files, {})
             if found := disagreement(oracle, scratch, files):
                 print(f"seed {number}: {found[:3]}", flush=True)
                 wrong["disagreements"] += 1
         oracle.close()
         scratch.close()
-    print(f"{count} projects, {wrong['disagreements']} disagreements")
-    return 1 if wrong else 0
+    print(f"{count} projects, {wrong['refused']} of them refused by the oracle, {wrong['disagreements']} disagreements")
+    return 1 if wrong["disagreements"] else 0
 
 
 if __name__ == "__main__":

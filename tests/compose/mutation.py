@@ -1,16 +1,23 @@
-"""Mutated Compose files: whatever the bytes are, loading ends in a project or in errors with a file and a hint.
+"""Mutated Compose files: whatever the bytes are, it ends in a manifest or in errors with file, line and hint.
 
 `python -m tests.compose.mutation COUNT [SEED]` runs as many as wanted and says what came out.
 """
 
 from __future__ import annotations
 
+import json
 import random
+import resource
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from agent.compose import ComposeErrors, canonical, load
+from agent.errors import BadInput
+from agent.render.assembly import Context
+from agent.render.render import render
+from agent.render.tree import MemoryTree
 from tests.compose.differential import CASES, load_arguments, read_case
 
 TOKENS = (
@@ -19,6 +26,12 @@ TOKENS = (
     b".nan", b".inf", b"!!int ", b"!!binary ", b"? ", b"---\n", b"9" * 30, b"1e999", b"2001-01-01", b"{}", b"[]",
     b"services:", b"x-a: ", b"../", b"/", b"\xef\xbb\xbf",
 )  # fmt: skip
+
+CPU_SECONDS = 10
+MEMORY = 512 << 20
+OUTCOMES = {"manifest", "read", "refused"}
+# Errors about a file as a whole have no line.
+WHOLE = ("does not exist", "is a directory", "there is no Compose file", "has no Compose file", "bytes; at most")
 
 Project = tuple[dict[str, bytes], dict[str, object]]
 
@@ -59,22 +72,56 @@ def mutate(data: bytes, originals: list[Project], chance: random.Random) -> byte
 
 
 def judge(files: dict[str, bytes], options: dict[str, object]) -> str:
-    """`loaded`, `refused`, or what is wrong with the refusal. Anything else that is raised is a bug."""
+    """`manifest`, `read` (Compose would take it, Limpet does not), `refused`, or what is wrong with a refusal.
+
+    Anything else that is raised is a bug. The files go through the library, and as a repository down to the manifest.
+    """
+    started = time.process_time()
+    loaded = _load(files, options)
+    rendered = _render(files, str(options.get("dir", ".")))
+    if time.process_time() - started > CPU_SECONDS:
+        return f"it takes {time.process_time() - started:.0f} s"
+    if rendered in ("manifest", "refused"):
+        return "manifest" if rendered == "manifest" else "read" if loaded == "read" else loaded
+    return rendered
+
+
+def _load(files: dict[str, bytes], options: dict[str, object]) -> str:
     try:
         canonical(load(**load_arguments(files, options)))
     except ComposeErrors as errors:
-        for error in errors.errors:
-            if not error.file or not error.hint or not error.message:
-                return f"no place or hint: {error!r}"
-            if not error.line and "does not exist" not in error.message and "there is no Compose file" not in error.message:
-                return f"no line: {error}"
-        return "refused"
-    return "loaded"
+        return _refusal((error.file, error.line, error.message, error.hint) for error in errors.errors)
+    return "read"
+
+
+def _render(files: dict[str, bytes], directory: str) -> str:
+    try:
+        json.dumps(render(MemoryTree(files), Context("host", path=directory)).manifest.to_json())
+    except BadInput as error:
+        return _refusal((problem.file, problem.line, problem.message, problem.hint) for problem in error.problems)
+    return "manifest"
+
+
+def _refusal(errors: Iterable[tuple[str, int, str, str]]) -> str:
+    for file, line, message, hint in errors:
+        if not file or not hint or not message:
+            return f"no place or hint: {file}:{line}: {message}"
+        if not line and not any(text in message for text in WHOLE):
+            return f"no line: {file}: {message}"
+    return "refused"
 
 
 if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     outcomes: Counter[str] = Counter()
-    for files, options in projects(int(sys.argv[2]) if len(sys.argv) > 2 else 0, int(sys.argv[1])):
-        outcomes[judge(files, options)] += 1
-    for outcome, number in outcomes.most_common():
-        print(number, outcome)
+    for number, (files, options) in enumerate(projects(int(sys.argv[2]) if len(sys.argv) > 2 else 0, int(sys.argv[1]))):
+        try:
+            outcome = judge(files, options)
+        except Exception as error:
+            outcome = f"raised {error!r}"
+        if outcome not in OUTCOMES:
+            print(f"{number}: {outcome}: {files}", flush=True)
+        outcomes[outcome] += 1
+    for outcome, times in outcomes.most_common():
+        print(times, outcome)
+    raise SystemExit(0 if outcomes.keys() <= OUTCOMES else 1)

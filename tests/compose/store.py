@@ -15,6 +15,7 @@ from tests.compose.differential import (
     CASES,
     Oracle,
     Scratch,
+    as_ours,
     differences,
     load_arguments,
     project_view,
@@ -58,7 +59,7 @@ def store_case(case: Path, oracle: Oracle, scratch: Scratch) -> list[str]:
     if (case / "note.txt").exists():
         return []
     wanted = reference_view(answer["project"])
-    found = differences(wanted, project_view(project))
+    found = differences(as_ours(wanted), project_view(project))
     again = ask_canonical(oracle, scratch, files, options, canonical(project))
     return found + (differences(wanted, reference_view(again["project"])) if "project" in again else [again["error"]])
 

@@ -15,12 +15,13 @@ from agent.compose import ComposeErrors, canonical, load
 from tests.compose.differential import (
     Oracle,
     Scratch,
+    as_ours,
     differences,
     load_arguments,
     project_view,
     reference_view,
 )
-from tests.compose.mutation import judge
+from tests.compose.mutation import OUTCOMES, judge
 from tests.compose.mutation import projects as mutations
 from tests.compose.store import ask, ask_canonical
 from tests.compose.strategies import projects
@@ -28,8 +29,9 @@ from tests.compose.strategies import projects
 # What only one of the two refuses, and may: (the message, the reason).
 ACCEPTED = (
     (r"\.group_add: ", "equal groups are kept once"),
-    (r"is not an image reference", "the reference loader does not look at image references"),
     (r"^panic: ", "the reference loader's parser panics"),
+    (r"^the canonical form: .*\.pre_start\[\d+\]\.environment\.", "a hook's variables are not seen by its service's env files"),
+    (r"SSHKey: invalid character", "the reference loader answers `build.ssh` with a path in invalid JSON"),
 )
 
 
@@ -57,7 +59,7 @@ def disagreement(oracle: Oracle, scratch: Scratch, files: dict[str, bytes]) -> l
     if "error" in answer:
         return [] if accepted(answer["error"]) else [f"only the oracle refuses it: {answer['error']}"]
     wanted = reference_view(answer["project"])
-    found = differences(wanted, project_view(project))
+    found = differences(as_ours(wanted), project_view(project))
     again = ask_canonical(oracle, scratch, files, {}, canonical(project))
     if "error" in again:
         return [*found, f"the canonical form is refused: {again['error']}"]
@@ -80,10 +82,10 @@ def test_generated_projects_load_as_the_reference_loader_loads_them(oracle: Orac
     agree()
 
 
-def test_mutated_projects_end_in_a_project_or_in_errors_with_a_place() -> None:
+def test_mutated_projects_end_in_a_manifest_or_in_errors_with_a_place() -> None:
     """No sequence of bytes may end in a traceback or in an error that does not say where and what to do."""
     outcomes = {judge(files, options) for files, options in mutations(seed=1, count=1500)}
-    assert outcomes == {"loaded", "refused"}
+    assert outcomes == OUTCOMES
 
 
 def test_bombs_cost_little() -> None:

@@ -202,13 +202,6 @@ def test_text_that_looks_like_something_else_is_quoted() -> None:
     assert list(again.services["a"]["environment"].values()) == [value.replace("\x85", " ") for value in values]
 
 
-def test_only_image_references_may_be_left_unchecked() -> None:
-    """The reference loader takes any image; `check_images=False` must do so too, and nothing else."""
-    text = "services: {a: {image: 'x:${TAG}'}}"
-    assert [message for _, _, message in errors(text)] == ["services.a: 'x:' is not an image reference"]
-    assert project(text, check_images=False).services["a"]["image"] == "x:"
-
-
 def test_a_tab_is_named() -> None:
     """The commonest slip in YAML must be called by its name."""
     assert errors("services:\n\ta:\n\t\timage: x\n") == [("compose.yaml", 2, "a tab is used for indentation")]

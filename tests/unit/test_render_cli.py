@@ -93,6 +93,27 @@ def test_render_compose_loads_to_the_same(fleet: Path, capsys: pytest.CaptureFix
     assert main(["render", "--repo", str(fleet), "--compose", "nothing"]) == 78
 
 
+def test_render_compose_reads_what_this_host_cannot_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`render --compose` must print any app that Compose reads, and say what keeps it from being run; `validate` refuses it."""
+    write(tmp_path, {"compose.yaml": "services:\n  a: {build: ./src}\n  b: {image: 'x:${TAG}'}\n"})
+    assert main(["render", "--repo", str(tmp_path), "--compose"]) == 0
+    captured = capsys.readouterr()
+    assert load(MemoryFiles({"compose.yaml": captured.out.encode()})).services["b"]["image"] == "x:"
+    assert "warning: compose.yaml:2: services.a has no image, and Limpet does not build" in captured.err
+    assert "warning: compose.yaml:3: services.b: 'x:' is not an image reference" in captured.err
+    assert main(["validate", "--repo", str(tmp_path)]) == 1
+    told = capsys.readouterr().out
+    assert "services.a has no image" in told and "services.b: 'x:' is not an image reference" in told
+
+
+def test_render_compose_refuses_what_compose_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that Compose does not read must be an error with file and line, also when another app is fine."""
+    write(tmp_path, {"apps/a/compose.yaml": "services: {a: {image: x}}\n", "apps/b/compose.yaml": "services:\n  b: {imag: x}\n"})
+    assert main(["render", "--repo", str(tmp_path), "--compose", "a"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == "" and "apps/b/compose.yaml:2: services.b: unknown key 'imag'" in captured.err
+
+
 def test_render_tells_problems(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`render` of a broken repository must tell the problems on stderr and exit 1."""
     write(tmp_path, {"layer.yaml": "vras: {}\n"})

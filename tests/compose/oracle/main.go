@@ -46,11 +46,15 @@ func load(r request) (project json.RawMessage, err error) {
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
+	if err := os.Chdir(r.Dir); err != nil { // COMPOSE_FILE is relative to it
+		return nil, err
+	}
 	options, err := cli.NewProjectOptions(r.Files,
 		cli.WithWorkingDirectory(r.Dir),
 		cli.WithEnv(nil),
 		cli.WithEnvFiles(),
 		cli.WithDotEnv,
+		cli.WithConfigFileEnv,
 		cli.WithDefaultConfigPath,
 		cli.WithDefaultProfiles(r.Profiles...),
 	)
