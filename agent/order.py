@@ -95,14 +95,18 @@ class Graph:
         return key.kind == "container" and app_of(key, self.view) in self.losing
 
     def _created_late(self, key: Key) -> bool:
-        """Whether its candidate cannot be created before it gives way: its network, or whose volumes it uses, is replaced."""
+        """Whether its candidate cannot be created before it gives way: its network is replaced, or it has lenders."""
         return self._on_recreated(key) or bool(self._lenders(key))
 
     def _lenders(self, key: Key) -> set[Key]:
-        """The changing containers whose volumes it uses, by `volumes_from`: the Engine looks at them when it creates it."""
+        """The changing containers that the Engine looks at when it creates this one: those whose volumes or processes it shares,
+        and those that it is linked to outside of networks of its own."""
         resource = self.view.target.manifest.resources.get(key)
-        entries = resource.spec["config"].get("volumes_from") if resource and key.kind == "container" else None
-        named = {Key("container", str(entry).partition(":")[0]) for entry in entries or ()}
+        config = resource.spec["config"] if resource and key.kind == "container" else {}
+        entries = [*(config.get("volumes_from") or ()), *((config.get("links") or ()) if config.get("network_mode") else ())]
+        modes = [str(config.get(mode) or "") for mode in ("pid", "ipc")]
+        entries += [mode.removeprefix("container:") for mode in modes if mode.startswith("container:")]
+        named = {Key("container", str(entry).partition(":")[0]) for entry in entries}
         return {other for other in named if self._first(other, "start")}
 
     def _is_late(self, key: Key) -> bool:

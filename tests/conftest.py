@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness import hostimage, hosts, images, net
-from tests.harness.engine import Engine, machine_engine
+from tests.harness.engine import Engine, machine_engine, private_engine
 from tests.harness.gitrepo import GitRepo
 from tests.harness.hosts import HostNetwork, host_network
 from tests.harness.site import Site, make_site
@@ -54,6 +54,15 @@ def engine() -> Iterator[Engine]:
             fcntl.flock(sessions, fcntl.LOCK_EX | fcntl.LOCK_NB)
             found.remove_all(f"{images.REPOSITORY}/")
     found.client.close()
+
+
+@pytest.fixture(scope="session")
+def roomy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """An Engine of this run alone, with room for many networks and with no port or name taken. Tests clean up as everywhere."""
+    pools = [{"base": "10.16.0.0/12", "size": 24}]
+    with private_engine(tmp_path_factory.mktemp("roomy"), **{"default-address-pools": pools}) as made:
+        images.load_all(made.client, ("v1",))
+        yield made.engine
 
 
 @pytest.fixture

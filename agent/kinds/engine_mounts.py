@@ -27,11 +27,12 @@ def volumes(config: Spec, mapped: Mapped = str) -> tuple[list[str], list[Body]]:
             continue
         bind = volume.get("bind") or {}
         source = mapped(volume["source"])
-        advanced = bind.get("create_host_path") is False or bind.get("propagation") or bind.get("recursive")
+        advanced = bind.get("create_host_path") is False or bind.get("recursive")
         if advanced or ":" in source or ":" in volume["target"]:
             mounts.append(_mount(volume | {"source": source}))
         else:
-            options = ["ro" if volume.get("read_only") else "rw", *([bind["selinux"]] if bind.get("selinux") else [])]
+            more = [bind[key] for key in ("selinux", "propagation") if bind.get(key)]
+            options = ["ro" if volume.get("read_only") else "rw", *more]
             binds.append(f"{source}:{volume['target']}:{','.join(options)}")
     return binds, mounts
 

@@ -108,6 +108,8 @@ def create_request(
         body["Healthcheck"] = healthcheck(config["healthcheck"], api)
     if config.get("stop_grace_period") is not None:
         body["StopTimeout"] = nanoseconds(config["stop_grace_period"]) // 10**9
+    if config.get("network_mode") and (linked := links(resource.spec)):
+        body["HostConfig"]["Links"] = linked
     primary = primary_network(resource.spec)
     if primary is not None:
         body["HostConfig"]["NetworkMode"] = primary
@@ -138,7 +140,6 @@ def host_config(config: Spec, mapped: Mapped = str, api: tuple[int, int] = (1, 4
         "GroupAdd": [str(group) for group in config.get("group_add") or ()],
         "Sysctls": {key: str(value) for key, value in (config.get("sysctls") or {}).items()},
         "VolumesFrom": [entry.removeprefix("container:") for entry in config.get("volumes_from") or ()],
-        "Links": links(config) if config.get("network_mode") else [],
     }
     host |= {field: value for field, value in optional.items() if value}
     if unconfined:
@@ -225,8 +226,8 @@ def endpoint(spec: Spec, network: str, api: tuple[int, int] = (1, 41)) -> Body:
         options["com.docker.network.endpoint.ifname"] = wanted["interface_name"]
     if options:
         settings["DriverOpts"] = options
-    if links(config):
-        settings["Links"] = links(config)
+    if linked := links(spec):
+        settings["Links"] = linked
     mac = wanted.get("mac_address") or (config.get("mac_address") if network == primary_network(spec) else None)
     if mac and api >= ALL_AT_CREATE:
         settings["MacAddress"] = mac
@@ -235,10 +236,16 @@ def endpoint(spec: Spec, network: str, api: tuple[int, int] = (1, 41)) -> Body:
     return settings
 
 
-def links(config: Spec) -> list[str]:
-    """`CONTAINER:ALIAS` pairs; the names are those of containers, put there by the renderer."""
-    entries = [*(config.get("links") or ()), *(config.get("external_links") or ())]
-    return [entry if ":" in entry else f"{entry}:{entry}" for entry in entries]
+def links(spec: Spec) -> list[str]:
+    """`CONTAINER:ALIAS` pairs; the names are those of containers, put there by the renderer. As with Compose, a container of the
+    app is also found by its own name, with and without the app's.
+    """
+    config, found = spec["config"], []
+    for entry in config.get("links") or ():
+        name, alias = _pair(entry, ":")
+        found += [f"{name}:{word}" for word in (alias, name.removeprefix(f"{spec['app']}-"), name)]
+    found += [entry if ":" in entry else f"{entry}:{entry}" for entry in config.get("external_links") or ()]
+    return _unique(found)
 
 
 def _mac_address(config: Spec, primary: str | None) -> str:

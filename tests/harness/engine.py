@@ -140,13 +140,13 @@ class PrivateEngine:
     machine's (an Engine set to have no bridge would delete the machine's `docker0`), and it finds no other containerd.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, **settings: object) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         # A path of a socket has at most 107 bytes, and containerd's lie deep below this one.
         self._run = Path(tempfile.mkdtemp(prefix="lt-", dir="/tmp"))
         self.socket = str(self._run / "docker.sock")
         config = directory / "daemon.json"
-        config.write_text(json.dumps({"shutdown-timeout": 2}))
+        config.write_text(json.dumps({"shutdown-timeout": 2, **settings}))
         argv = [
             "unshare", "--net", "--mount", "sh", "-c", PRIVATE, "dockerd", "--config-file", str(config),
             "--host", f"unix://{self.socket}", "--data-root", str(directory / "data"),
@@ -198,9 +198,9 @@ class PrivateEngine:
 
 
 @contextmanager
-def private_engine(directory: Path) -> Iterator[PrivateEngine]:
-    """A running private Engine below an empty directory on a real disk."""
-    private = PrivateEngine(directory)
+def private_engine(directory: Path, **settings: object) -> Iterator[PrivateEngine]:
+    """A running private Engine below an empty directory on a real disk; `settings` go into its daemon.json."""
+    private = PrivateEngine(directory, **settings)
     try:
         private.start()
         yield private

@@ -181,6 +181,7 @@ def test_volumes() -> None:
             "volumes": [
                 {"type": "bind", "source": "/srv/a", "target": "/a", "read_only": True, "bind": {"selinux": "z"}},
                 {"type": "bind", "source": "/srv/b", "target": "/b"},
+                {"type": "bind", "source": "/srv/p", "target": "/p", "bind": {"propagation": "rslave"}},
                 {
                     "type": "bind",
                     "source": "/srv/c",
@@ -195,7 +196,7 @@ def test_volumes() -> None:
         },
         lambda path: f"/root{path}",
     )
-    assert binds == ["/root/srv/a:/a:ro,z", "/root/srv/b:/b:rw"]
+    assert binds == ["/root/srv/a:/a:ro,z", "/root/srv/b:/b:rw", "/root/srv/p:/p:rw,rslave"]
     assert mounts == [
         {"Type": "bind", "Source": "/root/srv/c", "Target": "/c", "BindOptions": {"Propagation": "rshared"}},
         {"Type": "bind", "Source": "/root/srv/d:e", "Target": "/d"},
@@ -238,6 +239,16 @@ def test_network_mode(mode: str) -> None:
     made = body(network_mode=mode)
     assert made["HostConfig"]["NetworkMode"] == mode and "NetworkingConfig" not in made
     assert primary_network(service(network_mode=mode).spec) is None
+
+
+def test_links() -> None:
+    """A linked container must be found by its alias and by its own names, as with Compose; a foreign one by what is written."""
+    config = {"links": ["shop-db-1:database"], "external_links": ["outside", "outside:legacy"]}
+    found = ["shop-db-1:database", "shop-db-1:db-1", "shop-db-1:shop-db-1", "outside:outside", "outside:legacy"]
+    assert body(**config, network_mode="bridge")["HostConfig"]["Links"] == found
+    made = body(**config, networks={"shop_default": None})
+    assert made["NetworkingConfig"]["EndpointsConfig"]["shop_default"]["Links"] == found
+    assert "Links" not in made["HostConfig"]
 
 
 def test_healthcheck() -> None:
