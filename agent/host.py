@@ -7,9 +7,9 @@ implement it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from agent.drivers.engine import Engine
 from agent.drivers.files import Blobs, Files
@@ -33,6 +33,8 @@ class EngineSettings(Protocol):
     def socket(self) -> str: ...
     @property
     def docker_config(self) -> str: ...
+    @property
+    def registries(self) -> Mapping[str, Any]: ...
 
 
 class Host(Protocol):
@@ -57,7 +59,7 @@ class RealHost:
         self.content = content
         self.engine = Engine(engine.socket)
         self.files = Files(str(self.root), content)
-        self._docker_config = paths.host(engine.docker_config)
+        self._paths, self._settings = paths, engine
         self._stop = stop or threading.Event()
         self._docker: Docker | None = None
 
@@ -66,10 +68,11 @@ class RealHost:
         """What changes containers; loaded when something is to be changed."""
         if self._docker is None:
             from agent.drivers.docker import Docker
+            from agent.drivers.registries import Registries
 
-            self._docker = Docker(
-                self.engine, self.instance, mapped=self.mapped, docker_config=self._docker_config, stop=self._stop
-            )
+            config = self._paths.host(self._settings.docker_config)
+            registries = Registries(config, self._settings.registries, self._paths.host)
+            self._docker = Docker(self.engine, self.instance, mapped=self.mapped, registries=registries, stop=self._stop)
         return self._docker
 
     def mapped(self, source: str) -> str:

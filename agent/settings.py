@@ -6,7 +6,7 @@ Rules:
 2. Durations are seconds (float), paths are host paths as written, not yet below `--root`.
 3. The repository cannot change any of this.
 4. A credential that the settings leave out is taken from systemd's credentials ($CREDENTIALS_DIRECTORY,
-   `source.ssh_key` and so on).
+   `source.ssh_key` and so on; `engine.registries.NAME.token_file`, with `_` for the `:` before a port).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from agent import __version__
 from agent.model import Json, canonical_json, sha256
@@ -25,6 +25,7 @@ from agent.paths import Paths
 PREFIX = "LIMPET_"
 CREDENTIALS_AS_PATH = ("ssh_key", "known_hosts", "token_file", "ca_file")
 CREDENTIALS_AS_VALUE = ("username", "proxy")
+Section = TypeVar("Section", "Source", "Registry")
 FILES_DENY = ("/etc/limpet/**", "/etc/shadow", "/boot/**", "/dev/**", "/proc/**", "/sys/**")
 
 # What the loader checks besides the type.
@@ -108,9 +109,20 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class Registry:
+    """How one registry is reached; wins over Docker's own configuration."""
+
+    username: str = field(default="", metadata=_doc("beside token_file; default: token"))
+    token_file: HostPath = field(default="", metadata=_doc("a file that holds the password or token"))
+    ca_file: HostPath = field(default="", metadata=_doc("certificates to trust, PEM; put where the Engine reads them"))
+    mirrors: tuple[str, ...] = field(default=(), metadata=_doc("HOST[:PORT][/PATH], tried in order before the registry itself"))
+
+
+@dataclass(frozen=True, slots=True)
 class Engine:
     socket: HostPath = field(default="/var/run/docker.sock", metadata=_doc("Docker's API"))
     docker_config: HostPath = field(default="/root/.docker/config.json", metadata=_doc("registry credentials and helpers"))
+    registries: Mapping[str, Registry] = field(default_factory=dict, metadata=_doc("by name: HOST[:PORT], or docker.io"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +173,12 @@ class Settings:
     @classmethod
     def from_json(cls, doc: Mapping[str, Json]) -> Settings:
         """The inverse of `to_json`. Errors: KeyError, TypeError."""
+        registries = {name: Registry(**_tuples(table)) for name, table in doc["engine"]["registries"].items()}
         converge = {**doc["converge"], "windows": tuple(Window(**window) for window in doc["converge"]["windows"])}
         return cls(
             Host(**doc["host"]), Source(**_tuples(doc["source"])), Converge(**converge), Gate(**doc["gate"]),
-            Engine(**doc["engine"]), Policy(**_tuples(doc["policy"])), Heartbeat(**doc["heartbeat"]),
+            Engine(**{**doc["engine"], "registries": registries}), Policy(**_tuples(doc["policy"])),
+            Heartbeat(**doc["heartbeat"]),
         )
 
 
@@ -196,13 +210,19 @@ def with_credentials(settings: Settings, environ: Mapping[str, str]) -> Settings
     directory = environ.get("CREDENTIALS_DIRECTORY", "")
     if not directory:
         return settings
+    registries = {name: _filled(table, directory, f"engine.registries.{name.replace(':', '_')}")
+                  for name, table in settings.engine.registries.items()}
+    return replace(settings, source=_filled(settings.source, directory, "source"),
+                   engine=replace(settings.engine, registries=registries))
+
+
+def _filled(section: Section, directory: str, prefix: str) -> Section:
     found: dict[str, Json] = {}
     for name in (*CREDENTIALS_AS_PATH, *CREDENTIALS_AS_VALUE):
-        path = Path(directory, f"source.{name}")
-        if getattr(settings.source, name) or not path.is_file():
-            continue
-        found[name] = str(path) if name in CREDENTIALS_AS_PATH else path.read_text(encoding="utf-8").strip()
-    return replace(settings, source=replace(settings.source, **found)) if found else settings
+        path = Path(directory, f"{prefix}.{name}")
+        if getattr(section, name, "unknown") == "" and path.is_file():
+            found[name] = str(path) if name in CREDENTIALS_AS_PATH else path.read_text(encoding="utf-8").strip()
+    return replace(section, **found) if found else section
 
 
 def _tuples(section: Mapping[str, Json]) -> dict[str, Json]:

@@ -33,6 +33,7 @@ from agent import settings as values
 from agent.errors import BadInput, Problem, Stalled
 from agent.heartbeat import redact
 from agent.model import Json
+from agent.settings_lines import Lines
 
 FIRST_LINES = """write these three lines:
         [source]
@@ -44,6 +45,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?[smhd])+")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REF = re.compile(r"(?!.*(?:\.\.|@\{|//|[\x00-\x20\x7f~^:?*\[\\]))(?![/.-])[^/].*(?<![/.])")
+_REGISTRY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?")
 _SCP = re.compile(r"[\w.-]+@[\w.-]+:[^/].*|[\w.-]+@[\w.-]+:/.*")
 
 
@@ -156,6 +158,8 @@ def _hint(hint: Any) -> Any:
         return Annotated[(base, BeforeValidator(check), *([WithJsonSchema(schema)] if schema else []))]
     if get_origin(hint) is tuple:
         return tuple[(_hint(get_args(hint)[0]), ...)]  # type: ignore[misc]
+    if get_origin(hint) is Mapping:
+        return dict[str, _hint(get_args(hint)[1])]  # type: ignore[misc]
     return _model(hint) if is_dataclass(hint) else hint
 
 
@@ -244,9 +248,9 @@ class _Loader:
             raise BadInput(self.problems)
         return settings
 
-    def add(self, where: str, message: str, hint: str) -> None:
-        """A problem with the key `where` (dotted), at the variable or the line that set it."""
-        loc = tuple(where.split("."))
+    def add(self, where: str, message: str, hint: str, loc: tuple[str, ...] = ()) -> None:
+        """A problem with the key `where` (dotted; `loc` are its parts), at the variable or the line that set it."""
+        loc = loc or tuple(where.split("."))
         variable = self._variable(loc)
         if variable:
             self.problems.append(Problem("environment", 0, f"{variable}: {message}", hint))
@@ -276,21 +280,22 @@ class _Loader:
                        'write `key = value` lines below a [section]; texts are quoted: branch = "main"')
 
     def _add_error(self, error: Any) -> None:
-        loc = [str(part) for part in error["loc"]]
-        where, kind = ".".join(loc), error["type"]
+        loc = tuple(str(part) for part in error["loc"])
+        where, kind = _dotted(loc), error["type"]
         if kind == "extra_forbidden":
             known = _known_keys(loc[:-1])
-            self.add(where, f"unknown {'section' if len(loc) == 1 else 'key'} {loc[-1]!r}", _nearest(loc[-1], known))
+            what = f"unknown {'section' if len(loc) == 1 else 'key'} {loc[-1]!r}"
+            self.add(where, what, _nearest(loc[-1], known), loc)
         elif kind == "literal_error":
-            self.add(where, f"{error['input']!r} is not possible", f"use {error['ctx']['expected']}")
+            self.add(where, f"{error['input']!r} is not possible", f"use {error['ctx']['expected']}", loc)
         elif kind in ("model_type", "dict_type"):
-            self.add(where, f"{_shown(error['input'])} is no table", f"write it below [{where}]")
+            self.add(where, f"{_shown(error['input'])} is no table", f"write it below [{where}]", loc)
         elif kind == "value_error":
             what, *remedy = error["ctx"]["error"].args
-            self.add(where, what, remedy[0] if remedy else "")
+            self.add(where, what, remedy[0] if remedy else "", loc)
         else:
             wanted = error["msg"].removeprefix("Input should be ")
-            self.add(where, f"{_shown(error['input'])} is wrong", f"write {wanted}")
+            self.add(where, f"{_shown(error['input'])} is wrong", f"write {wanted}", loc)
 
     def _check(self, settings: values.Settings) -> None:
         """What holds between values."""
@@ -323,37 +328,17 @@ class _Loader:
                 self.add(f"converge.windows.{number}", "has not exactly one of allow and deny", "keep one of them")
             if window.duration <= 0:
                 self.add(f"converge.windows.{number}", "does not say for how long", 'add for = "2h"')
+        for name, table in settings.engine.registries.items():
+            self._check_registry(name, table)
 
-
-class Lines:
-    """Where keys stand in a TOML text. Good for messages: it looks at lines, not at syntax."""
-
-    _HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?")
-    _KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
-
-    def __init__(self, text: str) -> None:
-        self._known: dict[tuple[str, ...], int] = {}
-        table: tuple[str, ...] = ()
-        count: dict[tuple[str, ...], int] = {}
-        for number, line in enumerate(text.splitlines(), 1):
-            if header := self._HEADER.match(line):
-                table = self._parts(header[2])
-                if header[1] == "[[":
-                    count[table] = count.get(table, -1) + 1
-                    table = (*table, str(count[table]))
-                self._known.setdefault(table, number)
-            elif key := self._KEY.match(line):
-                self._known.setdefault(table + self._parts(key[1]), number)
-
-    def of(self, loc: tuple[str, ...]) -> int:
-        """The line of the key, or of the nearest thing around it; 0: nowhere."""
-        while loc and loc not in self._known:
-            loc = loc[:-1]
-        return self._known.get(loc, 0)
-
-    @staticmethod
-    def _parts(dotted: str) -> tuple[str, ...]:
-        return tuple(part.strip().strip("\"'") for part in dotted.split("."))
+    def _check_registry(self, name: str, table: values.Registry) -> None:
+        loc = ("engine", "registries", name)
+        if name in ("index.docker.io", "registry-1.docker.io") or not _REGISTRY.fullmatch(name):
+            self.add(_dotted(loc), "is no name of a registry", "write HOST or HOST:PORT as images name it, or docker.io", loc)
+        for mirror in table.mirrors:
+            if not _REGISTRY.fullmatch(mirror.partition("/")[0]) or "://" in mirror:
+                self.add(_dotted((*loc, "mirrors")), f"{mirror!r} is no mirror", "write HOST[:PORT][/PATH], without https://",
+                         (*loc, "mirrors"))
 
 
 def _doc_of(model: BaseModel) -> dict[str, Any]:
@@ -370,13 +355,19 @@ def _complete(settings: values.Settings) -> values.Settings:
     return settings
 
 
-def _known_keys(loc: list[str]) -> list[str]:
+def _known_keys(loc: Iterable[str]) -> list[str]:
     model: Any = _MODEL
     for part in loc:
-        if not part.isdigit():
-            hint = model.model_fields[part].annotation
-            model = get_args(hint)[0] if get_origin(hint) is tuple else hint
+        if get_origin(model) in (tuple, dict):
+            model = get_args(model)[get_origin(model) is dict]
+        else:
+            model = model.model_fields[part].annotation
     return [member.alias or name for name, member in model.model_fields.items()]
+
+
+def _dotted(loc: Iterable[str]) -> str:
+    """The parts of a key as TOML writes them."""
+    return ".".join(part if re.fullmatch(r"[\w-]+", part) else f'"{part}"' for part in loc)
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:

@@ -106,7 +106,10 @@ def _state(paths: Paths) -> Iterator[Finding]:
 
 def _credentials(paths: Paths, current: Settings) -> Iterator[Finding]:
     source = current.source
-    given = {name: getattr(source, name) for name in settings.CREDENTIALS_AS_PATH if getattr(source, name)}
+    given = {f"source.{name}": getattr(source, name) for name in settings.CREDENTIALS_AS_PATH if getattr(source, name)}
+    for registry, table in current.engine.registries.items():
+        files = {"token_file": table.token_file, "ca_file": table.ca_file}
+        given |= {f'engine.registries."{registry}".{name}': path for name, path in files.items() if path}
     wrong = False
     for name, value in given.items():
         path = paths.host(value)
@@ -115,12 +118,12 @@ def _credentials(paths: Paths, current: Settings) -> Iterator[Finding]:
             path.read_bytes()
         except OSError as error:
             wrong = True
-            yield Finding("wrong", f"source.{name}: {path}: {error.strerror}", "write the file, or correct the path")
+            yield Finding("wrong", f"{name}: {path}: {error.strerror}", "write the file, or correct the path")
             continue
         permissions = stat.S_IMODE(mode)
-        if name in SECRET_FILES and permissions & 0o077:
+        if name.rpartition(".")[2] in SECRET_FILES and permissions & 0o077:
             wrong = True
-            yield Finding("wrong", f"source.{name}: {path} is open to others (mode {permissions:04o})", f"chmod 600 {path}")
+            yield Finding("wrong", f"{name}: {path} is open to others (mode {permissions:04o})", f"chmod 600 {path}")
     if source.url.startswith("ssh://") and not source.known_hosts:
         yield Finding("warning", "source.known_hosts is not set", "write the server's host key into a file, and name it there")
     if not wrong:

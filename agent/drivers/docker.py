@@ -27,11 +27,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.drivers import engine_errors, registry
 from agent.drivers.engine import Engine
+from agent.drivers.registries import Registries
 from agent.errors import Failed, Interrupted, Transient
 from agent.kinds import engine_mounts, engine_request
 from agent.kinds.engine_resources import restart_policy
@@ -47,15 +47,15 @@ POLL = 0.1, 1.0  # seconds between two looks while waiting: first, longest
 
 
 class Docker:
-    """The verbs. `mapped`: host path -> path for the Engine; `docker_config`: credentials; `stop`: ends waits when set."""
+    """The verbs. `mapped`: host path -> path for the Engine; `registries`: how they are reached; `stop`: ends waits when set."""
 
     def __init__(
-        self, engine: Engine, instance: str, *, mapped: Callable[[str], str], docker_config: Path, stop: threading.Event
+        self, engine: Engine, instance: str, *, mapped: Callable[[str], str], registries: Registries, stop: threading.Event
     ) -> None:
         self._engine = engine
         self._instance = instance
         self._mapped = mapped
-        self._docker_config = docker_config
+        self._registries = registries
         self._stop = stop
         self._local = threading.local()
 
@@ -99,15 +99,7 @@ class Docker:
 
     def pull(self, reference: str, progress: registry.Progress | None = None) -> str:
         """Pulls an image and gives its id. Errors: Transient; Stalled when the registry refuses or does not have it."""
-        registry.pull(self._engine, reference, self._docker_config, progress, self._stop)
-        image = self._engine.image(reference)
-        if image is None:
-            raise Transient(
-                f"image {reference} was pulled and is gone",
-                "does something prune images on this host?",
-                code="ImageMissing",
-            )
-        return str(image["Id"])
+        return registry.Pull(self._engine, self._registries, progress, self._stop).image(reference)
 
     def remove_image(self, reference: str) -> None:
         """Takes one name away, or removes an image by its id when nothing names it. What is in use stays: that is no error."""

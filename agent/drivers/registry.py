@@ -4,25 +4,26 @@ Rules:
 1. A registry that is down, slow, or says 429 or 5xx is Transient, after a few tries. One that refuses or does not have
    the image is Stalled.
 2. Silence, not duration, ends a pull: `SILENCE` seconds without a byte.
-3. Credentials come only from the file that the settings name, and from the helpers that it names; they are in no
-   message.
+3. Mirrors are tried in order, once each, before the registry itself. What comes from a mirror is pulled by its digest, gets the
+   name that was asked for, and loses the mirror's name again.
 """
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agent.drivers import engine_errors, sdk
+from agent.drivers import engine_errors
 from agent.drivers.engine import Engine, unavailable
 from agent.drivers.engine_errors import short
+from agent.drivers.registries import Registries, split
 from agent.errors import Interrupted, LimpetError, Stalled, Transient
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ TRIES = 3
 PAUSE = 1.0  # seconds before the second try; doubled each time, with jitter
 SILENCE = 120.0
 BUDGET = 30.0  # seconds after which no further try is begun
+AT_THE_REGISTRY = (
+    "RegistryUnavailable", "RegistryCertificate", "RegistryPlainHttp", "RegistryRefused", "ImageMissing", "WrongPlatform",
+)  # what is wrong at a mirror, so that the next one may do
 
 # Words of the Engine or the registry -> code, remedy. The first match counts; unknown words are Transient.
 DISK = re.compile(r"no space left on device|disk quota exceeded")
@@ -47,7 +51,7 @@ REFUSED: list[tuple[str, str, str]] = [
     (
         r"x509|certificate",
         "RegistryCertificate",
-        "put the registry's CA into /etc/docker/certs.d/REGISTRY/ca.crt on this host",
+        "name the registry's CA in the settings: engine.registries.\"REGISTRY\".ca_file",
     ),
     (
         r"server gave http response to https client",
@@ -65,9 +69,10 @@ REFUSED: list[tuple[str, str, str]] = [
         "the image does not exist for this machine's architecture",
     ),
     (
-        r"unauthorized|authentication required|denied|no basic auth|does not exist or may require|forbidden",
+        r"unauthorized|authentication required|denied|no basic auth|does not exist or may require|forbidden|http 40[13] response",
         "RegistryRefused",
-        "does the image exist? If it needs credentials: docker login REGISTRY, into the file at `engine.docker_config`",
+        "does the image exist? If it needs credentials: engine.registries.\"REGISTRY\".token_file in the settings, or "
+        "docker login REGISTRY, into the file at `engine.docker_config`",
     ),
     (
         r"invalid reference|invalid tag|repository name must be lowercase|invalid repository name",
@@ -75,7 +80,7 @@ REFUSED: list[tuple[str, str, str]] = [
         "correct `image` of the service",
     ),
     (
-        r"name unknown|repository .* not found|not found",
+        r"name unknown|repository .* not found|not found|http 404 response",
         "ImageMissing",
         "this image does not exist in the registry: correct `image`, or push it",
     ),
@@ -99,30 +104,66 @@ def client(socket_path: str, version: str, timeout: float) -> APIClient:
     return made
 
 
-def pull(engine: Engine, reference: str, docker_config: Path, progress: Progress | None, stop: threading.Event) -> None:
-    """Pulls one image. Errors: Transient, Stalled, Interrupted."""
-    begun = time.monotonic()
-    for attempt in range(1, TRIES + 1):
-        try:
-            with engine_errors.translated("Docker", "connect to"):
-                api = client(engine.socket_path, engine.ping(), SILENCE)
-            _unless_stopped(partial(_pull_once, api, reference, docker_config, progress, stop), reference, stop)
-            return
-        except Transient as error:
-            late = time.monotonic() - begun > BUDGET
-            if attempt == TRIES or late or error.code != "RegistryUnavailable":
-                raise
-        if stop.wait(PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)):
-            raise _interrupted(reference)
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """How images are pulled: by which Engine, with what access to registries, telling whom, until when."""
+
+    engine: Engine
+    registries: Registries
+    progress: Progress | None
+    stop: threading.Event
+
+    def image(self, reference: str) -> str:
+        """Pulls one image, from the first mirror that has it or from its registry; its id. Errors: Transient, Stalled,
+        Interrupted."""
+        for name in self.registries.mirrors(reference):
+            try:
+                return self._once(partial(self._from_mirror, reference, name), reference)
+            except LimpetError as error:
+                if error.code not in AT_THE_REGISTRY:
+                    raise
+        begun = time.monotonic()
+        for attempt in range(1, TRIES + 1):
+            try:
+                return self._once(partial(_pull_once, self, reference, reference), reference)
+            except Transient as error:
+                late = time.monotonic() - begun > BUDGET
+                if attempt == TRIES or late or error.code != "RegistryUnavailable":
+                    raise
+            if self.stop.wait(PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)):
+                raise _interrupted(reference)
+        raise AssertionError("the last try returns or raises")
+
+    def _once(self, work: Callable[[APIClient], str], reference: str) -> str:
+        with engine_errors.translated("Docker", "connect to"):
+            api = client(self.engine.socket_path, self.engine.ping(), SILENCE)
+        return _unless_stopped(partial(work, api), reference, self.stop)
+
+    def _from_mirror(self, reference: str, name: str, api: APIClient) -> str:
+        repository, tag = split(name)
+        if not tag.startswith("sha256:"):
+            self.registries.trust(name)
+            with _translated(name):
+                auth = self.registries.credentials(name)
+                found = api.inspect_distribution(name, auth_config=auth)  # type: ignore[no-untyped-call]
+            name = f"{repository}@{found['Descriptor']['digest']}"
+        before = self.engine.image(name)
+        image_id = _pull_once(self, reference, name, api)
+        if not tag.startswith("sha256:"):
+            with _translated(name):
+                api.tag(image_id, *split(reference))
+                if before is None:
+                    api.remove_image(name, noprune=True)
+        return image_id
 
 
-def _unless_stopped(work: Callable[[], None], reference: str, stop: threading.Event) -> None:
+def _unless_stopped(work: Callable[[], str], reference: str, stop: threading.Event) -> str:
     """Does the work in a thread, which is left to itself when the pass is to stop: it waits for the Engine only."""
-    outcome: list[Exception] = []
+    outcome: list[Exception | str] = []
 
     def run() -> None:
         try:
-            work()
+            outcome.append(work())
         except Exception as error:  # handed to the caller
             outcome.append(error)
 
@@ -132,32 +173,48 @@ def _unless_stopped(work: Callable[[], None], reference: str, stop: threading.Ev
         thread.join(0.1)
         if stop.is_set():
             raise _interrupted(reference)
-    if outcome:
+    if isinstance(outcome[0], Exception):
         raise outcome[0]
+    return outcome[0]
 
 
 def _interrupted(reference: str) -> Interrupted:
     return Interrupted(f"stopped while pulling {reference}", "the next pass goes on", code="Interrupted")
 
 
-def _pull_once(api: APIClient, reference: str, docker_config: Path, progress: Progress | None, stop: threading.Event) -> None:
+def _pull_once(pull: Pull, reference: str, name: str, api: APIClient) -> str:
+    """Pulls an image under `name`, shown as `reference`; its id."""
+    pull.registries.trust(name)
+    auth = pull.registries.credentials(name)
+    repository, tag = split(name)
+    with _translated(name):
+        lines = api.pull(repository, tag=tag, stream=True, decode=True, auth_config=auth)
+        _follow(reference, name, lines, pull.progress, pull.stop)
+    image = pull.engine.image(name)
+    if image is None:
+        raise Transient(f"image {name} was pulled and is gone", "does something prune images on this host?", code="ImageMissing")
+    return str(image["Id"])
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    """Runs SDK calls that concern a registry."""
     from docker.errors import APIError, DockerException
     from requests.exceptions import RequestException
 
-    auth = credentials(reference, docker_config)
-    repository, tag = split(reference)
     try:
-        lines = api.pull(repository, tag=tag, stream=True, decode=True, auth_config=auth)
-        _follow(reference, lines, progress, stop)
+        yield
     except APIError as error:
-        raise refusal(reference, str(error.explanation or error)) from error
+        raise refusal(name, str(error.explanation or error)) from error
     except (DockerException, RequestException, OSError, ValueError) as error:
         if "timed out" in str(error).lower():
-            raise refusal(reference, f"no byte for {SILENCE:g} s: time-out") from error
-        raise unavailable(f"pulling {reference}: Docker does not answer: {short(str(error))}") from error
+            raise refusal(name, f"no byte for {SILENCE:g} s: time-out") from error
+        raise unavailable(f"pulling {name}: Docker does not answer: {short(str(error))}") from error
 
 
-def _follow(reference: str, lines: Iterable[dict[str, Any]], progress: Progress | None, stop: threading.Event) -> None:
+def _follow(
+    reference: str, name: str, lines: Iterable[dict[str, Any]], progress: Progress | None, stop: threading.Event
+) -> None:
     """Reads the Engine's progress to its end; sums the layers."""
     done: dict[str, int] = {}
     total: dict[str, int] = {}
@@ -165,7 +222,7 @@ def _follow(reference: str, lines: Iterable[dict[str, Any]], progress: Progress 
         if stop.is_set():
             raise _interrupted(reference)
         if "error" in line:
-            raise refusal(reference, str(line["error"]))
+            raise refusal(name, str(line["error"]))
         layer, detail = line.get("id", ""), line.get("progressDetail") or {}
         if line.get("status") == "Downloading" and "current" in detail:
             done[layer], total[layer] = detail["current"], max(detail.get("total", 0), detail["current"])
@@ -191,44 +248,3 @@ def refusal(reference: str, words: str) -> LimpetError:
         if re.search(pattern, lower):
             return Stalled(said, hint, code=code)
     return Transient(said, "the next pass tries again", code="RegistryUnavailable")
-
-
-def split(reference: str) -> tuple[str, str]:
-    """Repository and tag (or digest) of a reference; `latest` when it names neither. With both, the digest counts."""
-    name, at, digest = reference.partition("@")
-    head, slash, last = name.rpartition("/")
-    last, _, tag = last.partition(":")
-    return f"{head}{slash}{last}", digest if at else tag or "latest"
-
-
-def credentials(reference: str, docker_config: Path) -> dict[str, Any]:
-    """What the configuration file, or a helper that it names, has for the registry of an image; empty when nothing."""
-    sdk.load()
-    from docker import auth
-    from docker.errors import DockerException
-
-    try:
-        content = json.loads(docker_config.read_bytes())
-        if not isinstance(content, dict):
-            raise ValueError("it is not a JSON object")
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise Stalled(
-            f"cannot read {docker_config}: {error if isinstance(error, ValueError) else error.strerror}",
-            "correct the file, or run docker login again",
-            code="RegistryCredentials",
-        ) from error
-    known = {key: content[key] for key in ("auths", "credsStore", "credHelpers") if content.get(key)}
-    if not known:
-        return {}
-    try:
-        registry, _ = auth.resolve_repository_name(split(reference)[0])
-        found = auth.load_config(config_dict=known).resolve_authconfig(registry)
-    except DockerException as error:
-        raise Stalled(
-            f"no credentials for {reference}: {type(error).__name__}",
-            f"does the helper that {docker_config} names work? Try: docker pull {reference}",
-            code="RegistryCredentials",
-        ) from error
-    return found or {}

@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import json
 import signal
+import ssl
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,20 +23,25 @@ import bcrypt
 
 from tests.harness.images import Image
 from tests.harness.net import Server, free_port
+from tests.harness.tls import Authority
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 
 class Registry:
-    """A registry below `directory`. With `login` (user, password) it answers 401 to everyone else."""
+    """A registry below `directory`. With `login` (user, password) it answers 401 to everyone else; with `tls`, it speaks TLS with
+    a certificate of that authority."""
 
-    def __init__(self, directory: Path, bind: str = "127.0.0.1", login: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self, directory: Path, bind: str = "127.0.0.1", login: tuple[str, str] | None = None, tls: Authority | None = None
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.bind = bind
         self.port = free_port(bind)
         self.address = f"{bind}:{self.port}"
         self.login = login
+        self.tls = tls
         config: dict[str, object] = {
             "version": 0.1,
             "log": {"level": "warn"},
@@ -47,6 +53,9 @@ class Registry:
             digest = bcrypt.hashpw(login[1].encode(), bcrypt.gensalt(4)).decode()
             passwords.write_text(f"{login[0]}:{digest}\n")
             config["auth"] = {"htpasswd": {"realm": "limpet-tests", "path": str(passwords)}}
+        if tls:
+            certificate, key = tls.issue(bind)
+            config["http"] = {"addr": self.address, "tls": {"certificate": str(certificate), "key": str(key)}}
         file = directory / "config.yml"
         file.write_text(json.dumps(config))
         self._server = Server(["docker-registry", "serve", str(file)], directory / "registry.log")
@@ -87,13 +96,14 @@ class Registry:
         return {"mediaType": media_type, "size": len(blob), "digest": digest}
 
     def _call(self, method: str, url: str, body: bytes = b"", content_type: str = "") -> Message:
-        url = url if url.startswith("http") else f"http://{self.address}{url}"
+        url = url if url.startswith("http") else f"{'https' if self.tls else 'http'}://{self.address}{url}"
         request = urllib.request.Request(url, body, method=method)
         if content_type:
             request.add_header("Content-Type", content_type)
         if self.login:
             request.add_header("Authorization", "Basic " + base64.b64encode(":".join(self.login).encode()).decode())
-        with urllib.request.urlopen(request, timeout=30) as response:
+        trust = ssl.create_default_context(cafile=str(self.tls.ca_file)) if self.tls else None
+        with urllib.request.urlopen(request, timeout=30, context=trust) as response:
             headers: Message = response.headers
             return headers
 
@@ -104,9 +114,11 @@ def _compressed(layer: bytes) -> bytes:
 
 
 @contextmanager
-def registry(directory: Path, bind: str = "127.0.0.1", login: tuple[str, str] | None = None) -> Iterator[Registry]:
+def registry(
+    directory: Path, bind: str = "127.0.0.1", login: tuple[str, str] | None = None, tls: Authority | None = None
+) -> Iterator[Registry]:
     """A running registry."""
-    made = Registry(directory, bind, login)
+    made = Registry(directory, bind, login, tls)
     try:
         made.start()
         yield made

@@ -99,7 +99,23 @@ def test_credentials(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, found = doctor(root, capsys)
     assert found["credentials"] == [f"WRONG: source.ssh_key: {key} is open to others (mode 0640) to do: chmod 600 {key}"]
     key.chmod(0o600)
-    assert doctor(root, capsys)[1]["credentials"] == ["ok: ssh_key given"]
+    assert doctor(root, capsys)[1]["credentials"] == ["ok: source.ssh_key given"]
+
+
+def test_files_of_registries(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A registry's token that others can read, and a CA that is missing, must be wrong, and nothing of the token be shown."""
+    table = '[engine.registries."r.example:5000"]\ntoken_file = "/etc/limpet/token"\nca_file = "/etc/limpet/ca.pem"\n'
+    settings(root, f'[source]\nurl = "{root}/fleet"\n{table}')
+    token = root / "etc/limpet/token"
+    token.write_text("CANARY")
+    token.chmod(0o644)
+    code, found = doctor(root, capsys)
+    assert code == 1 and len(found["credentials"]) == 2 and "CANARY" not in str(found)
+    assert found["credentials"][0].startswith(f'WRONG: engine.registries."r.example:5000".token_file: {token} is open to others')
+    assert "ca.pem: No such file" in found["credentials"][1]
+    token.chmod(0o600)
+    (root / "etc/limpet/ca.pem").write_text("x")
+    assert doctor(root, capsys)[1]["credentials"][0].startswith("ok: ")
 
 
 def test_state_of_another_machine_and_damage(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from agent import settings_load
 from agent.errors import BadInput, Stalled
-from agent.settings import FILES_DENY, Heartbeat, Settings, Window, load
+from agent.settings import FILES_DENY, Heartbeat, Registry, Settings, Window, load
 
 ROOT = Path(__file__).resolve().parents[2]
 MINIMAL = '[source]\nurl = "https://git.example.org/fleet.git"\nbranch = "main"\n'
@@ -61,6 +61,15 @@ require_source = false
 [engine]
 socket = "/run/docker.sock"
 docker_config = "/etc/limpet/docker.json"
+
+[engine.registries."registry.example.org:5000"]
+username = "robot"
+token_file = "/etc/limpet/registry-token"
+ca_file = "/etc/limpet/registry-ca.crt"
+mirrors = ["mirror.example.org:5000", "harbor.example.org/proxy"]
+
+[engine.registries."docker.io"]
+mirrors = ["mirror.example.org"]
 
 [policy]
 trust = "restricted"
@@ -136,6 +145,10 @@ def test_every_key(tmp_path: Path) -> None:
     assert (found.source.poll, found.source.timeout) == (90.0, 90.0)
     assert (found.converge.resync, found.converge.min_age) == (9000.0, 86400.0)
     assert found.converge.windows == (Window("0 2 * * 1-5", "", 7200.0, "Europe/Berlin"), Window("", "0 0 24 12 *", 172800.0, ""))
+    assert found.engine.registries["registry.example.org:5000"] == Registry(
+        "robot", "/etc/limpet/registry-token", "/etc/limpet/registry-ca.crt",
+        ("mirror.example.org:5000", "harbor.example.org/proxy"))  # fmt: skip
+    assert found.engine.registries["docker.io"] == Registry(mirrors=("mirror.example.org",))
     assert Settings.from_json(json.loads(json.dumps(found.to_json()))) == found
     assert load(tmp_path, {}) == found
 
@@ -190,6 +203,13 @@ def test_urls(tmp_path: Path, url: str) -> None:
     ('[source]\nurl = "/f"\n[host]\nlabels = {ring = 1}\n', 4, "1 is wrong", "string"),
     ('[source]\nurl = "/f"\n[host.labels]\nring = 1\n', 4, "1 is wrong", "string"),
     ('[source]\nurl = "/f"\n[heartbeat]\nurl = "ftp://x"\n', 4, "is no web address", "https://"),
+    ('[source]\nurl = "/f"\n[engine.registries."r.example:5000"]\ntoken = "CANARY"\n', 4,
+     "engine.registries.\"r.example:5000\".token: unknown key 'token'", "did you mean 'token_file'?"),
+    ('[source]\nurl = "/f"\n[engine.registries."r.example"]\nca_file = "ca"\n', 4, "'ca' is no absolute path", "begin it with /"),
+    ('[source]\nurl = "/f"\n[engine]\nregistries = ["x"]\n', 4, "is no table", "below [engine.registries]"),
+    ('[source]\nurl = "/f"\n[engine.registries."https://r.example"]\n', 3, "is no name of a registry", "HOST:PORT"),
+    ('[source]\nurl = "/f"\n[engine.registries."index.docker.io"]\n', 3, "is no name of a registry", "docker.io"),
+    ('[source]\nurl = "/f"\n[engine.registries."r.example"]\nmirrors = ["https://m"]\n', 4, "is no mirror", "without https://"),
     ('source = "x"\n', 1, "'x' is no table", "[source]"),
     ('source.url = "/f"\nsource.poll = "x"\n', 2, "'x' is no duration", '"60s"'),
     ('[source]\nurl = /f\n', 2, "is no TOML", "quoted"),
@@ -251,10 +271,12 @@ def test_environment_wins(tmp_path: Path) -> None:
         "LIMPET_SOURCE__BRANCH": "next", "LIMPET_SOURCE__POLL": "5m", "LIMPET_CONVERGE__PRUNE": "false",
         "LIMPET_CONVERGE__MAX_PRUNE": "0.1", "LIMPET_SOURCE__MIRRORS": '["/srv/f.bundle"]',
         "LIMPET_HOST__LABELS": '{"ring": "canary"}',
+        "LIMPET_ENGINE__REGISTRIES": '{"r.example:5000": {"username": "robot", "mirrors": ["m.example"]}}',
         "HOST": "x", "SOURCE": "y", "LIMPET_TEST_KILL_AT": "3", "PATH": "/bin"})
     assert (found.source.branch, found.source.poll, found.source.mirrors) == ("next", 300.0, ("/srv/f.bundle",))
     assert (found.converge.prune, found.converge.max_prune, found.host.name) == (False, 0.1, "from-file")
     assert found.host.labels["ring"] == "canary"
+    assert found.engine.registries == {"r.example:5000": Registry("robot", mirrors=("m.example",))}
     assert found.source.url == "https://git.example.org/fleet.git"
 
 
@@ -289,6 +311,28 @@ def test_systemd_credentials(tmp_path: Path) -> None:
     assert (source.username, source.proxy, source.ca_file) == ("content of username", "content of proxy", "/etc/own.pem")
     assert load(tmp_path, {}).source.ssh_key == "", "a credential must not outlive its service in the cache"
     assert "content of" not in (tmp_path / "run/limpet/settings.json").read_text()
+
+
+def test_systemd_credentials_of_registries(tmp_path: Path) -> None:
+    """What a registry's table leaves out must come from systemd, too, under the registry's name."""
+    written(tmp_path, MINIMAL + '[engine.registries."r.example:5000"]\nca_file = "/own.pem"\n[engine.registries."s.example"]\n')
+    directory = tmp_path / "credentials"
+    directory.mkdir()
+    for name in ("r.example_5000.token_file", "r.example_5000.ca_file", "r.example_5000.username", "t.example.token_file"):
+        (directory / f"engine.registries.{name}").write_text("robot\n")
+    found = load(tmp_path, {"CREDENTIALS_DIRECTORY": str(directory)}).engine.registries
+    token = str(directory / "engine.registries.r.example_5000.token_file")
+    assert found == {"r.example:5000": Registry("robot", token, "/own.pem"), "s.example": Registry()}
+
+
+def test_changed_table_is_noticed(tmp_path: Path) -> None:
+    """A change of a registry's table must be seen at the next load, whatever is cached."""
+    for name in ("one", "two"):
+        written(tmp_path, MINIMAL + f'[engine.registries."r.example"]\nusername = "{name}"\n')
+        for _ in range(2):
+            assert load(tmp_path, {}).engine.registries["r.example"].username == name
+    environ = {"LIMPET_ENGINE__REGISTRIES": '{"r.example": {"username": "three"}}'}
+    assert load(tmp_path, environ).engine.registries["r.example"].username == "three"
 
 
 # --- the cache --------------------------------------------------------------------------------------------------------
