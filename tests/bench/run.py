@@ -1,6 +1,7 @@
 """Measures Limpet beside Docker Compose as Debian ships it: `make bench`. Ratios of one run count, absolute times do not.
 
-Rows: bringing up N services, a pass with nothing to do, one changed service among N, the resident daemon's memory. The
+Rows: bringing up N services, a pass with nothing to do, one changed service among N, loading a large file beside the
+reference loader, the resident daemon's memory. The
 budgets are printed beside the figures; nothing fails.
 """
 
@@ -20,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from tests.compose.differential import NoOracle, build_oracle  # noqa: E402
 from tests.harness import images  # noqa: E402  (the checkout is not installed)
 from tests.harness.engine import Engine, machine_engine  # noqa: E402
 from tests.harness.gitrepo import GitRepo  # noqa: E402
@@ -115,6 +117,63 @@ def daemon_memory(site: Site) -> float:
         process.wait(30)
 
 
+LOADED_SERVICE = """\
+  s{n}:
+    <<: *base
+    image: registry.example.org/team/service-{n}:1.{n}.0
+    command: [serve, --port, "8080", --name, s{n}]
+    environment:
+      SERVICE_NAME: s{n}
+      LOG_LEVEL: ${{LOG_LEVEL:-info}}
+      DATABASE_URL: postgres://app:${{DB_PASSWORD}}@db:5432/app
+      CACHE_TTL: 300
+    ports:
+      - "{port}:8080"
+      - "127.0.0.1:{local}:9090/tcp"
+    volumes:
+      - ./conf/s{n}:/etc/app:ro
+      - data:/data
+    healthcheck:
+      test: [CMD, curl, -f, "http://localhost:8080/health"]
+      interval: 10s
+      retries: 5
+    deploy: {{resources: {{limits: {{cpus: "0.50", memory: 256M}}}}}}
+    labels:
+      - traefik.enable=true
+      - traefik.http.routers.s{n}.rule=Host(`s{n}.example.org`)
+"""
+
+
+def loaded_file(count: int) -> str:
+    """A Compose file of so many services, each with what services have, every second waiting for the one before."""
+    text = "x-base: &base\n  restart: unless-stopped\n  logging: {driver: json-file, options: {max-size: 10m}}\nservices:\n"
+    for n in range(count):
+        text += LOADED_SERVICE.format(n=n, port=10_000 + n, local=20_000 + n)
+        if n % 2:
+            text += f"    depends_on: {{s{n - 1}: {{condition: service_healthy}}}}\n"
+    return text + "volumes: {data: }\n"
+
+
+def loading(directory: Path, runs: int, count: int = 300) -> None:
+    """Whole processes: `limpet render --compose` from start to YAML, the reference loader from start to JSON."""
+    try:
+        oracle = build_oracle()
+    except NoOracle as reason:
+        print(f"loading {count} services: {reason}")
+        return
+    app = directory / "loaded"
+    app.mkdir()
+    (app / "compose.yaml").write_text(loaded_file(count))
+    (app / ".env").write_text("DB_PASSWORD=secret\n")
+    request = directory / "request.json"
+    request.write_text(json.dumps({"dir": str(app)}) + "\n")
+    ours = median(runs, lambda: measure([sys.executable, "-I", "-m", "agent", "render", "--repo", str(app), "--compose"]))
+    theirs = median(runs, lambda: measure(["sh", "-c", 'exec "$0" < "$1"', str(oracle), str(request)]))
+    row(f"loading {count} services (reference loader)", f"{ours.wall:.3f} s", f"{theirs.wall:.3f} s",
+        f"{ours.wall / theirs.wall:.2f}", "3 x the reference loader")
+    row("  CPU", f"{ours.cpu:.3f} s", f"{theirs.cpu:.3f} s", f"{ours.cpu / theirs.cpu:.2f}", "")
+
+
 def row(what: str, ours: str, theirs: str, ratio: str, budget: str) -> None:
     print(f"{what:<44} {ours:>14} {theirs:>16} {ratio:>7}  {budget}")
 
@@ -155,6 +214,7 @@ def bench(engine: Engine, directory: Path, ours: str, theirs: str, args: argpars
     change, peer_change = limpet.sync(), peer.sync()
     row("one changed service, less settle", f"{change.wall - SETTLE:.2f} s", f"{peer_change.wall:.2f} s",
         f"{(change.wall - SETTLE) / peer_change.wall:.2f}", "Compose v5's own time")
+    loading(directory, args.runs)
     row("resident memory of `limpet run`", f"{daemon_memory(limpet.site):.1f} MiB", "-", "-", "28 MiB")
 
 

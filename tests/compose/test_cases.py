@@ -17,6 +17,7 @@ from tests.compose.differential import (
     Oracle,
     Scratch,
     as_ours,
+    build_oracle,
     differences,
     load_arguments,
     project_view,
@@ -64,8 +65,8 @@ def test_the_canonical_form_is_its_own_canonical_form(name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
-    asked = Oracle(Oracle.build(tmp_path_factory.mktemp("oracle")))
+def oracle() -> Iterator[Oracle]:
+    asked = Oracle(build_oracle())
     yield asked
     asked.close()
 

@@ -16,6 +16,7 @@ from tests.compose.differential import (
     Oracle,
     Scratch,
     as_ours,
+    build_oracle,
     differences,
     load_arguments,
     project_view,
@@ -36,8 +37,8 @@ ACCEPTED = (
 
 
 @pytest.fixture(scope="module")
-def oracle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oracle]:
-    asked = Oracle(Oracle.build(tmp_path_factory.mktemp("oracle")))
+def oracle() -> Iterator[Oracle]:
+    asked = Oracle(build_oracle())
     yield asked
     asked.close()
 
