@@ -1,4 +1,4 @@
-"""The reference loader is a Go program: where it cannot be compiled, what asks it is not collected, and the stored answers stand."""
+"""The reference loader is a Go program: where it cannot be compiled, what asks it is left out, and the stored answers stand."""
 
 from __future__ import annotations
 

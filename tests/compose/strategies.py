@@ -357,7 +357,7 @@ def _object(pick: Pick, schema: dict[str, Any], owner: str) -> dict[str, Any]:
 
 def _value(pick: Pick, schema: dict[str, Any], key: str, owner: str) -> Any:
     pool = _pool(key, owner, schema)
-    structured = key in STRUCTURED and owner in ("service", "build", "networks", "logging") and pick.below(5) == 0
+    structured = key in STRUCTURED and owner in ("service", "build", "networks", "logging") and pick.below(5) < 2
     if pool and not structured and not seldom(pick):
         value = one_of(pick, pool)
         if repr(value) in BAD and not seldom(pick):
