@@ -1,0 +1,62 @@
+"""Every app of the contract suite (tests/contract/apps), synced by the real command: what is done once is not done again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.contract import composed
+from tests.harness.engine import Engine
+from tests.harness.gitrepo import GitRepo
+from tests.harness.proxy import proxy
+from tests.harness.site import make_site
+
+GROUPS = 4
+ENDS_BADLY = {"unhealthy"}
+APPS = [
+    name for name, app in composed.apps().items()
+    if app.case.get("syncs", True) and "too_new" not in app.case and name not in ENDS_BADLY
+]  # fmt: skip
+
+
+@pytest.fixture
+def loaded(roomy: Engine) -> Iterator[Engine]:
+    """The Engine with the images of the apps. What a test made is gone after it: health checks would go on."""
+    composed.load_images(roomy.client)
+    yield roomy
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda c: c.remove(force=True, v=True), roomy.client.containers.list(all=True, ignore_removed=True)))
+    roomy.client.networks.prune()
+
+
+def synced_twice(engine: Engine, repo: GitRepo, directory: Path, names: list[str], code: int) -> str:
+    """A sync of these apps that ends with `code`, and another one that ends so and only looks; what that one says."""
+    with proxy(engine.socket, directory / "s") as recorder:
+        site = make_site(engine, repo, directory / "site", socket=str(recorder.socket))
+        site.configure(gate={"settle": "1s", "deadline": "120s"})
+        files = {}
+        for name in names:
+            app = composed.apps()[name].placed(name, "150", 20000)
+            composed.surround(engine, app)
+            files |= {f"apps/{name}/{path}": text for path, text in app.files.items()}
+        site.commit(dict(files))
+        site.sync(expect=code, timeout=600)
+        recorder.clear()
+        second = site.sync(expect=code, timeout=120)
+        recorder.assert_only_get()
+        return second.out + second.err
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_the_second_sync_does_nothing(loaded: Engine, repo: GitRepo, tmp_path: Path, group: int) -> None:
+    """A second sync of any app must ask the Engine for nothing but what is there."""
+    assert "nothing to do" in synced_twice(loaded, repo, tmp_path, APPS[group::GROUPS], 0)
+
+
+@pytest.mark.parametrize("name", sorted(ENDS_BADLY))
+def test_what_ends_badly_is_left_alone(loaded: Engine, repo: GitRepo, tmp_path: Path, name: str) -> None:
+    """With nothing to go back to, an app that fails its gate must stay as it is, and be judged again without being touched."""
+    assert "its health check" in synced_twice(loaded, repo, tmp_path, [name], 1)
