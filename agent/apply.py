@@ -22,6 +22,8 @@ from agent.progress import Progress
 from agent.store.journal import Journal
 
 WORKERS = 4
+PATIENT = ("await", "watch", "delay")  # verbs that may take long because they are meant to
+SAID_EVERY = 30.0  # seconds
 
 
 def apply(actions: Iterable[Action], manifest: Manifest, host: Host, journal: Journal, progress: Progress,
@@ -40,7 +42,9 @@ def apply(actions: Iterable[Action], manifest: Manifest, host: Host, journal: Jo
                     running[pool.submit(_run, todo[number], manifest, host, journal, progress)] = number
             if not running:
                 break
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            finished, _ = wait(running, SAID_EVERY, FIRST_COMPLETED)
+            if not finished and (patient := [a for number in running.values() if (a := todo[number]).verb in PATIENT]):
+                progress.wait(f"{patient[0].verb} {patient[0].key}: {patient[0].cause}")
             for future in finished:
                 number = running.pop(future)
                 outcomes[number] = future.result()

@@ -145,4 +145,6 @@ VERBS: dict[tuple[str, str], Verb] = {
     ("container", "signal"): lambda host, action, resource: host.docker.signal(**action.args),
     ("container", "restart"): lambda host, action, resource: host.docker.restart(**action.args),
     ("container", "await"): lambda host, action, resource: host.docker.wait(**action.args),
+    ("container", "watch"): lambda host, action, resource: host.docker.watch(**action.args),
+    ("container", "delay"): lambda host, action, resource: host.docker.delay(**action.args),
 }

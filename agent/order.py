@@ -10,13 +10,17 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from agent.kinds import KINDS, claims, container, files
 from agent.kinds.base import Fate, Part, Step, View
+from agent.kinds.changing import manner
 from agent.model import Action, Key, Need, ObservedContainer, Stage
+from agent.rollout import Rollout, batches, rollouts
 
-PARTS: tuple[Part, ...] = ("prepare", "release", "start", "prune")
+PARTS: tuple[Part, ...] = ("prepare", "ahead", "release", "start", "prune")
+BEGIN: tuple[Part, ...] = ("ahead", "start")  # where a resource begins to use what it needs
 MOST = 10_000  # steps of one part of one resource
 
 
@@ -38,7 +42,10 @@ class Graph:
         self.after: dict[Node, set[Node]] = {}
         self.parts: dict[tuple[Key, Part], list[Node]] = defaultdict(list)
         self.awaits: dict[tuple[Key, str], Node] = {}
+        self.extra = 0  # nodes that are no step of a fate
         self.acting = sorted(key for key, fate in fates.items() if fate.steps)
+        self.rollouts = rollouts(view, fates)
+        self.following = {key for rollout in self.rollouts for key in rollout.followers}
         for key in self.acting:
             for step in fates[key].steps:
                 self._add(key, step)
@@ -53,6 +60,8 @@ class Graph:
         self._order_claims()
         self._order_paths()
         self._order_prune()
+        for rollout in self.rollouts:
+            self._order_batches(rollout)
 
     def _add(self, key: Key, step: Step) -> Node:
         nodes = self.parts[key, step.part]
@@ -60,6 +69,13 @@ class Graph:
         node = Node(1000 - rank if step.part == "prune" else rank, key, PARTS.index(step.part) * MOST + len(nodes), step)
         self.after[node] = {nodes[-1]} if nodes else set()
         nodes.append(node)
+        return node
+
+    def _between(self, key: Key, verb: str, args: dict[str, object], after: Iterable[Node | None]) -> Node:
+        """A node of its own: something to wait for."""
+        node = Node(KINDS["container"].rank, key, len(PARTS) * MOST + self.extra, Step("start", verb, args))
+        self.after[node] = {other for other in after if other is not None}
+        self.extra += 1
         return node
 
     def _edge(self, before: Node | None, then: Node | None) -> None:
@@ -113,27 +129,38 @@ class Graph:
         """Whether a file is written only after its users have given way: it exists and changes."""
         return key.kind in ("file", "symlink") and key.name in self.view.observed.files and bool(self.parts.get((key, "start")))
 
+    def _holds_files(self, key: Key) -> bool:
+        """Whether files wait until it has given way. Of a service that is changed batch by batch only the first do so, and one
+        that runs until the new one does cannot."""
+        return key not in self.following and not self.fates[key].beside
+
     def _order_parts(self, key: Key) -> None:
         self._edge(self._last(key, "release"), self._first(key, "start"))
-        self._edge(self._last(key, "prepare"), self._first(key, "start"))
-        if not self._created_late(key):
+        self._edge(self._last(key, "prepare"), self._first(key, *BEGIN))
+        fate = self.fates[key]
+        if fate.beside:
+            how = manner(self.view.target.manifest.resources[key], self.view)
+            watch = self._watch(key, [fate.beside], how.monitor if how else 0.0, int(self.view.returning),
+                                [self._last(key, "ahead", "prepare")])
+            self._edge(watch, self._first(key, "release"))
+            self._edge(watch, self._first(key, "start"))
+        elif not self._created_late(key):
             self._edge(self._last(key, "prepare"), self._first(key, "release"))
 
     def _order_need(self, key: Key, need: Need) -> None:
         """`need` before `key`: files that change after `key` gave way, other needs before it is created or gives way."""
         ready = self._ready(need)
+        self._edge(ready, self._first(key, *BEGIN))
         if self._is_late(need.key):
-            self._edge(self._last(key, "release"), self._first(need.key, "start"))
-            self._edge(ready, self._first(key, "start"))
+            if self._holds_files(key):
+                self._edge(self._last(key, "release"), self._first(need.key, "start"))
         elif need.key.kind == "container":
-            self._edge(ready, self._first(key, *(("prepare", "start") if need.key in self._lenders(key) else ("start",))))
-            self._edge(ready, self._first(key, "start"))
+            if need.key in self._lenders(key):
+                self._edge(ready, self._first(key, "prepare"))
             if not self._gives_way_early(key):
                 self._edge(ready, self._first(key, "release"))
         else:
-            gate: tuple[Part, ...] = ("prepare", "start") if self._on_recreated(key) else ("prepare", "release", "start")
-            self._edge(ready, self._first(key, *gate))
-            self._edge(ready, self._first(key, "start"))
+            self._edge(ready, self._first(key, *(("prepare",) if self._on_recreated(key) else ("prepare", "release"))))
 
     def _ready(self, need: Need) -> Node | None:
         """The node after which a need is met, None when it is met already, or never will be (refused, and not required)."""
@@ -145,10 +172,8 @@ class Graph:
             return None
         known = self.awaits.get((need.key, need.condition))
         if known is None:
-            step = Step("start", "await", {"container": need.key.name, "condition": need.condition, "timeout": self.wait_limit})
-            known = Node(KINDS["container"].rank, need.key, len(PARTS) * MOST + len(self.awaits), step)
-            self.after[known] = {last} if last else set()
-            self.awaits[need.key, need.condition] = known
+            args = {"container": need.key.name, "condition": need.condition, "timeout": self.wait_limit}
+            known = self.awaits[need.key, need.condition] = self._between(need.key, "await", args, [last])
         return known
 
     def _met(self, need: Need) -> bool:
@@ -161,7 +186,7 @@ class Graph:
 
     def _order_claims(self) -> None:
         for holder, taker in self.freed:
-            self._edge(self._last(holder, "release"), self._first(taker, "start"))
+            self._edge(self._last(holder, "release"), self._first(taker, *BEGIN))
             if not self._created_late(taker) and not self._on_recreated(holder) and not self.fates[holder].part("start"):
                 self._edge(self._last(taker, "prepare"), self._first(holder, "release"))
         for name in self.view.recreated:
@@ -182,8 +207,43 @@ class Graph:
             node, app = self._first(key, "start"), app_of(key, self.view)
             for other in self.acting:
                 if app and other.kind == "container" and app_of(other, self.view) == app:
-                    self._edge(self._last(other, "release"), node)
-                    self._edge(node, self._first(other, "start"))
+                    self._edge(self._last(other, "release") if self._holds_files(other) else None, node)
+                    self._edge(node, self._first(other, *BEGIN))
+
+    def _order_batches(self, rollout: Rollout) -> None:
+        """A batch gives way when all before it are good, and the delay has passed."""
+        how = rollout.manner
+        held = {key: self._first(key, "ahead", "release") for key in rollout.giving}
+        before = {key: self._before(node) for key in (*rollout.leading, *rollout.giving) if (node := self._last(key, "start"))}
+        order = batches(rollout, lambda key: {other for other, nodes in before.items() if held[key] in nodes})
+        done: list[Key] = []
+        for index, batch in enumerate(order):
+            done += batch
+            following = order[index + 1] if index + 1 < len(order) else []
+            ends = [self._last(key, "start") for key in batch]
+            seen = all(self.fates[key].beside for key in batch) if index else not rollout.watched
+            monitor = how.monitor if index else 0.0
+            if batch and not seen and (following or (monitor and not self.view.returning)):
+                key = batch[0] if index else following[0]
+                ends = [self._watch(key, [key.name for key in done], monitor, rollout.tolerated, ends)]
+            if following and index and how.delay:
+                ends = [self._between(following[0], "delay", {"seconds": how.delay}, ends)]
+            for key in following:
+                for end in ends:
+                    self._edge(end, held[key])
+
+    def _watch(self, key: Key, names: list[str], seconds: float, most: int, after: list[Node | None]) -> Node:
+        args = {"containers": names, "seconds": seconds, "most": most, "timeout": self.wait_limit}
+        return self._between(key, "watch", args, after)
+
+    def _before(self, node: Node) -> set[Node]:
+        """The node and all that must be done before it."""
+        found, todo = {node}, [node]
+        while todo:
+            new = self.after[todo.pop()] - found
+            found |= new
+            todo += new
+        return found
 
     def _order_prune(self) -> None:
         """Dependents before what they need, containers before their networks, the deeper path first."""

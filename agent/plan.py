@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from agent.kinds import KINDS, claims, container, files, network
+from agent.kinds import KINDS, changing, claims, container, files, network
 from agent.kinds.base import Fate, View, refuse
 from agent.model import Change, Key, Plan, Refusal, Stage
 from agent.order import Graph, app_of, held_claims, takes
@@ -25,7 +25,7 @@ WAIT_LIMIT = 300.0  # seconds that an `await` action may take
 def plan(view: View, wait_limit: float = WAIT_LIMIT) -> Plan:
     """What must be done, in which order, and why. `wait_limit`: seconds a dependency may take to become healthy."""
     view, fates = _decide(view)
-    fates = _give_way(view, fates)
+    fates = _start_first(view, _give_way(view, fates))
     graph = Graph(view, fates, wait_limit)
     for key in graph.awaited():
         fates[key] = replace(fates[key], verb="keep", cause="others wait for it")
@@ -121,6 +121,18 @@ def _give_way(view: View, fates: dict[Key, Fate]) -> dict[Key, Fate]:
         elif _app_file_in_use(key, view, fates):
             changed[key] = replace(fate, steps=tuple(replace(step, part="start") for step in fate.steps))
     return changed
+
+
+def _start_first(view: View, fates: dict[Key, Fate]) -> dict[Key, Fate]:
+    """Containers that are to start beside the old ones do so, unless something waits for what the old one holds."""
+    wanted = {key: view.target.manifest.resources[key].claims for key, fate in fates.items() if takes(fate)}
+    found = dict(fates)
+    for key, fate in fates.items():
+        ahead = changing.start_first(fate, view) if key.kind == "container" else fate
+        held = held_claims(key, view) if ahead is not fate else set()
+        if ahead is not fate and not any(claims.clashing(taken, held) for other, taken in wanted.items() if other != key):
+            found[key] = ahead
+    return found
 
 
 def _blocks(key: Key, wanted: Iterable[Key]) -> bool:

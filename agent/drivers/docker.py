@@ -23,16 +23,15 @@ What the Engine does (found out on 20.10 and 26.1, kept by tests/contract), and 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from agent.drivers import engine_errors, registry
+from agent.drivers import engine_errors, registry, waiting
 from agent.drivers.engine import Engine
 from agent.drivers.registries import Registries
-from agent.errors import Failed, Interrupted, Transient
+from agent.errors import Failed, Transient
 from agent.kinds import engine_mounts, engine_request
 from agent.kinds.engine_resources import restart_policy
 from agent.model import DIGEST_LABEL, INSTANCE_LABEL, NAME_LABEL, Resource
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 TIMEOUT = 120  # seconds that one answer may take
 STOP_DEFAULT = 10  # seconds that the Engine gives a container to stop
 ID_LENGTH = 64
-POLL = 0.1, 1.0  # seconds between two looks while waiting: first, longest
 
 
 class Docker:
@@ -224,29 +222,15 @@ class Docker:
                     raise
 
     def wait(self, *, container: str, condition: str, timeout: float) -> None:
-        """Waits until it is `healthy` or `completed`. Errors: Failed at once when that cannot happen any more, or in
-        time.
-        """
-        end, pause = time.monotonic() + timeout, POLL[0]
-        while True:
-            there = self._engine.container(container)
-            if there is None:
-                raise Transient(f"container {container} is gone", "the next pass looks again", code="Missing")
-            name = there["Name"].removeprefix("/")
-            if _reached(name, there, condition):
-                return
-            left = end - time.monotonic()
-            if left <= 0:
-                health = (there["State"].get("Health") or {}).get("Status", "")
-                now = f"{there['State']['Status']} {health}".rstrip()
-                raise Failed(
-                    f"container {name} is not {condition} after {timeout:g} s; it is {now}",
-                    f"docker logs {name}",
-                    code="NotReady",
-                )
-            if self._stop.wait(min(pause, left)):
-                raise Interrupted(f"stopped while waiting for container {name}", "the next pass goes on", code="Interrupted")
-            pause = min(pause * 1.5, POLL[1])
+        """Waits until it is `healthy` or `completed`. Errors: Failed when it will not be, or is not in time."""
+        waiting.wait(self._engine, self._stop, container, condition, timeout)
+
+    def watch(self, *, containers: list[str], seconds: float, most: int, timeout: float) -> None:
+        """Waits until all are good and stay so. Errors: Failed when more than `most` are not."""
+        waiting.watch(self._engine, self._stop, containers, seconds, most, timeout)
+
+    def delay(self, *, seconds: float) -> None:
+        waiting.delay(self._stop, seconds)
 
     # --- how ---
 
@@ -326,32 +310,3 @@ def _name_taken(name: str, there: dict[str, Any]) -> Failed:
         f"look at it (docker inspect {name}), then rename or remove it",
         code="NameTaken",
     )
-
-
-def _reached(name: str, there: dict[str, Any], condition: str) -> bool:
-    """Whether a container meets the condition. Errors: Failed when it never will."""
-    state = there["State"]
-    status, health = state["Status"], (state.get("Health") or {}).get("Status", "")
-    logs = f"see why: docker logs {name}"
-    if condition == "completed":
-        if status == "exited" and state["ExitCode"] != 0:
-            raise Failed(f"container {name} ended with exit code {state['ExitCode']}", logs, code="ExitedWithError")
-        if status == "dead" or (status == "created" and state.get("Error")):
-            raise Failed(f"container {name} cannot run: {state.get('Error') or status}", logs, code="CannotStart")
-        return bool(status == "exited")
-    if status in ("exited", "dead", "removing") or (status == "created" and state.get("Error")):
-        code = f" with exit code {state['ExitCode']}" if status == "exited" else f": {state.get('Error') or status}"
-        raise Failed(f"container {name} ended{code} before it was healthy", logs, code="Exited")
-    if health == "unhealthy":
-        raise Failed(
-            f"container {name} is unhealthy",
-            f"see its last probes: docker inspect -f '{{{{json .State.Health}}}}' {name}",
-            code="Unhealthy",
-        )
-    if status == "running" and health in ("", "none"):
-        raise Failed(
-            f"container {name} has no health check, but something waits for it to be healthy",
-            "add a healthcheck to the service, or wait for service_started",
-            code="NoHealthCheck",
-        )
-    return bool(status == "running" and health == "healthy")

@@ -4,6 +4,7 @@ A fate is decided before any action exists (`ok`, `create`, `replace`, …). Its
 parts across resources; a kind knows nothing of other kinds' order:
 
     prepare   harmless beforehand: a container created under a candidate name
+    ahead     the new one runs beside the old one, before that gives way (`order: start-first`)
     release   gives claims up: stop, rename away, disconnect; or remove
     start     takes the claims and makes it so: write, create, rename, start
 
@@ -32,7 +33,7 @@ from agent.model import (
     sha256,
 )
 
-Part = Literal["prepare", "release", "start", "prune"]
+Part = Literal["prepare", "ahead", "release", "start", "prune"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,15 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Fate:
     """What becomes of one resource. `verb` "ok", "forget" (nothing is left of it) and "keep" (others wait for it, or take its
-    place) have no steps; a refusal has neither."""
+    place) have no steps; a refusal has neither. `beside`: what a new container is called that must be good before the old one
+    gives way."""
 
     key: Key
     verb: str
     cause: str = ""
     steps: tuple[Step, ...] = ()
     refusal: Refusal | None = None
+    beside: str = ""
 
     def part(self, part: Part) -> list[Step]:
         return [step for step in self.steps if step.part == part]
@@ -98,6 +101,11 @@ class View:
 
     def owned(self, key: Key) -> Owned | None:
         return self.inventory.get(key)
+
+    @property
+    def returning(self) -> bool:
+        """Whether the host is brought (back) to known good."""
+        return bool(self.target.manifest.resources) and self.target == self.known_good
 
     def corrective(self, key: Key) -> bool:
         """Whether an action on `key` repairs drift: the release that was applied wanted just the same."""

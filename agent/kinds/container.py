@@ -1,7 +1,7 @@
 """Containers: one resource may have several instances on the host, told apart by their names. Pure.
 
     NAME               current    holds the name, and with it ports and addresses
-    NAME.new-XXXX      candidate  created beforehand, not started
+    NAME.new-XXXX      candidate  created beforehand; not started, but with `order: start-first`
     NAME.kept-XXXX     kept       belongs to known good, stopped, restart policy off, until the gate has passed
 
 The order of operations makes each of them level-triggered: a candidate or kept container gets its networks and its restart
@@ -27,12 +27,14 @@ MOST_NAMES = 4  # in a cause
 def container(name: str, *, app: str, service: str, number: int, config: dict[str, Any], inputs: dict[str, str],
               folded: dict[str, str], needs: tuple[Need, ...] = (), oneshot: bool = False,
               on_change: dict[str, str] | None = None, pull_policy: str = "missing", pull_every: float = 0.0,
-              compose: dict[str, Any] | None = None, origin: str = "") -> Resource:
+              compose: dict[str, Any] | None = None, update: dict[str, Any] | None = None,
+              rollback: dict[str, Any] | None = None, origin: str = "") -> Resource:
     """One container of a service.
 
     `config`: canonical Compose keys, host-ready. `inputs`: host path -> content digest of every app file it uses. `folded`:
     `kind/name` -> digest of what it must be re-created with. `compose` is for labels only and in no digest, nor is when its image
-    is pulled: `pull_policy` is always, missing or never; `pull_every`: seconds after which its registry is asked again.
+    is pulled: `pull_policy` is always, missing or never; `pull_every`: seconds after which its registry is asked again;
+    nor how it is changed: `update`, `rollback` (`kinds/changing.py`).
     """
     content = {"config": config, "inputs": inputs, "folded": folded, "on_change": on_change or {}}
     spec = {
@@ -41,6 +43,7 @@ def container(name: str, *, app: str, service: str, number: int, config: dict[st
     }
     if pull_every:
         spec["pull_every"] = pull_every
+    spec |= {key: value for key, value in (("update", update), ("rollback", rollback)) if value}
     return Resource(Key(NAME, name), spec, digest(NAME, content), needs, claims.of_service(name, config), origin)
 
 

@@ -24,6 +24,7 @@ from agent.render.images import image_problem
 from agent.render.mounts import AppFiles, Used
 from agent.render.pulling import pulling
 from agent.render.schema import plain
+from agent.render.updates import manners
 
 CONDITIONS: dict[str, Condition] = {
     "service_started": "started", "service_healthy": "healthy", "service_completed_successfully": "completed",
@@ -33,7 +34,8 @@ TAKEN_OUT = frozenset({
     "attach", "configs", "secrets", "container_name", "extends",
 })
 DEPLOY = ("resources", "restart_policy")  # what of `deploy` concerns one container
-DEPLOY_IGNORED = ("replicas", "mode", "endpoint_mode", "labels", "placement", "update_config", "rollback_config")
+DEPLOY_ELSEWHERE = ("replicas", "update_config", "rollback_config")
+DEPLOY_IGNORED = ("mode", "endpoint_mode", "labels", "placement")
 MAX_REPLICAS = 1000
 RESERVED = "io.limpet."
 SECURITY_WORDS = ("no-new-privileges", "writable-cgroups")  # options without a value
@@ -85,6 +87,7 @@ class AppServices:
             "app": self.files.project.name, "service": name, "config": config, "on_change": on_change,
             "inputs": dict(sorted(used.inputs.items())), "oneshot": self._oneshot(name, service, extension),
             **pulling(name, service, self.files),
+            **manners(service, name, config, self.files),
             "compose": {**self.compose, "depends_on": plain(service.get("depends_on") or {})},
         }
         at = origin(*self.files.where("services", name))
@@ -129,7 +132,7 @@ class AppServices:
                 self.work.problems.add(file, line, f"services.{name}.labels: {label} is Limpet's own",
                                        f"use a label that does not start with {RESERVED}")
         for key in service.get("deploy") or {}:
-            if key not in DEPLOY and key not in DEPLOY_IGNORED and not key.startswith("x-"):
+            if key not in (*DEPLOY, *DEPLOY_ELSEWHERE, *DEPLOY_IGNORED) and not key.startswith("x-"):
                 file, line = self.files.where("services", name, "deploy", key)
                 self.work.problems.add(file, line, f"services.{name}.deploy.{key} is not supported by Limpet",
                                        "remove it")

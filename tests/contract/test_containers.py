@@ -10,7 +10,20 @@ import pytest
 from agent.errors import Failed, Transient
 from agent.kinds import claims
 from agent.observe import Look
-from tests.contract.bench import Bench, a_network, a_volume, act, all_seen, create, eventually, run, seen, service, twice
+from tests.contract.bench import (
+    Bench,
+    FakeBench,
+    a_network,
+    a_volume,
+    act,
+    all_seen,
+    create,
+    eventually,
+    run,
+    seen,
+    service,
+    twice,
+)
 from tests.harness.net import free_port
 
 THIRD = secrets.randbelow(100)
@@ -398,4 +411,45 @@ def test_a_restart_keeps_the_container(bench: Bench) -> None:
     assert there.started_at != started
     with pytest.raises(Transient) as error:
         act(bench, web, "restart", container=f"{bench.prefix}-gone")
+    assert code(error) == "Missing"
+
+
+def watching(bench: Bench, *names: str, seconds: float = 0.0, most: int = 0, timeout: float = 60.0) -> dict[str, Any]:
+    return {"containers": list(names), "seconds": seconds, "most": most, "timeout": timeout}
+
+
+def test_watching_ends_when_all_are_good(bench: Bench) -> None:
+    """A watch must wait until all are healthy, take what has no health check for good while it runs, and may be repeated."""
+    web, idle = service(bench, "web", "web"), service(bench, "idle", "idle")
+    ids = [run(bench, web), run(bench, idle)]
+    twice(bench, web, "watch", **watching(bench, *ids, seconds=0.3))
+    assert seen(bench, ids[0]).health == "healthy"
+    act(bench, web, "delay", seconds=0.05)
+
+
+@pytest.mark.parametrize(
+    ("kind", "restart", "reason"),
+    [("sick", "no", "Unhealthy"), ("fail-once", "no", "Exited"), ("crash", "always", "Restarts"), ("late", "no", "Exited")],
+)  # fmt: skip
+def test_watching_fails_when_more_than_so_many_fail(bench: Bench, kind: str, restart: str, reason: str) -> None:
+    """A watch must fail, and say of which, when a container ends, restarts or is unhealthy; and go on when so many may."""
+    web, other = service(bench, "web", "web"), service(bench, "other", kind, restart=restart)
+    ids = [run(bench, web), run(bench, other)]
+    with pytest.raises(Failed, match=other.key.name) as error:
+        act(bench, web, "watch", **watching(bench, *ids, seconds=10.0))
+    assert code(error) == reason and error.value.hint
+    act(bench, web, "watch", **watching(bench, *ids, seconds=0.1, most=1))
+
+
+def test_watching_has_an_end(bench: Bench) -> None:
+    """A container that never becomes healthy must fail the watch after its time, and one that is gone be transient."""
+    check = {"test": ["CMD", "false"], "interval": "1h", "start_period": "1h"}
+    web = service(bench, "web", "web", healthcheck=check)
+    id = run(bench, web)
+    if not isinstance(bench, FakeBench):
+        with pytest.raises(Failed) as failure:
+            act(bench, web, "watch", **watching(bench, id, timeout=0.3))
+        assert code(failure) == "NotReady"
+    with pytest.raises(Transient) as error:
+        act(bench, web, "watch", **watching(bench, f"{bench.prefix}-gone"))
     assert code(error) == "Missing"

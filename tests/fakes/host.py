@@ -406,6 +406,34 @@ class FakeHost:
         if at is not None:
             del self.containers[at.seen.id]
 
+    def _container_watch(
+        self, resource: Resource | None, containers: list[str], seconds: float, most: int, timeout: float
+    ) -> None:
+        failed: dict[str, Failed] = {}
+        good = 0
+        restarts = {name: self._find(name).restarts for name in containers}
+        for _ in range(50):
+            waiting = False
+            for name in [name for name in containers if name not in failed]:
+                at = self._find(name)
+                if at.seen.state == "restarting" or at.restarts > restarts[name]:
+                    failed[name] = Failed(f"container {at.seen.name} restarts", HINT, code="Restarts")
+                elif at.seen.state in ("exited", "dead", "created"):
+                    failed[name] = Failed(f"container {at.seen.name} ended", HINT, code="Exited")
+                elif at.seen.health == "unhealthy":
+                    failed[name] = Failed(f"container {at.seen.name} is unhealthy", HINT, code="Unhealthy")
+                waiting |= at.seen.health == "starting"
+            if len(failed) > most:
+                raise next(iter(failed.values()))
+            good = 0 if waiting else good + 1
+            if good > seconds:  # a second is a tick
+                return
+            self.tick()
+        raise Failed(f"containers {', '.join(containers)} are not healthy after {timeout:g} s", HINT, code="NotReady")
+
+    def _container_delay(self, resource: Resource | None, seconds: float) -> None:
+        """Time does not pass by itself."""
+
     def _container_await(self, resource: Resource | None, container: str, condition: str, timeout: float) -> None:
         for _ in range(50):
             at = self._find(container)

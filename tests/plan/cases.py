@@ -98,8 +98,10 @@ def _container(name: str, spec: Case, others: Mapping[Key, Resource]) -> Resourc
     folded = {f"network/{n}": others[Key("network", n)].digest for n in joined if Key("network", n) in others}
     folded |= {key: others[Key.parse(key)].digest for key in spec.get("folded", ())}
     return container.container(
-        name, app=spec.get("app", "shop"), service=name, number=1, config=config, inputs=inputs, folded=folded,
+        name, app=spec.get("app", "shop"), service=spec.get("service", name), number=spec.get("number", 1), config=config,
+        inputs=inputs, folded=folded,
         needs=tuple(needs), oneshot=spec.get("oneshot", False), on_change=spec.get("on_change", {}), origin="compose.yaml:1",
+        update=spec.get("update"), rollback=spec.get("rollback"),
     )  # fmt: skip
 
 

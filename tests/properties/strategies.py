@@ -59,6 +59,12 @@ def services(draw: st.DrawFn, doc: Doc) -> Doc:
     }  # fmt: skip
     reactions = {path: draw(st.sampled_from(("", "", "signal:HUP", "restart"))) for path in doc["file"]}
     spec["on_change"] = {path: how for path, how in reactions.items() if how and path not in spec["inputs"]}
+    for key in ("update", "rollback"):
+        if draw(st.booleans()):
+            order = draw(st.sampled_from(("start-first", "stop-first")))
+            spec[key] = {"order": order, "parallelism": draw(st.integers(0, 2)), "delay": 1, "monitor": draw(st.integers(0, 1))}
+    spec["service"] = draw(st.sampled_from(("one", "two")))
+    spec["number"] = len(doc["container"]) + 1
     if not spec["oneshot"]:
         spec["config"] = {"restart": draw(st.sampled_from(("no", "always")))}
     for other in some(doc["container"]):

@@ -1,0 +1,132 @@
+"""Waiting for containers: until one is healthy or completed, until several are good and stay so. Looks, and changes nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from agent.drivers.engine import Engine
+from agent.errors import Failed, Interrupted, Transient
+
+POLL = 0.1, 1.0  # seconds between two looks: first, longest
+ENDED = ("exited", "dead", "removing")
+
+
+def wait(engine: Engine, stop: threading.Event, container: str, condition: str, timeout: float) -> None:
+    """Waits until it is `healthy` or `completed`. Errors: Failed at once when that cannot happen any more, or in time."""
+    end, pause = time.monotonic() + timeout, POLL[0]
+    while True:
+        there = _look(engine, container)
+        if _reached(_name(there), there, condition):
+            return
+        left = end - time.monotonic()
+        if left <= 0:
+            raise _late(there, condition, timeout)
+        _sleep(stop, min(pause, left), f"container {_name(there)}")
+        pause = min(pause * 1.5, POLL[1])
+
+
+def watch(engine: Engine, stop: threading.Event, containers: Sequence[str], seconds: float, most: int, timeout: float) -> None:
+    """Waits until all run, and are healthy when they have a health check, and then have stayed so for `seconds`. Errors: Failed
+    when more than `most` of them ended, restarted, are unhealthy, or are not healthy after `timeout`."""
+    started, pause = time.monotonic(), POLL[0]
+    failed: dict[str, Failed] = {}
+    since: dict[str, float] = {}
+    restarts: dict[str, int] = {}
+    while True:
+        now = time.monotonic()
+        for container in [name for name in containers if name not in failed]:
+            there = _look(engine, container)
+            trouble = _trouble(there, restarts.setdefault(container, there.get("RestartCount", 0)))
+            health = (there["State"].get("Health") or {}).get("Status", "none")
+            if trouble is None and there["State"]["Status"] == "running" and health in ("healthy", "none", ""):
+                since.setdefault(container, now)
+                continue
+            since.pop(container, None)
+            trouble = trouble or (_late(there, "healthy", timeout) if now - started >= timeout else None)
+            if trouble is not None:
+                failed[container] = trouble
+        if len(failed) > most:
+            raise next(iter(failed.values()))
+        left = [seconds - (now - since[name]) if name in since else POLL[1] for name in containers if name not in failed]
+        if max(left, default=0.0) <= 0 and all(name in since or name in failed for name in containers):
+            return
+        _sleep(stop, min(pause, max(*left, 0.0, 0.01)), f"containers {', '.join(containers)}")
+        pause = min(pause * 1.5, POLL[1])
+
+
+def delay(stop: threading.Event, seconds: float) -> None:
+    """Lets time pass. Errors: Interrupted when the pass is asked to stop."""
+    _sleep(stop, seconds, f"a delay of {seconds:g} s")
+
+
+def _sleep(stop: threading.Event, seconds: float, what: str) -> None:
+    if stop.wait(seconds):
+        raise Interrupted(f"stopped while waiting for {what}", "the next pass goes on", code="Interrupted")
+
+
+def _look(engine: Engine, container: str) -> dict[str, Any]:
+    there = engine.container(container)
+    if there is None:
+        raise Transient(f"container {container} is gone", "the next pass looks again", code="Missing")
+    return there
+
+
+def _name(there: dict[str, Any]) -> str:
+    return str(there["Name"]).removeprefix("/")
+
+
+def _late(there: dict[str, Any], condition: str, timeout: float) -> Failed:
+    health = (there["State"].get("Health") or {}).get("Status", "")
+    now = f"{there['State']['Status']} {health}".rstrip()
+    name = _name(there)
+    return Failed(f"container {name} is not {condition} after {timeout:g} s; it is {now}", f"docker logs {name}", code="NotReady")
+
+
+def _trouble(there: dict[str, Any], restarts: int) -> Failed | None:
+    """Why a container is not good and will not become so."""
+    name, state = _name(there), there["State"]
+    count = there.get("RestartCount", 0)
+    if state["Status"] == "restarting" or count > restarts:
+        return Failed(f"container {name} restarts, last exit code {state['ExitCode']}", f"docker logs {name}", code="Restarts")
+    return _ended(name, there, "while it was watched") or _unhealthy(name, there)
+
+
+def _ended(name: str, there: dict[str, Any], when: str) -> Failed | None:
+    state = there["State"]
+    status = state["Status"]
+    if status not in ENDED and not (status == "created" and state.get("Error")):
+        return None
+    code = f" with exit code {state['ExitCode']}" if status == "exited" else f": {state.get('Error') or status}"
+    return Failed(f"container {name} ended{code} {when}", f"see why: docker logs {name}", code="Exited")
+
+
+def _unhealthy(name: str, there: dict[str, Any]) -> Failed | None:
+    if (there["State"].get("Health") or {}).get("Status", "") != "unhealthy":
+        return None
+    hint = f"see its last probes: docker inspect -f '{{{{json .State.Health}}}}' {name}"
+    return Failed(f"container {name} is unhealthy", hint, code="Unhealthy")
+
+
+def _reached(name: str, there: dict[str, Any], condition: str) -> bool:
+    """Whether a container meets the condition. Errors: Failed when it never will."""
+    state = there["State"]
+    status, health = state["Status"], (state.get("Health") or {}).get("Status", "")
+    logs = f"see why: docker logs {name}"
+    if condition == "completed":
+        if status == "exited" and state["ExitCode"] != 0:
+            raise Failed(f"container {name} ended with exit code {state['ExitCode']}", logs, code="ExitedWithError")
+        if status == "dead" or (status == "created" and state.get("Error")):
+            raise Failed(f"container {name} cannot run: {state.get('Error') or status}", logs, code="CannotStart")
+        return bool(status == "exited")
+    if trouble := _ended(name, there, "before it was healthy") or _unhealthy(name, there):
+        raise trouble
+    if status == "running" and health in ("", "none"):
+        raise Failed(
+            f"container {name} has no health check, but something waits for it to be healthy",
+            "add a healthcheck to the service, or wait for service_started",
+            code="NoHealthCheck",
+        )
+    return bool(status == "running" and health == "healthy")
