@@ -22,7 +22,8 @@ from tests.fakes.host import Died, FakeHost
 
 @dataclass
 class Machine:
-    """One host with what its agent remembers. `proved`: the ids of known good's containers."""
+    """One host with what its agent remembers. `proved`: the ids of known good's containers; `always`: names of which an instance
+    must run, and be healthy, at every moment."""
 
     host: FakeHost
     order: random.Random
@@ -33,6 +34,7 @@ class Machine:
     rolling_back: bool = False
     proved: dict[str, str] = field(default_factory=dict)
     plans: list[Plan] = field(default_factory=list)
+    always: frozenset[str] = frozenset()
 
     def converge(self, target: Held, *, passes: bool = True, die_at: int | None = None) -> bool:
         """One pass; False when it was killed."""
@@ -145,6 +147,8 @@ class Machine:
         there = {c.id for c in self.containers()}
         lost = {name for name, id in self.proved.items() if id not in there}
         assert not lost, f"containers of known good are gone: {lost}"
+        serving = {c.key_name for c in self.containers() if c.state == "running" and c.health in ("", "healthy")}
+        assert not self.always - serving, f"nothing runs for {self.always - serving}"
 
     # --- what one sees ---
 

@@ -168,7 +168,7 @@ def test_empty_manifest_never_empties_a_host(first: Doc, second: Doc, seed: int)
 
 
 RICH_BEFORE: Doc = {
-    "network": {"n1": {"config": {"variant": 1}}}, "volume": {"v": {}}, "symlink": {}, "directory": {"/etc/d": {}},
+    "network": {"n1": {"config": {"variant": 1}}, "n2": {}}, "volume": {"v": {}}, "symlink": {}, "directory": {"/etc/d": {}},
     "file": {"/apps/shop/f1": {"content": "one", "app": "shop"}, "/apps/shop/f2": {"content": "one", "app": "shop"},
              "/etc/x": {"content": "one"}, "/etc/y": {"state": "absent"}, "/etc/d/z": {"content": "one"}},
     "container": {
@@ -178,10 +178,14 @@ RICH_BEFORE: Doc = {
         "web": {"image": "web:1", "ports": ["80"], "networks": {"n1": {}}, "inputs": ["/apps/shop/f1", "/apps/shop/f2"],
                 "needs": ["container/job completed"], "config": {"restart": "always"}},
         "old": {"image": "idle:1", "ports": ["81"], "config": {"restart": "always"}},
+        **{f"first-{n}": {"image": "web:1", "service": "first", "number": n, "networks": {"n2": {}},
+                          "rollback": {"order": "start-first", "parallelism": 1}} for n in (1, 2)},
+        **{f"batch-{n}": {"image": "web:1", "service": "batch", "number": n, "inputs": ["/apps/shop/f1"]} for n in (1, 2)},
     },
 }  # fmt: skip
 RICH_AFTER: Doc = {
-    "network": {"n1": {"config": {"variant": 2}}}, "volume": {"v": {}}, "directory": {}, "symlink": {"/etc/x": {"target": "two"}},
+    "network": {"n1": {"config": {"variant": 2}}, "n2": {}}, "volume": {"v": {}}, "directory": {},
+    "symlink": {"/etc/x": {"target": "two"}},
     "file": {"/apps/shop/f1": {"content": "two", "app": "shop"}},
     "container": {
         "db": {"image": "web:2", "networks": {"n1": {}}, "volumes": ["v"], "config": {"restart": "always"}},
@@ -189,6 +193,10 @@ RICH_AFTER: Doc = {
         "web": {"image": "web:1", "ports": ["81"], "networks": {"n1": {"ipv4_address": "10.0.0.5"}}, "inputs": ["/apps/shop/f1"],
                 "needs": ["container/job completed"], "config": {"restart": "always"}},
         "new": {"image": "idle:1", "ports": ["80"]},
+        **{f"first-{n}": {"image": "web:2", "service": "first", "number": n, "networks": {"n2": {}},
+                          "update": {"order": "start-first", "parallelism": 1, "delay": 1}} for n in (1, 2, 3)},
+        **{f"batch-{n}": {"image": "web:1", "service": "batch", "number": n, "inputs": ["/apps/shop/f1"],
+                          "update": {"parallelism": 1, "monitor": 1}} for n in (1, 2)},
     },
 }  # fmt: skip
 
@@ -215,6 +223,21 @@ def test_every_kill_point_of_a_rich_change(passes: bool) -> None:
         assert passes or at.snapshot(ids=True) == before
     assert all(end == ends[-1] for end in ends)
     assert kill > 50
+
+
+@pytest.mark.parametrize("passes", [True, False], ids=["applied", "rolled-back"])
+def test_start_first_never_goes_down(passes: bool) -> None:
+    """Of a service that is changed with the new one first, a good container must run at every moment, there and back, in any order
+    and wherever the pass is killed."""
+    for seed in range(40):
+        at = machine(seed)
+        good = held(RICH_BEFORE, at.host)
+        converge(at, good)
+        at.observe(good)  # a tick: all are healthy
+        at.always = frozenset(("first-1", "first-2"))
+        target = held(RICH_AFTER, at.host)
+        if not at.converge(target, passes=passes, die_at=4 * seed + 1):
+            converge(at, target, passes=passes)
 
 
 @MANY
