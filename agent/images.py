@@ -31,12 +31,13 @@ class Asked:
 @dataclass(slots=True)
 class Images:
     """What is remembered. `pulled`: image id -> the references it was pulled as. `pulling`: what a pull that has begun is for;
-    `before`: the images that were there then."""
+    `before`: the images that were there then. `unswept`: a release has been decided, and what nobody needs is not removed yet."""
 
     asked: dict[str, Asked] = field(default_factory=dict)
     pulled: dict[str, tuple[str, ...]] = field(default_factory=dict)
     pulling: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
+    unswept: bool = False
 
     # --- when to ask, and what was said ---
 
@@ -112,14 +113,14 @@ class Images:
         return {
             "asked": {reference: [asked.id, asked.at] for reference, asked in self.asked.items()},
             "pulled": {image_id: list(references) for image_id, references in self.pulled.items()},
-            "pulling": list(self.pulling), "before": list(self.before),
+            "pulling": list(self.pulling), "before": list(self.before), "unswept": self.unswept,
         }
 
     @classmethod
     def from_json(cls, doc: Mapping[str, Json]) -> Images:
         return cls({reference: Asked(*asked) for reference, asked in doc.get("asked", {}).items()},
                    {image_id: tuple(references) for image_id, references in doc.get("pulled", {}).items()},
-                   tuple(doc.get("pulling", ())), tuple(doc.get("before", ())))
+                   tuple(doc.get("pulling", ())), tuple(doc.get("before", ())), doc.get("unswept", False))
 
 
 def intervals(manifest: Manifest) -> dict[str, float]:

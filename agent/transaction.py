@@ -83,12 +83,15 @@ def repair(session: Session, view: View, plan: Plan) -> Ending:
         prune(session, view.target)
     elif unowned := ownership.entries(plan, view, session.host.save_original):
         session.inventory.own(unowned)
+    if session.state.images.unswept:
+        _collect_images(session)
     return Ending("Converged", EXIT_HELD_BACK if plan.refusals else EXIT_OK)
 
 
 def commit(session: Session, release: Release, target: Held) -> Ending:
     """The gate has passed: known good := this release, pin := its revision; then what it replaced is removed."""
     session.phase("commit", release)
+    session.state.images.unswept = True
     prove(session, release)
     remaining = prune(session, target)
     return Ending("Converged", EXIT_HELD_BACK if remaining.refusals else EXIT_OK)
@@ -136,6 +139,7 @@ def roll_back(session: Session, reason: str, remedy: str, failed_target: Held) -
         session.save()
         doubt = f"{reason}; but known good is not healthy either: {after.reason}"
         return Ending("Inconclusive", EXIT_TEMPORARY, doubt, hint(after))
+    state.images.unswept = True
     state.rolled_back = RolledBack(failed.release.id, failed.revision, reason, session.clock.wall())
     session.save()
     prune(session, target, applied=failed_target)
@@ -158,7 +162,7 @@ def prune(session: Session, target: Held, *, applied: Held | None = None) -> Pla
     manifests = {release.manifest_digest for release in releases}
     session.desired.manifests.collect(manifests)
     _collect_content(session, releases)
-    _collect_images(session, releases)
+    _collect_images(session)
     return plan
 
 
@@ -169,9 +173,9 @@ def _collect_content(session: Session, releases: list[Release]) -> None:
     session.desired.content.collect(keep)
 
 
-def _collect_images(session: Session, releases: list[Release]) -> None:
-    """Removes what Limpet pulled and no kept release needs. What is in use stays, for a later prune. Errors: LimpetError."""
-    images, wanted = session.state.images, session.wanted
+def _collect_images(session: Session) -> None:
+    """Removes what Limpet pulled and no kept release needs. What is in use stays, for the next release. Errors: LimpetError."""
+    images, wanted, releases = session.state.images, session.wanted, session.state.releases()
     if wanted is None or not session.settings.converge.prune:
         return
     recover(session)
@@ -188,6 +192,7 @@ def _collect_images(session: Session, releases: list[Release]) -> None:
             break
         _execute(session, actions, EMPTY)
         done = actions
+    images.unswept = False
     session.save()
 
 

@@ -66,6 +66,8 @@ def test_moved_tag_is_a_new_release(site: Site, prefix: str, served: Registry) -
     assert site.ids(prefix) == first
 
     served.push(own(prefix, "web", "two"), f"{prefix}/web:1")
+    plan = site.limpet("plan")
+    assert plan.code == 0 and f"ask for image {ref}" in plan.out
     assert "1 replaced" in site.sync().out
     assert version(site, prefix) == "two"
     good, after = site.ids(prefix), site.heartbeat()

@@ -95,8 +95,8 @@ class Engine:
             if volume.name.startswith(prefix) or (volume.attrs.get("Labels") or {}).get(PROJECT_LABEL, "").startswith(prefix):
                 with gone:
                     volume.remove(force=True)
-        for image in self.client.images.list():
-            for tag in image.tags:
+        for image in self.client.api.images():  # the high-level list inspects each, and trips over one that goes meanwhile
+            for tag in image["RepoTags"] or ():
                 if tag.startswith(prefix) or f"/{prefix}" in tag:
                     with gone:
                         self.client.images.remove(tag)

@@ -196,22 +196,29 @@ def test_source_that_is_down_asks_nobody(passes: Passes) -> None:
     assert passes.running() == good and len(passes.host.pulls) == 1
 
 
-@pytest.mark.parametrize("point", range(1, 26))
-def test_killed_at_any_point(passes: Passes, point: int) -> None:
-    """A pass for a moved tag that is killed at any action or pull must be finished by the next one, without another question."""
-    daily(passes)
-    new = moved(passes, "web", "two")
-    passes.host._points, passes.host.die_at = 0, point
+@pytest.mark.parametrize(("kind", "point"), [*(("web", n) for n in range(1, 26, 3)), *(("sick", n) for n in range(2, 38, 3))])
+def test_killed_at_any_point(passes: Passes, kind: str, point: int) -> None:
+    """A pass for a moved tag that is killed at any action or pull must be finished by the next one, without another question, and
+    with nothing left over."""
+    ids = [daily(passes)]
+    for number in range(3):
+        ids.append(moved(passes, "web", f"good {number}"))
+        assert passes.run().exit_code == 0
+    ids.append(moved(passes, kind, "newest"))
+    passes.host._points, passes.host.die_at, pulls = 0, point, len(passes.host.pulls)
     try:
-        passes.run()
+        result = passes.run()
     except Died:
         passes.host.die_at = None
-        passes.run()
+        result = passes.run()
     passes.host.die_at = None
-    assert passes.running() == new
-    assert passes.state.images.pulled.keys() <= passes.host.image_ids()
-    assert passes.state.known_good[0].lock == {"shop/web:1": new}
-    assert len(passes.host.pulls) <= 3
+    assert (result.exit_code, passes.running()) == ((0, ids[4]) if kind == "web" else (4, ids[3]))
+    assert passes.host.image_ids() == set(ids[2:] if kind == "web" else ids[1:])
+    assert passes.state.images.pulled.keys() == passes.host.image_ids()
+    assert passes.state.known_good[0].lock == {"shop/web:1": passes.running()}
+    assert len(passes.host.pulls) - pulls <= 2
+    done = len(passes.host.done)
+    assert passes.run().exit_code == result.exit_code and len(passes.host.done) == done
 
 
 # --- what is removed --------------------------------------------------------------------------------------------------
