@@ -227,8 +227,8 @@ def test_every_kill_point_of_a_rich_change(passes: bool) -> None:
 
 @pytest.mark.parametrize("passes", [True, False], ids=["applied", "rolled-back"])
 def test_start_first_never_goes_down(passes: bool) -> None:
-    """Of a service that is changed with the new one first, a good container must run at every moment, there and back, in any order
-    and wherever the pass is killed."""
+    """Of a service that is changed with the new one first, a good container must run at every moment, there and back, in any
+    order and wherever the pass is killed."""
     for seed in range(40):
         at = machine(seed)
         good = held(RICH_BEFORE, at.host)
