@@ -2,7 +2,8 @@
 
 Rules:
 1. Every action is journalled before and after.
-2. After the first failure nothing new is started; what runs is awaited.
+2. After the first failure nothing new is started; what runs is awaited. An action that is not required may fail: it is said,
+   and what comes after it goes on.
 3. Only `LimpetError` is an outcome. Anything else is a bug and ends the process.
 """
 
@@ -17,12 +18,13 @@ from graphlib import TopologicalSorter
 
 from agent.errors import LimpetError
 from agent.host import Host
+from agent.kinds.hooks import POST_START, PRE_STOP
 from agent.model import Action, Manifest, Outcome
 from agent.progress import Progress
 from agent.store.journal import Journal
 
 WORKERS = 4
-PATIENT = ("await", "watch", "delay")  # verbs that may take long because they are meant to
+PATIENT = ("await", "watch", "delay", POST_START, PRE_STOP)  # verbs that may take long because they are meant to
 SAID_EVERY = 30.0  # seconds
 
 
@@ -60,7 +62,9 @@ def _run(action: Action, manifest: Manifest, host: Host, journal: Journal, progr
     except LimpetError as error:
         error.resource = error.resource or str(action.key)
         journal.end(action, "failed")
-        return Outcome(action, "failed", error, time.monotonic() - started)
+        if not action.required:
+            progress.step(f"{action.verb} {action.key}: {error.message}; going on without it")
+        return Outcome(action, "failed" if action.required else "excused", error, time.monotonic() - started)
     journal.end(action, "done")
     progress.step(f"{action.verb} {action.key}: {action.cause}")
     return Outcome(action, "done", None, time.monotonic() - started)

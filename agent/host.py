@@ -144,6 +144,9 @@ VERBS: dict[tuple[str, str], Verb] = {
     ("container", "remove"): lambda host, action, resource: host.docker.remove(**action.args),
     ("container", "signal"): lambda host, action, resource: host.docker.signal(**action.args),
     ("container", "restart"): lambda host, action, resource: host.docker.restart(**action.args),
+    ("container", "post_start"): lambda host, action, resource: host.docker.post_start(
+        _desired(resource), action.secret, **action.args),
+    ("container", "pre_stop"): lambda host, action, resource: host.docker.pre_stop(action.secret, **action.args),
     ("container", "await"): lambda host, action, resource: host.docker.wait(**action.args),
     ("container", "watch"): lambda host, action, resource: host.docker.watch(**action.args),
     ("container", "delay"): lambda host, action, resource: host.docker.delay(**action.args),

@@ -274,6 +274,7 @@ class Owned:
 
     `original` (files only): what was there before us, as {"content": sha256, "mode", "uid", "gid", "type", "target"}.
     `delivered`: for containers, path -> content digest of files whose change it was told of, under its container id.
+    `hooked`: the ids of the containers in which all `post_start` commands have run since Limpet started them.
     """
 
     digest: str
@@ -283,6 +284,7 @@ class Owned:
     original: Spec | None = None
     delivered: Mapping[str, Json] = field(default_factory=dict)
     completed: str = ""  # one-shots: the digest that ran to success
+    hooked: tuple[str, ...] = ()
 
 
 Inventory = Mapping[Key, Owned]
@@ -295,7 +297,8 @@ Inventory = Mapping[Key, Owned]
 class Action:
     """One host operation. `cause` says why it is needed; `after` are ids of actions that must be done before it.
 
-    `args` hold what the driver needs besides the resource (a container id, a name). `corrective`: repairs drift.
+    `args` hold what the driver needs besides the resource (a container id, a name), `secret` what of it nobody may read in a
+    plan, a log or a journal. `corrective`: repairs drift. What is not `required` stops nothing when it fails.
     """
 
     id: int
@@ -306,6 +309,8 @@ class Action:
     after: tuple[int, ...] = ()
     stage: Stage = "apply"
     corrective: bool = False
+    required: bool = True
+    secret: Spec = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,7 +356,8 @@ class Plan:
                 args = " ".join(f"{k}={_short(v)}" for k, v in sorted(action.args.items()))
                 after = f" after {','.join(map(str, action.after))}" if action.after else ""
                 late = " (after the gate)" if action.stage != change.stage else ""
-                lines.append(f"    [{action.id}] {action.verb}{' ' + args if args else ''}{after}{late}")
+                may = "" if action.required else " (may fail)"
+                lines.append(f"    [{action.id}] {action.verb}{' ' + args if args else ''}{after}{may}{late}")
         for refusal in self.refusals:
             lines.append(f"refused {refusal.key}: {refusal.cause}")
             if refusal.hint:
@@ -366,10 +372,10 @@ def _short(value: Json) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one action: done, failed (with `error`), or skipped."""
+    """What became of one action: done, failed, excused (it failed, and was not required; both with `error`), or skipped."""
 
     action: Action
-    result: Literal["done", "failed", "skipped"]
+    result: Literal["done", "failed", "excused", "skipped"]
     error: Exception | None = None
     duration_s: float = 0.0
 

@@ -293,7 +293,9 @@ class Graph:
         stage: Stage = "prune" if node.step.part == "prune" else "apply"
         fate = self.fates[node.key]
         corrective = fate.verb != "keep" and self.view.corrective(node.key)
-        return Action(numbers[node], node.step.verb, node.key, fate.cause, node.step.args, after, stage, corrective)
+        step = node.step
+        return Action(numbers[node], step.verb, node.key, fate.cause, step.args, after, stage, corrective, step.required,
+                      step.secret)
 
 
 def _parents(path: str) -> list[str]:

@@ -5,7 +5,7 @@ Rules:
 2. What was at a path before us is saved before it is owned, once; later passes keep that original, even as another kind.
 3. What could not be deleted (refused, failed, put off) stays owned.
 4. While a container changes, its entry claims what the old and the new one hold: a killed pass leaves either. And what it is
-   being told counts as not delivered until it was told.
+   being told counts as not delivered until it was told, and one that is being started as one without its hooks.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from agent.kinds import container, files, reaction
+from agent.kinds import container, files, hooks, reaction
 from agent.kinds.base import View
-from agent.model import Inventory, Key, Manifest, Owned, Plan, Resource, Spec
+from agent.model import Inventory, Key, Manifest, Observed, Outcome, Owned, Plan, Resource, Spec
 
 UNOWNED = {"network", "volume"}  # when external
 
@@ -24,6 +24,7 @@ def entries(plan: Plan, view: View, save_original: Callable[[str], Spec]) -> dic
     """The entries to write before the plan is applied: changed resources, and those that are right but not owned yet."""
     touched = {action.key for action in plan.actions}
     told = {action.key: str(action.args["container"]) for action in plan.actions if action.verb in reaction.VERBS}
+    started = {action.args["container"] for action in plan.actions if action.verb in hooks.STARTING}
     refused = {refusal.key for refusal in plan.refusals}
     found: dict[Key, Owned] = {}
     for key, resource in view.target.manifest.resources.items():
@@ -35,6 +36,7 @@ def entries(plan: Plan, view: View, save_original: Callable[[str], Spec]) -> dic
             entry = replace(entry, original=_original(resource, view, key in touched, save_original))
         if key in told:
             entry = replace(entry, delivered=reaction.untold(resource, told[key], view))
+        entry = replace(entry, hooked=tuple(id for id in entry.hooked if id not in started))
         if entry != known:
             found[key] = entry
     return found
@@ -79,6 +81,18 @@ def told(keys: Iterable[Key], view: View) -> dict[Key, Owned]:
     resources = view.target.manifest.resources
     return {key: replace(owned, delivered=reaction.told(resources[key], view))
             for key in keys if (owned := view.inventory.get(key)) is not None}
+
+
+def hooked(outcomes: Iterable[Outcome], observed: Observed, inventory: Inventory) -> dict[Key, Owned]:
+    """Entries of the containers whose `post_start` commands have all run: they need not run again."""
+    results: dict[Key, set[str]] = {}
+    for outcome in outcomes:
+        if outcome.action.verb == hooks.POST_START:
+            results.setdefault(outcome.action.key, set()).add(outcome.result)
+    there = {c.name: c.id for c in observed.containers if c.owned}
+    ran = [key for key, found in results.items() if found == {"done"} and key in inventory and key.name in there]
+    return {key: replace(inventory[key], hooked=tuple(sorted({there[key.name], *inventory[key].hooked} & set(there.values()))))
+            for key in ran}
 
 
 def disowned(inventory: Inventory, manifest: Manifest, remaining: Plan) -> Iterable[Key]:

@@ -111,8 +111,16 @@ class Session:
         """Observe (unless given), plan, brake. `applied`: what the host was brought to last; default: as the state says."""
         observed = observed or self.observe(target)
         applied = applied or self.held(self.state.applied)
-        view = View(target, observed, self.inventory.entries, applied, known_good)
+        past = self._past(observed, (target, applied, known_good))
+        view = View(target, observed, self.inventory.entries, applied, known_good, past=past)
         return view, brakes(plan(view, self.settings.gate.deadline), view, self.policy(view))
+
+    def _past(self, observed: Observed, known: Iterable[Held]) -> tuple[Held, ...]:
+        """The other releases that are remembered, when a running container belongs to none of `known`; else none is read."""
+        digests = {resource.digest for held in known for resource in held.manifest.resources.values()}
+        if all(c.digest in digests for c in observed.containers if c.owned and c.state == "running"):
+            return ()
+        return tuple(self.held(release) for release in self.state.releases())
 
     def policy(self, view: View) -> Policy:
         """The host owner's word, and what the newest commit allows where the owner lets it."""

@@ -27,6 +27,7 @@ from agent.fetch.address import parse, shown
 from agent.images import always, intervals
 from agent.kinds import reaction
 from agent.kinds.base import Held, View
+from agent.kinds.hooks import POST_START
 from agent.model import EMPTY, Action, Manifest, Observed, Plan, Release
 from agent.observe import Look
 from agent.prefetch import recover
@@ -246,7 +247,11 @@ def _carry_out(session: Session, view: View, plan: Plan) -> LimpetError | None:
 def _execute(session: Session, actions: list[Action], manifest: Manifest) -> LimpetError | None:
     outcomes = apply(actions, manifest, session.host, session.journal, session.progress, session.cancel)
     session.record.outcomes += outcomes
-    errors = [outcome.error for outcome in outcomes if isinstance(outcome.error, LimpetError)]
+    if any(outcome.action.verb == POST_START for outcome in outcomes):
+        session.inventory.own(ownership.hooked(outcomes, session.observe(Held(manifest)), session.inventory.entries))
+    session.record.warnings += [f"{outcome.action.key}: {outcome.error}" for outcome in outcomes if outcome.result == "excused"]
+    failed = [outcome.error for outcome in outcomes if outcome.result == "failed"]
+    errors = [error for error in failed if isinstance(error, LimpetError)]
     session.record.trouble = session.record.trouble or (errors[0] if errors else None)
     for error in errors:
         if error.retryable:

@@ -28,13 +28,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from agent.drivers import engine_errors, registry, waiting
+from agent.drivers import engine_errors, hooks, registry, waiting
 from agent.drivers.engine import Engine
 from agent.drivers.registries import Registries
 from agent.errors import Failed, Transient
 from agent.kinds import engine_mounts, engine_request
 from agent.kinds.engine_resources import restart_policy
-from agent.model import DIGEST_LABEL, INSTANCE_LABEL, NAME_LABEL, Resource
+from agent.kinds.hooks import POST_START, PRE_STOP
+from agent.model import DIGEST_LABEL, INSTANCE_LABEL, NAME_LABEL, Resource, Spec
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
@@ -211,6 +212,23 @@ class Docker:
             except self._api_error() as error:
                 if "is not running" not in str(error.explanation):
                     raise
+
+    def post_start(self, resource: Resource, hook: Spec, *, container: str, number: int, timeout: float) -> None:
+        """Runs one command after the start; when it fails, the container is stopped, as in Compose."""
+        try:
+            self._hook(hook, POST_START, container, number, timeout, oneshot=resource.spec["oneshot"])
+        except Failed:
+            self.stop(container=container)
+            raise
+
+    def pre_stop(self, hook: Spec, *, container: str, number: int, timeout: float) -> None:
+        """Runs one command before the stop, if it runs still."""
+        if self._engine.container(container) is not None:
+            self._hook(hook, PRE_STOP, container, number, timeout)
+
+    def _hook(self, hook: Spec, event: str, container: str, number: int, timeout: float, *, oneshot: bool = False) -> None:
+        with self._translated(f"container {container}", f"run {event} command {number} in"):
+            hooks.run(self._client(), self._engine, container, event, number, timeout, hook, oneshot=oneshot)
 
     def remove(self, *, container: str) -> None:
         """Removes it, running or not. Its volumes stay, anonymous ones too: they are data."""

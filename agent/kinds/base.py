@@ -38,9 +38,13 @@ Part = Literal["prepare", "ahead", "release", "start", "prune"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
+    """One host operation of a fate; `args`, `secret` and `required` are those of its action."""
+
     part: Part
     verb: str
     args: Spec = field(default_factory=dict)
+    secret: Spec = field(default_factory=dict)
+    required: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,8 @@ class Held:
 @dataclass(frozen=True, slots=True)
 class View:
     """All that a decision may look at. `recreated`: names of networks that this plan removes now, to make them anew or to make
-    room for others: whatever is attached to them gives way."""
+    room for others: whatever is attached to them gives way. `past`: earlier releases, given when there are containers that
+    belong to none of the others."""
 
     target: Held
     observed: Observed
@@ -94,6 +99,12 @@ class View:
     applied: Held = Held()
     known_good: Held = Held()
     recreated: frozenset[str] = frozenset()
+    past: tuple[Held, ...] = ()
+
+    def resource(self, key: Key, digest: str) -> Resource | None:
+        """What a container was made from, whichever release it belongs to; None when that is not remembered."""
+        found = (held.manifest.resources.get(key) for held in (self.target, self.applied, self.known_good, *self.past))
+        return next((resource for resource in found if resource is not None and resource.digest == digest), None)
 
     def containers(self, name: str) -> list[ObservedContainer]:
         """Our containers whose final name is `name`, whatever they are called now."""

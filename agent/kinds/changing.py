@@ -16,9 +16,11 @@ from typing import Any
 
 from agent.kinds import claims
 from agent.kinds.base import Fate, Step, View
+from agent.kinds.hooks import POST_START, PRE_STOP
 from agent.model import ObservedContainer, Resource
 
-AHEAD = ("connect", "disconnect", "start", "unpause", "signal", "restart")  # what a new one needs besides its name and policy
+# what a new one needs besides its name and policy
+AHEAD = ("connect", "disconnect", "start", "unpause", "signal", "restart", POST_START, PRE_STOP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,4 +76,4 @@ def _ahead(step: Step, name: str, new: str, old: str) -> Step:
     if step.part != "start" or step.verb not in AHEAD:
         return step
     at = {"container": new} if step.args.get("container") == name else {}
-    return Step("ahead", step.verb, {**step.args, **at})
+    return replace(step, part="ahead", args={**step.args, **at})

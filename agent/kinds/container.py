@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.kinds import claims, reaction
-from agent.kinds.base import Fate, Step, View, differences, digest, ok, refuse
+from agent.kinds import claims, hooks, reaction
+from agent.kinds.base import Fate, Part, Step, View, differences, digest, ok, refuse
 from agent.model import Key, Need, ObservedContainer, Resource, sha256
 
 NAME = "container"
@@ -28,18 +28,20 @@ def container(name: str, *, app: str, service: str, number: int, config: dict[st
               folded: dict[str, str], needs: tuple[Need, ...] = (), oneshot: bool = False,
               on_change: dict[str, str] | None = None, pull_policy: str = "missing", pull_every: float = 0.0,
               compose: dict[str, Any] | None = None, update: dict[str, Any] | None = None,
-              rollback: dict[str, Any] | None = None, origin: str = "") -> Resource:
+              rollback: dict[str, Any] | None = None, hook_timeout: float = hooks.DEADLINE, oneoff: bool = False,
+              origin: str = "") -> Resource:
     """One container of a service.
 
     `config`: canonical Compose keys, host-ready. `inputs`: host path -> content digest of every app file it uses. `folded`:
     `kind/name` -> digest of what it must be re-created with. `compose` is for labels only and in no digest, nor is when its image
     is pulled: `pull_policy` is always, missing or never; `pull_every`: seconds after which its registry is asked again;
-    nor how it is changed: `update`, `rollback` (`kinds/changing.py`).
+    nor how it is changed: `update`, `rollback` (`kinds/changing.py`); nor how long a command of a hook may take: `hook_timeout`,
+    in seconds. `oneoff`: it only prepares its service.
     """
     content = {"config": config, "inputs": inputs, "folded": folded, "on_change": on_change or {}}
     spec = {
         "app": app, "service": service, "number": number, "name": name, "image": config["image"], "oneshot": oneshot,
-        "pull_policy": pull_policy, "compose": compose or {}, **content,
+        "pull_policy": pull_policy, "compose": compose or {}, "hook_timeout": hook_timeout, "oneoff": oneoff, **content,
     }
     if pull_every:
         spec["pull_every"] = pull_every
@@ -78,7 +80,7 @@ def fate(key: Key, desired: Resource | None, view: View) -> Fate:
     """What becomes of one container and of every instance that bears its name."""
     instances = view.containers(key.name)
     if desired is None:
-        steps = tuple(step for instance in instances for step in _discard(instance, "prune"))
+        steps = tuple(step for instance in instances for step in _discard("prune", key, instance, view))
         return Fate(key, "delete", "no longer in the repository", steps) if steps else Fate(key, "forget", "is gone")
     refusal = _taken(key, desired, instances, view)
     if refusal:
@@ -135,8 +137,8 @@ def _put_aside(key: Key, instance: ObservedContainer, view: View) -> list[Step]:
     at = {"container": instance.id}
     if not view.known_good.has(key, instance.digest, instance.image_id) or instance.state in BROKEN:
         holds = instance.name == key.name or instance.state in RUNNING or set(instance.networks) & view.recreated
-        return _discard(instance, "release" if holds else "prune")
-    steps = [Step("release", "stop", at)] if instance.state in RUNNING else []
+        return _discard("release" if holds else "prune", key, instance, view)
+    steps = _stop("release", key, instance, view)
     steps += [Step("release", "disconnect", at | {"network": name}) for name in sorted(set(instance.networks) & view.recreated)]
     if not is_kept(instance):
         steps.append(Step("release", "rename", at | {"to": kept_name(key, instance)}))
@@ -145,10 +147,16 @@ def _put_aside(key: Key, instance: ObservedContainer, view: View) -> list[Step]:
     return [*steps, Step("prune", "remove", at)]
 
 
-def _discard(instance: ObservedContainer, part: Any) -> list[Step]:
-    at = {"container": instance.id}
-    stop = [Step(part, "stop", at)] if instance.state in RUNNING else []
-    return [*stop, Step(part, "remove", at)]
+def _discard(part: Part, key: Key, instance: ObservedContainer, view: View) -> list[Step]:
+    return [*_stop(part, key, instance, view), Step(part, "remove", {"container": instance.id})]
+
+
+def _stop(part: Part, key: Key, instance: ObservedContainer, view: View) -> list[Step]:
+    """Its end, with what must run in it before; a kept container has done that."""
+    if instance.state not in RUNNING:
+        return []
+    before = [] if is_kept(instance) else hooks.before_stop(part, key, instance, view)
+    return [*before, Step(part, "stop", {"container": instance.id})]
 
 
 def _creation(key: Key, desired: Resource, instances: list[ObservedContainer], others: tuple[Step, ...], view: View) -> Fate:
@@ -159,7 +167,8 @@ def _creation(key: Key, desired: Resource, instances: list[ObservedContainer], o
     name = candidate_name(desired, image)
     prepare = [Step("prepare", "create", {"name": name, "image": image})]
     prepare += [Step("prepare", "connect", {"container": name, "network": network}) for network in networks(desired)[1:]]
-    start = (Step("start", "rename", {"container": name, "to": key.name}), Step("start", "start", {"container": key.name}))
+    start = (Step("start", "rename", {"container": name, "to": key.name}), Step("start", "start", {"container": key.name}),
+             *hooks.after_start(desired, key.name))
     verb = _making(key, instances)
     return Fate(key, verb, _creation_cause(key, desired, verb, view), (*prepare, *others, *start))
 
@@ -169,7 +178,7 @@ def _making(key: Key, instances: list[ObservedContainer]) -> str:
 
 
 def _mend(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step]:
-    """What a matching instance still lacks: networks, restart policy, name, a start, a signal; in this order."""
+    """What a matching instance still lacks: networks, restart policy, name, a start, a signal, hooks; in this order."""
     at = {"container": keeper.id}
     elsewhere = sorted((set(keeper.networks) & view.recreated) - set(networks(desired)))
     steps = [Step("release", "disconnect", at | {"network": name}) for name in elsewhere]
@@ -185,11 +194,12 @@ def _mend(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step
         steps += [] if is_candidate(keeper) else [Step("start", "policy", at)]
         steps.append(Step("start", "rename", at | {"to": desired.key.name}))
     if keeper.state == "paused":
-        steps += [Step("start", "unpause", at), *reaction.steps(desired, keeper, view)]
-    elif keeper.state not in RUNNING and not _done(desired, keeper, view):
-        steps.append(Step("start", "start", at))
+        steps += [Step("start", "unpause", at), *hooks.beside(reaction.steps(desired, keeper, view), desired, keeper, view)]
+    elif keeper.state not in RUNNING:
+        starting = [] if _done(desired, keeper, view) else [Step("start", "start", at), *hooks.after_start(desired, keeper.id)]
+        return [*steps, *starting]
     elif keeper.state == "running":
-        steps += reaction.steps(desired, keeper, view)
+        steps += hooks.beside(reaction.steps(desired, keeper, view), desired, keeper, view)
     return steps
 
 
@@ -222,6 +232,8 @@ def _mending_cause(key: Key, desired: Resource, keeper: ObservedContainer, steps
         return f"{_listed(reaction.changed_files(desired, keeper.id, view))} changed"
     if not verbs:
         return "an old instance is left"
+    if keeper.state == "running":
+        return f"its {hooks.POST_START} has not run"
     if keeper.state == "exited":
         return f"is stopped (exit code {keeper.exit_code})"
     return f"is {keeper.state}"

@@ -61,7 +61,7 @@ ELSEWHERE = {
     "image", "container_name", "environment", "labels", "ports", "expose", "volumes", "networks", "healthcheck",
     "restart", "stop_grace_period", "tmpfs", "extra_hosts", "logging", "deploy", "sysctls", "shm_size", "group_add",
     "security_opt", "mac_address", "volumes_from", "links", "external_links", "platform", "env_file", "label_file",
-    "attach", "pull_policy",
+    "attach", "pull_policy", "post_start", "pre_stop",
 }
 # fmt: on
 SUPPORTED = frozenset({*PLAIN_CONFIG, *PLAIN_HOST, *ELSEWHERE, *RESOURCE_KEYS})
@@ -170,7 +170,7 @@ def container_labels(resource: Resource, instance: str, image_id: str) -> dict[s
         "com.docker.compose.project": compose.get("project") or spec["app"],
         "com.docker.compose.service": spec["service"],
         "com.docker.compose.container-number": str(spec["number"]),
-        "com.docker.compose.oneoff": "False",
+        "com.docker.compose.oneoff": str(bool(spec.get("oneoff"))),
         "com.docker.compose.project.working_dir": compose.get("working_dir", ""),
         "com.docker.compose.project.config_files": compose.get("config_files", ""),
         "com.docker.compose.depends_on": ",".join(depends),
@@ -209,11 +209,12 @@ def primary_network(spec: Spec) -> str | None:
 
 def endpoint(spec: Spec, network: str, api: tuple[int, int] = (1, 41)) -> Body:
     """The endpoint of a container in one of its networks: its final name, its service's name and its aliases resolve to
-    it.
+    it. One that only prepares its service does not answer for it.
     """
     config = spec["config"]
     wanted = config["networks"].get(network) or {}
-    settings: Body = {"Aliases": _unique([spec["name"], spec["service"], *wanted.get("aliases", ())])}
+    names = [spec["name"]] if spec.get("oneoff") else [spec["name"], spec["service"]]
+    settings: Body = {"Aliases": _unique([*names, *wanted.get("aliases", ())])}
     ipam = {
         "IPv4Address": wanted.get("ipv4_address"),
         "IPv6Address": wanted.get("ipv6_address"),

@@ -41,13 +41,15 @@ class Context:
 class Draft:
     """A container before its digest can be known: `arguments` are the constructor's, `folded` what it is re-created with.
 
-    Keys in `folded` that this host does not have are left out: a namespace may be that of a foreign container.
+    Keys in `folded` that this host does not have are left out: a namespace may be that of a foreign container. `stated`: the
+    digests of what else it is re-created with.
     """
 
     arguments: Mapping[str, Any]
     folded: frozenset[Key]
     needs: Mapping[Key, Need]
     origin: str
+    stated: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -111,7 +113,7 @@ class Assembly:
         if key in self.resources:
             return self.resources[key].digest
         draft = self.drafts[key]
-        folded, needs = {}, dict(draft.needs)
+        folded, needs = dict(draft.stated), dict(draft.needs)
         for other in sorted(draft.folded):
             if other in (*above, key):
                 file, line = place(draft.origin)

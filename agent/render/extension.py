@@ -5,21 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from agent.compose.tree import Map
+from agent.kinds.hooks import DEADLINE
 from agent.render.layerfile import SIGNALS, signal_name
 from agent.render.mounts import AppFiles
 from agent.render.problems import did_you_mean
 from agent.render.schema import Section
 
-KNOWN = ("oneshot", "on_change")
+KNOWN = ("oneshot", "on_change", "hook_timeout")
+LONGEST_HOOK = 600.0  # seconds: a pass that stands still for longer is taken for hung
 LATER = ("protect", "adopt", "irreversible")
 
 
 @dataclass(slots=True)
 class Extension:
-    """What `x-limpet` of one service says. `changes`: path below the app's directory -> `signal:HUP`, `restart` or `recreate`."""
+    """What `x-limpet` of one service says. `changes`: path below the app's directory -> `signal:HUP`, `restart` or `recreate`.
+    `hook_timeout` in seconds."""
 
     oneshot: bool = False
     changes: dict[str, str] = field(default_factory=dict)
+    hook_timeout: float = DEADLINE
 
 
 def read_extension(service: Map, name: str, files: AppFiles) -> Extension:
@@ -38,6 +42,10 @@ def read_extension(service: Map, name: str, files: AppFiles) -> Extension:
         elif key not in KNOWN:
             section.wrong(key, f"unknown key {section.name(key)}", did_you_mean(key, (*KNOWN, *LATER)))
     found.oneshot = section.truth("oneshot")
+    found.hook_timeout = section.seconds("hook_timeout", DEADLINE)
+    if found.hook_timeout > LONGEST_HOOK:
+        section.wrong("hook_timeout", f"{section.name('hook_timeout')} is longer than {LONGEST_HOOK / 60:.0f} minutes",
+                      "let the command start the work and end, and a check say whether it is done")
     changes = section.section("on_change")
     for path in changes.map:
         said = changes.text(path)

@@ -17,9 +17,11 @@ from typing import Any
 
 from agent.compose.tree import Map
 from agent.kinds.engine_request import SUPPORTED
+from agent.kinds.hooks import POST_START, PRE_STOP
 from agent.model import PATH_KINDS, Condition, Key, Need, Resource
 from agent.render.assembly import Assembly, Draft, Reaction, origin
 from agent.render.extension import Extension, read_extension
+from agent.render.hooks import draft_pre_start
 from agent.render.images import image_problem
 from agent.render.mounts import AppFiles, Used
 from agent.render.pulling import pulling
@@ -31,7 +33,7 @@ CONDITIONS: dict[str, Condition] = {
 }
 TAKEN_OUT = frozenset({
     "depends_on", "scale", "profiles", "build", "develop", "pull_policy", "pull_refresh_after", "env_file", "label_file",
-    "attach", "configs", "secrets", "container_name", "extends",
+    "attach", "configs", "secrets", "container_name", "extends", "pre_start",
 })
 DEPLOY = ("resources", "restart_policy")  # what of `deploy` concerns one container
 DEPLOY_ELSEWHERE = ("replicas", "update_config", "rollback_config")
@@ -86,13 +88,27 @@ class AppServices:
         arguments = {
             "app": self.files.project.name, "service": name, "config": config, "on_change": on_change,
             "inputs": dict(sorted(used.inputs.items())), "oneshot": self._oneshot(name, service, extension),
-            **pulling(name, service, self.files),
+            **pulling(name, service, self.files), "hook_timeout": extension.hook_timeout,
             **manners(service, name, config, self.files),
             "compose": {**self.compose, "depends_on": plain(service.get("depends_on") or {})},
         }
-        at = origin(*self.files.where("services", name))
-        for number, key in enumerate(self.containers(name), 1):
-            self.work.draft(key, Draft({**arguments, "number": number}, frozenset(used.folded), used.needs, at))
+        draft = Draft(arguments, frozenset(used.folded), used.needs, origin(*self.files.where("services", name)))
+        replicas = self.containers(name)
+        before = self._commands(name, service, "pre_start") if replicas else []
+        for key, each in draft_pre_start(self.work, before, draft, replicas).items():
+            self.work.draft(key, each)
+
+    def _commands(self, name: str, service: Map, event: str) -> list[dict[str, Any]]:
+        """The commands of a lifecycle hook, in their order."""
+        found = []
+        for index, hook in enumerate(service.get(event) or ()):
+            found.append({key: plain(value) for key, value in hook.items() if not key.startswith("x-")})
+            what, at = f"services.{name}.{event}: number {index + 1}", self.files.where("services", name, event, index)
+            if event != "pre_start" and not hook.get("command"):
+                self.work.problems.add(*at, f"{what} has no command", "say what it runs: command: [...]")
+            elif problem := image_problem(str(hook.get("image") or service["image"])):
+                self.work.problems.add(*at, f"{what}: {problem[0]}", problem[1])
+        return found
 
     def _oneshot(self, name: str, service: Map, extension: Extension) -> bool:
         oneshot = extension.oneshot or name in self.completed
@@ -187,6 +203,7 @@ class AppServices:
             config["deploy"] = {key: deploy[key] for key in DEPLOY if deploy.get(key)}
         if config.get("security_opt"):
             config["security_opt"] = self._security(config["security_opt"], name)
+        config |= {event: self._commands(name, service, event) for event in (POST_START, PRE_STOP) if service.get(event)}
         mounts: list[dict[str, Any]] = []
         for index, mount in enumerate(config.get("volumes") or ()):
             with self.work.problems.collect():

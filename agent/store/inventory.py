@@ -81,7 +81,7 @@ def _json(owned: Owned) -> dict[str, Json]:
     doc: dict[str, Json] = {
         "digest": owned.digest, "needs": list(owned.needs), "claims": list(owned.claims), "app": owned.app,
         "original": dict(owned.original) if owned.original is not None else None,
-        "delivered": dict(owned.delivered), "completed": owned.completed,
+        "delivered": dict(owned.delivered), "completed": owned.completed, "hooked": list(owned.hooked),
     }
     return {key: value for key, value in doc.items() if value or key == "digest"}
 
@@ -89,5 +89,5 @@ def _json(owned: Owned) -> dict[str, Json]:
 def _owned(doc: Mapping[str, Json]) -> Owned:
     return Owned(
         doc["digest"], tuple(doc.get("needs", ())), tuple(doc.get("claims", ())), doc.get("app", ""),
-        doc.get("original"), doc.get("delivered", {}), doc.get("completed", ""),
+        doc.get("original"), doc.get("delivered", {}), doc.get("completed", ""), tuple(doc.get("hooked", ())),
     )

@@ -81,6 +81,7 @@ class FakeContainer:
     alone: tuple[str, ...] = ()  # files of the host that it mounts by themselves
     read: dict[str, str] = field(default_factory=dict)  # path -> content as it was when it started, or when it was signalled
     reads: tuple[str, ...] = ()  # files that a signal makes it read again
+    hooks: list[str] = field(default_factory=list)  # events whose commands ended well since the start
 
 
 class FakeHost:
@@ -177,7 +178,8 @@ class FakeHost:
                 self.files.execute(action, resource)
             else:
                 self._engine()
-                getattr(self, f"_{action.key.kind}_{action.verb}")(resource, **action.args)
+                hidden = [action.secret] if action.secret else []
+                getattr(self, f"_{action.key.kind}_{action.verb}")(resource, *hidden, **action.args)
             self.done.append(action)
             self._point()
 
@@ -324,7 +326,7 @@ class FakeHost:
         if at.behaviour.start_error:
             at.error = at.behaviour.start_error
             raise Failed(f"cannot start container {at.seen.name}: {at.error}", HINT, code="CannotStart")
-        at.ticks, at.error, at.started_at, at.restarts = 0, "", f"start {next(self._numbers)}", 0
+        at.ticks, at.error, at.started_at, at.restarts, at.hooks = 0, "", f"start {next(self._numbers)}", 0, []
         at.seen = replace(at.seen, state="running", exit_code=None, networks=networks, ports=tuple(sorted(set(at.published))))
         self._read(at, (*at.alone, *at.reads))
         self._live(at)
@@ -400,6 +402,36 @@ class FakeHost:
     def _read(self, at: FakeContainer, paths: tuple[str, ...]) -> None:
         there = self.files.there
         at.read |= {path: there[path].content for path in paths if path in there and there[path].type == "file"}
+
+    def _container_post_start(self, resource: Resource, hook: Spec, container: str, number: int, timeout: float) -> None:
+        at = self._find(container)
+        if at.seen.state not in RUNNING and resource.spec["oneshot"]:
+            return
+        try:
+            self._hook(at, "post_start", hook, timeout)
+        except Failed:
+            self._container_stop(resource, container)
+            raise
+
+    def _container_pre_stop(self, resource: Resource | None, hook: Spec, container: str, number: int, timeout: float) -> None:
+        at = self._find(container, required=False)
+        if at is not None and at.seen.state == "running":
+            self._hook(at, "pre_stop", hook, timeout)
+
+    def _hook(self, at: FakeContainer, event: str, hook: Spec, timeout: float) -> None:
+        """`false` fails, `sleep` never ends, `nowhere` is in no image; any other command ends well."""
+        while at.seen.state == "restarting":
+            self.tick()
+        if at.seen.state != "running":
+            raise Failed(f"container {at.seen.name} ended before its {event} ran", HINT, code="Exited")
+        command = hook["command"][0]
+        if command == "nowhere":
+            raise Failed(f"cannot run {event} in {at.seen.name}: executable file not found", HINT, code="CannotStart")
+        if command == "sleep":
+            raise Failed(f"{event} of {at.seen.name} has not ended within {timeout:g} s", HINT, code="HookTimeout")
+        if command == "false":
+            raise Failed(f"{event} of {at.seen.name} ended with exit code 1", HINT, code="HookFailed")
+        at.hooks.append(event)
 
     def _container_remove(self, resource: Resource | None, container: str) -> None:
         at = self._find(container, required=False)

@@ -18,7 +18,7 @@ from tests.harness.gitrepo import Content
 from tests.harness.site import Site
 
 SERIAL = {"LIMPET_TEST_SERIAL": "1"}
-SAMPLE = 50  # points in `make test`, over all scenarios
+SAMPLE = 60  # points in `make test`, over all scenarios
 Files = Mapping[str, Content]
 
 
@@ -53,6 +53,27 @@ def repository(app: str, mark: str, web: str = "web:v1", *, extra: bool = True) 
     }
 
 
+def hooked(app: str, mark: str) -> dict[str, Content]:
+    """A service with hooks of every kind, for which another one waits; its own file system shows that post_start ran."""
+    return {**repository(app, "start", extra=False), "compose.yaml": f"""\
+name: {app}
+services:
+  web:
+    image: limpet-test/web:v1
+    environment: {{GREETING: '{mark}'}}
+    networks: [front]
+    pre_start: [{{command: ['true']}}, {{command: ['true'], per_replica: true}}]
+    post_start: [{{command: [touch, /tmp/one]}}, {{command: [mv, /tmp/one, /tmp/hooked]}}]
+    pre_stop: [{{command: [rm, -f, /tmp/hooked]}}]
+  db:
+    image: limpet-test/idle:v1
+    environment: {{GREETING: '{mark}'}}
+    networks: [front]
+    depends_on: [web]
+networks: {{front: {{}}}}
+"""}
+
+
 @dataclass(frozen=True)
 class Scenario:
     """`start` and `change` are what the repository holds before and in the killed pass, by a mark that is new at each point."""
@@ -69,6 +90,7 @@ SCENARIOS = {
     "change": Scenario(lambda app, mark: repository(app, "start"), repository),
     "rollback": Scenario(lambda app, mark: repository(app, "start"), lambda app, mark: repository(app, mark, "sick:v1"), 4, True),
     "prune": Scenario(lambda app, mark: repository(app, "start"), lambda app, mark: repository(app, "start", extra=False)),
+    "hooks": Scenario(lambda app, mark: hooked(app, "start"), hooked),
 }
 
 
@@ -93,6 +115,10 @@ def host_state(site: Site, prefix: str, mark: str, *, ids: bool = False) -> dict
         "containers": snapshot.containers(site.engine, prefix, ids=ids), "networks": snapshot.networks(site.engine, prefix),
         "volumes": snapshot.volumes(site.engine, prefix), "files": files,
         "owned": {key: entry["digest"] for key, entry in inventory.items()},
+        "hooked": [name for name, id in site.ids(prefix).items()
+                   if id in inventory.get(f"container/{name}", {}).get("hooked", ())],
+        "post_start": [site.engine.client.containers.get(name).exec_run(["test", "-e", "/tmp/hooked"]).exit_code
+                       for name in site.ids(prefix) if name == f"{prefix}-web-1"],
     }
     return dict(whole)
 

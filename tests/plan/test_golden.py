@@ -25,6 +25,7 @@ def check(found: Plan) -> None:
     assert [action.id for action in found.actions] == list(range(1, len(found.actions) + 1))
     assert all(earlier < action.id for action in found.actions for earlier in action.after)
     assert {action.key for action in found.actions} <= {change.key for change in found.changes}
+    assert all(action.secret["command"] for action in found.actions if action.verb in ("post_start", "pre_stop"))
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: f"{path.parent.name}/{path.stem}")

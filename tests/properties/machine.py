@@ -14,7 +14,7 @@ from agent import ownership
 from agent.kinds import reaction
 from agent.kinds.base import Held, View
 from agent.kinds.files import KINDS as PATHS
-from agent.model import Action, Key, Need, ObservedContainer, Owned, Plan, Stage
+from agent.model import Action, Key, Need, Observed, ObservedContainer, Outcome, Owned, Plan, Stage
 from agent.observe import Look
 from agent.plan import plan
 from tests.fakes.host import Died, FakeHost
@@ -115,6 +115,8 @@ class Machine:
             done.add(action.id)
             del todo[action.id]
             self._known_good_lives()
+        outcomes = [Outcome(action, "done") for action in found.staged(stage)]
+        self.inventory |= ownership.hooked(outcomes, Observed(containers=tuple(self.containers())), self.inventory)
 
     # --- what holds at every moment ---
 
@@ -135,8 +137,12 @@ class Machine:
                 return need.key.name in self.host.networks and self.host.networks[need.key.name].digest == digest
             case "volume":
                 return need.key.name in self.host.volumes
-        current = next((c.seen for c in self.host.containers.values() if c.seen.name == need.key.name), None)
-        if current is None or current.digest != target.manifest.resources[need.key].digest:
+        at = next((c for c in self.host.containers.values() if c.seen.name == need.key.name), None)
+        if at is None or at.seen.digest != target.manifest.resources[need.key].digest:
+            return False
+        current = at.seen
+        hooks = target.manifest.resources[need.key].spec["config"].get("post_start") or ()
+        if current.state == "running" and at.hooks.count("post_start") < len(hooks):
             return False
         if need.condition == "completed":
             return (current.state, current.exit_code) == ("exited", 0)
@@ -164,10 +170,12 @@ class Machine:
             for path, content in at.read.items() if seen.state == "running" else ():
                 there = self.host.files.there.get(path)
                 assert there is not None and there.content == content, f"{seen.name} knows another {path}"
+            hooked = seen.id in next((o.hooked for k, o in self.inventory.items() if k == Key("container", seen.key_name)), ())
             found[f"container {seen.name}"] = (seen.digest, seen.image_id, seen.state, at.policy, sorted(seen.networks),
-                                               seen.ports, seen.id if ids else "")  # fmt: skip
+                                               seen.ports, "post_start" in at.hooks, hooked, seen.id if ids else "")  # fmt: skip
         found |= {f"network {n.name}": (n.owned, n.digest) for n in self.host.networks.values()}
         found |= {f"path {path}": there for path, there in self.host.files.there.items()
                   if there.type != "directory" or Key("directory", path) in self.inventory}  # fmt: skip
-        found |= {f"owned {k}": replace(o, delivered={}, completed="") for k, o in self.inventory.items() if k.kind != "volume"}
+        owned = [(key, entry) for key, entry in self.inventory.items() if key.kind != "volume"]
+        found |= {f"owned {key}": replace(entry, delivered={}, completed="", hooked=()) for key, entry in owned}
         return found

@@ -67,6 +67,8 @@ def services(draw: st.DrawFn, doc: Doc) -> Doc:
     spec["number"] = len(doc["container"]) + 1
     if not spec["oneshot"]:
         spec["config"] = {"restart": draw(st.sampled_from(("no", "always")))}
+        for event, count in (("post_start", draw(st.integers(0, 2))), ("pre_stop", draw(st.integers(0, 1)))):
+            spec["config"][event] = [{"command": ["true"]}] * count
     for other in some(doc["container"]):
         kind = doc["container"][other]["image"].partition(":")[0]
         condition = {"once": "completed", "web": draw(st.sampled_from(("healthy", "started"))), "idle": "started"}[kind]

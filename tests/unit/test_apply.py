@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,12 @@ def test_every_action_is_journalled_before_and_after(tmp_path: Path) -> None:
 def test_nothing_to_do_is_done(tmp_path: Path) -> None:
     """An empty plan must end at once."""
     assert run(tmp_path, Recorder()) == []
+
+
+def test_what_is_not_required_may_fail(tmp_path: Path) -> None:
+    """The failure of an action that is not required must be kept, and must stop nothing that comes after it."""
+    host = Recorder(a=fail(Failed("no")))
+    first = replace(action(1, "a"), required=False)
+    outcomes = run(tmp_path, host, first, action(2, "b", 1))
+    assert results(outcomes) == {"a": "excused", "b": "done"}
+    assert str(outcomes[0].error) == "no"

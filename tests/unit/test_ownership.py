@@ -8,7 +8,7 @@ from typing import Any
 from agent import ownership
 from agent.brakes import Policy, brakes
 from agent.kinds import container
-from agent.model import Key, Owned, Spec, sha256
+from agent.model import Key, Outcome, Owned, Spec, sha256
 from agent.plan import plan
 from tests.plan.cases import Case, view
 
@@ -186,3 +186,29 @@ def test_disowned_is_what_is_gone() -> None:
     at = view(case)
     remaining = brakes(plan(at), at, Policy(files_deny=("/boot/**",)))
     assert list(ownership.disowned(at.inventory, at.target.manifest, remaining)) == [Key("file", "/etc/a")]
+
+
+HOOKED = {"container": {"web": {"image": "a:1", "config": {"post_start": [{"command": ["warm"]}, {"command": ["go"]}]}}}}
+WEB = Key("container", "web")
+
+
+def test_a_container_that_is_being_started_counts_as_one_without_its_hooks() -> None:
+    """Before Limpet starts a container the inventory must say that its post_start has not run: a killed pass leaves it so."""
+    stopped = [{"of": "applied/web", "id": "id-web", "state": "exited"}]
+    case = {"known_good": "applied", "applied": HOOKED, "desired": "applied", "container": stopped,
+            "inventory": {str(WEB): {"hooked": ["id-web", "id-o"]}}}  # fmt: skip
+    found, _ = entries(case)
+    assert found[WEB].hooked == ("id-o",)
+
+
+def test_only_hooks_that_all_ended_well_are_remembered() -> None:
+    """A container must be remembered when all commands of its post_start are done, with those that are still there."""
+    kept = [{"of": "applied/web", "name": "web.kept-1", "id": "id-kept"}]
+    at = view({"applied": HOOKED, "desired": "applied", "container": kept,
+               "inventory": {str(WEB): {"hooked": ["id-gone", "id-kept"]}}})  # fmt: skip
+    actions = [action for action in plan(at).actions if action.verb == "post_start"]
+    assert len(actions) == 2
+    done = [Outcome(action, "done") for action in actions]
+    assert ownership.hooked(done, at.observed, at.inventory)[WEB].hooked == ("id-kept", "id-web")
+    for result in ("failed", "skipped"):
+        assert ownership.hooked([done[0], Outcome(actions[1], result)], at.observed, at.inventory) == {}  # type: ignore[arg-type]
