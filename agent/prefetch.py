@@ -49,14 +49,12 @@ def missing(plan: Plan, manifest: Manifest, observed: Observed, resolved: Mappin
         resource = manifest.resources.get(action.key)
         if action.verb != "create" or resource is None or resource.key.kind != "container":
             continue
-        reference = resource.spec["image"]
-        if resolved.get(reference, "") in observed.image_ids:
-            continue
-        if resource.spec["pull_policy"] == "never":
-            raise Stalled(f"image {reference} is not on this host and its pull_policy is never",
+        lacking = [image for image in resource.images() if resolved.get(image, "") not in observed.image_ids]
+        if lacking and resource.spec["pull_policy"] == "never":
+            raise Stalled(f"image {lacking[0]} is not on this host and its pull_policy is never",
                           f"load it (docker load) or change pull_policy at {resource.origin}", code="ImageMissing",
                           resource=str(resource.key))
-        wanted.add(reference)
+        wanted.update(lacking)
     return sorted(wanted)
 
 

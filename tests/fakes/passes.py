@@ -25,7 +25,7 @@ from tests.fakes.host import FakeHost
 
 def service(image: str, name: str = "shop-web-1", **more: Any) -> Resource:
     """A container of the app `shop`."""
-    config = {"image": image, "environment": more.pop("environment", {})}
+    config = {"image": image, "environment": more.pop("environment", {}), "volumes": more.pop("volumes", [])}
     about: dict[str, Any] = {"app": "shop", "service": name.split("-")[1], "number": 1, "inputs": {}, "folded": {}}
     return container.container(name, config=config, **about, **more)
 

@@ -33,6 +33,16 @@ def daily(passes: Passes, *more: Any) -> str:
     return image_id
 
 
+def test_mounted_image_is_pulled_too(passes: Passes) -> None:
+    """An image that a service mounts must be pulled with the service's own, and be in the release's lock."""
+    own, mounted = (passes.host.add_image(name, local=False) for name in ("shop/web:1", "shop/files:1"))
+    passes.host.engine_version, passes.host.engine_api = "28.0.0", (1, 48)
+    passes.branch.push(service("shop/web:1", volumes=[{"type": "image", "source": "shop/files:1", "target": "/files"}]))
+    assert passes.run().exit_code == 0
+    assert sorted(passes.host.pulls) == ["shop/files:1", "shop/web:1"]
+    assert passes.state.known_good[0].lock == {"shop/web:1": own, "shop/files:1": mounted}
+
+
 # --- when a registry is asked -----------------------------------------------------------------------------------------
 
 
