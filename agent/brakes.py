@@ -23,7 +23,8 @@ FEW = 5  # so many deletions of a kind are never braked
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The host owner's word. `max_prune` is a share of 0 to 1; `allow_prune` a number of deletions a person allowed."""
+    """The host owner's word. `max_prune` is a share of 0 to 1; `allow_prune` a number of deletions a person allowed. `undoing`: a
+    release is rolled back, even to a known good release that holds nothing."""
 
     prune: bool = True
     max_prune: float = 0.5
@@ -31,6 +32,7 @@ class Policy:
     files_deny: tuple[str, ...] = ()
     files_allow: tuple[str, ...] | None = None
     suspended: Mapping[str, str] = field(default_factory=dict)  # kind/name -> reason
+    undoing: bool = False
 
 
 def brakes(plan: Plan, view: View, policy: Policy) -> Plan:
@@ -64,7 +66,7 @@ def matches(path: str, pattern: str) -> bool:
 
 def _prune(plan: Plan, view: View, policy: Policy) -> list[Refusal]:
     deletions = [c for c in plan.changes if c.verb == "delete" and c.key not in view.target.manifest.resources]
-    if deletions and view.target.manifest.resources and view.target == view.known_good:
+    if deletions and (view.target.manifest.resources or policy.undoing) and view.target == view.known_good:
         deletions = [c for c in deletions if c.key not in view.applied.manifest.resources]  # of the release that is rolled back
     if not deletions:
         return []

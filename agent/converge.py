@@ -189,7 +189,7 @@ def _wanted(session: Session) -> tuple[Manifest, Observed]:
         session.wanted = manifest
         observed = looking.result()
     wanted, seen = session.look([Held(manifest)]), session.look([likely])
-    complete = wanted.paths <= seen.paths and set(wanted.images) <= set(seen.images)
+    complete = wanted.paths <= seen.paths and set(wanted.images) <= set(seen.images) and wanted.adopting <= seen.adopting
     return manifest, observed if complete else session.observe(Held(manifest))
 
 

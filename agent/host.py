@@ -81,8 +81,15 @@ class RealHost:
             return source
         return f"{self.root}{source}"
 
+    def unmapped(self, source: str) -> str:
+        """The inverse of `mapped`; what lies outside the root has no host path, and keeps its own with a mark."""
+        if self.root == Path("/") or any(source == place or source.startswith(f"{place}/") for place in UNMAPPED):
+            return source
+        inside = source.startswith(f"{self.root}/")
+        return source.removeprefix(str(self.root)) if inside else f"(outside of {self.root}) {source}"
+
     def observe(self, request: Look) -> Observed:
-        return observe(request, str(self.root), self.engine, self.instance)
+        return observe(request, str(self.root), self.engine, self.instance, self.unmapped)
 
     def execute(self, action: Action, resource: Resource | None) -> None:
         VERBS[action.key.kind, action.verb](self, action, resource)

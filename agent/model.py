@@ -119,10 +119,12 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """Over keys, digests, and checks without their origins."""
+        """Over keys, digests, what may be adopted, and checks without their origins."""
         checks = [{k: v for k, v in asdict(check).items() if k != "origin"} for check in self.checks]
+        adopting = sorted(str(key) for key, resource in self.resources.items() if resource.spec.get("adopt"))
         return sha256(canonical_json({
             "scheme": SCHEME, "resources": {str(k): r.digest for k, r in self.resources.items()}, "checks": checks,
+            **({"adopt": adopting} if adopting else {}),
         }))
 
     def of_kind(self, kind: str) -> list[Resource]:
@@ -207,6 +209,9 @@ class ObservedContainer:
     `state`: created, running, paused, restarting, removing, exited, dead. `health`: "", starting, healthy, unhealthy.
     `networks`: network name -> network id. `ports`: claims of published ports that are held now.
     `restart_policy` and `restart_count` and `started_at` are None/empty unless the container was inspected.
+
+    `adopted`: ours by its id in the inventory, not by a label; then `original` says how it was found, as long as no release that
+    has it was proved. `found` (what `kinds.likeness` compares) is only there when it may be adopted; `differs` is what it found.
     """
 
     id: str
@@ -226,24 +231,34 @@ class ObservedContainer:
     restart_count: int | None = None
     started_at: str = ""
     error: str = ""
+    adopted: bool = False
+    original: Spec | None = None
+    found: Spec | None = None
+    differs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedNetwork:
-    """One network, ours or not. `claims`: the subnets and the interface that it holds now."""
+    """One network, ours or not. `claims`: the subnets and the interface that it holds now; the rest as for containers."""
 
     id: str
     name: str
     owned: bool
     digest: str = ""
     claims: tuple[str, ...] = ()
+    adopted: bool = False
+    found: Spec | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedVolume:
+    """`adopted` and `found` as for containers."""
+
     name: str
     owned: bool
     digest: str = ""
+    adopted: bool = False
+    found: Spec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +290,8 @@ class Owned:
     `original` (files only): what was there before us, as {"content": sha256, "mode", "uid", "gid", "type", "target"}.
     `delivered`: for containers, path -> content digest of files whose change it was told of, under its container id.
     `hooked`: the ids of the containers in which all `post_start` commands have run since Limpet started them.
+    `adopted`: for what Docker holds and has no label of ours, {"id", "digest" that it counts as}, and {"original"}, how it was
+    found, until a release that adopts it is proved.
     """
 
     digest: str
@@ -285,6 +302,7 @@ class Owned:
     delivered: Mapping[str, Json] = field(default_factory=dict)
     completed: str = ""  # one-shots: the digest that ran to success
     hooked: tuple[str, ...] = ()
+    adopted: Spec = field(default_factory=dict)
 
 
 Inventory = Mapping[Key, Owned]

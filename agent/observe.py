@@ -13,8 +13,8 @@ import os
 import pwd
 import re
 import stat
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -22,6 +22,7 @@ from agent.drivers.beneath import Beneath
 from agent.drivers.engine import Engine
 from agent.errors import Stalled, Transient
 from agent.kinds import claims
+from agent.kinds.adoption import handle, remembered, unproved
 from agent.model import (
     APP_LABEL,
     DIGEST_LABEL,
@@ -32,6 +33,8 @@ from agent.model import (
     ObservedFile,
     ObservedNetwork,
     ObservedVolume,
+    Owned,
+    Spec,
 )
 
 _HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)$")
@@ -40,6 +43,7 @@ NO_TAG = "<none>:<none>"  # what older Engines list for an image without a name
 HOLDING = ("running", "paused", "restarting")  # states that hold ports and addresses
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK = 1 << 20
+Mapped = Callable[[str], str]  # a path of the Engine's -> the host path
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +52,30 @@ class Look:
 
     `paths`: host paths. `images`: references to resolve. `deep`: our containers are inspected too (restart policy and
     count, start time, error); kept and candidate ones always are. `runtime=False`: files only, the Engine is not asked.
+    `adopted`: (kind, id) -> name and entry of what is ours by the inventory. `adopting`: the handles of what may be taken over,
+    which is then inspected.
     """
 
     paths: frozenset[str] = frozenset()
     images: tuple[str, ...] = ()
     deep: bool = False
     runtime: bool = True
+    adopted: Mapping[tuple[str, str], tuple[str, Owned]] = field(default_factory=dict)
+    adopting: frozenset[str] = frozenset()
 
 
-def observe(look: Look, root: str, engine: Engine, instance: str) -> Observed:
-    """One snapshot. Errors: Transient when Docker or a file system does not answer."""
+def observe(look: Look, root: str, engine: Engine, instance: str, unmapped: Mapped = str) -> Observed:
+    """One snapshot. `unmapped`: the Engine's path of a bind source -> the host path below `root`. Errors: Transient when
+    Docker or a file system does not answer."""
     files = observe_files(look.paths, root)
     if not look.runtime:
         return Observed(files=files)
     images = engine.images()
     return Observed(
         files=files,
-        containers=_containers(engine, instance, look.deep),
-        networks=_networks(engine.networks(), instance),
-        volumes={v["Name"]: ObservedVolume(v["Name"], *_ours(v.get("Labels"), instance)) for v in engine.volumes()},
+        containers=_containers(engine, instance, look, unmapped),
+        networks=_networks(engine.networks(), instance, look),
+        volumes={v["Name"]: _volume(v, instance, look) for v in engine.volumes()},
         images=_references(look.images, images, engine),
         image_ids=frozenset(image["Id"] for image in images),
         tagged=frozenset(image["Id"] for image in images if {*(image.get("RepoTags") or ())} - {NO_TAG}),
@@ -78,19 +87,33 @@ def observe(look: Look, root: str, engine: Engine, instance: str) -> Observed:
 # --- containers ------------------------------------------------------------------------------------------------------
 
 
-def _containers(engine: Engine, instance: str, deep: bool) -> tuple[ObservedContainer, ...]:
+def _containers(engine: Engine, instance: str, look: Look, unmapped: Mapped) -> tuple[ObservedContainer, ...]:
     found = []
     for listed in engine.containers():
-        labels = listed.get("Labels") or {}
+        labels, names = listed.get("Labels") or {}, container_names(listed)
         owned = labels.get(INSTANCE_LABEL) == instance
-        names = container_names(listed)
+        name, entry = look.adopted.get(("container", listed["Id"]), ("", None))
+        final = labels.get(NAME_LABEL, "") if owned else name
+        compared = (entry is not None and unproved(entry)) or (
+            entry is None and bool(names) and handle("container", names[0], labels) in look.adopting
+        )
         inspected = None
-        if owned and (deep or labels.get(NAME_LABEL, "") not in names):
+        if compared or ((owned or entry) and (look.deep or final not in names)):
             inspected = engine.container(listed["Id"])
             if inspected is None:
                 continue  # removed between the list and the look
-        found.append(container(listed, instance, inspected))
+        seen = container(listed, instance, inspected)
+        seen = remembered(seen, name, entry) if entry else seen
+        found.append(replace(seen, found=_found(inspected, engine, unmapped)) if compared and inspected else seen)
     return tuple(sorted(found, key=lambda c: (c.name, c.id)))
+
+
+def _found(inspected: Mapping[str, Any], engine: Engine, unmapped: Mapped) -> Spec:
+    """What a container is compared by, with its bind sources as host paths."""
+    image = engine.image(inspected["Image"]) or {}
+    mounts = [mount | {"Source": unmapped(mount["Source"])} if mount["Type"] == "bind" else mount
+              for mount in inspected.get("Mounts") or ()]
+    return {"container": {**inspected, "Mounts": mounts}, "image": image.get("Config") or {}}
 
 
 def container_names(listed: Mapping[str, Any]) -> list[str]:
@@ -157,9 +180,11 @@ def _ours(labels: Mapping[str, str] | None, instance: str) -> tuple[bool, str]:
     return owned, (labels or {}).get(DIGEST_LABEL, "") if owned else ""
 
 
-def _networks(listed: list[dict[str, Any]], instance: str) -> dict[str, ObservedNetwork]:
+def _networks(listed: list[dict[str, Any]], instance: str, look: Look) -> dict[str, ObservedNetwork]:
     """By name. The Engine allows several networks of one name; ours wins, then the smallest id."""
-    found = [ObservedNetwork(n["Id"], n["Name"], *_ours(n.get("Labels"), instance), _held_by_network(n)) for n in listed]
+    found = [ObservedNetwork(n["Id"], n["Name"], *_ours(n.get("Labels"), instance), _held_by_network(n),
+                             *_adopted("network", n["Id"], n, look)) for n in listed]
+    found = [replace(n, owned=True, digest=look.adopted["network", n.id][1].adopted["digest"]) if n.adopted else n for n in found]
     chosen: dict[str, ObservedNetwork] = {}
     for network in sorted(found, key=lambda n: (not n.owned, n.id)):
         chosen.setdefault(network.name, network)
@@ -172,6 +197,19 @@ def _held_by_network(listed: Mapping[str, Any]) -> tuple[str, ...]:
     pools = [{"subnet": pool.get("Subnet")} for pool in ipam.get("Config") or ()]
     return claims.of_network({"driver": listed.get("Driver"), "driver_opts": listed.get("Options"),
                               "ipam": {"driver": ipam.get("Driver"), "config": pools}})
+
+
+def _volume(listed: Mapping[str, Any], instance: str, look: Look) -> ObservedVolume:
+    name = listed["Name"]
+    seen = ObservedVolume(name, *_ours(listed.get("Labels"), instance), *_adopted("volume", name, listed, look))
+    return replace(seen, owned=True, digest=look.adopted["volume", name][1].adopted["digest"]) if seen.adopted else seen
+
+
+def _adopted(kind: str, id: str, listed: Mapping[str, Any], look: Look) -> tuple[bool, Spec | None]:
+    """Whether the inventory says that it is ours; and what it is compared by, when it may be taken over."""
+    if (kind, id) in look.adopted:
+        return True, None
+    return False, listed if handle(kind, listed["Name"], listed.get("Labels")) in look.adopting else None
 
 
 # --- images ----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from agent.kinds import KINDS, claims, container, files
+from agent.kinds import KINDS, adoption, claims, container, files
 from agent.kinds.base import Fate, Part, Step, View
 from agent.kinds.changing import manner
 from agent.model import Action, Key, Need, ObservedContainer, Stage
@@ -50,7 +50,8 @@ class Graph:
             for step in fates[key].steps:
                 self._add(key, step)
         self.freed = self._freed()
-        self.removed = [key for key in self.acting if self._first(key, "start") and key not in view.target.manifest.resources]
+        self.removed = [key for key in self.acting if key.kind in files.KINDS and self._first(key, "start")
+                        and key not in view.target.manifest.resources]
         self.losing = {app_of(key, view) for key in self.removed} - {""}
         for key in self.acting:
             self._order_parts(key)
@@ -90,7 +91,7 @@ class Graph:
 
     def _freed(self) -> list[tuple[Key, Key]]:
         """Pairs (holder, taker): the holder gives way and the taker wants one of its claims."""
-        takers = [(key, self.view.target.manifest.resources[key].claims) for key in self.acting if takes(self.fates[key])]
+        takers = [(key, taken) for key in self.acting if (taken := wants(key, self.fates[key], self.view))]
         holders = [(key, held_claims(key, self.view)) for key in self.acting if self._first(key, "release")]
         return [(holder, taker) for holder, held in holders for taker, taken in takers
                 if holder != taker and claims.clashing(taken, held)]
@@ -325,8 +326,12 @@ def held_claims(key: Key, view: View) -> set[str]:
     return held
 
 
-def takes(fate: Fate) -> bool:
-    return fate.verb in ("create", "replace", "return", "start") and bool(fate.part("start"))
+def wants(key: Key, fate: Fate, view: View) -> tuple[str, ...]:
+    """The claims that a resource takes by its start."""
+    if fate.verb not in ("create", "replace", "return", "start", "adopt") or not fate.part("start"):
+        return ()
+    resource = view.target.manifest.resources.get(key)
+    return adoption.stake(key, view) or (resource.claims if resource else ())
 
 
 def app_of(key: Key, view: View) -> str:

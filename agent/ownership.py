@@ -6,6 +6,7 @@ Rules:
 3. What could not be deleted (refused, failed, put off) stays owned.
 4. While a container changes, its entry claims what the old and the new one hold: a killed pass leaves either. And what it is
    being told counts as not delivered until it was told, and one that is being started as one without its hooks.
+5. What is adopted is owned by its id; how it was found is forgotten when a release that adopts it is proved.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from agent.kinds import container, files, hooks, reaction
+from agent.kinds import adoption, container, files, hooks, reaction
 from agent.kinds.base import View
 from agent.model import Inventory, Key, Manifest, Observed, Outcome, Owned, Plan, Resource, Spec
 
@@ -23,7 +24,9 @@ UNOWNED = {"network", "volume"}  # when external
 def entries(plan: Plan, view: View, save_original: Callable[[str], Spec]) -> dict[Key, Owned]:
     """The entries to write before the plan is applied: changed resources, and those that are right but not owned yet."""
     touched = {action.key for action in plan.actions}
-    told = {action.key: str(action.args["container"]) for action in plan.actions if action.verb in reaction.VERBS}
+    adopted = {r.key: id for r in view.target.manifest.of_kind("container") if (id := adoption.newcomer(r.key, view))}
+    told = {key: id for key, id in adopted.items() if view.target.manifest.resources[key].spec["on_change"]}
+    told |= {action.key: str(action.args["container"]) for action in plan.actions if action.verb in reaction.VERBS}
     started = {action.args["container"] for action in plan.actions if action.verb in hooks.STARTING}
     refused = {refusal.key for refusal in plan.refusals}
     found: dict[Key, Owned] = {}
@@ -32,11 +35,13 @@ def entries(plan: Plan, view: View, save_original: Callable[[str], Spec]) -> dic
         if key in refused or (key.kind in UNOWNED and resource.spec["external"]):
             continue
         entry = _entry(resource, known or Owned(resource.digest), key in touched)
+        entry = replace(entry, adopted=adoption.record(key, view, proved=view.target == view.known_good))
         if known is None and key.kind in files.KINDS:
             entry = replace(entry, original=_original(resource, view, key in touched, save_original))
         if key in told:
             entry = replace(entry, delivered=reaction.untold(resource, told[key], view))
-        entry = replace(entry, hooked=tuple(id for id in entry.hooked if id not in started))
+        ran = [*entry.hooked, *([adopted[key]] if key in adopted else [])]  # somebody else started what is adopted
+        entry = replace(entry, hooked=tuple(id for id in ran if id not in started))
         if entry != known:
             found[key] = entry
     return found
@@ -61,10 +66,17 @@ def _original(resource: Resource, view: View, touched: bool, save_original: Call
 
 
 def settled(view: View) -> dict[Key, Owned]:
-    """Entries that change because of what is seen now: one-shots that ran to success, claims that were given up."""
+    """Entries that change because of what is seen now, once the target is proved: one-shots that ran to success, claims that were
+    given up, and what was adopted."""
     found: dict[Key, Owned] = {}
+    wanted = adoption.handles(view.target.manifest)
+    for key in view.target.manifest.resources:
+        owned = view.inventory.get(key)
+        adopts = view.target.manifest.resources[key].spec.get("adopt") or str(key) in wanted
+        if owned is not None and adoption.unproved(owned) and adopts:
+            found[key] = replace(owned, adopted=adoption.record(key, view, proved=True))
     for resource in view.target.manifest.of_kind("container"):
-        owned = view.inventory.get(resource.key)
+        owned = found.get(resource.key, view.inventory.get(resource.key))
         current = next((c for c in view.containers(resource.key.name) if c.name == resource.key.name), None)
         if owned is None or current is None or current.digest != resource.digest:
             continue
@@ -97,5 +109,6 @@ def hooked(outcomes: Iterable[Outcome], observed: Observed, inventory: Inventory
 
 def disowned(inventory: Inventory, manifest: Manifest, remaining: Plan) -> Iterable[Key]:
     """What is owned no longer: not desired, and nothing of it is left to delete."""
-    pending = {change.key for change in remaining.changes if change.verb != "forget"} | {r.key for r in remaining.refusals}
-    return [key for key in inventory if key not in manifest.resources and key not in pending]
+    forgotten = {change.key for change in remaining.changes if change.verb == "forget"}
+    pending = {change.key for change in remaining.changes} - forgotten | {refusal.key for refusal in remaining.refusals}
+    return [key for key in inventory if key in forgotten or (key not in manifest.resources and key not in pending)]

@@ -17,7 +17,7 @@ from dataclasses import replace
 from agent.kinds import KINDS, changing, claims, container, files, network
 from agent.kinds.base import Fate, View, refuse
 from agent.model import Change, Key, Plan, Refusal, Stage
-from agent.order import Graph, app_of, held_claims, takes
+from agent.order import Graph, app_of, held_claims, wants
 
 WAIT_LIMIT = 300.0  # seconds that an `await` action may take
 
@@ -88,15 +88,15 @@ def _fate(key: Key, view: View) -> Fate:
 
 
 def _refuse_dependents(view: View, fates: dict[Key, Fate]) -> None:
-    changing = sorted(key for key in view.target.manifest.resources if fates[key].steps)
-    grew = any(fate.verb == "refuse" for fate in fates.values())
+    changing = sorted(key for key in view.target.manifest.resources if fates[key].steps or fates[key].verb == "adopt")
+    grew = any(fate.refusal for fate in fates.values())
     while grew:
         grew = False
         for key in changing:
             resource = view.target.manifest.resources[key]
-            if not fates[key].steps:
+            if fates[key].refusal:
                 continue
-            blocked = [n.key for n in resource.needs if n.required and n.key in fates and fates[n.key].verb == "refuse"]
+            blocked = [n.key for n in resource.needs if n.required and n.key in fates and fates[n.key].refusal]
             if blocked:
                 first = fates[blocked[0]].refusal
                 fates[key] = refuse(key, f"waits for {blocked[0]}, which is refused", first.hint if first else "")
@@ -105,7 +105,7 @@ def _refuse_dependents(view: View, fates: dict[Key, Fate]) -> None:
 
 def _give_way(view: View, fates: dict[Key, Fate]) -> dict[Key, Fate]:
     """Deletions that free what something new needs happen before it; the rest waits for the gate."""
-    wanted = {key: view.target.manifest.resources[key].claims for key, fate in fates.items() if takes(fate)}
+    wanted = {key: taken for key, fate in fates.items() if (taken := wants(key, fate, view))}
     changed = dict(fates)
     for key, fate in fates.items():
         if not fate.part("prune") or key in view.target.manifest.resources:
@@ -125,10 +125,10 @@ def _give_way(view: View, fates: dict[Key, Fate]) -> dict[Key, Fate]:
 
 def _start_first(view: View, fates: dict[Key, Fate]) -> dict[Key, Fate]:
     """Containers that are to start beside the old ones do so, unless something waits for what the old one holds."""
-    wanted = {key: view.target.manifest.resources[key].claims for key, fate in fates.items() if takes(fate)}
+    wanted = {key: taken for key, fate in fates.items() if (taken := wants(key, fate, view))}
     found = dict(fates)
     for key, fate in fates.items():
-        ahead = changing.start_first(fate, view) if key.kind == "container" else fate
+        ahead = changing.start_first(fate, view) if key.kind == "container" and not fate.refusal else fate
         held = held_claims(key, view) if ahead is not fate else set()
         if ahead is not fate and not any(claims.clashing(taken, held) for other, taken in wanted.items() if other != key):
             found[key] = ahead
@@ -152,4 +152,4 @@ def _app_file_in_use(key: Key, view: View, fates: dict[Key, Fate]) -> bool:
 
 
 def _stage(fate: Fate) -> Stage:
-    return "prune" if fate.verb != "keep" and all(step.part == "prune" for step in fate.steps) else "apply"
+    return "prune" if fate.verb not in ("keep", "adopt") and all(step.part == "prune" for step in fate.steps) else "apply"

@@ -1,6 +1,6 @@
 """What the steps of one pass share: the host, the stores, the state, and how they look at them.
 
-`decide` is the one way from a target to a plan: observe, plan, brakes.
+`decide` is the one way from a target to a plan: observe, take over, plan, brakes.
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.brakes import Policy, brakes
 from agent.clock import Clock
 from agent.desired import Desired, Tip
 from agent.errors import LimpetError, Stalled
 from agent.host import Host
+from agent.kinds import adoption
 from agent.kinds.base import Held, View
 from agent.model import PATH_KINDS, Manifest, Observed, Outcome, Plan, Release
 from agent.observe import Look
@@ -99,7 +100,10 @@ class Session:
         keys = {key for manifest in manifests for key in manifest.resources} | set(self.inventory.entries)
         paths = frozenset(key.name for key in keys if key.kind in PATH_KINDS)
         images = tuple(sorted({image for manifest in manifests for image in manifest.images()}))
-        return Look(paths, images, deep)
+        owned = self.inventory.entries.items()
+        adopted = {(key.kind, entry.adopted["id"]): (key.name, entry) for key, entry in owned if entry.adopted}
+        adopting = frozenset(handle for manifest in manifests for handle in adoption.handles(manifest))
+        return Look(paths, images, deep, adopted=adopted, adopting=adopting)
 
     def observe(self, target: Held, *, deep: bool = False) -> Observed:
         """One snapshot, kept as the newest."""
@@ -108,12 +112,15 @@ class Session:
 
     def decide(self, target: Held, known_good: Held, *, applied: Held | None = None,
                observed: Observed | None = None) -> tuple[View, Plan]:
-        """Observe (unless given), plan, brake. `applied`: what the host was brought to last; default: as the state says."""
+        """Observe (unless given), take over, plan, brake. `applied`: the release that is rolled back; default: what the host was
+        brought to last, as the state says."""
         observed = observed or self.observe(target)
+        policy = self.policy(undoing=applied is not None)
         applied = applied or self.held(self.state.applied)
-        past = self._past(observed, (target, applied, known_good))
-        view = View(target, observed, self.inventory.entries, applied, known_good, past=past)
-        return view, brakes(plan(view, self.settings.gate.deadline), view, self.policy(view))
+        view = adoption.take_over(View(target, observed, self.inventory.entries, applied, known_good))
+        self.observed = view.observed
+        view = replace(view, past=self._past(view.observed, (target, applied, known_good)))
+        return view, brakes(plan(view, self.settings.gate.deadline), view, policy)
 
     def _past(self, observed: Observed, known: Iterable[Held]) -> tuple[Held, ...]:
         """The other releases that are remembered, when a running container belongs to none of `known`; else none is read."""
@@ -122,10 +129,11 @@ class Session:
             return ()
         return tuple(self.held(release) for release in self.state.releases())
 
-    def policy(self, view: View) -> Policy:
+    def policy(self, *, undoing: bool = False) -> Policy:
         """The host owner's word, and what the newest commit allows where the owner lets it."""
         converge, policy = self.settings.converge, self.settings.policy
         allowed = ALLOW_PRUNE.search(self.tip.message) if self.tip and policy.trailers else None
         now = self.clock.wall()
         held = {name: s.reason for name, s in self.state.suspended.items() if name != "*" and s.holds(now)}
-        return Policy(converge.prune, converge.max_prune, int(allowed[1]) if allowed else 0, policy.files_deny, None, held)
+        return Policy(converge.prune, converge.max_prune, int(allowed[1]) if allowed else 0, policy.files_deny, None, held,
+                      undoing)

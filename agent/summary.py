@@ -14,7 +14,7 @@ from agent.transaction import Ending
 
 COUNTED = {
     "create": "created", "replace": "replaced", "update": "updated", "start": "started", "return": "returned",
-    "delete": "deleted",
+    "adopt": "adopted", "delete": "deleted",
 }
 
 
@@ -24,10 +24,18 @@ def short(revision: str) -> str:
     return f"{name}@{commit[:7]}" if commit else revision
 
 
+def known(session: Session) -> str:
+    """Known good's revision for people; before the first release it is what somebody else had started."""
+    good = session.known_good
+    return "?" if good is None else short(good.revision) or "what was there before"
+
+
 def counts(session: Session) -> Counter[str]:
     """Resources by what was done to them, whose every action of this pass is done; and those that failed."""
     failed = {outcome.action.key for outcome in session.record.outcomes if outcome.result == "failed"}
     done = {outcome.action.key for outcome in session.record.outcomes if outcome.result == "done"} - failed
+    idle = {change.key for change in session.record.plan.changes} - {action.key for action in session.record.plan.actions}
+    done |= {key for key in idle if (owned := session.inventory.entries.get(key)) and owned.adopted}  # needs no action
     found = Counter(COUNTED.get(change.verb, change.verb) for change in session.record.plan.changes if change.key in done)
     found["corrective"] = sum(change.corrective for change in session.record.plan.changes if change.key in done)
     found["failed"] = len(failed)
@@ -45,11 +53,11 @@ def sentence(session: Session, ending: Ending) -> str:
     refused = session.record.plan.refusals
     if refused:
         what = ", ".join(filter(None, [what, f"{len(refused)} refused ({refused[0].key}: {refused[0].cause})"]))
-    good = session.known_good
+    good = known(session)
     text = {
         "Converged": f"converged at {short(revision)}: {what}" if what else f"nothing to do at {short(revision)}",
-        "RolledBack": f"rolled back from {short(revision)} to {short(good.revision) if good else '?'}: {ending.reason}",
-        "HoldingKnownGood": f"holding {short(good.revision) if good else '?'}: "
+        "RolledBack": f"rolled back from {short(revision)} to {good}: {ending.reason}",
+        "HoldingKnownGood": f"holding {good}: "
                             + ("" if session.state.held else f"{short(revision)} was rejected: ") + ending.reason,
         "RollbackFailed": ending.reason,
         "Inconclusive": f"{short(revision)} was undone, but is not to blame for certain: {ending.reason}",
@@ -68,7 +76,7 @@ def report(session: Session, ending: Ending, trigger: str, started: float, durat
     error = None if held else record.trouble
     failing = ending.exit_code not in (0, 4, 6)
     health, messages = _health(session)
-    if record.outcomes or (failing and not _repeated(session, ending)):
+    if record.outcomes or did["adopted"] or (failing and not _repeated(session, ending)):
         _remember(session, ending, trigger, started, duration)
     if record.outcomes or ending.outcome != "Converged":
         session.save()

@@ -4,7 +4,8 @@ Rules:
 1. What is about to be done is written down before it is done: the attempt before its first action, the rejection before the first
    action of the rollback, the verdict before the prune.
 2. Trouble that may pass (`Transient`) condemns nothing: the attempt stays, and the next pass goes on with it.
-3. With no known good there is nothing to go back to: the release stays as it is, degraded, and is judged again each pass.
+3. With no known good there is nothing to go back to: the release stays as it is, degraded, and is judged again each pass. But a
+   first release that adopts goes back to what was there before: then known good is the release that holds nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from agent.errors import (
 )
 from agent.fetch.address import parse, shown
 from agent.images import always, intervals
-from agent.kinds import reaction
+from agent.kinds import adoption, reaction
 from agent.kinds.base import Held, View
 from agent.kinds.hooks import POST_START
 from agent.model import EMPTY, Action, Manifest, Observed, Plan, Release
@@ -55,6 +56,8 @@ class Superseded(Exception):
 
 def attempt(session: Session, release: Release, view: View, plan: Plan) -> Ending:
     """Applies a prepared release, judges it, and commits it or goes back. Errors: Transient, Interrupted, Superseded."""
+    if not session.state.releases() and adoption.is_first(view):
+        session.state.known_good = [Release(session.desired.manifests.put(EMPTY), {}, at=session.clock.wall())]
     good = session.known_good
     _begin(session, release, view, plan)
     failure = _carry_out(session, view, plan)
@@ -115,7 +118,7 @@ def roll_back(session: Session, reason: str, remedy: str, failed_target: Held) -
     state, good, failed = session.state, session.known_good, session.state.attempt
     assert good is not None and failed is not None
     session.phase("rollback", good)
-    session.progress.step(f"rolling back to {good.revision}: {reason}")
+    session.progress.step(f"rolling back to {good.revision or 'what was there before'}: {reason}")
     state.attempt = replace(failed, phase="rolling-back")
     session.save()
     target = session.held(good)

@@ -2,7 +2,8 @@
 
     NAME               current    holds the name, and with it ports and addresses
     NAME.new-XXXX      candidate  created beforehand; not started, but with `order: start-first`
-    NAME.kept-XXXX     kept       belongs to known good, stopped, restart policy off, until the gate has passed
+    NAME.kept-XXXX     kept       belongs to known good, or was adopted by a release that is not proved: stopped, restart policy
+                                  off, until the gate has passed
 
 The order of operations makes each of them level-triggered: a candidate or kept container gets its networks and its restart
 policy before it gets the name, so a container with the final name needs nothing but a start; and one that gives up the
@@ -11,9 +12,10 @@ name is stopped first and loses its restart policy last, so the name tells what 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from agent.kinds import claims, hooks, reaction
+from agent.kinds import adoption, claims, hooks, reaction
 from agent.kinds.base import Fate, Part, Step, View, differences, digest, ok, refuse
 from agent.model import Key, Need, ObservedContainer, Resource, sha256
 
@@ -29,19 +31,20 @@ def container(name: str, *, app: str, service: str, number: int, config: dict[st
               on_change: dict[str, str] | None = None, pull_policy: str = "missing", pull_every: float = 0.0,
               compose: dict[str, Any] | None = None, update: dict[str, Any] | None = None,
               rollback: dict[str, Any] | None = None, hook_timeout: float = hooks.DEADLINE, oneoff: bool = False,
-              origin: str = "") -> Resource:
+              adopt: bool = False, origin: str = "") -> Resource:
     """One container of a service.
 
     `config`: canonical Compose keys, host-ready. `inputs`: host path -> content digest of every app file it uses. `folded`:
-    `kind/name` -> digest of what it must be re-created with. `compose` is for labels only and in no digest, nor is when its image
-    is pulled: `pull_policy` is always, missing or never; `pull_every`: seconds after which its registry is asked again;
-    nor how it is changed: `update`, `rollback` (`kinds/changing.py`); nor how long a command of a hook may take: `hook_timeout`,
-    in seconds. `oneoff`: it only prepares its service.
+    `kind/name` -> digest of what it must be re-created with. In no digest: `compose`, which is for labels only; `adopt`, whether
+    it takes over what somebody else started; when its image is pulled: `pull_policy` is always, missing or never, `pull_every`:
+    seconds after which its registry is asked again; how it is changed: `update`, `rollback` (`kinds/changing.py`); how long a
+    command of a hook may take: `hook_timeout`, in seconds. `oneoff`: it only prepares its service.
     """
     content = {"config": config, "inputs": inputs, "folded": folded, "on_change": on_change or {}}
     spec = {
         "app": app, "service": service, "number": number, "name": name, "image": config["image"], "oneshot": oneshot,
-        "pull_policy": pull_policy, "compose": compose or {}, "hook_timeout": hook_timeout, "oneoff": oneoff, **content,
+        "pull_policy": pull_policy, "compose": compose or {}, "hook_timeout": hook_timeout, "oneoff": oneoff,
+        **({"adopt": True} if adopt else {}), **content,
     }
     if pull_every:
         spec["pull_every"] = pull_every
@@ -79,10 +82,13 @@ def networks(resource: Resource) -> list[str]:
 def fate(key: Key, desired: Resource | None, view: View) -> Fate:
     """What becomes of one container and of every instance that bears its name."""
     instances = view.containers(key.name)
+    if found := adoption.to_give_back(desired, instances):
+        makes_way = tuple(step for other in instances if other is not found for step in _discard("release", key, other, view))
+        return adoption.given_back(key, desired, found, makes_way)
     if desired is None:
         steps = tuple(step for instance in instances for step in _discard("prune", key, instance, view))
         return Fate(key, "delete", "no longer in the repository", steps) if steps else Fate(key, "forget", "is gone")
-    refusal = _taken(key, desired, instances, view)
+    refusal = adoption.refusal(desired, view) or _taken(key, desired, instances, view)
     if refusal:
         return refusal
     keeper = _keeper(desired, instances, view)
@@ -90,6 +96,8 @@ def fate(key: Key, desired: Resource | None, view: View) -> Fate:
     if keeper is None:
         return _creation(key, desired, instances, tuple(others), view)
     steps = (*others, *_mend(desired, keeper, view))
+    if adoption.is_new(key, keeper, view):
+        return adoption.adopted(key, steps, keeper.name if keeper.name != key.name else "")
     if not steps:
         return ok(key)
     if is_candidate(keeper):
@@ -110,7 +118,7 @@ def _taken(key: Key, desired: Resource, instances: list[ObservedContainer], view
             continue
         if other.name == key.name:
             return refuse(key, f"the name is taken by container {other.id[:12]}, which is not ours",
-                          f"remove or rename it: docker rename {key.name} {key.name}-old")
+                          f"{adoption.HINT}; or rename it: docker rename {key.name} {key.name}-old")
         if any(i.name == key.name and i.state == "running" and _matches(desired, i, view) for i in instances):
             continue
         ports = claims.clashing(desired.claims, other.ports if other.state in RUNNING else ())
@@ -133,9 +141,10 @@ def _keeper(desired: Resource, instances: list[ObservedContainer], view: View) -
 
 
 def _put_aside(key: Key, instance: ObservedContainer, view: View) -> list[Step]:
-    """Known good's container is kept until the gate has passed; any other makes way at once."""
+    """Known good's container, and one that may have to be given back, is kept until the gate has passed; any other makes way."""
     at = {"container": instance.id}
-    if not view.known_good.has(key, instance.digest, instance.image_id) or instance.state in BROKEN:
+    kept = instance.original is not None or view.known_good.has(key, instance.digest, instance.image_id)
+    if not kept or instance.state in BROKEN:
         holds = instance.name == key.name or instance.state in RUNNING or set(instance.networks) & view.recreated
         return _discard("release" if holds else "prune", key, instance, view)
     steps = _stop("release", key, instance, view)
@@ -165,16 +174,23 @@ def _creation(key: Key, desired: Resource, instances: list[ObservedContainer], o
     if desired.spec["oneshot"] and owned and image and owned.completed == completed_mark(desired, image):
         return Fate(key, "delete", "an old instance is left", others) if others else ok(key)
     name = candidate_name(desired, image)
-    prepare = [Step("prepare", "create", {"name": name, "image": image})]
+    heir_of = next(({"heir_of": instance.id} for instance in instances if instance.adopted), {})
+    prepare = [Step("prepare", "create", {"name": name, "image": image, **heir_of})]
     prepare += [Step("prepare", "connect", {"container": name, "network": network}) for network in networks(desired)[1:]]
     start = (Step("start", "rename", {"container": name, "to": key.name}), Step("start", "start", {"container": key.name}),
              *hooks.after_start(desired, key.name))
     verb = _making(key, instances)
-    return Fate(key, verb, _creation_cause(key, desired, verb, view), (*prepare, *others, *start))
+    cause = _adoption_cause(instances) or _creation_cause(key, desired, verb, view)
+    return Fate(key, verb, cause, (*prepare, *others, *start))
 
 
 def _making(key: Key, instances: list[ObservedContainer]) -> str:
-    return "replace" if any(i.name == key.name for i in instances) else "create"
+    return "replace" if any(i.name == key.name or (i.differs and not is_kept(i)) for i in instances) else "create"
+
+
+def _adoption_cause(instances: list[ObservedContainer]) -> str:
+    words = next((instance.differs for instance in instances if instance.differs and not is_kept(instance)), ())
+    return f"what was started before differs: {_listed(words)}" if words else ""
 
 
 def _mend(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step]:
@@ -191,7 +207,8 @@ def _mend(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step
             steps.append(Step("release" if replaced else "start", "disconnect", at | {"network": network}))
         steps.append(Step("start", "connect", at | {"network": network}))
     if keeper.name != desired.key.name:
-        steps += [] if is_candidate(keeper) else [Step("start", "policy", at)]
+        whole = is_candidate(keeper) or (keeper.adopted and not is_kept(keeper))
+        steps += [] if whole else [Step("start", "policy", at)]
         steps.append(Step("start", "rename", at | {"to": desired.key.name}))
     if keeper.state == "paused":
         steps += [Step("start", "unpause", at), *hooks.beside(reaction.steps(desired, keeper, view), desired, keeper, view)]
@@ -267,7 +284,7 @@ def difference(before: Resource, after: Resource, view: View) -> str:
     return text if words[:1] and words[0].startswith("image ") and len(words) == 1 else f"{text} changed"
 
 
-def _listed(words: list[str]) -> str:
+def _listed(words: Sequence[str]) -> str:
     return ", ".join(words[:MOST_NAMES]) + (f" and {len(words) - MOST_NAMES} more" if len(words) > MOST_NAMES else "")
 
 

@@ -48,7 +48,7 @@ RESOURCE_KEYS = frozenset(
 )
 
 _SIZE = re.compile(r"(-?\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?", re.IGNORECASE)
-_BLKIO = {
+BLKIO = {
     "device_read_bps": "BlkioDeviceReadBps",
     "device_read_iops": "BlkioDeviceReadIOps",
     "device_write_bps": "BlkioDeviceWriteBps",
@@ -118,7 +118,7 @@ def _blkio(config: Mapping[str, Any]) -> Body:
         host["BlkioWeightDevice"] = [
             {"Path": device.get("path", ""), "Weight": whole(device.get("weight", 0))} for device in config["weight_device"]
         ]
-    for key, field in _BLKIO.items():
+    for key, field in BLKIO.items():
         if config.get(key):
             host[field] = [{"Path": device.get("path", ""), "Rate": size(device.get("rate", 0))} for device in config[key]]
     return host

@@ -13,6 +13,7 @@ Rules:
 
 from __future__ import annotations
 
+from agent.kinds import adoption
 from agent.kinds.base import Part, Step, View
 from agent.model import Key, ObservedContainer, Resource, Spec
 
@@ -50,9 +51,10 @@ def _steps(part: Part, event: str, resource: Resource, container: str, *, requir
 
 
 def _pending(desired: Resource, instance: ObservedContainer, view: View) -> bool:
-    """Whether its `post_start` has not run, or not to its end, since Limpet started it."""
+    """Whether its `post_start` has not run, or not to its end, since Limpet started it. What is adopted somebody else started."""
     owned = view.owned(desired.key)
-    return owned is None or instance.id not in owned.hooked
+    known = owned is not None and instance.id in owned.hooked
+    return not known and instance.id != adoption.newcomer(desired.key, view)
 
 
 def _commands(resource: Resource, event: str) -> list[Spec]:

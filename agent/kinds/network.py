@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from agent.kinds import claims
+from agent.kinds import adoption, claims
 from agent.kinds.base import Fate, Step, View, differences, digest, ok, refuse
 from agent.model import Key, Resource
 
@@ -30,6 +30,8 @@ def network(name: str, *, app: str, config: dict[str, Any], external: bool = Fal
 def fate(key: Key, desired: Resource | None, view: View) -> Fate:
     """What becomes of one network."""
     there = view.observed.networks.get(key.name)
+    if passed_back := adoption.passed_back(key, desired, view):
+        return passed_back
     if desired is None:
         return _removal(key, view)
     if desired.spec["external"]:
@@ -40,10 +42,10 @@ def fate(key: Key, desired: Resource | None, view: View) -> Fate:
         cause = "is missing" if view.corrective(key) else "new"
         return Fate(key, "create", cause, (Step("start", "create"),))
     if not there.owned:
-        return refuse(key, "a network of this name exists and is not ours",
-                      f"mark it `external: true` in the Compose file, or remove it: docker network rm {key.name}")
+        return adoption.not_ours(desired, there, "mark it `external: true` in the Compose file, or remove it: "
+                                 f"docker network rm {key.name}")
     if there.digest == desired.digest:
-        return ok(key)
+        return adoption.adopted(key) if adoption.is_new(key, there, view) else ok(key)
     return _replacement(key, desired, there.id, view)
 
 
@@ -86,8 +88,8 @@ def _holders(taker: Key, view: View) -> list[tuple[str, str]]:
 
 
 def _foreign(key: Key, view: View) -> list[str]:
-    """The containers on it that are not ours: they must not lose their network."""
-    return [c.name for c in view.observed.containers if not c.owned and key.name in c.networks]
+    """The containers on it that are not ours, or may not stay ours: they must not lose their network."""
+    return [c.name for c in view.observed.containers if (not c.owned or c.original is not None) and key.name in c.networks]
 
 
 def _removal(key: Key, view: View) -> Fate:

@@ -6,7 +6,7 @@ Rules:
 2. A file that is mounted by itself is seen as it was when the container started, for it is replaced on the host, never written
    in place. So a container that matches its digest while such a file is put back (somebody edited it) is restarted.
 3. What a container was told is remembered in the inventory under its id: of the paths of `on_change` the content it knows; of a
-   file that is mounted by itself only that it was put back and is not seen yet.
+   file that is mounted by itself only that it was put back and is not seen yet. An adopted one knows the files that are there.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from agent.kinds import adoption
 from agent.kinds.base import Step, View
 from agent.model import Action, Key, ObservedContainer, Resource
 
@@ -30,12 +31,20 @@ def mounted_alone(resource: Resource) -> set[str]:
 def changed_files(desired: Resource, instance_id: str, view: View) -> list[str]:
     """The files whose change this container must be told of and was not, sorted."""
     on_change, content = desired.spec["on_change"], view.target.content
-    owned = view.owned(desired.key)
-    known: Mapping[str, Any] = owned.delivered if owned and owned.delivered.get("id") == instance_id else {}
+    known = _known(desired, instance_id, view)
     found = {path for path in on_change if known.get(path) != content(path)}
     alone = mounted_alone(desired)
     found |= {path for path in alone if known.get(path, content(path)) != content(path)}
     return sorted(found | {path for path in {*on_change, *alone} if _put_back(path, view)})
+
+
+def _known(desired: Resource, instance_id: str, view: View) -> Mapping[str, Any]:
+    """Path -> content that an instance was told of."""
+    owned = view.owned(desired.key)
+    if owned and owned.delivered.get("id") == instance_id:
+        return owned.delivered
+    adopted = instance_id == adoption.newcomer(desired.key, view)
+    return {path: view.target.content(path) for path in desired.spec["on_change"]} if adopted else {}
 
 
 def _put_back(path: str, view: View) -> bool:
@@ -65,9 +74,8 @@ def steps(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step
 
 def untold(desired: Resource, instance_id: str, view: View) -> dict[str, Any]:
     """What the inventory says while it is being told: a pass that is killed leaves it to the next one to tell it."""
-    owned = view.owned(desired.key)
-    known = dict(owned.delivered) if owned and owned.delivered.get("id") == instance_id else {}
-    return known | {"id": instance_id} | dict.fromkeys(changed_files(desired, instance_id, view), "")
+    known = _known(desired, instance_id, view)
+    return {**known, "id": instance_id} | dict.fromkeys(changed_files(desired, instance_id, view), "")
 
 
 def told(desired: Resource, view: View) -> dict[str, Any]:

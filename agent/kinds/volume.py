@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from agent.kinds import adoption
 from agent.kinds.base import Fate, Step, View, digest, ok, refuse
 from agent.model import Key, Resource
 
@@ -22,6 +23,8 @@ def volume(name: str, *, app: str, config: dict[str, Any], external: bool = Fals
 def fate(key: Key, desired: Resource | None, view: View) -> Fate:
     """What becomes of one volume; its data is never put at risk."""
     there = view.observed.volumes.get(key.name)
+    if passed_back := adoption.passed_back(key, desired, view):
+        return passed_back
     if desired is None:
         return Fate(key, "forget", f"no longer in the repository; its data stays (docker volume rm {key.name} deletes it)")
     if there is None:
@@ -31,9 +34,8 @@ def fate(key: Key, desired: Resource | None, view: View) -> Fate:
     if desired.spec["external"]:
         return ok(key)
     if not there.owned:
-        return refuse(key, "a volume of this name exists and is not ours",
-                      "mark it `external: true` in the Compose file to use it as it is")
+        return adoption.not_ours(desired, there, "mark it `external: true` in the Compose file to use it as it is")
     if there.digest != desired.digest:
         return refuse(key, "its options changed, and changing them would lose its data",
                       f"undo the change, or move the data and remove it: docker volume rm {key.name}")
-    return ok(key)
+    return adoption.adopted(key) if adoption.is_new(key, there, view) else ok(key)

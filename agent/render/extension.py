@@ -11,9 +11,9 @@ from agent.render.mounts import AppFiles
 from agent.render.problems import did_you_mean
 from agent.render.schema import Section
 
-KNOWN = ("oneshot", "on_change", "hook_timeout")
+KNOWN = ("oneshot", "on_change", "hook_timeout", "adopt")
 LONGEST_HOOK = 600.0  # seconds: a pass that stands still for longer is taken for hung
-LATER = ("protect", "adopt", "irreversible")
+LATER = ("protect", "irreversible")
 
 
 @dataclass(slots=True)
@@ -22,6 +22,7 @@ class Extension:
     `hook_timeout` in seconds."""
 
     oneshot: bool = False
+    adopt: bool = False
     changes: dict[str, str] = field(default_factory=dict)
     hook_timeout: float = DEADLINE
 
@@ -41,7 +42,7 @@ def read_extension(service: Map, name: str, files: AppFiles) -> Extension:
             section.wrong(key, f"{section.name(key)} is not supported by this version of Limpet yet", "remove it for now")
         elif key not in KNOWN:
             section.wrong(key, f"unknown key {section.name(key)}", did_you_mean(key, (*KNOWN, *LATER)))
-    found.oneshot = section.truth("oneshot")
+    found.oneshot, found.adopt = section.truth("oneshot"), section.truth("adopt")
     found.hook_timeout = section.seconds("hook_timeout", DEADLINE)
     if found.hook_timeout > LONGEST_HOOK:
         section.wrong("hook_timeout", f"{section.name('hook_timeout')} is longer than {LONGEST_HOOK / 60:.0f} minutes",

@@ -90,7 +90,7 @@ class AppServices:
             "inputs": dict(sorted(used.inputs.items())), "oneshot": self._oneshot(name, service, extension),
             **pulling(name, service, self.files), "hook_timeout": extension.hook_timeout,
             **manners(service, name, config, self.files),
-            "compose": {**self.compose, "depends_on": plain(service.get("depends_on") or {})},
+            "compose": {**self.compose, "depends_on": plain(service.get("depends_on") or {})}, "adopt": extension.adopt,
         }
         draft = Draft(arguments, frozenset(used.folded), used.needs, origin(*self.files.where("services", name)))
         replicas = self.containers(name)

@@ -4,7 +4,8 @@ Rules:
 1. Own before create: `own` returns only when the entries are durable. Disown after delete: `disown` is durable with the next
    write, because an entry too many is only looked at once more, while one too few leaks.
 2. When both generations are lost, it starts empty and says so (`lost`); when one is, the other may lack the newest entries
-   (`damaged`). In both cases the pass rebuilds it from the labels on the host.
+   (`damaged`). In both cases the pass rebuilds it from the labels on the host; what was adopted has none, and is adopted anew
+   where it is equal and the service still says so.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ def _json(owned: Owned) -> dict[str, Json]:
         "digest": owned.digest, "needs": list(owned.needs), "claims": list(owned.claims), "app": owned.app,
         "original": dict(owned.original) if owned.original is not None else None,
         "delivered": dict(owned.delivered), "completed": owned.completed, "hooked": list(owned.hooked),
+        "adopted": dict(owned.adopted),
     }
     return {key: value for key, value in doc.items() if value or key == "digest"}
 
@@ -90,4 +92,5 @@ def _owned(doc: Mapping[str, Json]) -> Owned:
     return Owned(
         doc["digest"], tuple(doc.get("needs", ())), tuple(doc.get("claims", ())), doc.get("app", ""),
         doc.get("original"), doc.get("delivered", {}), doc.get("completed", ""), tuple(doc.get("hooked", ())),
+        doc.get("adopted", {}),
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from agent.images import Images
-from agent.model import Json, Release
+from agent.model import EMPTY, Json, Release
 from agent.store.documents import Document
 from agent.store.orders import Orders, Rollback, Suspension
 
@@ -145,7 +145,7 @@ class State:
         """
         if not self.known_good or self.known_good[0].id != release.id or self.rolled_back:
             self.proved_at = at
-        others = [good for good in self.known_good if good.id != release.id]
+        others = [good for good in self.known_good if good.id != release.id and good.manifest_digest != EMPTY.digest]
         self.known_good = [release, *others][:KNOWN_GOOD]
         self.pin = pin
         self.applied = release

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent.errors import Failed, LimpetError, Stalled, Transient
-from agent.kinds import claims, engine_request
+from agent.kinds import adoption, claims, engine_request
 from agent.kinds.engine_resources import restart_policy
 from agent.model import (
     Action,
@@ -30,6 +30,7 @@ from agent.model import (
     sha256,
 )
 from agent.observe import Look, familiar
+from tests.fakes import compose
 from tests.fakes.files import HINT, FakeFiles, MemoryContent
 
 RUNNING = ("running", "paused", "restarting")
@@ -132,6 +133,28 @@ class FakeHost:
     def add_foreign_network(self, name: str) -> None:
         self.networks[name] = ObservedNetwork(self._id(), name, False)
 
+    def add_compose_container(self, resource: Resource, name: str, *, running: bool = True) -> str:
+        """A container that Docker Compose made of the service, with its networks and volumes."""
+        id, config = self._id(), resource.spec["config"]
+        for network in config.get("networks") or ():
+            self.networks.setdefault(network, ObservedNetwork(self._id(), network, False))
+        ids = {network: self.networks[network].id for network in config.get("networks") or ()}
+        image = self.images[familiar(resource.spec["image"])]
+        published = tuple(claim for claim in claims.of_service(name, config) if claim.startswith("port/"))
+        seen = ObservedContainer(id, name, False, "running" if running else "exited", image, networks=ids,
+                                 ports=published if running else (), found=compose.found(resource, id, name),
+                                 exit_code=None if running else 0)  # fmt: skip
+        self.containers[id] = FakeContainer(seen, self.behaviours[image], published=published, policy=_policy(config))
+        return id
+
+    def add_compose_network(self, resource: Resource) -> None:
+        name = resource.spec["name"]
+        self.networks[name] = ObservedNetwork(self._id(), name, False, found=compose.network(resource))
+
+    def add_compose_volume(self, resource: Resource) -> None:
+        name = resource.spec["name"]
+        self.volumes[name] = ObservedVolume(name, False, found=compose.volume(resource))
+
     def vanish(self, name: str) -> None:
         """Somebody removed a container by hand."""
         del self.containers[self._find(name).seen.id]
@@ -155,12 +178,12 @@ class FakeHost:
                 return Observed(files=files)
             self._engine()
             self.tick()
-            seen = [self._seen(container, request.deep) for container in self.containers.values()]
+            seen = [self._seen(container, request) for container in self.containers.values()]
             return Observed(
                 files=files,
                 containers=tuple(sorted(seen, key=lambda c: (c.name, c.id))),
-                networks=dict(self.networks),
-                volumes=dict(self.volumes),
+                networks={n.name: _object("network", n.id, n, request) for n in self.networks.values()},
+                volumes={v.name: _object("volume", v.name, v, request) for v in self.volumes.values()},
                 images={ref: self.images[familiar(ref)] for ref in request.images if familiar(ref) in self.images},
                 image_ids=frozenset(self.image_ids()),
                 tagged=frozenset(self.images.values()),
@@ -265,7 +288,7 @@ class FakeHost:
 
     # --- containers ---
 
-    def _container_create(self, resource: Resource, name: str, image: str) -> None:
+    def _container_create(self, resource: Resource, name: str, image: str, heir_of: str = "") -> None:
         there = next((c for c in self.containers.values() if c.seen.name == name), None)
         if there is not None:
             if not there.seen.owned or there.seen.digest != resource.digest or there.seen.image_id != image:
@@ -488,10 +511,17 @@ class FakeHost:
 
     # --- how ---
 
-    def _seen(self, at: FakeContainer, deep: bool) -> ObservedContainer:
-        if not at.seen.owned or not (deep or at.seen.name != at.seen.key_name):
-            return at.seen
-        return replace(at.seen, restart_policy=at.policy, restart_count=at.restarts, started_at=at.started_at, error=at.error)
+    def _seen(self, at: FakeContainer, request: Look) -> ObservedContainer:
+        seen = at.seen
+        name, entry = request.adopted.get(("container", seen.id), ("", None))
+        labels = seen.found["container"]["Config"]["Labels"] if seen.found else {}
+        wanted = adoption.unproved(entry) if entry else adoption.handle("container", seen.name, labels) in request.adopting
+        compared = seen.found is not None and wanted
+        seen = adoption.remembered(seen, name, entry) if entry else seen
+        seen = seen if compared else replace(seen, found=None)
+        if not compared and not (seen.owned and (request.deep or seen.name != seen.key_name)):
+            return seen
+        return replace(seen, restart_policy=at.policy, restart_count=at.restarts, started_at=at.started_at, error=at.error)
 
     def _find(self, name: str, *, required: bool = True) -> Any:
         found = next((c for c in self.containers.values() if name in (c.seen.id, c.seen.name)), None)
@@ -510,6 +540,15 @@ class FakeHost:
         self._points += 1
         if self.die_at is not None and self._points == self.die_at:
             raise Died
+
+
+def _object(kind: str, id: str, there: Any, request: Look) -> Any:
+    """A network or volume as it is seen: ours by the inventory, or with what it is compared by when it may be taken over."""
+    if (kind, id) in request.adopted:
+        digest = request.adopted[kind, id][1].adopted["digest"]
+        return replace(there, owned=True, adopted=True, digest=digest, found=None)
+    labels = (there.found or {}).get("Labels")
+    return there if adoption.handle(kind, there.name, labels) in request.adopting else replace(there, found=None)
 
 
 def _policy(config: Spec) -> str:

@@ -6,7 +6,9 @@ A case is a mapping (from TOML). What is not said is as it should be:
                                    with what is written below laid over it and `drop` taken away. `lock`: reference -> image id
     host                           the release the host was faithfully brought to, default "applied"
     gone                           keys that are missing on the host
-    container                      instances: `of` ("known_good/web"), `id`, and what differs; the same id replaces
+    container                      instances: `of` ("known_good/web"), `id`, and what differs; the same id replaces. Not ours:
+                                   `foreign`, or `compose` ("desired/web"), what Docker Compose made of it, and of the
+                                   keys in `but`, under `name`
     file, network, volume          what else lies there, by name
     inventory, unowned             entries by key: what differs (`completed = "now"`: it ran to success); keys that are not owned
 
@@ -35,6 +37,7 @@ from agent.model import (
     Resource,
     sha256,
 )
+from tests.fakes import compose
 
 Case = Mapping[str, Any]
 RELEASES = ("applied", "known_good", "desired")
@@ -100,6 +103,7 @@ def _container(name: str, spec: Case, others: Mapping[Key, Resource]) -> Resourc
     return container.container(
         name, app=spec.get("app", "shop"), service=spec.get("service", name), number=spec.get("number", 1), config=config,
         inputs=inputs, folded=folded,
+        adopt=spec.get("adopt", False), compose={"project": "shop", "working_dir": "/apps/shop"},
         needs=tuple(needs), oneshot=spec.get("oneshot", False), on_change=spec.get("on_change", {}), origin="compose.yaml:1",
         update=spec.get("update"), rollback=spec.get("rollback"),
     )  # fmt: skip
@@ -167,24 +171,45 @@ def observed(case: Case) -> Observed:
         containers[made.id] = made
     networks = {k.name: ObservedNetwork(f"id-{k.name}", k.name, not r.spec["external"], r.digest, r.claims)
                 for k, r in there.items() if k.kind == "network"}  # fmt: skip
-    networks |= {name: ObservedNetwork(f"id-{name}", name, **{**spec, "claims": tuple(spec.get("claims", ()))})
-                 for name, spec in case.get("network", {}).items()}
+    wanted = release(case, "desired").manifest.resources
+    networks |= {name: ObservedNetwork(f"id-{name}", name, **_compared("network", name, spec, wanted))
+                 for name, spec in case.get("network", {}).items()}  # fmt: skip
     volumes = {k.name: ObservedVolume(k.name, not r.spec["external"], r.digest) for k, r in there.items() if k.kind == "volume"}
-    volumes |= {name: ObservedVolume(name, **spec) for name, spec in case.get("volume", {}).items()}
+    volumes |= {name: ObservedVolume(name, **_compared("volume", name, spec, wanted))
+                for name, spec in case.get("volume", {}).items()}  # fmt: skip
     paths = {k.name: _there(r) for k, r in there.items() if k.kind in KINDS[:3] and r.spec.get("state") != "absent"}
     paths |= {path: _lying(spec) for path, spec in case.get("file", {}).items()}
     images = frozenset(image for name in RELEASES for image in release(case, name).lock.values())
     return Observed(paths, tuple(sorted(containers.values(), key=lambda c: (c.name, c.id))), networks, volumes, {}, images)
 
 
+def _compared(kind: str, name: str, spec: Case, wanted: Mapping[Key, Resource]) -> Case:
+    """`compose = {...}`: what Docker Compose made as it is desired, and what the Engine says otherwise."""
+    if "compose" not in spec:
+        return {**spec, "claims": tuple(spec.get("claims", ()))} if kind == "network" else spec
+    made = (compose.network if kind == "network" else compose.volume)(wanted[Key(kind, name)])
+    return {"owned": False, "found": {**made, **spec["compose"]}}
+
+
 def _instance(case: Case, doc: Case) -> ObservedContainer:
-    differs = {key: value for key, value in doc.items() if key not in ("of", "foreign")}
+    differs = {key: value for key, value in doc.items() if key not in ("of", "foreign", "compose", "but")}
+    if "compose" in doc:
+        held, name = _made(case, doc["compose"])
+        made, resource = instance(held, name, **differs), held.manifest.resources[Key("container", name)]
+        spec = {**resource.spec, "config": {**resource.spec["config"], **doc.get("but", {})}}
+        found = compose.found(replace(resource, spec=spec), made.id, made.name)
+        policy = made.restart_policy or "no"
+        return replace(made, owned=False, key_name="", app="", digest="", found=found, restart_policy=policy)
     if "foreign" in doc:
         differs |= {"ports": tuple(claims.port("tcp", "", p) for p in doc.get("ports", ()))}
         state, name = differs.pop("state", "running"), doc["foreign"]
         return ObservedContainer(f"id-{name}", name, False, state, "sha256:other", **differs)
-    of, _, name = doc["of"].partition("/")
-    return instance(release(case, of), name, **differs)
+    return instance(*_made(case, doc["of"]), **differs)
+
+
+def _made(case: Case, of: str) -> tuple[Held, str]:
+    held, _, name = of.partition("/")
+    return release(case, held), name
 
 
 def owned(resource: Resource) -> Owned:

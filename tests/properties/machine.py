@@ -12,6 +12,7 @@ from typing import Any
 
 from agent import ownership
 from agent.kinds import reaction
+from agent.kinds.adoption import handles, take_over
 from agent.kinds.base import Held, View
 from agent.kinds.files import KINDS as PATHS
 from agent.model import Action, Key, Need, Observed, ObservedContainer, Outcome, Owned, Plan, Stage
@@ -97,11 +98,14 @@ class Machine:
     def decide(self, target: Held, applied: Held | None = None) -> tuple[View, Plan]:
         """What a pass would do."""
         view = View(target, self.observe(target), dict(self.inventory), applied or self.applied, self.known_good or Held())
+        view = take_over(view)
         return view, plan(view)
 
     def observe(self, target: Held) -> Any:
         keys = {*target.manifest.resources, *self.inventory}
-        return self.host.observe(Look(frozenset(key.name for key in keys if key.kind in PATHS), (), True))
+        adopted = {(key.kind, owned.adopted["id"]): (key.name, owned) for key, owned in self.inventory.items() if owned.adopted}
+        paths = frozenset(key.name for key in keys if key.kind in PATHS)
+        return self.host.observe(Look(paths, (), True, adopted=adopted, adopting=frozenset(handles(target.manifest))))
 
     def _execute(self, found: Plan, stage: Stage, target: Held) -> None:
         """Every order that the plan allows must do: which one is the order's choice."""
