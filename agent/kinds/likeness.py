@@ -201,7 +201,8 @@ def _mounts_there(there: Spec) -> Form:
         name = mount.get("Name") or ""
         source = "" if UNNAMED.fullmatch(name) else name or mount.get("Source") or ""
         how = _mount(mount["Type"], source, mount.get("RW"), mount.get("Propagation"))
-        how["selinux"] = next((option for option in str(mount.get("Mode")).split(",") if option in ("z", "Z")), None)
+        if mount["Type"] == "bind":  # the Engine writes `z` beside volumes of its own accord
+            how["selinux"] = next((option for option in str(mount.get("Mode")).split(",") if option in ("z", "Z")), None)
         found[posixpath.normpath(mount["Destination"])] = how
     found = _with_options(found, there["HostConfig"].get("Mounts") or ())
     return {"volumes": found | _tmpfs(there["HostConfig"].get("Tmpfs") or {})}
@@ -266,12 +267,17 @@ def _networks_wanted(resource: Resource) -> Form:
 
 
 def _networks_there(resource: Resource, there: Spec) -> Form:
-    if resource.spec["config"].get("network_mode"):
+    """The endpoints; the Engine's own bridge is where a container is that asks for no network."""
+    mode = str(resource.spec["config"].get("network_mode") or "")
+    if mode in ("host", "none") or mode.startswith("container:"):
         return {}
     found = {}
     own = {there["Id"][:12], there["Name"].removeprefix("/"), resource.key.name}
     for name, endpoint in ((there.get("NetworkSettings") or {}).get("Networks") or {}).items():
-        wanted = (resource.spec["config"].get("networks") or {}).get(name) or {}
+        joined = resource.spec["config"].get("networks") or {}
+        wanted = joined.get(name) or {}
+        if name == "bridge" and not joined:
+            continue
         asked = wanted.get("mac_address") or resource.spec["config"].get("mac_address")
         fixed = there["Config"].get("MacAddress")
         mac = (endpoint or {}).get("MacAddress") or fixed if asked else fixed  # that of an endpoint may be the Engine's choice

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agent.host import Host, RealHost
-from agent.kinds import claims, container, network, volume
+from agent.kinds import claims, container, engine_request, network, volume
 from agent.model import Action, ObservedContainer, Resource
 from agent.observe import Look
 from agent.paths import Paths
 from agent.settings import Engine as EngineSettings
 from agent.store.content import Content
+from tests.fakes import compose
 from tests.fakes.files import MemoryContent
 from tests.fakes.host import FakeHost
 from tests.harness import images
@@ -37,6 +38,7 @@ class Bench(Protocol):
     def tag(self, image_id: str, reference: str) -> None: ...
     def foreign_container(self, name: str, *, network: str = "") -> None: ...
     def foreign_network(self, name: str) -> None: ...
+    def compose_container(self, resource: Resource, name: str) -> str: ...
     def holding(self, port: int) -> contextlib.AbstractContextManager[None]: ...
     def put_file(self, path: str, data: bytes, mode: int = 0o644) -> None: ...
     def put_link(self, path: str, target: str) -> None: ...
@@ -69,6 +71,9 @@ class FakeBench:
 
     def foreign_network(self, name: str) -> None:
         self.fake.add_foreign_network(name)
+
+    def compose_container(self, resource: Resource, name: str) -> str:
+        return self.fake.add_compose_container(resource, name)
 
     @contextlib.contextmanager
     def holding(self, port: int) -> Iterator[None]:
@@ -114,6 +119,17 @@ class RealBench:
     def foreign_network(self, name: str) -> None:
         self.engine.client.networks.create(name)
 
+    def compose_container(self, resource: Resource, name: str) -> str:
+        """A container that runs, made by the request that Compose would send."""
+        api = self.engine.client.api
+        body = compose.body(resource, resource.spec["image"], self.real.mapped)
+        id = str(api.create_container_from_config(body, name)["Id"])
+        for other in container.networks(resource)[1:]:
+            endpoint = engine_request.endpoint(resource.spec, other)
+            api._post_json(api._url("/networks/{0}/connect", other), data={"Container": id, "EndpointConfig": endpoint})
+        api.start(id)
+        return id
+
     @contextlib.contextmanager
     def holding(self, port: int) -> Iterator[None]:
         with socket.create_server(("0.0.0.0", port)):
@@ -144,6 +160,10 @@ class InsideHost(RealHost):
     def mapped(self, source: str) -> str:
         path = super().mapped(source)
         return "/" + path.split("/root/", 1)[1] if path.startswith("/proc/") else path
+
+    def unmapped(self, source: str) -> str:
+        below = f"/{str(self.root).split('/root/', 1)[1]}"
+        return source.removeprefix(below) if source.startswith(f"{below}/") else super().unmapped(source)
 
 
 class HostBench(RealBench):

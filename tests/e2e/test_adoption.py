@@ -50,6 +50,8 @@ class Shop:
 
     def __init__(self, site: Site, app: str) -> None:
         self.site, self.app, self.port = site, app, free_port()
+        version = subprocess.run(["docker-compose", "version", "--short"], capture_output=True, text=True, check=True).stdout
+        self.separator = "_" if version.startswith("1.") else "-"
         self.directory = site.root / "opt/shop"
         self.files = {"app.env": "B=from the file\n", "conf/app.conf": "x\n"}
         (self.directory / "state").mkdir(parents=True)
@@ -85,6 +87,10 @@ class Shop:
             service = doc["Config"]["Labels"]["com.docker.compose.service"]
             found[service] = (doc["Id"], doc["State"]["StartedAt"], doc["State"]["Pid"])
         return found
+
+    def theirs(self, service: str) -> str:
+        """The name that Docker Compose gives."""
+        return f"{self.app}{self.separator}{service}{self.separator}1"
 
     def names(self) -> set[str]:
         return {name.removeprefix(f"{self.app}-") for name in self.site.ids(self.app)}
@@ -125,7 +131,7 @@ def test_a_changed_service_is_replaced_alone(shop: Shop) -> None:
     volume is data and goes on."""
     shop.up()
     before = shop.containers()
-    volumes = {m["Destination"]: m["Name"] for m in shop.site.container(f"{shop.app}_db_1")["Mounts"]}
+    volumes = {m["Destination"]: m["Name"] for m in shop.site.container(shop.theirs("db"))["Mounts"]}
     shop.commit(shop.text(memory="96m"))
     planned = shop.site.limpet("plan").out
     assert f"replace container/{shop.app}-db-1: what was started before differs: mem_limit" in planned
@@ -163,15 +169,15 @@ def facts(shop: Shop, name: str) -> tuple[Any, ...]:
 def test_a_bad_first_commit_gives_back_what_was_there(shop: Shop) -> None:
     """When the very first release fails, what Compose started must be there again as it was, under its name, and stay so."""
     shop.up()
-    before = {service: facts(shop, f"{shop.app}_{service}_1") for service in ("web", "db", "migrate")}
+    before = {service: facts(shop, shop.theirs(service)) for service in ("web", "db", "migrate")}
     networks = {n.name: n.id for n in shop.site.engine.client.networks.list() if n.name.startswith(shop.app)}
     bad = shop.text().replace("limpet-test/web:v1", "limpet-test/crash:v1")
     shop.commit(bad.replace("volumes: {data", "  edge: {image: 'limpet-test/idle:v1'}\nvolumes: {data"))
     done = shop.site.sync(expect=4)
     assert "to what was there before" in done.err, done
     for _ in range(2):
-        assert {service: facts(shop, f"{shop.app}_{service}_1") for service in ("web", "db", "migrate")} == before
-        assert set(shop.site.ids(shop.app)) == {f"{shop.app}_{service}_1" for service in ("web", "db", "migrate")}
+        assert {service: facts(shop, shop.theirs(service)) for service in ("web", "db", "migrate")} == before
+        assert set(shop.site.ids(shop.app)) == {shop.theirs(service) for service in ("web", "db", "migrate")}
         assert {n.name: n.id for n in shop.site.engine.client.networks.list() if n.name.startswith(shop.app)} == networks
         shop.site.sync(expect=4)
     assert shop.site.heartbeat()["state"] == "RolledBack"
@@ -187,17 +193,17 @@ def test_a_bad_later_commit_that_adopts_gives_back_what_was_there(shop: Shop) ->
     shop.site.sync()
     own = facts(shop, f"{shop.app}-other-own-1")
     shop.up(shop.text(memory="32m"))
-    before = {service: facts(shop, f"{shop.app}_{service}_1") for service in ("web", "db", "migrate")}
+    before = {service: facts(shop, shop.theirs(service)) for service in ("web", "db", "migrate")}
     files = {f"apps/shop/{path}": content for path, content in shop.files.items()}
     layer = f"apps: {{{shop.app}: {{directory: /opt/shop}}}}\n"
     bad = shop.text().replace("limpet-test/web:v1", "limpet-test/sick:v1")
     shop.site.commit({"apps/shop/compose.yaml": bad, "layer.yaml": layer, **files})
     shop.site.sync(expect=4)
-    assert {service: facts(shop, f"{shop.app}_{service}_1") for service in ("web", "db", "migrate")} == before
+    assert {service: facts(shop, shop.theirs(service)) for service in ("web", "db", "migrate")} == before
     assert facts(shop, f"{shop.app}-other-own-1") == own
-    assert set(shop.site.ids(shop.app)) == {*(f"{shop.app}_{s}_1" for s in ("web", "db", "migrate")), f"{shop.app}-other-own-1"}
+    assert set(shop.site.ids(shop.app)) == {*(shop.theirs(s) for s in ("web", "db", "migrate")), f"{shop.app}-other-own-1"}
     shop.site.sync(expect=4)
-    assert {service: facts(shop, f"{shop.app}_{service}_1") for service in ("web", "db", "migrate")} == before
+    assert {service: facts(shop, shop.theirs(service)) for service in ("web", "db", "migrate")} == before
 
 
 def test_a_bind_that_would_move_is_refused_with_the_remedy(shop: Shop) -> None:
@@ -312,4 +318,4 @@ def test_orphans_of_the_project_are_not_touched(shop: Shop) -> None:
     shop.commit()
     shop.site.sync()
     assert shop.containers() == before
-    assert f"{shop.app}_orphan_1" in shop.site.ids(shop.app)
+    assert shop.theirs("orphan") in shop.site.ids(shop.app)

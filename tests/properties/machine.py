@@ -12,7 +12,7 @@ from typing import Any
 
 from agent import ownership
 from agent.kinds import reaction
-from agent.kinds.adoption import handles, take_over
+from agent.kinds.adoption import handles, is_first, take_over
 from agent.kinds.base import Held, View
 from agent.kinds.files import KINDS as PATHS
 from agent.model import Action, Key, Need, Observed, ObservedContainer, Outcome, Owned, Plan, Stage
@@ -56,6 +56,8 @@ class Machine:
             self._apply(target, self.applied)
             self._prune(target)
             return
+        if self.known_good is None and self.attempt is None and is_first(self.decide(target)[0]):
+            self.known_good = Held()
         self.attempt = target
         self._apply(target, self.applied)
         if passes:
@@ -126,7 +128,7 @@ class Machine:
 
     def _check(self, action: Action, target: Held) -> None:
         """Nothing is started before its needs."""
-        if action.verb != "start":
+        if action.verb != "start" or action.key not in target.manifest.resources:  # or it is given back
             return
         for need in target.manifest.resources[action.key].needs:
             assert self._met(need, target), f"{action.key} is started before {need}"
@@ -134,15 +136,17 @@ class Machine:
     def _met(self, need: Need, target: Held) -> bool:
         match need.key.kind:
             case "file":
-                there = self.host.files.there.get(need.key.name)
-                return there is not None and there.content == target.manifest.resources[need.key].spec["content"]
+                file = self.host.files.there.get(need.key.name)
+                return file is not None and file.content == target.manifest.resources[need.key].spec["content"]
             case "network":
                 digest = target.manifest.resources[need.key].digest
-                return need.key.name in self.host.networks and self.host.networks[need.key.name].digest == digest
+                there = self.host.networks.get(need.key.name)
+                return there is not None and self._digest(need.key, there.id, there.digest) == digest
             case "volume":
                 return need.key.name in self.host.volumes
         at = next((c for c in self.host.containers.values() if c.seen.name == need.key.name), None)
-        if at is None or at.seen.digest != target.manifest.resources[need.key].digest:
+        wanted = target.manifest.resources[need.key].digest
+        if at is None or self._digest(need.key, at.seen.id, at.seen.digest) != wanted:
             return False
         current = at.seen
         hooks = target.manifest.resources[need.key].spec["config"].get("post_start") or ()
@@ -151,6 +155,11 @@ class Machine:
         if need.condition == "completed":
             return (current.state, current.exit_code) == ("exited", 0)
         return current.state == "running" and (need.condition != "healthy" or current.health == "healthy")
+
+    def _digest(self, key: Key, id: str, digest: str) -> str:
+        """What an object counts as: what is adopted has no label that says it."""
+        adopted = self.inventory[key].adopted if key in self.inventory else {}
+        return str(adopted["digest"]) if adopted.get("id") == id else digest
 
     def _known_good_lives(self) -> None:
         """What known good needs to come back is never removed before another release is known good."""
