@@ -286,9 +286,9 @@ def _networks_there(resource: Resource, there: Spec) -> Form:
 
 
 def _endpoint(endpoint: Spec, own: set[str]) -> Form:
-    """Links: Docker Compose v1 adds some of its own to each, to the same container."""
+    """Links: Docker Compose adds some of its own to each, to the same container: by its name, with and without the app's."""
     links = [link.split(":") for link in endpoint.get("Links") or ()]
-    extra = [[target, alias] for target, alias in links if alias == target or re.fullmatch(r".*_\d+", alias)]
+    extra = [[target, alias] for target, alias in links if alias == target or re.fullmatch(r".*[_-]\d+", alias)]
     return {
         "joined": True,
         "aliases": sorted({*(endpoint.get("Aliases") or ())} - own),
