@@ -80,7 +80,7 @@ def settled(view: View) -> dict[Key, Owned]:
         current = next((c for c in view.containers(resource.key.name) if c.name == resource.key.name), None)
         if owned is None or current is None or current.digest != resource.digest:
             continue
-        entry = replace(owned, claims=resource.claims)
+        entry = replace(owned, claims=resource.claims, completed=owned.completed if resource.spec["oneshot"] else "")
         if resource.spec["oneshot"] and current.state == "exited" and current.exit_code == 0:
             entry = replace(entry, completed=container.completed_mark(resource, current.image_id))
         if entry != owned:

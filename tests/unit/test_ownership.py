@@ -176,6 +176,14 @@ def test_one_shot_that_ran_is_remembered() -> None:
         assert ownership.settled(view({**case, "container": [{"of": "applied/job", "exit_code": None, **state}]})) == {}
 
 
+def test_a_service_forgets_that_it_was_a_one_shot() -> None:
+    """Once a service that was a one-shot is proved as an ordinary one, its run must count no more: later it runs again."""
+    web = {"container": {"web": {"image": "a:1"}}}
+    at = view({"applied": web, "desired": "applied", "inventory": {"container/web": {"completed": "now"}}})
+    assert at.inventory[Key("container", "web")].completed
+    assert ownership.settled(at)[Key("container", "web")].completed == ""
+
+
 def test_disowned_is_what_is_gone() -> None:
     """What nothing is left of must be disowned; what is desired, pending or refused must not."""
     case = {
