@@ -55,7 +55,7 @@ def _draft(service: Draft, hook: Mapping[str, Any], number: int, earlier: Mappin
 
 def _config(service: Mapping[str, Any], hook: Mapping[str, Any]) -> dict[str, Any]:
     """The host-ready configuration of one of them."""
-    other_image = hook.get("image", service["image"]) != service["image"]
+    other_image = (hook.get("image") or service["image"]) != service["image"]
     config = {key: value for key, value in service.items()
               if key not in LEFT_OUT and not (other_image and key in WITH_IMAGE)}
     if "deploy" in config:
@@ -63,7 +63,7 @@ def _config(service: Mapping[str, Any], hook: Mapping[str, Any]) -> dict[str, An
     if "networks" in config:
         config["networks"] = {name: {key: endpoint[key] for key in ENDPOINT if key in (endpoint or {})}
                               for name, endpoint in config["networks"].items()}
-    config |= {key: hook[key] for key in OWN if hook.get(key) is not None}
+    config |= {key: hook[key] for key in OWN if hook.get(key) not in (None, "")}
     if hook.get("environment"):
         config["environment"] = {**(config.get("environment") or {}), **hook["environment"]}
     return config

@@ -19,6 +19,7 @@ from agent.compose import Project
 from agent.kinds import files as file_kind
 from agent.model import PATH_KINDS, Key, Need, Resource
 from agent.render.assembly import Assembly, origin
+from agent.render.images import image_problem
 from agent.render.layerfile import MODE
 from agent.render.layers import Source
 from agent.render.problems import Wrong
@@ -96,6 +97,8 @@ class AppFiles:
         if mount["type"] not in ("bind", "volume", "tmpfs", "image"):
             why = ELSEWHERE.get(mount["type"], "are not known")
             raise self.wrong(f"services.{service}: mounts of type {mount['type']} {why}", "use bind, volume, tmpfs or image", *at)
+        if mount["type"] == "image" and (problem := image_problem(str(mount.get("source") or ""))):
+            raise self.wrong(f"services.{service}: the image at {mount['target']}: {problem[0]}", problem[1], *at)
         if mount["type"] == "volume" and mount.get("source"):
             return {**mount, "source": self.project.volumes[mount["source"]]["name"]}
         if mount["type"] != "bind":

@@ -90,6 +90,16 @@ def test_pre_start_inherits_its_service() -> None:
     assert endpoint(one.spec, "fleet_front")["Aliases"] == ["fleet-web-pre_start-1"]
 
 
+def test_what_a_pre_start_leaves_empty_is_the_services() -> None:
+    """An empty image, user or directory of a pre_start must be that of its service, as Compose takes it."""
+    text = """\
+services: {a: {image: x, user: app, working_dir: /srv, pre_start: [{command: go, image: '', user: '', working_dir: ''}]}}
+"""
+    found = container(manifest({"compose.yaml": text}), "fleet-a-pre_start-1")
+    assert found.images() == ["x"]
+    assert (found.spec["config"]["user"], found.spec["config"]["working_dir"]) == ("app", "/srv")
+
+
 def test_pre_start_runs_in_order_before_its_service() -> None:
     """Each must wait for the one before it and for what the service waits for, and the service for the last one."""
     one, two, web = first_and_second(manifest({"compose.yaml": INHERITING, "conf/x": "1"}))
