@@ -58,7 +58,8 @@ class PassResult:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The release to bring the host to. `rejection`: of the branch's release, which is why known good is held instead."""
+    """The release to bring the host to. `rejection`: of the branch's release, or of the one that is being undone, which is why
+    known good is held instead."""
 
     release: Release
     target: Held
@@ -133,7 +134,7 @@ def converge(session: Session) -> Ending:
         observed = _ask(session, manifest, observed)
         choice = _choose(session, manifest, observed)
         _may_start(session, begun=choice.release.id in [release.id for release in _begun(session)])
-        prepared = _prepare(session, choice, observed if choice.rejection is None else session.observe(choice.target))
+        prepared = _prepare(session, choice, observed if choice.target.manifest is manifest else session.observe(choice.target))
         trouble = session.record.trouble  # of a registry: the pass goes on with the images at hand
     except Interrupted:
         raise
@@ -203,7 +204,7 @@ def preview(session: Session) -> tuple[Choice, View, Plan]:
     session.load()
     manifest, observed = _wanted(session)
     choice = _choose(session, manifest, observed)
-    observed = observed if choice.rejection is None else session.observe(choice.target)
+    observed = observed if choice.target.manifest is manifest else session.observe(choice.target)
     view, plan = session.decide(choice.target, session.held(session.known_good), observed=observed)
     prefetch.check_engine(plan, choice.target.manifest, observed)
     return choice, view, plan
@@ -245,8 +246,9 @@ def _ask(session: Session, manifest: Manifest, observed: Observed) -> Observed:
 
 
 def _asking_again(session: Session, ending: Ending) -> Ending:
-    """With the time of the next question to a registry, when that is sooner than what the ending says."""
-    due = session.state.images.next_due(session.wanted, session.clock.wall()) if session.wanted else None
+    """With the time of the next question to a registry; there is none while a person holds a release."""
+    wanted = None if session.state.held else session.wanted
+    due = session.state.images.next_due(wanted, session.clock.wall()) if wanted else None
     if due is None or ending.exit_code not in (0, EXIT_ROLLED_BACK):
         return ending
     return replace(ending, again_in=max(due, ASK_AT_MOST))
@@ -329,15 +331,18 @@ def _prepare(session: Session, choice: Choice, observed: Observed) -> Prepared:
 
 
 def _fall_back(session: Session) -> Prepared | None:
-    """What a person holds, or what the host held before: the attempt at hand, else known good; None when there is neither."""
+    """What a person holds, or what the host held before: the attempt at hand, else known good; None when there is neither. A
+    rollback that was begun is finished."""
     if by_hand := _held_by_hand(session):
         return _prepare(session, by_hand, session.observe(by_hand.target))
     attempt, good = session.state.attempt, session.known_good
-    release = attempt.release if attempt and attempt.phase != "rolling-back" else good
+    undoing = attempt is not None and attempt.phase == "rolling-back"
+    release = attempt.release if attempt and not undoing else good
     target = session.held(release)
-    if release is None or not target.manifest.resources:
+    if release is None or not (target.manifest.resources or undoing):
         return None
-    return _prepare(session, Choice(release, target), session.observe(target))
+    rejection = session.state.rejected.get(attempt.release.id) if attempt and undoing else None
+    return _prepare(session, Choice(release, target, rejection), session.observe(target))
 
 
 def _carry_out(session: Session, prepared: Prepared) -> Ending:

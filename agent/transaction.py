@@ -137,7 +137,7 @@ def roll_back(session: Session, reason: str, remedy: str, failed_target: Held) -
         return Ending("RollbackFailed", EXIT_ROLLBACK_FAILED, f"rolling back failed: {failure.message}", failure.hint)
     after = _gate(session, target, plan, again=True)
     state.count(rollbacks=1)
-    state.applied, state.attempt, state.held = good, None, None
+    state.applied, state.attempt = good, None
     if after.decision != "healthy":
         state.forget_rejected(failed.release.id)
         session.save()

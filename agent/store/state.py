@@ -154,7 +154,9 @@ class State:
         self.rejected.pop(release.id, None)
 
     def reject(self, release: Release, *, reason: str, at: float, revision: str) -> None:
-        """Remembers that it failed its gate; the oldest rejections beyond the bound are forgotten."""
+        """Remembers that it failed its gate: nobody holds it any more. The oldest rejections beyond the bound are forgotten."""
+        if self.held and self.held.release == release.id:
+            self.held = None
         self.rejected.pop(release.id, None)
         self.rejected[release.id] = Rejection(release.manifest_digest, reason, at, revision)
         for oldest in list(self.rejected)[:-REJECTED]:

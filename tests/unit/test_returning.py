@@ -1,0 +1,125 @@
+"""The ways back to known good, where several of them meet: whole passes on a fake host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.errors import Transient
+from agent.kinds import files
+from agent.model import Resource
+from agent.store.orders import Orders
+from tests.fakes.host import KINDS, Died
+from tests.fakes.passes import Passes, service
+
+DAY = 86400.0
+DOWN = Transient("the source does not answer", "wait", code="SourceUnavailable")
+
+
+@pytest.fixture
+def passes(tmp_path: Path) -> Passes:
+    return Passes(tmp_path)
+
+
+def motd(passes: Passes, text: str) -> Resource:
+    return files.file("/etc/motd", content=passes.host.content.put(text.encode()), size=len(text))
+
+
+def roll_back_by_hand(passes: Passes, release: str) -> None:
+    Orders(passes.paths.state).roll_back(release, "asked for", passes.clock.wall())
+
+
+def proved(passes: Passes, *resources: Resource) -> str:
+    """The id of the release of these resources, once it is known good."""
+    passes.branch.push(*resources)
+    assert passes.run().exit_code == 0
+    return passes.state.known_good[0].id
+
+
+def test_by_hand_saves_what_is_in_the_place(passes: Passes) -> None:
+    """A file that a person made where a release had one must be saved by a rollback by hand to it, and come back."""
+    passes.host.add_image("shop/web:1", "web")
+    first = proved(passes, service("shop/web:1"), motd(passes, "ours"))
+    proved(passes, service("shop/web:1"))
+    passes.host.files.put("/etc/motd", b"a person's")
+    roll_back_by_hand(passes, first)
+    assert passes.run().exit_code == 4 and passes.host.files.read("/etc/motd") == b"ours"
+    proved(passes, service("shop/web:1"))
+    assert passes.host.files.read("/etc/motd") == b"a person's"
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_by_hand_that_fails_is_not_tried_again(passes: Passes, down: bool) -> None:
+    """A release that a person went back to and that failed its gate must not be started again by the pass that goes on with a
+    killed rollback, whether the source answers or not."""
+    old = passes.host.add_image("shop/web:1", "web")
+    new = passes.host.add_image("shop/web:2", "web", version="v2")
+    first = proved(passes, service("shop/web:1"))
+    proved(passes, service("shop/web:2"))
+    passes.host.behaviours[old] = KINDS["sick"]
+    roll_back_by_hand(passes, first)
+    die_in_the_rollback(passes)
+    passes.branch.down = DOWN if down else None
+    before = len(passes.host.done)
+    passes.run()
+    assert passes.running() == new and passes.state.attempt is None and passes.state.held is None
+    started = [action for action in passes.host.done[before:] if action.verb == "start"]
+    assert len(started) == 1, started
+
+
+def die_in_the_rollback(passes: Passes) -> None:
+    """Kills the pass after the first action of its rollback."""
+    reached = passes.host.execute
+
+    def execute(action, resource):  # type: ignore[no-untyped-def]
+        attempt = passes.state.attempt
+        reached(action, resource)
+        if attempt is not None and attempt.phase == "rolling-back":
+            raise Died
+
+    passes.host.execute = execute  # type: ignore[method-assign]
+    with pytest.raises(Died):
+        passes.run()
+    passes.host.execute = reached  # type: ignore[method-assign]
+
+
+def test_killed_rollback_ends_without_the_source(passes: Passes) -> None:
+    """A rollback that is killed must be finished though the source is down, and be told as the rollback that it is."""
+    good = passes.host.add_image("shop/web:1", "web")
+    passes.host.add_image("shop/web:2", "sick")
+    proved(passes, service("shop/web:1"))
+    passes.branch.push(service("shop/web:2"))
+    die_in_the_rollback(passes)
+    passes.branch.down = DOWN
+    result = passes.run()
+    assert (result.outcome, passes.running()) == ("RolledBack", good)
+    assert passes.state.rolled_back and passes.state.attempt is None
+
+
+def test_killed_first_rollback_of_an_adoption_ends_without_the_source(passes: Passes) -> None:
+    """What a person started must run again when the first release, which adopts it, failed and its rollback was killed, though
+    the source is down."""
+    passes.host.add_image("shop/web:1", "web")
+    passes.host.add_image("shop/web:2", "sick")
+    theirs = passes.host.add_compose_container(service("shop/web:1"), "shop-web-1")
+    passes.branch.push(service("shop/web:2", adopt=True))
+    die_in_the_rollback(passes)
+    passes.branch.down = DOWN
+    assert passes.run().outcome == "RolledBack"
+    there = passes.host.containers[theirs].seen
+    assert (there.name, there.state) == ("shop-web-1", "running")
+
+
+def test_held_release_asks_no_registry(passes: Passes) -> None:
+    """While a person holds a release no pass must be asked for because a registry is due: it would ask nobody."""
+    passes.host.add_image("shop/web:1", "web")
+    first = proved(passes, service("shop/web:1"))
+    passes.host.add_image("shop/web:2", "web", local=False)
+    proved(passes, service("shop/web:2", pull_every=DAY))
+    roll_back_by_hand(passes, first)
+    assert passes.run().exit_code == 4
+    passes.clock.advance(2 * DAY)
+    pulls = len(passes.host.pulls)
+    result = passes.run()
+    assert (result.exit_code, result.again_in, len(passes.host.pulls)) == (4, None, pulls)
