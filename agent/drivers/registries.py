@@ -147,4 +147,7 @@ def _of_docker(reference: str, name: str, docker_config: Path) -> dict[str, Any]
             f"does the helper that {docker_config} names work? Try: docker pull {reference}",
             code="RegistryCredentials",
         ) from error
+    except (AttributeError, LookupError, TypeError, ValueError):  # the SDK takes the file's form for granted
+        raise Stalled(f"{docker_config} is not as docker login writes it", "correct the file, or run docker login again",
+                      code="RegistryCredentials") from None
     return found or {}

@@ -160,14 +160,18 @@ def test_credentials_come_from_a_helper(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_broken_docker_config_is_said(tmp_path: Path) -> None:
-    """A file that is no JSON must be Stalled and named; one that is not there is no error."""
+    """A file that is no JSON, or says something else than `docker login` does, must be Stalled and named, without what it holds;
+    one that is not there is no error."""
     config = tmp_path / "config.json"
     credentials = Registries(config).credentials
     assert credentials("a:1") == {}
-    for text in ("{", "[]"):
+    entries = ('{"auth": "CANARY%"}', '{"auth": "Q0FOQVJZ"}', '{"auth": "//46eA=="}', '{"auth": null}')
+    wrong = ("{", "[]", '{"auths": "CANARY"}', *(f'{{"auths": {{"a.example": {entry}}}}}' for entry in entries))
+    for text in (*wrong, '{"credsStore": 5}', '{"credHelpers": "CANARY"}'):
         config.write_text(text)
-        with pytest.raises(Stalled, match=r"config\.json"):
+        with pytest.raises(Stalled, match=r"config\.json") as error:
             credentials("a:1")
+        assert "CANARY" not in f"{error.value}{error.value.hint}"
     config.write_text('{"auths": {"https://index.docker.io/v1/": {"auth": "dTpw"}}, "proxies": {}}')
     assert credentials("nginx")["username"] == "u"
 
