@@ -273,17 +273,19 @@ def _choose(session: Session, manifest: Manifest, observed: Observed) -> Choice:
 
 
 def _held_by_hand(session: Session) -> Choice | None:
-    """The release that `limpet rollback` holds; a branch that has moved since ends it."""
+    """The release that `limpet rollback` holds; a branch that has moved since ends it, and so does the loss of its manifest."""
     state, tip = session.state, session.tip
     held = state.held
     if held is None:
         return None
     release = next((good for good in state.known_good if good.id == held.release), None)
-    if release is None or (tip and held.revision not in ("", tip.revision)):
+    target = session.held(release)
+    moved = tip is not None and held.revision not in ("", tip.revision)
+    if release is None or moved or target.manifest.digest != release.manifest_digest:
         state.held = None
         return None
     state.held = replace(held, revision=tip.revision if tip else held.revision)
-    return Choice(release, session.held(release))
+    return Choice(release, target)
 
 
 def _may_start(session: Session, *, begun: bool) -> None:

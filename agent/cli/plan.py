@@ -96,6 +96,8 @@ def _of_host(args: argparse.Namespace) -> _Found:
         head = f"{session.tip.revision} {(session.tip.message.splitlines() or [''])[0]}".rstrip()
         if choice.rejection:
             head += f"\nrejected before: {choice.rejection.reason}\nholding {choice.release.revision}"
+        if session.state.held:
+            head += f"\nrolled back by hand: {session.state.held.reason}\nholding {choice.release.revision}"
         pulls = missing(plan, choice.target.manifest, session.observed, choice.target.lock)
         head += "".join(f"\npull image {reference}" for reference in pulls)
         asks = set().union(*to_ask(session, session.wanted, session.observed)) if session.wanted else set()

@@ -2,7 +2,8 @@
 
 Rules:
 1. A manifest file is checksummed as a whole and its digest is computed again after reading.
-2. The newest rendering of a digest replaces the older: only origins and warnings, which are for messages, can differ.
+2. The newest rendering of a digest replaces the older: only what is in no digest can differ, such as origins, warnings, and how
+   images are pulled and containers changed.
 """
 
 from __future__ import annotations

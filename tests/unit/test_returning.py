@@ -123,3 +123,15 @@ def test_held_release_asks_no_registry(passes: Passes) -> None:
     pulls = len(passes.host.pulls)
     result = passes.run()
     assert (result.exit_code, result.again_in, len(passes.host.pulls)) == (4, None, pulls)
+
+
+def test_by_hand_without_a_manifest_follows_the_branch(passes: Passes) -> None:
+    """A release whose manifest was lost must not be taken for one that holds nothing: the host stays with its branch."""
+    passes.host.add_image("shop/web:1", "web")
+    new = passes.host.add_image("shop/web:2", "web", version="v2")
+    first = proved(passes, service("shop/web:1"))
+    lost = passes.state.known_good[0].manifest_digest
+    proved(passes, service("shop/web:2"))
+    roll_back_by_hand(passes, first)
+    passes.branch.manifests.path(lost).unlink()
+    assert passes.run().exit_code == 0 and passes.running() == new and passes.state.held is None
