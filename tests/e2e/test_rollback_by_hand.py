@@ -34,6 +34,7 @@ def test_it_goes_back_and_holds(two: Site, prefix: str) -> None:
     id = two.container(f"{prefix}-web-1")["Id"]
     again = two.sync(expect=4)
     assert "limpet retry" in again.err and two.container(f"{prefix}-web-1")["Id"] == id
+    assert f"rolled back by hand: checkout is slow\nholding main@sha1:{first}\nnothing to do" in two.limpet("plan").out
     heartbeat = two.heartbeat()
     assert heartbeat["state"] == "RolledBack" and heartbeat["held"]["reason"] == "checkout is slow"
     assert heartbeat["revision"]["applied"] == f"main@sha1:{first}" and heartbeat["revision"]["pin"].endswith(tip)
