@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from agent.kinds.base import Fate, Step, View, refuse
 from agent.model import (
@@ -30,6 +31,8 @@ from agent.model import (
     Resource,
     Spec,
 )
+
+Seen = TypeVar("Seen", ObservedNetwork, ObservedVolume)
 
 PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
 NUMBER, ONEOFF = "com.docker.compose.container-number", "com.docker.compose.oneoff"
@@ -75,8 +78,8 @@ def take_over(view: View) -> View:
     """The view in which all that the target adopts is ours already."""
     wanted = handles(view.target.manifest)
     candidates = {r.key: c for r in view.target.manifest.of_kind("container") if (c := _candidate(r, view))}
-    networks = _networks(view, wanted)
-    volumes = _volumes(view, wanted)
+    networks = _objects("network", view.observed.networks, view, wanted)
+    volumes = _objects("volume", view.observed.volumes, view, wanted)
     if not candidates and not networks and not volumes:
         return view
     names = {c.id: c.key_name or c.name for c in view.observed.containers} | {c.id: k.name for k, c in candidates.items()}
@@ -157,21 +160,13 @@ def _lost(resource: Resource, standing: set[str], resources: Mapping[Key, Resour
     return [str(key) for key in keys if key.kind == "container" and key in resources and key.name not in standing]
 
 
-def _networks(view: View, wanted: set[str]) -> dict[str, ObservedNetwork]:
+def _objects(kind: str, there: Mapping[str, Seen], view: View, wanted: set[str]) -> dict[str, Seen]:
+    """The networks or volumes of a kind that are taken over."""
     found = {}
-    for name, there in view.observed.networks.items():
-        resource = view.target.manifest.resources.get(Key("network", name))
-        if resource and _may_take(there, resource, wanted) and not object_differences(resource, there):
-            found[name] = replace(there, owned=True, adopted=True, digest=resource.digest)
-    return found
-
-
-def _volumes(view: View, wanted: set[str]) -> dict[str, ObservedVolume]:
-    found = {}
-    for name, there in view.observed.volumes.items():
-        resource = view.target.manifest.resources.get(Key("volume", name))
-        if resource and _may_take(there, resource, wanted) and not object_differences(resource, there):
-            found[name] = replace(there, owned=True, adopted=True, digest=resource.digest)
+    for name, seen in there.items():
+        resource = view.target.manifest.resources.get(Key(kind, name))
+        if resource and _may_take(seen, resource, wanted) and not object_differences(resource, seen):
+            found[name] = replace(seen, owned=True, adopted=True, digest=resource.digest)
     return found
 
 
