@@ -53,6 +53,8 @@ def _short_forms(service: Mapping[str, Any]) -> dict[str, Any]:
     for key, shorten in (("volumes", _volume), ("devices", _device), ("env_file", _env_file)):
         if key in result:
             result[key] = [shorten(item) for item in result[key]]
+    if "ports" in result:  # what is blank was written so: left out, it would be the default
+        result["ports"] = [{**{key: "" for key in ("mode", "protocol") if key not in port}, **port} for port in result["ports"]]
     if "depends_on" in result:
         result["depends_on"] = {
             name: {key: item for key, item in how.items() if (key, item) != ("required", True)}
