@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -28,7 +29,7 @@ from agent.errors import EXIT_HELD_BACK, EXIT_OK, EXIT_ROLLED_BACK, HeldBack, In
 from agent.fetch.address import shown
 from agent.host import RealHost
 from agent.identity import instance, machine_id
-from agent.images import always
+from agent.images import always, short
 from agent.kinds.base import Held, View
 from agent.model import Manifest, Observed, Plan, Release
 from agent.paths import Paths
@@ -324,12 +325,24 @@ def _prepare(session: Session, choice: Choice, observed: Observed) -> Prepared:
         pulled, errors = prefetch.pull(missing, session)
         for error in errors.values():
             raise error
+        if target.manifest is not session.wanted:
+            _check_same(target.lock, pulled)
         target = Held(target.manifest, {**target.lock, **pulled})
         choice = replace(choice, release=replace(release, lock=target.lock), target=target)
         view, plan = session.decide(target, good)
         session.record.plan = plan
     prefetch.check_candidates(plan, target.manifest, session.host)
     return Prepared(choice, view, plan)
+
+
+def _check_same(lock: Mapping[str, str], pulled: Mapping[str, str]) -> None:
+    """What is held because of an earlier pass has its own images and no others. Errors: Stalled."""
+    for reference, image_id in pulled.items():
+        if lock.get(reference, image_id) != image_id:
+            was, now = short(lock[reference]), short(image_id)
+            raise Stalled(f"image {reference} as it was released ({was}) is not on this host any more, and its registry has {now}"
+                          " by that name", "load it (docker load), or push a commit that names one that can be had",
+                          code="ImageMissing")
 
 
 def _fall_back(session: Session) -> Prepared | None:

@@ -135,3 +135,19 @@ def test_by_hand_without_a_manifest_follows_the_branch(passes: Passes) -> None:
     roll_back_by_hand(passes, first)
     passes.branch.manifests.path(lost).unlink()
     assert passes.run().exit_code == 0 and passes.running() == new and passes.state.held is None
+
+
+def test_known_good_never_gets_another_image(passes: Passes) -> None:
+    """When known good's image was removed from the host and its tag has moved, the rejected image must not run in its place."""
+    good = passes.host.add_image("shop/web:1", "web", local=False)
+    proved(passes, service("shop/web:1", pull_every=DAY))
+    bad = passes.host.add_image("shop/web:1", "sick", version="v2", local=False)
+    passes.clock.advance(2 * DAY)
+    assert passes.run().outcome == "RolledBack"
+    passes.host.vanish("shop-web-1")
+    passes.host.unnamed.discard(good)
+    before = len(passes.host.done)
+    for _ in range(2):
+        result = passes.run()
+        assert result.exit_code == 78 and bad.removeprefix("sha256:")[:12] in result.sentence
+    assert len(passes.host.done) == before
