@@ -111,7 +111,8 @@ def load_arguments(files: Mapping[str, bytes], options: Mapping[str, Any]) -> di
 
 
 def reference_view(answer: Any) -> Any:
-    """The oracle's project without what says nothing: unset commands, empty structs that are always printed."""
+    """The oracle's project without what says nothing: unset commands, hosts without an address, empty structs that are always
+    printed."""
 
     def strip(value: Any, path: tuple[str, ...]) -> Any:
         if isinstance(value, dict):
@@ -121,6 +122,8 @@ def reference_view(answer: Any) -> Any:
                     del result[key]
             if path[-1:] == ("exec",) and result.get("command", 0) is None:
                 del result["command"]
+            if result.get("extra_hosts") == []:
+                del result["extra_hosts"]
             for key in ("resources", "placement", "ipam", "exec"):
                 if result.get(key) == {}:
                     del result[key]
