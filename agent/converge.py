@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from agent import prefetch, transaction
+from agent import prefetch, recovery, transaction
 from agent.clock import Clock
 from agent.desired import Desired
 from agent.errors import EXIT_HELD_BACK, EXIT_OK, EXIT_ROLLED_BACK, HeldBack, Interrupted, LimpetError, Stalled
@@ -128,6 +128,8 @@ def converge(session: Session) -> Ending:
     _same_machine(session)
     if suspension := session.state.suspension("*", session.clock.wall()):
         return Ending("HeldBack", EXIT_HELD_BACK, f"suspended: {suspension.reason}", "limpet resume")
+    if recovery.inventory(session):
+        session.inventory.save()
     trouble: LimpetError | None = None
     prepared: Prepared | None = None
     try:
@@ -135,6 +137,8 @@ def converge(session: Session) -> Ending:
         observed = _ask(session, manifest, observed)
         choice = _choose(session, manifest, observed)
         _may_start(session, begun=choice.release.id in [release.id for release in _begun(session)])
+        if session.known_good and choice.release.id != session.known_good.id:
+            recovery.known_good(session, repo_name(session.settings.source.url))
         prepared = _prepare(session, choice, observed if choice.target.manifest is manifest else session.observe(choice.target))
         trouble = session.record.trouble  # of a registry: the pass goes on with the images at hand
     except Interrupted:
@@ -203,6 +207,7 @@ def repo_name(url: str) -> str:
 def preview(session: Session) -> tuple[Choice, View, Plan]:
     """What a pass would do now, touching nothing. Errors: LimpetError."""
     session.load()
+    recovery.inventory(session)
     manifest, observed = _wanted(session)
     choice = _choose(session, manifest, observed)
     observed = observed if choice.target.manifest is manifest else session.observe(choice.target)

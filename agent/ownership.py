@@ -11,11 +11,11 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from agent.kinds import adoption, container, files, hooks, reaction
-from agent.kinds.base import View
+from agent.kinds.base import Held, View
 from agent.model import Inventory, Key, Manifest, Observed, Outcome, Owned, Plan, Resource, Spec
 
 UNOWNED = {"network", "volume"}  # when external
@@ -63,6 +63,42 @@ def _original(resource: Resource, view: View, touched: bool, save_original: Call
     there = view.observed.files.get(path)
     saved = there is not None and (there.type in ("file", "symlink") or there.type == resource.key.kind)
     return save_original(path) if saved and not ours else None
+
+
+def rebuilt(remembered: Sequence[Held], proved: Held, observed: Observed) -> dict[Key, Owned]:
+    """What can be proved to be ours when the inventory was lost: paths that are as a remembered release has them; what the
+    containers of the `proved` one have done; and what was put aside by a release that adopts, whose name ends in its own id."""
+    found: dict[Key, Owned] = {}
+    for resource in (resource for held in remembered for resource in held.manifest.resources.values()):
+        if resource.key.kind in files.KINDS and files.is_as(resource, observed.files.get(resource.key.name)):
+            found.setdefault(resource.key, _entry(resource, Owned(resource.digest), False))
+    for resource in proved.manifest.of_kind("container"):
+        if entry := _proved(resource, proved, observed):
+            found[resource.key] = entry
+    for c in observed.containers:
+        key = Key("container", c.name.rpartition(".kept-")[0])
+        named = (held.manifest.resources.get(key) for held in remembered)
+        adopts = next((resource for resource in named if resource and resource.spec.get("adopt")), None)
+        if adopts and not c.owned and c.name == container.kept_name(key, c):
+            good = proved.manifest.resources.get(key)
+            ours = good is not None and good.spec.get("adopt")
+            record = {"id": c.id, "digest": good.digest} if good and ours else adoption.put_aside(key, c.id, adopts)
+            found[key] = replace(found.get(key) or _entry(adopts, Owned(adopts.digest), False), adopted=record)
+    return found
+
+
+def _proved(resource: Resource, proved: Held, observed: Observed) -> Owned | None:
+    """What a container of known good has done for certain: its gate has passed."""
+    entry = _entry(resource, Owned(resource.digest), False)
+    if resource.spec["oneshot"]:
+        image = proved.image(resource)
+        return replace(entry, completed=container.completed_mark(resource, image)) if image else None
+    there = (c for c in observed.containers if c.owned and c.name == resource.key.name)
+    current = next((c for c in there if proved.has(resource.key, c.digest, c.image_id)), None)
+    if current is None:
+        return None
+    knows = {path: proved.content(path) for path in resource.spec["on_change"]}
+    return replace(entry, hooked=(current.id,), delivered={"id": current.id, **knows} if knows else {})
 
 
 def settled(view: View) -> dict[Key, Owned]:

@@ -64,7 +64,14 @@ class Session:
         """State and inventory; damage is noted. Errors: Stalled (newer schema)."""
         self.state = self.store.load()
         self.inventory.load()
-        self.record.damaged = [*self.store.damaged, *self.inventory.damaged]
+        for note in (*self.store.damaged, *self.inventory.damaged):
+            self.damage(note)
+
+    def damage(self, note: str) -> None:
+        """Says once, in the log and in the heartbeat, what was found broken."""
+        if note not in self.record.damaged:
+            self.record.damaged.append(note)
+            self.progress.step(note)
 
     def save(self) -> None:
         self.store.save(self.state)
@@ -81,7 +88,7 @@ class Session:
         try:
             return Held(self.desired.manifests.get(release.manifest_digest), release.lock)
         except Stalled as damage:
-            self.record.damaged.append(damage.message)
+            self.damage(damage.message)
             return Held()
 
     @property

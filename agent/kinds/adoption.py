@@ -303,6 +303,17 @@ def record(key: Key, view: View, *, proved: bool) -> Spec:
     return found if proved or original is None else {**found, "original": original}
 
 
+def put_aside(key: Key, id: str, resource: Resource) -> Spec:
+    """The record of a container that was put aside before the release that adopts it was proved, when the inventory was lost: its
+    service says how it ran."""
+    from agent.kinds.engine_resources import restart_policy
+
+    said = restart_policy(resource.spec["config"])
+    policy = ":".join(filter(None, [said["Name"] or "no", str(said["MaximumRetryCount"] or "")]))
+    published = [claim for claim in resource.claims if claim.startswith("port/")]
+    return {"id": id, "digest": "", "original": {"name": key.name, "policy": policy, "running": True, "claims": published}}
+
+
 def unproved(owned: Owned) -> bool:
     """Whether it is adopted by a release that has not been proved."""
     return "original" in owned.adopted

@@ -65,6 +65,12 @@ def fate(key: Key, desired: Resource | None, view: View) -> Fate:
     return Fate(key, "update", _cause(key, desired.spec, there, found, view), (Step("start", "attributes"),))
 
 
+def is_as(resource: Resource, there: ObservedFile | None) -> bool:
+    """Whether just what a release wants lies at its path: type, content or target, mode, owner and group."""
+    return there is not None and there.type == resource.key.kind and "state" not in resource.spec \
+        and not _differences(resource.spec, there)
+
+
 def holders(path: str, inventory: Inventory) -> list[Owned]:
     """The entries of a path, whatever its kind was when it was owned."""
     return [inventory[key] for kind in KINDS if (key := Key(kind, path)) in inventory]

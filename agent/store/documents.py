@@ -88,6 +88,7 @@ class Document:
     found: int | None = None
     damaged: list[str] = field(default_factory=list)
     lost: bool = False  # `read` found damage and no whole generation
+    missing: bool = False  # `read` found neither generation
 
     @property
     def previous(self) -> Path:
@@ -109,7 +110,7 @@ class Document:
                 if problems:
                     self._say(problems[0] or f"{self.path} is missing", f"{path.name}, one change older, is used")
                 return value
-        self.lost = any(problems)
+        self.lost, self.missing = any(problems), not any(problems)
         if self.lost:
             self._say("; ".join(filter(None, problems)), "it starts anew")
         return deepcopy(self.default)

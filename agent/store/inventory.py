@@ -4,8 +4,8 @@ Rules:
 1. Own before create: `own` returns only when the entries are durable. Disown after delete: `disown` is durable with the next
    write, because an entry too many is only looked at once more, while one too few leaks.
 2. When both generations are lost, it starts empty and says so (`lost`); when one is, the other may lack the newest entries
-   (`damaged`). In both cases the pass rebuilds it from the labels on the host; what was adopted has none, and is adopted anew
-   where it is equal and the service still says so.
+   (`damaged`). Containers, networks and volumes are known by their labels; paths, and what a container did, are rebuilt from what
+   can be proved (`agent.recovery`); what was adopted is adopted anew where it is equal and the service still says so.
 """
 
 from __future__ import annotations
@@ -44,6 +44,16 @@ class InventoryStore:
     def lost(self) -> bool:
         """`load` found no whole generation: ownership must be rebuilt from what is on the host."""
         return self._document.lost
+
+    @property
+    def missing(self) -> bool:
+        """`load` found nothing: nothing was owned yet, or somebody removed it."""
+        return self._document.missing
+
+    def rebuild(self, entries: Mapping[Key, Owned]) -> None:
+        """Adds what was proved to be ours after a loss; durable with the next `own` or `save`."""
+        with self._mutex:
+            self._entries.update(entries)
 
     @property
     def entries(self) -> Inventory:

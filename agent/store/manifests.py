@@ -64,6 +64,14 @@ class Manifests:
     def has(self, digest: str) -> bool:
         return self.path(digest).is_file()
 
+    def all(self) -> list[Manifest]:
+        """Every manifest that is here and whole."""
+        found = []
+        for path in sorted(self.directory.glob("*.json")):
+            with suppress(Stalled, ValueError):
+                found.append(self.get(path.stem))
+        return found
+
     def collect(self, keep: Collection[str]) -> int:
         """Deletes every manifest whose digest is not in `keep`, and what killed writers left; the number deleted."""
         removed = durable.clean(self.directory)

@@ -241,6 +241,11 @@ class StateStore:
         """`load` found damage and no whole generation: pin, known good and rejections are unknown."""
         return self._document.lost
 
+    @property
+    def missing(self) -> bool:
+        """`load` found nothing: there was no pass yet, or somebody removed it."""
+        return self._document.missing
+
     def load(self) -> State:
         """The state with all orders carried out on it. Errors: Stalled (newer schema, not readable)."""
         state = State.from_json(self._document.read())

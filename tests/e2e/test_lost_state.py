@@ -64,6 +64,116 @@ def test_whole_state_directory_gone(converged: Site, prefix: str) -> None:
     assert converged.heartbeat()["state"] == "Synced"
 
 
+LOST = [("inventory",), ("state",), ("inventory", "state")]
+
+
+def lose(site: Site, names: tuple[str, ...], how: str) -> None:
+    """Both generations of each document are damaged, or removed."""
+    for path in (path for name in names for path in documents(site, name)):
+        path.write_bytes(b"") if how == "damaged" else path.unlink()
+
+
+@pytest.mark.parametrize(("lost", "how"), [*((lost, "damaged") for lost in LOST), (LOST[0], "removed"), (LOST[2], "removed")])
+def test_lost_and_dropped_by_the_next_commit(converged: Site, prefix: str, lost: tuple[str, ...], how: str) -> None:
+    """What the branch drops after its ownership was lost must be pruned where it can be proved to be ours: containers by their
+    labels, files that are as a release had them. A file that differs is left; log, heartbeat and status say what was lost."""
+    converged.commit({"files/etc/mine.conf": "ours\n", "files/etc/kept.conf": "kept\n"})
+    converged.sync()
+    kept = converged.ids(prefix)[f"{prefix}-web-1"]
+    (converged.root / "etc/mine.conf").write_text("a person's\n")
+    lose(converged, lost, how)
+    web = COMPOSE.format(app=prefix).partition("  db")[0]
+    converged.commit({"compose.yaml": web, "files/etc/app.conf": None, "files/etc/mine.conf": None})
+    done = converged.sync()
+    assert converged.ids(prefix) == {f"{prefix}-web-1": kept}
+    assert not (converged.root / "etc/app.conf").exists() and (converged.root / "etc/kept.conf").read_text() == "kept\n"
+    assert (converged.root / "etc/mine.conf").exists() == ("inventory" in lost)
+    told = [note for note in converged.heartbeat()["damaged"] if all(name in note for name in lost[:1])]
+    status = converged.limpet("status").out
+    assert told and all(note in status and note in done.out + done.err for note in told), (done, status)
+    assert "nothing to do" in converged.sync().out
+    assert converged.heartbeat()["damaged"] == []
+    converged.commit({"files/etc/kept.conf": None})
+    converged.sync()
+    assert not (converged.root / "etc/kept.conf").exists(), "what was proved to be ours was taken for what was there before"
+
+
+@pytest.mark.parametrize("lost", LOST)
+def test_lost_in_the_middle_of_a_gate(converged: Site, prefix: str, lost: tuple[str, ...]) -> None:
+    """When ownership is lost while a bad release is in its gate, nothing of that release may stay once the host is in order."""
+    converged.configure(gate={"settle": "30s", "deadline": "90s"})
+    before = converged.ids(prefix)
+    web = COMPOSE.format(app=prefix).replace("web:v1", "web:v2") + "  more: {image: 'limpet-test/idle:v1'}\n"
+    converged.commit({"compose.yaml": web, "files/etc/app.conf": "three\n", "files/etc/new.conf": "new\n"})
+    converged.kill_in("gate")
+    lose(converged, lost, "damaged")
+    converged.engine.client.containers.get(f"{prefix}-web-1").stop(timeout=1)
+    converged.configure(gate={"settle": "1s", "deadline": "6s"}, converge={"max_prune": 1.0})
+    if "state" not in lost:
+        converged.commit({"layer.yaml": "checks: {red: {exec: ['false'], within: 2s}}\n"})
+        converged.sync(expect=4)
+        assert converged.ids(prefix) == before and (converged.root / "etc/app.conf").read_text() == "two\n"
+    converged.commit({"compose.yaml": COMPOSE.format(app=prefix), "files/etc/app.conf": "two\n", "files/etc/new.conf": None,
+                      "layer.yaml": None})
+    converged.sync()
+    assert set(converged.ids(prefix)) == set(before)
+    assert (converged.root / "etc/app.conf").read_text() == "two\n" and not (converged.root / "etc/new.conf").exists()
+    assert "nothing to do" in converged.sync().out
+
+
+def test_one_shots_do_not_run_again(site: Site, prefix: str) -> None:
+    """When the inventory is lost, a one-shot of known good that has run must not run a second time, nor a post_start."""
+    hook = "post_start: [{command: [sh, -c, 'echo up >> /traces/all']}]"
+    site.commit({"compose.yaml": f"""\
+name: {prefix}
+services:
+  migrate: {{image: 'limpet-test/once:v1', x-limpet: {{oneshot: true}}}}
+  web: {{image: 'limpet-test/web:v1', volumes: ['traces:/traces'], {hook}}}
+volumes: {{traces: {{}}}}
+"""})
+    site.sync()
+    web = site.engine.client.containers.get(f"{prefix}-web-1")
+    site.engine.client.containers.get(f"{prefix}-migrate-1").remove()
+    lose(site, ("inventory",), "damaged")
+    assert "nothing to do" in site.sync().out
+    assert set(site.ids(prefix)) == {f"{prefix}-web-1"} and web.exec_run(["cat", "/traces/all"]).output == b"up\n"
+
+
+def test_adopting_release_fails_after_the_inventory_was_lost(site: Site, prefix: str) -> None:
+    """A person's container that was put aside by a release that adopts it must come back when that release fails, although the
+    inventory was lost in its gate: its name says whose it is."""
+    compose = "name: {app}\nservices:\n  one: {{image: 'limpet-test/idle:v1'}}\n"
+    site.commit({"compose.yaml": compose.format(app=prefix)})
+    site.sync()
+    theirs = site.engine.client.containers.run("limpet-test/web:v1", name=f"{prefix}-web-1", detach=True,
+                                               restart_policy={"Name": "unless-stopped"})
+    site.configure(gate={"settle": "30s", "deadline": "90s"})
+    adopting = "  web: {image: 'limpet-test/web:v2', restart: unless-stopped, x-limpet: {adopt: true}}\n"
+    site.commit({"compose.yaml": compose.format(app=prefix) + adopting})
+    site.kill_in("gate")
+    assert site.ids(prefix)[f"{prefix}-web-1.kept-{theirs.id[:12]}"] == theirs.id
+    lose(site, ("inventory",), "damaged")
+    site.engine.client.containers.get(f"{prefix}-web-1").stop(timeout=1)
+    site.configure(gate={"settle": "1s", "deadline": "8s"})
+    site.commit({"layer.yaml": "checks: {red: {exec: ['false'], within: 2s}}\n"})
+    site.sync(expect=4)
+    now = site.container(f"{prefix}-web-1")
+    assert now["Id"] == theirs.id and now["State"]["Running"] and now["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+    assert set(site.ids(prefix)) == {f"{prefix}-web-1", f"{prefix}-one-1"}
+
+
+def test_manifests_and_contents_lost(converged: Site, prefix: str) -> None:
+    """When what known good is made of was lost, it must be rendered again before a release that could fail takes its place."""
+    before = converged.ids(prefix)
+    for name in ("manifests", "content"):
+        for path in (converged.root / "var/lib/limpet" / name).iterdir():
+            path.unlink()
+    converged.commit({"compose.yaml": COMPOSE.format(app=prefix).replace("web:v1", "sick:v1"), "files/etc/app.conf": "three\n"})
+    done = converged.sync(expect=4)
+    assert "rendered again from its commit" in done.err, done
+    assert converged.ids(prefix) == before and (converged.root / "etc/app.conf").read_text() == "two\n"
+
+
 def test_content_store_damaged(converged: Site, prefix: str) -> None:
     """A damaged stored content must be rendered again, and drift repaired with the right bytes."""
     for path in (converged.root / "var/lib/limpet/content").iterdir():

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from tests.harness.engine import Engine
 from tests.harness.gitrepo import Content, GitRepo
 from tests.harness.gitserver import FileRemote
 from tests.harness.hosts import Remote, Result, to_toml
+from tests.harness.wait import eventually
 
 QUICK_GATE = {"settle": "1s", "deadline": "20s"}
 
@@ -75,6 +78,24 @@ class Site:
         done = self.limpet("sync", **options)
         assert expect is None or done.code == expect, f"want exit {expect}: {done}"
         return done
+
+    @contextmanager
+    def passing(self, phase: str) -> Iterator[subprocess.Popen[bytes]]:
+        """A pass in a process group of its own, from when the heartbeat says that it is in this phase; then it is killed."""
+        argv = [sys.executable, "-I", "-m", "agent", "--root", str(self.root), "sync"]
+        child = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        try:
+            eventually(lambda: self.heartbeat()["phase"] == phase, 60, f"the pass to be in {phase}")
+            yield child
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+
+    def kill_in(self, phase: str) -> None:
+        """A pass that dies in this phase."""
+        with self.passing(phase):
+            pass
 
     def heartbeat(self) -> dict[str, Any]:
         loaded: dict[str, Any] = json.loads((self.root / "run/limpet/heartbeat.json").read_text())
