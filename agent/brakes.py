@@ -4,7 +4,8 @@ Rules:
 1. A brake turns wanted actions into refusals; it never adds or changes an action.
 2. An empty manifest never empties a host. A plan that deletes more than a share of a kind, and more than five, is refused for
    that kind, unless a person allowed so many (`Limpet-Allow-Prune: N`). What came with a release that is rolled back is free.
-3. What the host's owner forbids (`policy.files_deny`, a suspended resource) is refused whatever the repository says.
+3. What flaps is left alone as long as its change would only correct it.
+4. What the host's owner forbids (`policy.files_deny`, a suspended resource) is refused whatever the repository says.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Policy:
     files_allow: tuple[str, ...] | None = None
     suspended: Mapping[str, str] = field(default_factory=dict)  # kind/name -> reason
     undoing: bool = False
+    flapping: Mapping[str, int] = field(default_factory=dict)  # kind/name -> how often it was corrected within an hour
 
 
 def brakes(plan: Plan, view: View, policy: Policy) -> Plan:
@@ -46,6 +48,9 @@ def _forbidden(change: Change, policy: Policy) -> Refusal | None:
     key = change.key
     if str(key) in policy.suspended:
         return Refusal(key, f"suspended: {policy.suspended[str(key)]}", f"limpet resume {key}")
+    if change.corrective and change.stage == "apply" and str(key) in policy.flapping:
+        return Refusal(key, f"flapping: corrected {policy.flapping[str(key)]} times within an hour, and again {change.cause}",
+                       f"find out what changes it; to have it corrected again: limpet retry {key}, or a new commit")
     if key.kind not in PATH_KINDS:
         return None
     denied = next((pattern for pattern in policy.files_deny if matches(key.name, pattern)), None)

@@ -38,7 +38,7 @@ from agent.report import Reporter
 from agent.session import Session
 from agent.settings import Settings
 from agent.store.state import Rejection
-from agent.summary import report, sentence
+from agent.summary import counts, report, sentence
 from agent.transaction import Ending, Superseded
 
 URGENT = re.compile(r"^Limpet-Urgent:\s*yes\s*$", re.MULTILINE)
@@ -48,13 +48,15 @@ ROUNDS = 5  # passes in a row when newer revisions cancel the gate
 
 @dataclass(frozen=True, slots=True)
 class PassResult:
-    """How a pass ended. `observed`: the commit it worked on; `again_in`: seconds after which another pass makes sense."""
+    """How a pass ended. `observed`: the commit it worked on; `again_in`: seconds after which another pass makes sense.
+    `corrected`: how many resources had drifted and were repaired."""
 
     exit_code: int
     sentence: str
     outcome: str
     observed: str = ""
     again_in: float | None = None
+    corrected: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ def run_pass(paths: Paths, settings: Settings, *, trigger: str, reporter: Report
                 break
             trigger = "revision"
         observed = session.tip.commit if session.tip else ""
-        return PassResult(ending.exit_code, sentence(session, ending), ending.outcome, observed, ending.again_in)
+        return PassResult(ending.exit_code, sentence(session, ending), ending.outcome, observed, ending.again_in,
+                          counts(session)["corrective"])
     finally:
         host.close()
 
@@ -187,6 +190,7 @@ def _wanted(session: Session) -> tuple[Manifest, Observed]:
         session.journal.step("fetch")
         session.record.fetched = False
         session.tip = session.desired.fetch(state.pin_for(shown(source.url), source.ref))
+        state.flapping.moved(session.tip.commit)
         session.record.fetched = session.source_answered = True
         session.fetched_tip = session.desired.newest_observed()
         session.journal.step("render")

@@ -157,11 +157,15 @@ def _service(resource: Resource, instance: ObservedContainer | None, progress: P
     if instance.state != "running":
         return Finding(subject, "wait", f"is {instance.state}", logs)
     if instance.health == "unhealthy":
-        probes = f"docker inspect -f '{{{{json .State.Health}}}}' {instance.name}"
-        return Finding(subject, "bad", "its health check fails", probes)
+        return Finding(subject, "bad", "its health check fails", probes(instance.name))
     if instance.health == "starting":
         return Finding(subject, "wait", "its health check has not passed yet", logs)
     return None
+
+
+def probes(name: str) -> str:
+    """How a person sees what a health check said."""
+    return f"docker inspect -f '{{{{json .State.Health}}}}' {name}"
 
 
 def _checks(manifest: Manifest, sample: Sample, progress: Progress, terms: Terms) -> list[Finding]:

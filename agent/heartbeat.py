@@ -120,8 +120,8 @@ def explanation(doc: Mapping[str, Json], state: str) -> tuple[str, str]:
     if state == "Stalled":
         return (error["message"] if error else "a person or a new commit is needed"), hint
     if state == "Degraded":
-        refused = doc["refused"][0]["hint"] if doc["refused"] else ""
-        return "; ".join(troubles(doc)), hint or refused
+        hints = [hint, *(entry.get("hint", "") for entry in (*doc["refused"], *doc["resources"]["problems"]))]
+        return "; ".join(troubles(doc)), next(filter(None, hints), "")
     if state == "Offline":
         error = doc["source"]["error"] or {}
         last = doc["source"]["last_success_at"] or "never"

@@ -53,7 +53,8 @@ class PassReport:
 
     `observed` and `attempted` are commits (or revisions); empty keeps what is known. `outcome` is one of heartbeat.OUTCOMES.
     `health` maps `kind/name` to a word (heartbeat.FINE and PENDING are no problem), None keeps what is known; `messages` says
-    why one of them has a problem. `drift` is what differs and stays so; what was repaired counts as `corrective`.
+    why one of them has a problem, `hints` what to do. `drift` is what differs and stays so; what was repaired counts as
+    `corrective`.
     """
 
     trigger: str
@@ -71,6 +72,7 @@ class PassReport:
     attempted: str = ""
     health: Mapping[str, str] | None = None
     messages: Mapping[str, str] = field(default_factory=dict)
+    hints: Mapping[str, str] = field(default_factory=dict)
     drift: Collection[str] = ()
     flapping: Collection[str] = ()
     refusals: Sequence[Refusal] = ()
@@ -91,10 +93,12 @@ class Reporter:
         self._clock = clock
         self._lock = Lock(paths.run / "heartbeat.lock", "a writer of the heartbeat", wait=_LOCK_WAIT)
 
-    def alive(self, *, poll_at: float | None = None, blocked_by: Sequence[str] | None = None) -> None:
-        """The daemon lives. `poll_at`: when it looks next, wall time."""
+    def alive(self, *, poll_at: float | None = None, blocked_by: Sequence[str] | None = None,
+              backoff: Mapping[str, int] | None = None) -> None:
+        """The daemon lives. `poll_at`: when it looks next, wall time. `backoff`: passes in a row, by what they wait for."""
         upcoming: dict[str, Json] = {"poll_at": poll_at}
-        self.update(next=upcoming if blocked_by is None else upcoming | {"blocked_by": list(blocked_by)})
+        upcoming |= {} if blocked_by is None else {"blocked_by": list(blocked_by)}
+        self.update(next=upcoming if backoff is None else upcoming | {"backoff": dict(backoff)})
 
     def source(self, *, commit: str = "", error: LimpetError | None = None, failures: int = 0,
                verification: tuple[str, str, str] | None = None) -> None:
@@ -146,7 +150,7 @@ class Reporter:
             if getattr(report, name):
                 sections["revision"][name] = self._revision(getattr(report, name))
         if report.health is not None:
-            sections["resources"] = _resources(report.health, report.messages)
+            sections["resources"] = _resources(report.health, report.messages, report.hints)
         self.update(**sections)
         if self._settings.heartbeat.url:
             self._put()
@@ -324,12 +328,13 @@ def _error(error: LimpetError | None) -> dict[str, Json] | None:
             "message": error.message, "hint": error.hint}
 
 
-def _resources(health: Mapping[str, str], messages: Mapping[str, str]) -> dict[str, Json]:
+def _resources(health: Mapping[str, str], messages: Mapping[str, str], hints: Mapping[str, str]) -> dict[str, Json]:
     by_health: dict[str, int] = {}
     for word in health.values():
         by_health[word] = by_health.get(word, 0) + 1
-    bad = [{"resource": name, "health": word, "message": messages.get(name, "")} for name, word in sorted(health.items())
-           if word not in (*heartbeat.FINE, *heartbeat.PENDING)]
+    bad = [{"resource": name, "health": word, "message": messages.get(name, ""),
+            **({"hint": hints[name]} if name in hints else {})}
+           for name, word in sorted(health.items()) if word not in (*heartbeat.FINE, *heartbeat.PENDING)]
     return {"total": len(health), "by_health": by_health, "problems": bad, "truncated": len(bad) > 20}
 
 

@@ -3,8 +3,9 @@
 Rules:
 1. Polls of one host keep their phase, which follows from its machine-id: a fleet that boots together does not poll
    together. Every cycle has some jitter on top.
-2. What failed for the time being is tried again with exponential backoff, full jitter and a cap. Polls and passes count
-   their failures apart; success and a new revision start the count again.
+2. What failed for the time being is tried again with exponential backoff, full jitter and a cap. Three counts are kept apart:
+   polls without an answer, temporary failures of passes, and drift: repairs that failed or that must be looked at again, for
+   what was repaired may need it once more. Success and a new revision start them again.
 3. What needs a person or a new commit is not retried sooner than the usual resync.
 4. A pass that is wanted while one runs starts when that one has ended; several wishes become one pass.
 
@@ -49,7 +50,8 @@ class Schedule:
     def __init__(self, cadence: Cadence, *, phase: float, random: Random, now: float) -> None:
         self.cadence = cadence
         self.poll_failures = 0
-        self.pass_failures = 0
+        self.temporary = 0
+        self.drift = 0
         self.trigger = "start"
         self._phase = phase
         self._random = random
@@ -88,15 +90,19 @@ class Schedule:
         self.pass_at, self.trigger, self._wanted = NEVER, "", ""
         return trigger
 
-    def passed(self, now: float, exit_code: int, *, again_in: float | None = None) -> None:
-        """A pass has ended. `again_in`: it asks for another one after so many seconds (a window opens, say)."""
+    def passed(self, now: float, exit_code: int, *, again_in: float | None = None, corrected: bool = False) -> None:
+        """A pass has ended. `again_in`: it asks for another one after so many seconds (a window opens, say). `corrected`: it
+        repaired drift."""
         self._passing = False
-        if exit_code in (EXIT_TEMPORARY, EXIT_FAILED, EXIT_ROLLBACK_FAILED):
-            self.pass_failures += 1
-            delay = self._backoff(self.pass_failures, self.cadence.retry, self.cadence.resync)
+        passing, failed = exit_code == EXIT_TEMPORARY, exit_code in (EXIT_FAILED, EXIT_ROLLBACK_FAILED)
+        self.temporary = self.temporary + 1 if passing else 0
+        self.drift = self.drift + 1 if failed or corrected else self.drift if passing else 0
+        counts = [(self.temporary, self.cadence.retry)] if passing else []
+        counts += [(self.drift, self.cadence.retry if failed else self.cadence.poll)] if failed or corrected else []
+        if counts:
+            delay = max(self._backoff(count, base, self.cadence.resync) for count, base in counts)
             self.pass_at, self.trigger = now + delay, "retry"
         else:
-            self.pass_failures = 0
             self.pass_at, self.trigger = now + self._jittered(self.cadence.resync), "resync"
         if again_in is not None and now + again_in < self.pass_at:
             self.pass_at, self.trigger = now + again_in, "retry"
@@ -106,7 +112,7 @@ class Schedule:
     def want(self, trigger: str, now: float) -> None:
         """A pass now, or right after the one that runs. New revisions and new settings start the failures from 0."""
         if trigger in ("poll", "settings"):
-            self.pass_failures = 0
+            self.temporary = self.drift = 0
         if self._passing:
             self._wanted = _weightier(trigger, self._wanted)
         else:

@@ -122,7 +122,7 @@ class Session:
         """Observe (unless given), take over, plan, brake. `applied`: the release that is rolled back; default: what the host was
         brought to last, as the state says."""
         observed = observed or self.observe(target)
-        policy = self.policy(undoing=applied is not None)
+        policy = self.policy(undoing=applied is not None, repairing=applied is None and target.same(known_good))
         applied = applied or self.held(self.state.applied)
         view = adoption.take_over(View(target, observed, self.inventory.entries, applied, known_good))
         self.observed = view.observed
@@ -136,11 +136,21 @@ class Session:
             return ()
         return tuple(self.held(release) for release in self.state.releases())
 
-    def policy(self, *, undoing: bool = False) -> Policy:
-        """The host owner's word, and what the newest commit allows where the owner lets it."""
+    def policy(self, *, undoing: bool = False, repairing: bool = False) -> Policy:
+        """The host owner's word, what the newest commit allows where the owner lets it, and what flaps while drift is
+        repaired."""
         converge, policy = self.settings.converge, self.settings.policy
         allowed = ALLOW_PRUNE.search(self.tip.message) if self.tip and policy.trailers else None
         now = self.clock.wall()
         held = {name: s.reason for name, s in self.state.suspended.items() if name != "*" and s.holds(now)}
         return Policy(converge.prune, converge.max_prune, int(allowed[1]) if allowed else 0, policy.files_deny, None, held,
-                      undoing)
+                      undoing, self.flapping() if repairing else {})
+
+    def flapping(self) -> dict[str, int]:
+        """What must not be corrected now, and how often it was."""
+        return self.state.flapping.wanting(self.clock.monotonic(), self.clock.boot_id())
+
+    @property
+    def commit(self) -> str:
+        """Where the branch is, as far as it is known."""
+        return self.tip.commit if self.tip else self.state.pin.commit if self.state.pin else ""

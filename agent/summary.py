@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from agent.errors import Failed, LimpetError
+from agent.gate import probes
 from agent.heartbeat import FINE
 from agent.model import Manifest, ObservedContainer, Resource
 from agent.report import PassReport
@@ -75,7 +76,7 @@ def report(session: Session, ending: Ending, trigger: str, started: float, durat
     held = ending.outcome == "HeldBack"
     error = None if held else record.trouble
     failing = ending.exit_code not in (0, 4, 6)
-    health, messages = _health(session)
+    health, messages, hints = _health(session)
     if record.outcomes or did["adopted"] or (failing and not _repeated(session, ending)):
         _remember(session, ending, trigger, started, duration)
     if record.outcomes or ending.outcome != "Converged":
@@ -85,7 +86,8 @@ def report(session: Session, ending: Ending, trigger: str, started: float, durat
         replaced=did["replaced"] + did["updated"] + did["returned"] + did["started"], deleted=did["deleted"],
         corrective=did["corrective"], failed=did["failed"], error=error if error else _as_error(ending),
         observed=session.tip.commit if session.tip else "", attempted=session.tip.commit if session.tip else "",
-        health=health, messages=messages, drift=record.drift, refusals=record.plan.refusals,
+        health=health, messages=messages, hints=hints, drift=record.drift, flapping=state.flapping.alone,
+        refusals=record.plan.refusals,
         warnings=record.warnings, damaged=record.damaged, fetched=record.fetched, blocked_by=[ending.reason] if held else (),
     ), state)
 
@@ -114,20 +116,27 @@ def _remember(session: Session, ending: Ending, trigger: str, started: float, du
     ))
 
 
-def _health(session: Session) -> tuple[dict[str, str], dict[str, str]]:
-    """Each resource of what is held now in a word, and for those with a problem a sentence."""
+def _health(session: Session) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """Each resource of what is held now in a word, and for those with a problem a sentence and a remedy."""
     manifest = _held_now(session)
     by_name = {c.name: c for c in session.observed.containers if c.owned}
-    words, messages = {}, {}
+    words, messages, hints = {}, {}, {}
     for key, resource in manifest.resources.items():
         word = "present"
         if key.kind == "container":
             instance = by_name.get(key.name)
             word = health_word(resource, instance)
             if word not in FINE:
-                messages[str(key)] = f"exit code {instance.exit_code}" if instance and instance.state == "exited" else word
+                messages[str(key)] = _problem(word, instance)
+                hints[str(key)] = probes(key.name) if word == "unhealthy" else f"docker logs {key.name}"
         words[str(key)] = word
-    return words, messages
+    return words, messages, hints
+
+
+def _problem(word: str, instance: ObservedContainer | None) -> str:
+    if word == "unhealthy":
+        return "its health check fails"
+    return f"exit code {instance.exit_code}" if instance and instance.state == "exited" else word
 
 
 def _held_now(session: Session) -> Manifest:

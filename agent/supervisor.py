@@ -47,7 +47,7 @@ Command = Callable[..., list[str]]  # (verb, *arguments) -> argv
 class Reporter(Protocol):
     """The heartbeat, as far as the daemon writes it."""
 
-    def alive(self, *, poll_at: float | None = None) -> None: ...
+    def alive(self, *, poll_at: float | None = None, backoff: Mapping[str, int] | None = None) -> None: ...
     def source(self, *, commit: str = "", error: LimpetError | None = None, failures: int = 0) -> None: ...
     def crashed(self, error: LimpetError) -> None: ...
 
@@ -223,10 +223,11 @@ class Supervisor:
                 self._schedule.unwant("poll")
             self._tried = observed
         self._answered(now, int(result.get("exit_code", EXIT_TEMPORARY)), str(result.get("sentence", error)),
-                       again_in=result.get("again_in"))
+                       again_in=result.get("again_in"), corrected=bool(result.get("corrected")))
 
-    def _answered(self, now: float, exit_code: int, sentence: str, again_in: float | None = None) -> None:
-        self._schedule.passed(now, exit_code, again_in=again_in)
+    def _answered(self, now: float, exit_code: int, sentence: str, again_in: float | None = None,
+                  corrected: bool = False) -> None:
+        self._schedule.passed(now, exit_code, again_in=again_in, corrected=corrected)
         look = self._schedule.next_look(now) - now
         self._status = sentence if self._stopping else f"{sentence}, next look in {look:.0f} s"
         logger.log(logging.WARNING if exit_code else logging.INFO, "%s", self._status)
@@ -354,7 +355,8 @@ class Supervisor:
         now = self._clock.monotonic()
         self._alive_at = now + ALIVE * self._settings.source.poll
         with self._heartbeat():
-            self._reporter.alive(poll_at=self._clock.wall() + self._schedule.next_look(now) - now)
+            self._reporter.alive(poll_at=self._clock.wall() + self._schedule.next_look(now) - now,
+                                 backoff={"temporary": self._schedule.temporary, "drift": self._schedule.drift})
 
     @contextlib.contextmanager
     def _heartbeat(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from agent import gate, ownership
@@ -23,6 +24,7 @@ from agent.errors import (
     EXIT_TEMPORARY,
     Interrupted,
     LimpetError,
+    Transient,
 )
 from agent.fetch.address import parse, shown
 from agent.images import always, intervals
@@ -80,10 +82,9 @@ def attempt(session: Session, release: Release, view: View, plan: Plan) -> Endin
 
 def repair(session: Session, view: View, plan: Plan) -> Ending:
     """Repairs drift of a release that is known good, and prunes what an earlier pass left. Errors: LimpetError."""
+    _leave_alone(session, plan)
     if plan.changes:
-        failure = _carry_out(session, view, plan)
-        if failure is not None:
-            raise failure
+        _correct(session, view, plan)
         prune(session, view.target)
     elif unowned := ownership.entries(plan, view, session.host.save_original):
         session.inventory.own(unowned)
@@ -92,10 +93,41 @@ def repair(session: Session, view: View, plan: Plan) -> Ending:
     return Ending("Converged", EXIT_HELD_BACK if plan.refusals else EXIT_OK)
 
 
+def _leave_alone(session: Session, plan: Plan) -> None:
+    """Remembers what flaps, so that only a person, a commit or another release ends it."""
+    flapping, refused = session.flapping(), {str(refusal.key) for refusal in plan.refusals}
+    often = {name: times for name, times in flapping.items() if name in refused}
+    session.record.drift += sorted(often)
+    if session.state.flapping.leave(often, session.clock.wall(), session.commit):
+        session.save()
+
+
+def _correct(session: Session, view: View, plan: Plan) -> None:
+    """Carries out a repair; what is corrected is remembered before it is, and what failed of it is forgotten again. Errors:
+    LimpetError."""
+    flapping, now = session.state.flapping, session.clock.monotonic()
+    begun = {change.key for change in plan.changes if change.corrective and change.stage == "apply"}
+    if begun:
+        flapping.note(sorted(map(str, begun)), now, session.clock.boot_id())
+        with suppress(Transient):  # a full disk keeps no service down
+            session.save()
+    failure: LimpetError | None = None
+    try:
+        failure = _carry_out(session, view, plan)
+    except LimpetError as error:
+        failure = error
+    if failure is not None:
+        done = {outcome.action.id for outcome in session.record.outcomes if outcome.result in ("done", "excused")}
+        undone = {action.key for action in plan.staged("apply") if action.id not in done}
+        flapping.withdraw(map(str, begun & undone), now)
+        raise failure
+
+
 def commit(session: Session, release: Release, target: Held) -> Ending:
     """The gate has passed: known good := this release, pin := its revision; then what it replaced is removed."""
     session.phase("commit", release)
     session.state.images.unswept = True
+    session.state.flapping.forget()
     prove(session, release)
     remaining = prune(session, target)
     return Ending("Converged", EXIT_HELD_BACK if remaining.refusals else EXIT_OK)

@@ -15,7 +15,10 @@ ROOT = Path(__file__).parent.parent
 AGENT = ROOT / "agent"
 MODULES = sorted(AGENT.rglob("*.py"))
 
-PURE = ("errors", "model", "kinds", "compose", "plan", "order", "rollout", "brakes", "gate", "schedule", "heartbeat", "images")
+PURE = (
+    "errors", "model", "kinds", "compose", "plan", "order", "rollout", "brakes", "gate", "schedule", "heartbeat", "images",
+    "flapping",
+)
 OUTSIDE = {  # what touches the world, or is a client of something that does
     "os", "io", "pathlib", "shutil", "tempfile", "glob", "socket", "ssl", "select", "selectors", "subprocess", "signal",
     "threading", "asyncio", "multiprocessing", "concurrent", "time", "random", "secrets", "urllib", "http", "logging",

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         emit({"result": {"exit_code": error.exit_code, "sentence": error.message, **error_document(error)}})
         return error.exit_code
     emit({"result": {"exit_code": result.exit_code, "sentence": result.sentence, "observed": result.observed,
-                     "again_in": result.again_in}})
+                     "again_in": result.again_in, "corrected": result.corrected}})
     return result.exit_code
 
 

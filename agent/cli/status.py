@@ -75,6 +75,8 @@ def lines(doc: Mapping[str, Json], *, late: float, daemon: bool, now: float) -> 
             yield f"  {condition['type']:<11} {condition['message']} (since {_when(condition['since'], now)})"
     for problem in doc["resources"]["problems"]:
         yield f"  {problem['health']:<11} {problem['resource']}" + (f": {problem['message']}" if problem["message"] else "")
+    for name in doc["drift"]["flapping"]:
+        yield f"  flapping    {name} is left alone until a new commit, or: limpet retry {name}"
     for warning in (*doc["damaged"], *doc["warnings"]):
         yield f"  warning     {warning}"
     yield from _passes(doc, why, daemon, now)
@@ -110,6 +112,9 @@ def _passes(doc: Mapping[str, Json], why: str, daemon: bool, now: float) -> Iter
     due = seconds_of(doc["next"]["poll_at"])
     yield "  next        " + (f"look in {_span(due - now)}" if due > now else "look is due now" if daemon else
                              "nobody looks: no daemon runs here")
+    failures = {kind: count for kind, count in doc["next"].get("backoff", {}).items() if count}
+    if failures:
+        yield f"  backoff     {', '.join(f'{count} passes in a row: {kind}' for kind, count in failures.items())}"
     if doc["next"]["blocked_by"]:
         yield f"  waits for   {', '.join(doc['next']['blocked_by'])}"
 

@@ -81,6 +81,10 @@ class Held:
         resource = next((resources[key] for kind in PATH_KINDS if (key := Key(kind, path)) in resources), None)
         return str(resource.spec.get("content") or resource.digest) if resource else ""
 
+    def same(self, other: Held) -> bool:
+        """Whether they are one release."""
+        return self is other or (self.lock == other.lock and self.manifest.digest == other.manifest.digest)
+
     def has(self, key: Key, digest: str, image_id: str) -> bool:
         """Whether this very container belongs to this release."""
         resource = self.manifest.resources.get(key)
@@ -117,6 +121,11 @@ class View:
     def returning(self) -> bool:
         """Whether the host is brought (back) to known good."""
         return bool(self.target.manifest.resources) and self.target == self.known_good
+
+    @property
+    def repairing(self) -> bool:
+        """Whether drift of known good is repaired: no release is brought in or undone."""
+        return self.target.same(self.known_good) and self.target.same(self.applied)
 
     def corrective(self, key: Key) -> bool:
         """Whether an action on `key` repairs drift: the release that was applied wanted just the same."""

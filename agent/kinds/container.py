@@ -31,14 +31,15 @@ def container(name: str, *, app: str, service: str, number: int, config: dict[st
               on_change: dict[str, str] | None = None, pull_policy: str = "missing", pull_every: float = 0.0,
               compose: dict[str, Any] | None = None, update: dict[str, Any] | None = None,
               rollback: dict[str, Any] | None = None, hook_timeout: float = hooks.DEADLINE, oneoff: bool = False,
-              adopt: bool = False, origin: str = "") -> Resource:
+              adopt: bool = False, on_unhealthy: str = "", origin: str = "") -> Resource:
     """One container of a service.
 
     `config`: canonical Compose keys, host-ready. `inputs`: host path -> content digest of every app file it uses. `folded`:
     `kind/name` -> digest of what it must be re-created with. In no digest: `compose`, which is for labels only; `adopt`, whether
     it takes over what somebody else started; when its image is pulled: `pull_policy` is always, missing or never, `pull_every`:
-    seconds after which its registry is asked again; how it is changed: `update`, `rollback` (`kinds/changing.py`); how long a
-    command of a hook may take: `hook_timeout`, in seconds. `oneoff`: it only prepares its service.
+    seconds after which its registry is asked again; what is done when it is unhealthy later: `on_unhealthy` is restart or empty;
+    how it is changed: `update`, `rollback` (`kinds/changing.py`); how long a command of a hook may take: `hook_timeout`, in
+    seconds. `oneoff`: it only prepares its service.
     """
     content = {"config": config, "inputs": inputs, "folded": folded, "on_change": on_change or {}}
     spec = {
@@ -48,7 +49,7 @@ def container(name: str, *, app: str, service: str, number: int, config: dict[st
     }
     if pull_every:
         spec["pull_every"] = pull_every
-    spec |= {key: value for key, value in (("update", update), ("rollback", rollback)) if value}
+    spec |= {key: value for key, value in (("update", update), ("rollback", rollback), ("on_unhealthy", on_unhealthy)) if value}
     return Resource(Key(NAME, name), spec, digest(NAME, content), needs, claims.of_service(name, config), origin)
 
 
@@ -246,7 +247,8 @@ def _mending_cause(key: Key, desired: Resource, keeper: ObservedContainer, steps
     if connects:
         return f"is not attached to {', '.join(connects)}"
     if keeper.state == "running" and any(step.verb in reaction.VERBS for step in verbs):
-        return f"{_listed(reaction.changed_files(desired, keeper.id, view))} changed"
+        changed = reaction.changed_files(desired, keeper.id, view)
+        return f"{_listed(changed)} changed" if changed else "is unhealthy"
     if not verbs:
         return "an old instance is left"
     if keeper.state == "running":

@@ -5,7 +5,9 @@ Rules:
    changed files the stronger reaction counts: a restart tells all that a signal would have told.
 2. A file that is mounted by itself is seen as it was when the container started, for it is replaced on the host, never written
    in place. So a container that matches its digest while such a file is put back (somebody edited it) is restarted.
-3. What a container was told is remembered in the inventory under its id: of the paths of `on_change` the content it knows; of a
+3. A container of known good that is unhealthy is restarted while drift is repaired, if its service says `on_unhealthy: restart`.
+   Of a release that is brought in the gate judges.
+4. What a container was told is remembered in the inventory under its id: of the paths of `on_change` the content it knows; of a
    file that is mounted by itself only that it was put back and is not seen yet. An adopted one knows the files that are there.
 """
 
@@ -66,10 +68,15 @@ def steps(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step
     """One restart, or each signal once."""
     on_change = desired.spec["on_change"]
     wanted = {on_change.get(path, RESTART) for path in changed_files(desired, keeper.id, view)}
-    if RESTART in wanted:
+    if RESTART in wanted or is_sick(desired, keeper, view):
         return [Step("start", "restart", {"container": keeper.id})]
     signals = sorted(reaction.removeprefix("signal:") for reaction in wanted)
     return [Step("start", "signal", {"container": keeper.id, "signal": signal}) for signal in signals]
+
+
+def is_sick(desired: Resource, keeper: ObservedContainer, view: View) -> bool:
+    """Whether it is to be restarted because it is unhealthy."""
+    return keeper.health == "unhealthy" and desired.spec.get("on_unhealthy") == RESTART and view.repairing
 
 
 def untold(desired: Resource, instance_id: str, view: View) -> dict[str, Any]:

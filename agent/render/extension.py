@@ -11,7 +11,7 @@ from agent.render.mounts import AppFiles
 from agent.render.problems import did_you_mean
 from agent.render.schema import Section
 
-KNOWN = ("oneshot", "on_change", "hook_timeout", "adopt")
+KNOWN = ("oneshot", "on_change", "on_unhealthy", "hook_timeout", "adopt")
 LONGEST_HOOK = 600.0  # seconds: a pass that stands still for longer is taken for hung
 LATER = ("protect", "irreversible")
 
@@ -19,10 +19,11 @@ LATER = ("protect", "irreversible")
 @dataclass(slots=True)
 class Extension:
     """What `x-limpet` of one service says. `changes`: path below the app's directory -> `signal:HUP`, `restart` or `recreate`.
-    `hook_timeout` in seconds."""
+    `on_unhealthy`: `restart`, or nothing. `hook_timeout` in seconds."""
 
     oneshot: bool = False
     adopt: bool = False
+    on_unhealthy: str = ""
     changes: dict[str, str] = field(default_factory=dict)
     hook_timeout: float = DEADLINE
 
@@ -43,6 +44,7 @@ def read_extension(service: Map, name: str, files: AppFiles) -> Extension:
         elif key not in KNOWN:
             section.wrong(key, f"unknown key {section.name(key)}", did_you_mean(key, (*KNOWN, *LATER)))
     found.oneshot, found.adopt = section.truth("oneshot"), section.truth("adopt")
+    found.on_unhealthy = section.choice("on_unhealthy", "none", "restart", "none").replace("none", "")
     found.hook_timeout = section.seconds("hook_timeout", DEADLINE)
     if found.hook_timeout > LONGEST_HOOK:
         section.wrong("hook_timeout", f"{section.name('hook_timeout')} is longer than {LONGEST_HOOK / 60:.0f} minutes",

@@ -79,7 +79,7 @@ class AppServices:
         for key in reaction.folded:
             used.fold(key)
         changes = self._changes(name, extension, used) | reaction.changes
-        self._check_changes(name, config, changes)
+        self._check_changes(name, config, changes, extension.on_unhealthy)
         on_change = {path: how for path, (how, _) in changes.items()}
         for path in on_change:
             used.inputs.pop(path, None)
@@ -91,6 +91,7 @@ class AppServices:
             **pulling(name, service, self.files), "hook_timeout": extension.hook_timeout,
             **manners(service, name, config, self.files),
             "compose": {**self.compose, "depends_on": plain(service.get("depends_on") or {})}, "adopt": extension.adopt,
+            "on_unhealthy": extension.on_unhealthy,
         }
         draft = Draft(arguments, frozenset(used.folded), used.needs, origin(*self.files.where("services", name)))
         replicas = self.containers(name)
@@ -179,7 +180,8 @@ class AppServices:
             found.update(dict.fromkeys(named, (how, at)))
         return {path: change for path, change in found.items() if change[0] != "recreate"}
 
-    def _check_changes(self, name: str, config: Mapping[str, Any], changes: Mapping[str, tuple[str, tuple[str, int]]]) -> None:
+    def _check_changes(self, name: str, config: Mapping[str, Any], changes: Mapping[str, tuple[str, tuple[str, int]]],
+                       on_unhealthy: str) -> None:
         """A file that is mounted by itself is seen as it was at the start: after a signal the container would read the old one. A
         namespace does not outlive a restart."""
         for mount in config.get("volumes") or ():
@@ -189,8 +191,11 @@ class AppServices:
                                        "signalled goes on seeing the old file", "mount its directory instead, or say restart")
         sharing = [other for other, service in self.files.project.services.items()
                    if any(service.get(key) == f"service:{name}" for key in NAMESPACES)]
-        for how, at in changes.values():
-            if how == "restart" and sharing:
+        restarts = [at for how, at in changes.values() if how == "restart"]
+        if on_unhealthy:
+            restarts.append(self.files.where("services", name, "x-limpet", "on_unhealthy"))
+        for at in restarts:
+            if sharing:
                 self.work.problems.add(*at, f"services.{name}: a restart would leave services.{sharing[0]} without what it shares"
                                        " of it", "say recreate: then both are made anew")
 

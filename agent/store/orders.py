@@ -39,7 +39,7 @@ class Suspension:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Forget that `release` (or "all") was rejected."""
+    """Forget that `release` was rejected, or that a resource (`kind/name`) flaps; "all": everything."""
 
     number: int
     release: str
@@ -100,7 +100,8 @@ class Orders:
         return found
 
     def retry(self, release: str, now: float) -> None:
-        """Asks the next pass to forget rejections: a release id, or "all". `now`: wall time, seconds."""
+        """Asks the next pass to forget a rejection (a release id), that a resource flaps (`kind/name`), or "all". `now`: wall
+        time, seconds."""
         def add(orders: Ordered) -> Ordered:
             return replace(orders, retries=(*orders.retries, Retry(orders.number(now), release))[-_RETRIES:])
 

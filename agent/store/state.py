@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from agent.flapping import Flapping
 from agent.images import Images
 from agent.model import EMPTY, Json, Release
 from agent.store.documents import Document
@@ -113,6 +114,7 @@ class State:
     rolled_back: RolledBack | None = None
     held: Held | None = None
     images: Images = field(default_factory=Images)
+    flapping: Flapping = field(default_factory=Flapping)
     suspended: dict[str, Suspension] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
     orders_done: int = 0
@@ -175,6 +177,14 @@ class State:
             del self.rejected[id]
         return gone
 
+    def retry(self, what: str) -> None:
+        """A person's word: rejections are forgotten and what is held by hand ends, or what flaps (`kind/name`) gets its chance.
+        "all" is everything."""
+        if "/" not in what:
+            self.forget_rejected(what)
+            self.held = None
+        self.flapping.forget(what)
+
     def suspension(self, resource: str, now: float) -> Suspension | None:
         """What freezes `resource` ("*": everything) at wall time `now`, if anything does."""
         found = self.suspended.get(resource)
@@ -202,6 +212,7 @@ class State:
             "rolled_back": asdict(self.rolled_back) if self.rolled_back else None,
             "held": asdict(self.held) if self.held else None,
             "images": self.images.to_json(),
+            "flapping": self.flapping.to_json(),
             "counters": dict(self.counters),
             "orders_done": self.orders_done,
         }
@@ -219,6 +230,7 @@ class State:
             rolled_back=RolledBack(**doc["rolled_back"]) if doc.get("rolled_back") else None,
             held=Held(**doc["held"]) if doc.get("held") else None,
             images=Images.from_json(doc.get("images", {})),
+            flapping=Flapping.from_json(doc.get("flapping", {})),
             counters=dict(doc.get("counters", {})),
             orders_done=doc.get("orders_done", 0),
         )
@@ -256,8 +268,7 @@ class StateStore:
             if isinstance(order, Rollback):
                 state.held = Held(order.release, "", order.reason, order.at)
             else:
-                state.forget_rejected(order.release)
-                state.held = None
+                state.retry(order.release)
             state.orders_done = order.number
         return state
 

@@ -105,7 +105,7 @@ def _container(name: str, spec: Case, others: Mapping[Key, Resource]) -> Resourc
         inputs=inputs, folded=folded,
         adopt=spec.get("adopt", False), compose={"project": "shop", "working_dir": "/apps/shop"},
         needs=tuple(needs), oneshot=spec.get("oneshot", False), on_change=spec.get("on_change", {}), origin="compose.yaml:1",
-        update=spec.get("update"), rollback=spec.get("rollback"),
+        update=spec.get("update"), rollback=spec.get("rollback"), on_unhealthy=spec.get("on_unhealthy", ""),
     )  # fmt: skip
 
 

@@ -294,6 +294,28 @@ def test_retry(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     assert limpet(site, capsys, "retry") == (0, "no release is rejected\n", "")
 
 
+@pytest.mark.parametrize("word", ["container/shop-web-1", "all"])
+def test_retry_of_what_flaps(site: Site, capsys: pytest.CaptureFixture[str], word: str) -> None:
+    """Status must name what flaps; a retry of it, or of all, must forget that, and say of anything else that it does not flap."""
+    state, name = site.proved(), "container/shop-web-1"
+    store = StateStore(site.paths.state)
+    state.flapping.leave({name: 5}, 1.0, COMMIT)
+    site.finish(state, flapping=state.flapping.alone)
+    assert f"flapping    {name} is left alone until a new commit, or: limpet retry {name}" in limpet(site, capsys, "status")[1]
+    assert limpet(site, capsys, "retry", "container/x") == (1, "container/x does not flap\n", "")
+    assert store.load().flapping.alone
+    code, out, _ = limpet(site, capsys, "retry", word)
+    assert code == 0 and name in out and not store.load().flapping.alone
+
+
+def test_failures_in_a_row_are_shown(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """Why the next look comes sooner or later than usual must be in the heartbeat and in the status."""
+    site.finish(site.proved())
+    assert "backoff" not in limpet(site, capsys, "status")[1]
+    site.reporter.alive(poll_at=site.clock.wall() + 60, backoff={"temporary": 3, "drift": 0})
+    assert "  backoff     3 passes in a row: temporary" in limpet(site, capsys, "status")[1]
+
+
 def test_suspend_and_resume(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     """Suspensions of all and of one resource must survive, with reason and end, until resumed."""
     assert limpet(site, capsys, "suspend", "--reason", "incident 7", "--for", "2h")[0] == 0

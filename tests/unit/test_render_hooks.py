@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from agent.compose import canonical, load
+from agent.errors import BadInput
 from agent.kinds.engine_request import container_labels, endpoint
 from agent.model import Key, Manifest, Resource
 from agent.render.apps import ComposeFiles
@@ -65,6 +68,18 @@ def test_a_deadline_recreates_nothing() -> None:
                 for more in ("", ", x-limpet: {hook_timeout: 5m}"))
     assert (one.spec["hook_timeout"], two.spec["hook_timeout"]) == (60.0, 300.0)
     assert one.digest == two.digest
+
+
+def test_what_is_done_when_it_is_unhealthy_recreates_nothing() -> None:
+    """`x-limpet.on_unhealthy` must be known, be in no digest, and concern no `pre_start`."""
+    text = "services: {a: {image: x, pre_start: [{command: prepare}]%s}}\n"
+    plain, none, restart = (manifest({"compose.yaml": text % more}) for more in (
+        "", ", x-limpet: {on_unhealthy: none}", ", x-limpet: {on_unhealthy: restart}"))
+    assert plain == none and plain.digest == restart.digest
+    assert container(restart, "fleet-a-1").spec["on_unhealthy"] == "restart"
+    assert "on_unhealthy" not in container(restart, "fleet-a-pre_start-1").spec
+    with pytest.raises(BadInput, match="on_unhealthy must be restart or none, not 'recreate'"):
+        manifest({"compose.yaml": text % ", x-limpet: {on_unhealthy: recreate}"})
 
 
 def first_and_second(found: Manifest) -> tuple[Resource, Resource, Resource]:

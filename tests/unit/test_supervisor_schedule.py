@@ -104,9 +104,36 @@ def test_failures_are_retried_with_growing_waits(exit_code: int) -> None:
     it.passing()
     it.passed(1000.0, exit_code)
     assert 1001.0 <= it.pass_at <= 1010.0
+    assert (it.temporary, it.drift) == ((1, 0) if exit_code == EXIT_TEMPORARY else (0, 1))
     assert it.passing() == "retry"
     it.passed(1000.0, EXIT_OK)
-    assert it.pass_failures == 0
+    assert it.temporary == it.drift == 0
+
+
+@given(st.integers(1, 60), st.integers(0, 1000))
+def test_what_was_repaired_is_looked_at_again(times: int, seed: int) -> None:
+    """After a repair the next look must come sooner than the resync, and with each repair in a row later, up to the resync; a
+    look that finds nothing must start the count again."""
+    it = schedule(seed=seed)
+    for _ in range(times):
+        it.passing()
+        it.passed(1000.0, EXIT_OK, corrected=True)
+    assert 1001.0 <= it.pass_at <= 1000.0 + min(600.0, 60 * 2.0 ** (times - 1))
+    assert (it.drift, it.temporary) == (times, 0)
+    it.passing()
+    it.passed(1000.0, EXIT_OK)
+    assert it.drift == 0 and it.pass_at >= 1600.0
+
+
+def test_temporary_failures_and_drift_are_counted_apart() -> None:
+    """A temporary failure must neither count as drift nor forget it; a new revision must forget both."""
+    it = schedule()
+    for code, corrected in ((EXIT_OK, True), (EXIT_FAILED, False), (EXIT_TEMPORARY, False), (EXIT_TEMPORARY, False)):
+        it.passing()
+        it.passed(1000.0, code, corrected=corrected)
+    assert (it.temporary, it.drift) == (2, 2)
+    it.want("poll", 1000.0)
+    assert (it.temporary, it.drift) == (0, 0)
 
 
 def test_passes_and_polls_count_their_failures_apart() -> None:
@@ -117,7 +144,7 @@ def test_passes_and_polls_count_their_failures_apart() -> None:
         it.polled(1000.0, succeeded=False)
     it.passing()
     it.passed(1000.0, EXIT_TEMPORARY)
-    assert it.pass_failures == 1
+    assert it.temporary == 1
     assert it.pass_at <= 1010.0
 
 
@@ -131,7 +158,7 @@ def test_a_new_revision_forgets_the_failures() -> None:
     assert it.pass_at <= 1001.0
     assert it.passing() == "poll"
     it.passed(1002.0, EXIT_TEMPORARY)
-    assert it.pass_failures == 1
+    assert it.temporary == 1
 
 
 def test_wishes_during_a_pass_become_one_pass() -> None:

@@ -1,0 +1,90 @@
+"""Which resources were corrected lately, and which are left alone because something changes them again and again. Pure.
+
+Rules:
+1. A correction is written down before it begins; what failed of it is taken back: it is tried again, with backoff.
+2. Ages are counted by the monotonic clock of one boot. A wall clock that jumps makes nothing flap and frees nothing; a reboot
+   starts the count again.
+3. What was corrected MOST times within WITHIN seconds and would have to be corrected once more flaps: it is left alone until
+   the branch is at another commit, another release is proved, or a person says so (`limpet retry`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+
+from agent.model import Json
+
+MOST = 5
+WITHIN = 3600.0  # seconds
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """Left alone since `since` (wall time, seconds), after `times` corrections, while the branch was at `commit`."""
+
+    times: int
+    since: float
+    commit: str
+
+
+@dataclass(slots=True)
+class Flapping:
+    """What is remembered, by `kind/name`. `corrected`: when, in monotonic seconds of the boot `boot_id`, the oldest first."""
+
+    boot_id: str = ""
+    corrected: dict[str, list[float]] = field(default_factory=dict)
+    alone: dict[str, Alone] = field(default_factory=dict)
+
+    def wanting(self, now: float, boot_id: str) -> dict[str, int]:
+        """What must not be corrected now, and how often it was corrected. `now`: monotonic seconds of the boot `boot_id`."""
+        often = {name: len(times) for name in self.corrected if len(times := self._lately(name, now, boot_id)) >= MOST}
+        return often | {name: alone.times for name, alone in self.alone.items()}
+
+    def note(self, names: Iterable[str], now: float, boot_id: str) -> None:
+        """These are about to be corrected. What is too old to count is forgotten."""
+        kept = {name: times for name in self.corrected if (times := self._lately(name, now, boot_id))}
+        self.corrected = kept | {name: [*kept.get(name, ()), now] for name in names}
+        self.boot_id = boot_id
+
+    def withdraw(self, names: Iterable[str], at: float) -> None:
+        """What was noted at `at` was not corrected after all."""
+        for name in names:
+            times = [time for time in self.corrected.get(name, ()) if time != at]
+            if times:
+                self.corrected[name] = times
+            else:
+                self.corrected.pop(name, None)
+
+    def leave(self, often: Mapping[str, int], since: float, commit: str) -> bool:
+        """These would have to be corrected once more: they flap. Whether that is new of any of them."""
+        new = {name: Alone(times, since, commit) for name, times in often.items() if name not in self.alone}
+        self.alone |= new
+        return bool(new)
+
+    def moved(self, commit: str) -> None:
+        """The branch is at `commit`: what was left alone at another one gets its chance."""
+        for name in [name for name, alone in self.alone.items() if alone.commit != commit]:
+            self.forget(name)
+
+    def forget(self, name: str = ALL) -> None:
+        """A person or a release speaks for a resource, or for all."""
+        for known in [known for known in {*self.corrected, *self.alone} if name in (ALL, known)]:
+            self.corrected.pop(known, None)
+            self.alone.pop(known, None)
+
+    def _lately(self, name: str, now: float, boot_id: str) -> list[float]:
+        times = self.corrected[name] if boot_id == self.boot_id else ()
+        return [time for time in times if 0 <= now - time < WITHIN]
+
+    # --- as JSON ---
+
+    def to_json(self) -> dict[str, Json]:
+        return {"boot_id": self.boot_id, "corrected": {name: list(times) for name, times in self.corrected.items()},
+                "alone": {name: asdict(alone) for name, alone in self.alone.items()}}
+
+    @classmethod
+    def from_json(cls, doc: Mapping[str, Json]) -> Flapping:
+        return cls(doc.get("boot_id", ""), {name: list(times) for name, times in doc.get("corrected", {}).items()},
+                   {name: Alone(**alone) for name, alone in doc.get("alone", {}).items()})
