@@ -12,9 +12,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from graphlib import TopologicalSorter
+from typing import Any
 
 from agent.errors import LimpetError
 from agent.host import Host
@@ -26,6 +27,7 @@ from agent.store.journal import Journal
 WORKERS = 4
 PATIENT = ("await", "watch", "delay", POST_START, PRE_STOP)  # verbs that may take long because they are meant to
 SAID_EVERY = 30.0  # seconds
+SERIAL = "LIMPET_TEST_SERIAL"  # set in the environment: for the kill sweeps
 
 
 def apply(actions: Iterable[Action], manifest: Manifest, host: Host, journal: Journal, progress: Progress,
@@ -36,8 +38,7 @@ def apply(actions: Iterable[Action], manifest: Manifest, host: Host, journal: Jo
     order.prepare()
     outcomes: dict[int, Outcome] = {}
     running: dict[Future[Outcome], int] = {}
-    workers = 1 if os.environ.get("LIMPET_TEST_SERIAL") else WORKERS
-    with ThreadPoolExecutor(workers, thread_name_prefix="apply") as pool:
+    with _Inline() if os.environ.get(SERIAL) else ThreadPoolExecutor(WORKERS, thread_name_prefix="apply") as pool:
         while True:
             if not stop.is_set() and not any(outcome.result == "failed" for outcome in outcomes.values()):
                 for number in sorted(order.get_ready()):
@@ -52,6 +53,15 @@ def apply(actions: Iterable[Action], manifest: Manifest, host: Host, journal: Jo
                 outcomes[number] = future.result()
                 order.done(number)
     return [outcomes.get(number) or Outcome(action, "skipped") for number, action in todo.items()]
+
+
+class _Inline(Executor):
+    """Runs each action where it is submitted: one after another, by number, in the thread of the pass."""
+
+    def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(call(*args, **kwargs))
+        return done
 
 
 def _run(action: Action, manifest: Manifest, host: Host, journal: Journal, progress: Progress) -> Outcome:

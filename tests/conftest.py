@@ -12,6 +12,7 @@ import os
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ from tests.harness.site import Site, make_site
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--sweep", default="sample", help="kill sweeps: `sample` (50 points), `all`, or a number of points"
+        "--sweep", default="sample", help="fault sweeps: `sample`, `all`, or a number of points per scenario and mechanism"
     )
 
 
@@ -99,3 +100,14 @@ def site(engine: Engine, repo: GitRepo, prefix: str, tmp_path: Path) -> Site:
 def free_port() -> int:
     """A TCP port of loopback that nobody listens on."""
     return net.free_port()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How many points the fault tests have visited, of how many: each test says its own as the property `points`."""
+    reports = [report for found in terminalreporter.stats.values() for report in found if getattr(report, "when", "") == "call"]
+    lines = sorted(value for report in reports for name, value in report.user_properties if name == "points")
+    for mechanism, scenario, visited, total in lines:
+        terminalreporter.write_line(f"{mechanism}: {scenario}: {visited} points of {total}")
+    for mechanism in sorted({line[0] for line in lines}):
+        visited, total = (sum(line[part] for line in lines if line[0] == mechanism) for part in (2, 3))
+        terminalreporter.write_line(f"{mechanism}: all: {visited} points of {total}")

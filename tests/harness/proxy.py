@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import signal
@@ -41,6 +42,20 @@ class Request:
 
 class Cut(Exception):
     """The connection is to be closed at once."""
+
+
+class CutWhenDone(Cut):
+    """The connection is to be closed when the Engine has done all of the work, also of an answer that streams (a pull)."""
+
+
+class Answer(Exception):
+    """The client is to get this answer; a request that was not yet passed on never is."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        body = json.dumps({"message": message}).encode()
+        head = f"HTTP/1.1 {status} Fault\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close"
+        self.status, self.data = status, f"{head}\r\n\r\n".encode() + body
 
 
 class _Stream:
@@ -161,7 +176,7 @@ class Proxy:
 
     def on_request(self, when: When, call: Callable[[int, Request], None]) -> None:
         """`call(k, request)` before the k-th request is passed on, or after it was done; k starts at 1, also after
-        `clear`."""
+        `clear`. It may raise Cut, CutWhenDone and, before, Answer."""
         self._hooks.append((when, call))
 
     def kill_at(self, pid: int, request: int, when: When) -> None:
@@ -247,8 +262,15 @@ class Proxy:
             self._records.append(request)
             self._seen += 1
             count = self._seen
-        self._call("before", count, request)
         headers = _headers(head)
+        try:
+            self._call("before", count, request)
+        except Answer as answer:
+            request.status = answer.status
+            for _ in client.body(headers):
+                pass
+            self._to_client(client, answer.data)
+            return False
         engine.socket.sendall(head)
         for piece in client.body(headers):
             engine.socket.sendall(piece)
@@ -258,9 +280,14 @@ class Proxy:
         if not answer:
             return False
         request.status = int(answer.split(b" ", 2)[1])
-        self._call("after", count, request)
-        self._to_client(client, answer)
         reply = _headers(answer)
+        try:
+            self._call("after", count, request)
+        except CutWhenDone:
+            for _ in engine.body(reply) if "chunked" in reply.get("transfer-encoding", "") else ():
+                pass
+            raise
+        self._to_client(client, answer)
         if request.status == 101 or ("raw-stream" in reply.get("content-type", "") and "content-length" not in reply):
             self._pass_through(client, engine)
             return False
