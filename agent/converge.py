@@ -294,7 +294,8 @@ def _held_by_hand(session: Session) -> Choice | None:
     if release is None or moved or target.manifest.digest != release.manifest_digest:
         state.held = None
         return None
-    state.held = replace(held, revision=tip.revision if tip else held.revision)
+    last = f"{session.settings.source.ref_name}@sha1:{session.fetched_tip}" if session.fetched_tip else ""
+    state.held = replace(held, revision=held.revision or (tip.revision if tip else last))
     return Choice(release, target)
 
 

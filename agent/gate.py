@@ -6,7 +6,8 @@ Rules:
 2. What cannot get better is rejected at once: an exited container that is no one-shot, a failed one-shot, an unhealthy health
    check, a restart loop. The rest waits until the deadline.
 3. Contrast: what failed already before the release was applied, and was not changed by it, cannot condemn it.
-4. The source must answer after the change when it answered before (commit-confirmed).
+4. The source must answer after the change when it answered before (commit-confirmed). What it condemns is tried on known good
+   too, after the rollback: a source that is down for everybody condemns nothing.
 """
 
 from __future__ import annotations
@@ -100,6 +101,11 @@ def judge(manifest: Manifest, sample: Sample, progress: Progress, terms: Terms) 
         return Verdict("rejected", late or (unsteady,)), remembered
     left = terms.settle - (sample.at - since) if since is not None else terms.settle
     return Verdict("wait", waiting, left), remembered
+
+
+def blames_source(reason: str) -> bool:
+    """Whether a verdict with this reason names the source: then known good is asked the same."""
+    return any(part.startswith(f"{SOURCE}: ") for part in reason.split("; "))
 
 
 def excused(manifest: Manifest, sample: Sample, changed: set[Key]) -> frozenset[str]:

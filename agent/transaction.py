@@ -309,7 +309,9 @@ def _gate(session: Session, target: Held, plan: Plan, *, resumed: bool = False, 
         elapsed = attempt.elapsed(monotonic=clock.monotonic(), wall=clock.wall(), boot_id=clock.boot_id())
     deadline = max(settings.deadline, elapsed + settings.settle + LEAST_LEFT) if resumed else settings.deadline
     remote = parse(session.settings.source.url).scheme not in ("file", "bundle")
-    asks = settings.require_source and session.source_answered and remote and not again
+    undone = session.state.rejected.get(attempt.release.id) if again and attempt else None
+    answered = gate.blames_source(undone.reason) if undone else session.source_answered and not again
+    asks = settings.require_source and remote and answered
     terms = gate.Terms(settings.settle, deadline, frozenset(attempt.baseline if attempt else ()), asks)
     progress = gate.Progress(clock.monotonic() - elapsed)
     source: str | None = None  # asked once all else is well, and again as long as it does not answer

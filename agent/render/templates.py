@@ -202,8 +202,10 @@ class Templates:
         except SecurityError as error:
             raise Wrong(file, _line(error.__traceback__, file), f"not allowed in a template: {error}",
                         "templates are for configuration: make it smaller or simpler") from None
-        except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError,
-                MemoryError) as error:
+        except MemoryError as error:
+            raise Wrong(file, _line(error.__traceback__, file), "the template needs more memory than rendering may take",
+                        "templates are for configuration: make it smaller or simpler") from None
+        except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise Wrong(file, _line(error.__traceback__, file), f"the template fails: {type(error).__name__}: {error}",
                         "look at the types of the values that are used in this line") from None
 

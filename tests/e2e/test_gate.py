@@ -110,20 +110,30 @@ def test_exited_container_says_how_to_mark_it(site: Site, prefix: str) -> None:
     assert "exited with code 0" in done.err and "oneshot: true" in done.err
 
 
-def test_source_must_still_answer(engine: Engine, repo: GitRepo, prefix: str, tmp_path: Path) -> None:
-    """A release after which the source does not answer any more must be undone, and the reason must name the source."""
-    compose = f"name: {prefix}\nservices:\n  web: {{image: 'limpet-test/idle:%s'}}\n"
+CUT_OFF = "name: {app}\nservices:\n  web: {{image: 'limpet-test/idle:{version}'}}\n"
+
+
+@pytest.mark.parametrize(("mends", "code"), [(True, 4), (False, 75)])
+def test_source_must_still_answer(engine: Engine, repo: GitRepo, prefix: str, tmp_path: Path, mends: bool, code: int) -> None:
+    """A release after which the source does not answer any more must be undone, and the reason names the source. It is to blame
+    only when the source answers again on known good; else it is tried again, and applied once the source is back."""
     with HttpsRemote(repo, tmp_path / "https") as git:
         site = make_site(engine, repo, tmp_path / "site", remote=git)
         site.configure(gate={"deadline": "8s"}, source={"timeout": "1s"})
-        site.commit({"compose.yaml": compose % "v1"})
+        layer = f"checks:\n  mend: {{exec: [sh, -c, 'kill -CONT -{git.pid}']}}\n" if mends else None
+        site.commit({"compose.yaml": CUT_OFF.format(app=prefix, version="v1"), "layer.yaml": layer})
         site.sync()
-        cut = f"checks:\n  cut: {{exec: [sh, -c, 'kill -STOP -{git.pid}']}}\n"  # as if the commit cut the host off
-        site.commit({"compose.yaml": compose % "v2", "layer.yaml": cut})
-        done = site.sync(expect=4)
+        once = f"[ -e {tmp_path}/cut ] || {{ touch {tmp_path}/cut; kill -STOP -{git.pid}; }}"  # as if the commit cut the host off
+        site.commit({"compose.yaml": CUT_OFF.format(app=prefix, version="v2"),
+                     "layer.yaml": f"checks:\n  cut: {{exec: [sh, -c, '{once}']}}\n"})
+        done = site.sync(expect=code)
         git.resume()
         assert "source: does not answer any more" in done.err
         assert engine.client.containers.get(f"{prefix}-web-1").exec_run(["cat", "/version"]).output == b"v1"
+        assert len(site.heartbeat()["rejected"]) == mends
+        site.sync(expect=4 if mends else 0)
+        version = engine.client.containers.get(f"{prefix}-web-1").exec_run(["cat", "/version"]).output
+        assert version == (b"v1" if mends else b"v2")
 
 
 def test_closed_window(site: Site, prefix: str) -> None:

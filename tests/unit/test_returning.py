@@ -49,6 +49,20 @@ def test_by_hand_saves_what_is_in_the_place(passes: Passes) -> None:
     assert passes.host.files.read("/etc/motd") == b"a person's"
 
 
+def test_by_hand_without_a_source_ends_with_the_next_commit(passes: Passes) -> None:
+    """A rollback by hand on a host that cannot reach its source must end with the first commit that it sees then."""
+    passes.host.add_image("shop/web:1", "web")
+    first = proved(passes, service("shop/web:1"), motd(passes, "one"))
+    proved(passes, service("shop/web:1"), motd(passes, "two"))
+    passes.branch.down = Transient("the source does not answer", "wait")
+    roll_back_by_hand(passes, first)
+    for _ in range(2):
+        assert passes.run().exit_code in (4, 75) and passes.host.files.read("/etc/motd") == b"one"
+    passes.branch.down = None
+    proved(passes, service("shop/web:1"), motd(passes, "three"))
+    assert passes.host.files.read("/etc/motd") == b"three"
+
+
 @pytest.mark.parametrize("down", [False, True])
 def test_by_hand_that_fails_is_not_tried_again(passes: Passes, down: bool) -> None:
     """A release that a person went back to and that failed its gate must not be started again by the pass that goes on with a
