@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from agent.store.documents import pack
 from tests.harness.site import Site
 
 COMPOSE = "name: {app}\nservices:\n  web: {{image: 'limpet-test/web:v1'}}\n  db: {{image: 'limpet-test/idle:v1'}}\n"
@@ -182,6 +184,24 @@ def test_content_store_damaged(converged: Site, prefix: str) -> None:
     converged.sync(expect=None)
     converged.sync()
     assert (converged.root / "etc/app.conf").read_text() == "two\n"
+
+
+def test_documents_of_a_newer_version(converged: Site, prefix: str) -> None:
+    """State or inventory of a newer Limpet must stop the pass with both versions named, touch nothing and stay as they are."""
+    before = converged.ids(prefix)
+    converged.commit({"files/etc/app.conf": "three\n"})
+    for name in ("state", "inventory"):
+        newest = documents(converged, name)[0]
+        old = newest.read_bytes()
+        newer = pack(json.loads(old.splitlines()[1]), 99)
+        newest.write_bytes(newer)
+        done = converged.sync(expect=78)
+        assert "schema 99" in done.err and "install Limpet" in done.err, done
+        assert converged.ids(prefix) == before and (converged.root / "etc/app.conf").read_text() == "two\n"
+        assert newest.read_bytes() == newer
+        newest.write_bytes(old)
+    converged.sync()
+    assert (converged.root / "etc/app.conf").read_text() == "three\n"
 
 
 def test_copied_machine(converged: Site, prefix: str) -> None:
