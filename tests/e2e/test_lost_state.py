@@ -75,7 +75,7 @@ def lose(site: Site, names: tuple[str, ...], how: str) -> None:
         path.write_bytes(b"") if how == "damaged" else path.unlink()
 
 
-@pytest.mark.parametrize(("lost", "how"), [*((lost, "damaged") for lost in LOST), (LOST[0], "removed"), (LOST[2], "removed")])
+@pytest.mark.parametrize(("lost", "how"), [(lost, how) for how in ("damaged", "removed") for lost in LOST])
 def test_lost_and_dropped_by_the_next_commit(converged: Site, prefix: str, lost: tuple[str, ...], how: str) -> None:
     """What the branch drops after its ownership was lost must be pruned where it can be proved to be ours: containers by their
     labels, files that are as a release had them. A file that differs is left; log, heartbeat and status say what was lost."""

@@ -27,7 +27,7 @@ services:
   {second}: {{image: 'limpet-test/idle:v1', restart: unless-stopped, depends_on: [web]}}
 networks: {{front: {{labels: {{mark: '{mark}'}}}}}}
 """
-CUTS = 4  # answers cut in a sample
+KILLS, CUTS = 1, 3  # Engines killed, and answers cut, in a sample
 
 
 def files(app: str, mark: str, image: str, second: str) -> dict[str, str]:
@@ -60,8 +60,15 @@ def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]
         yield made
 
 
-@pytest.mark.parametrize(("image", "code", "sample"), [("web:v2", 0, 1), ("sick:v1", 4, 2)])
-def test_docker_is_killed(private: PrivateEngine, repo: GitRepo, tmp_path: Path, image: str, code: int, sample: int,
+@pytest.fixture
+def app(private: PrivateEngine) -> Iterator[str]:
+    """A name; what carries it is removed after the test."""
+    with private.engine.prefix() as name:
+        yield name
+
+
+@pytest.mark.parametrize(("image", "code"), [("web:v2", 0), ("sick:v1", 4)])
+def test_docker_is_killed(private: PrivateEngine, app: str, repo: GitRepo, tmp_path: Path, image: str, code: int,
                           most: Callable[[int], int | None], report: Callable[[str, str, int, int], None]) -> None:
     """Killed before any request that changes something, in apply, gate, rollback or prune, the pass must end as temporary (5 in a
     rollback), and the next pass, with the Engine back, in the state of an undisturbed one."""
@@ -77,14 +84,14 @@ def test_docker_is_killed(private: PrivateEngine, repo: GitRepo, tmp_path: Path,
                 raise Cut
 
         between.on_request("before", before)
-        begin(site, "shop", image)
+        begin(site, app, image)
         changes[0] = 0
         site.sync(expect=code)
-        total, wanted = changes[0], state(site, "shop")
-        points = spread(total, most(sample) or total)
+        total, wanted = changes[0], state(site, app)
+        points = spread(total, most(KILLS) or total)
         report("docker killed", image, len(points), total)
         for point in points:
-            begin(site, "shop", image)
+            begin(site, app, image)
             changes[0], deadly[0] = 0, point
             done = site.sync(expect=None)
             assert done.code in (5, 75) and "hint: " in done.err, f"killed at change {point} of {total}: {done}"
@@ -93,32 +100,32 @@ def test_docker_is_killed(private: PrivateEngine, repo: GitRepo, tmp_path: Path,
             private.start()
             site.sync(expect=None)
             again = site.sync(expect=code)
-            assert state(site, "shop") == wanted, f"killed at change {point} of {total}: {done}{again}"
+            assert state(site, app) == wanted, f"killed at change {point} of {total}: {done}{again}"
             assert len(site.heartbeat()["rejected"]) == (1 if code else 0)
 
 
-def test_answers_are_cut(private: PrivateEngine, repo: GitRepo, tmp_path: Path, most: Callable[[int], int | None],
+def test_answers_are_cut(private: PrivateEngine, app: str, repo: GitRepo, tmp_path: Path, most: Callable[[int], int | None],
                          report: Callable[[str, str, int, int], None]) -> None:
     """With the Engine's answers cut after any number of bytes, the pass must end as temporary, condemn nothing, and the pass
     after it must end in the state of an undisturbed one."""
     with proxy(private.socket, tmp_path / "s") as between:
         site = make_site(private.engine, repo, tmp_path / "site", socket=between.socket)
         site.configure(gate={"settle": "0.2s", "deadline": "20s"})
-        begin(site, "shop", "web:v2")
+        begin(site, app, "web:v2")
         told = counted(between)
         site.sync()
-        total, wanted = told[0], state(site, "shop")
+        total, wanted = told[0], state(site, app)
         points = spread(total * 9 // 10, most(CUTS) or total // 2000)  # how much it asks in the gate varies
         report("answers cut", "bytes", len(points), total)
         for count in points:
-            begin(site, "shop", "web:v2")
+            begin(site, app, "web:v2")
             between.cut_after(count)
             done = site.sync(expect=None)
             between.resume()
             assert done.code == 75 and "hint: " in done.err, f"cut after {count} of {total} bytes: {done}"
             assert site.heartbeat()["rejected"] == []
             site.sync()
-            assert state(site, "shop") == wanted, f"cut after {count} of {total} bytes: {done}"
+            assert state(site, app) == wanted, f"cut after {count} of {total} bytes: {done}"
 
 
 def counted(between: Proxy) -> list[int]:

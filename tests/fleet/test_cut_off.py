@@ -53,13 +53,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @contextmanager
-def service(engine: Engine, net: HostNetwork, git: HttpsRemote, release: str) -> Iterator[Host]:
+def service(engine: Engine, net: HostNetwork, git: HttpsRemote, release: str, deadline: str = "20s") -> Iterator[Host]:
     """A host with Limpet as its service, with little patience for a source that does not answer."""
     with host(engine, net, "web-01", release=release) as made:
         made.install_limpet()
         for kind, version in (("web", "v1"), ("web", "v2"), ("idle", "v1")):
             made.load_image(images.image(kind, version))
-        made.configure(git, source={"poll": "1s", "timeout": "2s"}, gate={"settle": "1s", "deadline": "10s"})
+        made.configure(git, source={"poll": "1s", "timeout": "5s"}, gate={"settle": "1s", "deadline": deadline})
         made.start_limpet()
         yield made
 
@@ -128,7 +128,7 @@ def test_the_git_server_reboots_right_after_a_push(engine: Engine, host_net: Hos
 def test_a_host_without_any_network(engine: Engine, host_net: HostNetwork, repo: GitRepo, git: HttpsRemote, release: str) -> None:
     """A host that boots with neither Git nor a registry must run what it held, repair its drift from its own store and images,
     and go back by hand to each of its known good releases."""
-    with service(engine, host_net, git, release) as machine:
+    with service(engine, host_net, git, release, deadline="2m") as machine:
         commits = []
         for image, motd in (("v1", "one"), ("v2", "two"), ("v1", "three")):
             commits.append(repo.commit({"compose.yaml": WEB.format(version=image), "files/etc/motd": f"{motd}\n"}, motd))
