@@ -16,15 +16,14 @@ Rules:
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from agent import prefetch, recovery, transaction
+from agent import prefetch, recovery, trailers, transaction
 from agent.clock import Clock
-from agent.desired import Desired
+from agent.desired import Desired, Tip
 from agent.errors import EXIT_HELD_BACK, EXIT_OK, EXIT_ROLLED_BACK, HeldBack, Interrupted, LimpetError, Stalled
 from agent.fetch.address import shown
 from agent.host import RealHost
@@ -41,7 +40,6 @@ from agent.store.state import Rejection
 from agent.summary import counts, report, sentence
 from agent.transaction import Ending, Superseded
 
-URGENT = re.compile(r"^Limpet-Urgent:\s*yes\s*$", re.MULTILINE)
 ASK_AT_MOST = 60.0  # seconds between two passes for the sake of `pull_policy`, at least
 ROUNDS = 5  # passes in a row when newer revisions cancel the gate
 
@@ -110,7 +108,7 @@ def _one_round(session: Session, trigger: str) -> Ending:
         ending = Ending("Superseded", EXIT_HELD_BACK, "a newer revision arrived")
     except LimpetError as error:
         session.record.trouble = error
-        ending = of_error(error)
+        ending = of_error(error) if isinstance(error, Interrupted) else transaction.unfinished(session, of_error(error))
     session.state.count(passes=1)
     report(session, ending, trigger, started, session.clock.monotonic() - begun)
     session.journal.finish(ending.outcome)
@@ -193,6 +191,7 @@ def _wanted(session: Session) -> tuple[Manifest, Observed]:
         state.flapping.moved(session.tip.commit)
         session.record.fetched = session.source_answered = True
         session.fetched_tip = session.desired.newest_observed()
+        _retry(session, session.tip)
         session.journal.step("render")
         manifest = session.desired.render(session.tip, repo_name(source.url))
         session.record.warnings += manifest.warnings
@@ -201,6 +200,14 @@ def _wanted(session: Session) -> tuple[Manifest, Observed]:
     wanted, seen = session.look([Held(manifest)]), session.look([likely])
     complete = wanted.paths <= seen.paths and set(wanted.images) <= set(seen.images) and wanted.adopting <= seen.adopting
     return manifest, observed if complete else session.observe(Held(manifest))
+
+
+def _retry(session: Session, tip: Tip) -> None:
+    """`Limpet-Retry` in the newest commit forgets rejections, once for each commit: what fails again stays rejected."""
+    honoured = not session.settings.policy.trailers or session.state.retried == tip.commit
+    for release in [] if honoured else trailers.retries(tip.message):
+        session.state.forget_rejected(release)
+        session.state.retried = tip.commit
 
 
 def repo_name(url: str) -> str:
@@ -278,7 +285,11 @@ def _choose(session: Session, manifest: Manifest, observed: Observed) -> Choice:
     resolved = prefetch.lock(manifest, observed, earlier, said)
     release = Release(manifest.digest, resolved, tip.revision, session.clock.wall())
     if good is not None and (rejection := _rejection(session, release, manifest)):
-        return Choice(good, session.held(good), rejection)
+        held = session.held(good)
+        if held.manifest.digest != good.manifest_digest:
+            raise Stalled("the manifest of known good was lost on this host, and the branch's release was rejected: "
+                          f"{rejection.reason}", transaction.CORRECT_IT, code="ManifestMissing")
+        return Choice(good, held, rejection)
     return Choice(release, Held(manifest, release.lock))
 
 
@@ -304,7 +315,7 @@ def _may_start(session: Session, *, begun: bool) -> None:
     windows, tip = session.settings.converge.windows, session.tip
     if not windows or session.state.held or begun:
         return
-    if tip is not None and session.settings.policy.trailers and URGENT.search(tip.message):
+    if tip is not None and session.settings.policy.trailers and trailers.is_urgent(tip.message):
         return
     from agent.windows import closed
 
@@ -383,8 +394,9 @@ def _carry_out(session: Session, prepared: Prepared) -> Ending:
                       'set converge.mode = "enforce" to have drift repaired')
     ending = transaction.repair(session, view, plan)
     if rejection:
-        return Ending("HoldingKnownGood", EXIT_ROLLED_BACK, rejection.reason,
-                      "push a commit that corrects or reverts it; to try it again: limpet retry")
+        if session.tip is not None:
+            session.state.hold(rejection, session.tip.revision, session.clock.wall())
+        return Ending("HoldingKnownGood", EXIT_ROLLED_BACK, rejection.reason, transaction.CORRECT_IT)
     if session.tip is not None and session.record.trouble is None:
         transaction.prove(session, release)
     return ending

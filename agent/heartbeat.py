@@ -49,7 +49,8 @@ def state_of(doc: Mapping[str, Json]) -> str:
     Suspended     `suspended` names "*"
     Progressing   a release other than the applied one is brought in now (`phase` in CHANGING, `attempted_release` is another
                   than `release`)
-    RolledBack    `rolled_back` or `held` is set: known good is held instead of what the branch says
+    RolledBack    `rolled_back` or `held` is set: known good is held instead of what the branch says; not while the last pass
+                  ended `RollbackFailed`
     Stalled       the last pass ended `Stalled`: a person or a new commit is needed
     Degraded      a resource has a problem, drift stays, a change is refused, or the last pass ended in a failure that is not
                   only the source's silence (FAILURES)
@@ -62,7 +63,7 @@ def state_of(doc: Mapping[str, Json]) -> str:
         return "Suspended"
     if doc["phase"] in CHANGING and doc["attempted_release"] not in ("", doc["release"]):
         return "Progressing"
-    if doc["rolled_back"] or doc["held"]:
+    if _returned(doc):
         return "RolledBack"
     if doc["outcome"] == "Stalled":
         return "Stalled"
@@ -75,11 +76,16 @@ def state_of(doc: Mapping[str, Json]) -> str:
     return "Synced" if doc["release"] and not unfinished else "Progressing"
 
 
+def _returned(doc: Mapping[str, Json]) -> bool:
+    """Whether known good is held instead of what the branch says."""
+    return bool(doc["rolled_back"] or doc["held"]) and doc["outcome"] != "RollbackFailed"
+
+
 def troubles(doc: Mapping[str, Json]) -> list[str]:
     """Why the host is `Degraded`, one sentence each; empty when it is not."""
     found = []
     error = doc["last_pass"].get("error") if doc["last_pass"] else None
-    if doc["outcome"] in FAILURES and not _excused(error):
+    if doc["outcome"] in FAILURES and (doc["outcome"] == "RollbackFailed" or not _excused(error)):
         found.append(error["message"] if error else f"the last pass ended {doc['outcome']}")
     bad = unhealthy(doc)
     if bad:
@@ -164,8 +170,8 @@ def _conditions(doc: Mapping[str, Json], state: str) -> list[tuple[str, str, str
     add("Stalled", doc["outcome"] == "Stalled", error.get("code", "Stalled"), error.get("message", ""))
     add("Drifted", doc["drift"]["now"], "NotRepaired", ", ".join(doc["drift"]["now"][:5]))
     add("Refused", doc["refused"], "Policy", "; ".join(f"{r['resource']}: {r['cause']}" for r in doc["refused"][:5]))
-    add("RolledBack", doc["rolled_back"] or doc["held"], "GateFailed" if doc["rolled_back"] else "HeldByHand",
-        explanation(doc, "RolledBack")[0] if doc["rolled_back"] or doc["held"] else "")
+    add("RolledBack", _returned(doc), "GateFailed" if doc["rolled_back"] else "HeldByHand",
+        explanation(doc, "RolledBack")[0] if _returned(doc) else "")
     add("Inconclusive", doc["outcome"] == "Inconclusive", error.get("code", "NoContrast"), error.get("message", ""))
     add("Suspended", doc["suspended"], "Asked", ", ".join(f"{s['resource']}: {s['reason']}" for s in doc["suspended"][:5]))
     add("RebootRequired", doc["system"].get("reboot_required"), "PackagesUpdated", "the system asks for a reboot")

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from agent.kinds import KINDS, adoption, claims, container, files
+from agent.kinds import KINDS, adoption, claims, files, oneshots
 from agent.kinds.base import Fate, Part, Step, View
 from agent.kinds.changing import manner
 from agent.model import Action, Key, Need, ObservedContainer, Stage
@@ -167,7 +167,7 @@ class Graph:
         """The node after which a need is met, None when it is met already, or never will be (refused, and not required)."""
         last = self._last(need.key, "start")
         fate = self.fates.get(need.key)
-        if need.condition not in ("healthy", "completed") or fate is None or fate.verb == "refuse":
+        if need.condition not in ("healthy", "completed") or fate is None or fate.verb == "refuse" or self._has_run(need):
             return last
         if last is None and self._met(need):
             return None
@@ -181,9 +181,12 @@ class Graph:
         current = [c for c in self.view.containers(need.key.name) if c.name == need.key.name]
         if need.condition == "healthy":
             return any(_is_healthy(c) for c in current)
-        resource, owned = self.view.target.manifest.resources[need.key], self.view.owned(need.key)
-        mark = container.completed_mark(resource, self.view.target.image(resource))
-        return any(c.state == "exited" and c.exit_code == 0 for c in current) or bool(owned and owned.completed == mark)
+        return any(c.state == "exited" and c.exit_code == 0 for c in current)
+
+    def _has_run(self, need: Need) -> bool:
+        """Whether there is nothing to wait for, whatever its container says by now."""
+        resource = self.view.target.manifest.resources.get(need.key) if need.condition == "completed" else None
+        return resource is not None and oneshots.has_run(resource, self.view.target.image(resource), self.view)
 
     def _order_claims(self) -> None:
         for holder, taker in self.freed:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from agent.kinds import adoption, container, files, hooks, reaction
+from agent.kinds import adoption, container, files, hooks, oneshots, reaction
 from agent.kinds.base import Held, View
 from agent.model import Inventory, Key, Manifest, Observed, Outcome, Owned, Plan, Resource, Spec
 
@@ -92,7 +92,7 @@ def _proved(resource: Resource, proved: Held, observed: Observed) -> Owned | Non
     entry = _entry(resource, Owned(resource.digest), False)
     if resource.spec["oneshot"]:
         image = proved.image(resource)
-        return replace(entry, completed=container.completed_mark(resource, image)) if image else None
+        return replace(entry, completed=oneshots.completed_mark(resource, image)) if image else None
     there = (c for c in observed.containers if c.owned and c.name == resource.key.name)
     current = next((c for c in there if proved.has(resource.key, c.digest, c.image_id)), None)
     if current is None:
@@ -118,7 +118,7 @@ def settled(view: View) -> dict[Key, Owned]:
             continue
         entry = replace(owned, claims=resource.claims, completed=owned.completed if resource.spec["oneshot"] else "")
         if resource.spec["oneshot"] and current.state == "exited" and current.exit_code == 0:
-            entry = replace(entry, completed=container.completed_mark(resource, current.image_id))
+            entry = replace(entry, completed=oneshots.completed_mark(resource, current.image_id))
         if entry != owned:
             found[resource.key] = entry
     return found

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from agent import trailers
 from agent.brakes import Policy, brakes
 from agent.clock import Clock
 from agent.desired import Desired, Tip
@@ -27,8 +27,6 @@ from agent.settings import Settings
 from agent.store.inventory import InventoryStore
 from agent.store.journal import Journal
 from agent.store.state import State, StateStore
-
-ALLOW_PRUNE = re.compile(r"^Limpet-Allow-Prune:\s*(\d+)\s*$", re.MULTILINE)
 
 
 @dataclass(slots=True)
@@ -124,7 +122,7 @@ class Session:
         observed = observed or self.observe(target)
         policy = self.policy(undoing=applied is not None, repairing=applied is None and target.same(known_good))
         applied = applied or self.held(self.state.applied)
-        view = adoption.take_over(View(target, observed, self.inventory.entries, applied, known_good))
+        view = adoption.take_over(View(target, observed, self.inventory.entries, applied, known_good, ran=self.state.ran))
         self.observed = view.observed
         view = replace(view, past=self._past(view.observed, (target, applied, known_good)))
         return view, brakes(plan(view, self.settings.gate.deadline), view, policy)
@@ -140,10 +138,10 @@ class Session:
         """The host owner's word, what the newest commit allows where the owner lets it, and what flaps while drift is
         repaired."""
         converge, policy = self.settings.converge, self.settings.policy
-        allowed = ALLOW_PRUNE.search(self.tip.message) if self.tip and policy.trailers else None
+        allowed = trailers.allowed_prunes(self.tip.message) if self.tip and policy.trailers else 0
         now = self.clock.wall()
         held = {name: s.reason for name, s in self.state.suspended.items() if name != "*" and s.holds(now)}
-        return Policy(converge.prune, converge.max_prune, int(allowed[1]) if allowed else 0, policy.files_deny, None, held,
+        return Policy(converge.prune, converge.max_prune, allowed, policy.files_deny, None, held,
                       undoing, self.flapping() if repairing else {})
 
     def flapping(self) -> dict[str, int]:

@@ -17,6 +17,7 @@ COUNTED = {
     "create": "created", "replace": "replaced", "update": "updated", "start": "started", "return": "returned",
     "adopt": "adopted", "delete": "deleted",
 }
+TELLING = ("RollbackFailed", "Inconclusive", "Degraded")  # outcomes that say more than the error that led to them
 
 
 def short(revision: str) -> str:
@@ -74,7 +75,7 @@ def report(session: Session, ending: Ending, trigger: str, started: float, durat
     did, record, state = counts(session), session.record, session.state
     state.count(corrected_total=did["corrective"])
     held = ending.outcome == "HeldBack"
-    error = None if held else record.trouble
+    error = None if held else _as_error(ending) if ending.outcome in TELLING else record.trouble or _as_error(ending)
     failing = ending.exit_code not in (0, 4, 6)
     health, messages, hints = _health(session)
     if record.outcomes or did["adopted"] or (failing and not _repeated(session, ending)):
@@ -84,7 +85,7 @@ def report(session: Session, ending: Ending, trigger: str, started: float, durat
     session.reporter.finish(PassReport(
         trigger=trigger, started_at=started, duration_s=duration, outcome=ending.outcome, created=did["created"],
         replaced=did["replaced"] + did["updated"] + did["returned"] + did["started"], deleted=did["deleted"],
-        corrective=did["corrective"], failed=did["failed"], error=error if error else _as_error(ending),
+        corrective=did["corrective"], failed=did["failed"], error=error,
         observed=session.tip.commit if session.tip else "", attempted=session.tip.commit if session.tip else "",
         health=health, messages=messages, hints=hints, drift=record.drift, flapping=state.flapping.alone,
         refusals=record.plan.refusals,
@@ -93,7 +94,7 @@ def report(session: Session, ending: Ending, trigger: str, started: float, durat
 
 
 def _as_error(ending: Ending) -> LimpetError | None:
-    failed = ending.outcome in ("Failed", "RollbackFailed", "Inconclusive")
+    failed = ending.outcome in ("Failed", *TELLING)
     return Failed(ending.reason, ending.hint, code=ending.outcome) if failed else None
 
 

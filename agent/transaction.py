@@ -5,7 +5,10 @@ Rules:
    action of the rollback, the verdict before the prune.
 2. Trouble that may pass (`Transient`) condemns nothing: the attempt stays, and the next pass goes on with it.
 3. With no known good there is nothing to go back to: the release stays as it is, degraded, and is judged again each pass. But a
-   first release that adopts goes back to what was there before: then known good is the release that holds nothing.
+   first release that adopts goes back to what was there before: then known good is the release that holds nothing. So does
+   one stay that has started what cannot be undone (`kinds/oneshots.py`), and each that follows it until one is proved.
+4. A rollback is done when all that known good had is back, and judged. Until then every pass that does not bring it about says
+   that it failed, and why.
 """
 
 from __future__ import annotations
@@ -22,13 +25,14 @@ from agent.errors import (
     EXIT_ROLLBACK_FAILED,
     EXIT_ROLLED_BACK,
     EXIT_TEMPORARY,
+    Failed,
     Interrupted,
     LimpetError,
     Transient,
 )
 from agent.fetch.address import parse, shown
 from agent.images import always, intervals
-from agent.kinds import adoption, reaction
+from agent.kinds import adoption, oneshots, reaction
 from agent.kinds.base import Held, View
 from agent.kinds.hooks import POST_START
 from agent.model import EMPTY, Action, Manifest, Observed, Plan, Release
@@ -37,6 +41,7 @@ from agent.prefetch import recover
 from agent.session import Session
 from agent.store.state import Attempt, Pin, RolledBack
 
+CORRECT_IT = "push a commit that corrects or reverts the change; to try it again: limpet retry"
 GATE_INTERVAL = 0.5  # seconds between two looks
 LEAST_LEFT = 30.0  # seconds that a resumed gate has at least, besides `settle`
 
@@ -63,6 +68,7 @@ def attempt(session: Session, release: Release, view: View, plan: Plan) -> Endin
     good = session.known_good
     _begin(session, release, view, plan)
     failure = _carry_out(session, view, plan)
+    _note(session, view.target, view, look=True)
     if failure is not None:
         verdict = gate.Verdict("rejected", (gate.Finding(failure.resource, "bad", failure.message, failure.hint),))
     else:
@@ -72,12 +78,35 @@ def attempt(session: Session, release: Release, view: View, plan: Plan) -> Endin
         return commit(session, release, view.target)
     state, now = session.state, session.clock.wall()
     assert state.attempt is not None
-    if good is None or good.id == release.id or not session.settings.gate.rollback:
-        state.applied = release
-        session.save()
-        return Ending("Failed", EXIT_FAILED, verdict.reason, hint(verdict))
+    if good is None or good.id == release.id or not session.settings.gate.rollback or state.irrevocable:
+        return _stay(session, release, verdict)
     state.reject(release, reason=verdict.reason, at=now, revision=state.attempt.revision)
     return roll_back(session, verdict.reason, hint(verdict), view.target)
+
+
+def _stay(session: Session, release: Release, verdict: gate.Verdict) -> Ending:
+    """The release is held as it is, and judged again by the next pass."""
+    state = session.state
+    state.applied, state.rolled_back = release, None
+    session.save()
+    if not state.irrevocable:
+        return Ending("Failed", EXIT_FAILED, verdict.reason, hint(verdict))
+    begun = f"{', '.join(state.irrevocable)} {'was' if len(state.irrevocable) == 1 else 'were'} started"
+    remedy = "push a commit that corrects it; or, when the old release can run with what was changed: limpet rollback"
+    return Ending("Degraded", EXIT_FAILED, f"{verdict.reason}; not rolled back, for {begun} and cannot be undone",
+                  "; ".join(filter(None, [remedy, hint(verdict)])))
+
+
+def _note(session: Session, held: Held, view: View, *, look: bool = False) -> None:
+    """Notes which one-shots ran to success, and which of the release `held` were started and cannot be undone. `look`: the host
+    has changed since `view`. Errors: Transient."""
+    if look and not any(resource.spec["oneshot"] for resource in held.manifest.of_kind("container")):
+        return
+    state = session.state
+    now = replace(view, observed=session.observe(held), inventory=session.inventory.entries) if look else view
+    state.ran = oneshots.seen(replace(now, ran=state.ran))
+    begun = oneshots.irrevocable(held, view.known_good, now.observed)
+    state.irrevocable = tuple(sorted(begun.union(state.irrevocable)))
 
 
 def repair(session: Session, view: View, plan: Plan) -> Ending:
@@ -153,21 +182,13 @@ def roll_back(session: Session, reason: str, remedy: str, failed_target: Held) -
     session.progress.step(f"rolling back to {good.revision or 'what was there before'}: {reason}")
     state.attempt = replace(failed, phase="rolling-back")
     session.save()
-    target = session.held(good)
-    if target.manifest.digest != good.manifest_digest:
-        return Ending("RollbackFailed", EXIT_ROLLBACK_FAILED, "the manifest of known good was lost on this host",
-                      "push a commit that corrects or reverts the change")
-    failure: LimpetError | None
     try:
-        view, plan = session.decide(target, target, applied=failed_target)
-        failure = _carry_out(session, view, plan)
+        target, after = _go_back(session, good, failed_target)
     except Interrupted:
         raise
     except LimpetError as error:
-        failure = error
-    if failure is not None:
-        return Ending("RollbackFailed", EXIT_ROLLBACK_FAILED, f"rolling back failed: {failure.message}", failure.hint)
-    after = _gate(session, target, plan, again=True)
+        return unfinished(session, Ending("Failed", error.exit_code, f"{error.message} (it is undone because {reason})",
+                                          error.hint or remedy))
     state.count(rollbacks=1)
     state.applied, state.attempt = good, None
     if after.decision != "healthy":
@@ -179,7 +200,31 @@ def roll_back(session: Session, reason: str, remedy: str, failed_target: Held) -
     state.rolled_back = RolledBack(failed.release.id, failed.revision, reason, session.clock.wall())
     session.save()
     prune(session, target, applied=failed_target)
-    return Ending("RolledBack", EXIT_ROLLED_BACK, reason, remedy)
+    return Ending("RolledBack", EXIT_ROLLED_BACK, reason, remedy or CORRECT_IT)
+
+
+def _go_back(session: Session, good: Release, failed_target: Held) -> tuple[Held, gate.Verdict]:
+    """Brings known good back as far as can be, and judges it. Errors: LimpetError when something of it is not back."""
+    target = session.held(good)
+    if target.manifest.digest != good.manifest_digest:
+        raise Failed("the manifest of known good was lost on this host", CORRECT_IT, code="ManifestMissing")
+    view, plan = session.decide(target, target, applied=failed_target)
+    if failure := _carry_out(session, view, plan):
+        raise failure
+    frozen = session.policy().suspended
+    for refusal in plan.refusals:
+        owned = view.owned(refusal.key)  # else known good never had it
+        if owned and not adoption.unproved(owned) and refusal.key in target.manifest.resources and str(refusal.key) not in frozen:
+            raise Failed(f"{refusal.key}: {refusal.cause}", refusal.hint, code="Refused", resource=str(refusal.key))
+    return target, _gate(session, target, plan, again=True)
+
+
+def unfinished(session: Session, ending: Ending) -> Ending:
+    """How a pass ends that met an error: as a rollback that failed when one is not done yet. The next pass goes on with it."""
+    attempt = session.state.attempt
+    if attempt is None or attempt.phase != "rolling-back" or ending.exit_code == EXIT_HELD_BACK:
+        return ending
+    return Ending("RollbackFailed", EXIT_ROLLBACK_FAILED, f"rolling back failed: {ending.reason}", ending.hint)
 
 
 def prune(session: Session, target: Held, *, applied: Held | None = None) -> Plan:
@@ -197,6 +242,8 @@ def prune(session: Session, target: Held, *, applied: Held | None = None) -> Pla
     releases = [*session.state.releases()]
     manifests = {release.manifest_digest for release in releases}
     session.desired.manifests.collect(manifests)
+    session.state.ran = oneshots.remembered(oneshots.seen(view), [session.held(release) for release in releases])
+    session.save()
     _collect_content(session, releases)
     _collect_images(session)
     return plan
@@ -239,10 +286,13 @@ def _begin(session: Session, release: Release, view: View, plan: Plan) -> None:
     if known and known.release.id == release.id:
         state.attempt = replace(known, tries=known.tries + 1, phase=known.phase if not plan.staged("apply") else "applying")
     else:
+        if known:
+            _note(session, session.held(known.release), view)
         excused = _excused(session, view, plan) if session.known_good else frozenset()
         revision = session.tip.revision if session.tip else release.revision
         state.attempt = Attempt(release, revision, "applying", clock.wall(), clock.monotonic(), clock.boot_id(),
                                 tuple(sorted(excused)))
+    _note(session, view.target, view)
     session.save()
 
 
@@ -312,7 +362,8 @@ def _gate(session: Session, target: Held, plan: Plan, *, resumed: bool = False, 
     undone = session.state.rejected.get(attempt.release.id) if again and attempt else None
     answered = gate.blames_source(undone.reason) if undone else session.source_answered and not again
     asks = settings.require_source and remote and answered
-    terms = gate.Terms(settings.settle, deadline, frozenset(attempt.baseline if attempt else ()), asks)
+    have_run = oneshots.need_not_run(View(target, session.observed, session.inventory.entries, ran=session.state.ran))
+    terms = gate.Terms(settings.settle, deadline, have_run.union(attempt.baseline if attempt else ()), asks)
     progress = gate.Progress(clock.monotonic() - elapsed)
     source: str | None = None  # asked once all else is well, and again as long as it does not answer
     while True:

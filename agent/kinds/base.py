@@ -95,7 +95,7 @@ class Held:
 class View:
     """All that a decision may look at. `recreated`: names of networks that this plan removes now, to make them anew or to make
     room for others: whatever is attached to them gives way. `past`: earlier releases, given when there are containers that
-    belong to none of the others."""
+    belong to none of the others. `ran`: of one-shots, `kind/name` -> what of them ran to success (`kinds/oneshots.py`)."""
 
     target: Held
     observed: Observed
@@ -104,6 +104,7 @@ class View:
     known_good: Held = Held()
     recreated: frozenset[str] = frozenset()
     past: tuple[Held, ...] = ()
+    ran: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def resource(self, key: Key, digest: str) -> Resource | None:
         """What a container was made from, whichever release it belongs to; None when that is not remembered."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from agent.kinds import adoption, claims, hooks, reaction
+from agent.kinds import adoption, claims, hooks, oneshots, reaction
 from agent.kinds.base import Fate, Part, Step, View, differences, digest, ok, refuse
 from agent.model import Key, Need, ObservedContainer, Resource, sha256
 
@@ -31,21 +31,21 @@ def container(name: str, *, app: str, service: str, number: int, config: dict[st
               on_change: dict[str, str] | None = None, pull_policy: str = "missing", pull_every: float = 0.0,
               compose: dict[str, Any] | None = None, update: dict[str, Any] | None = None,
               rollback: dict[str, Any] | None = None, hook_timeout: float = hooks.DEADLINE, oneoff: bool = False,
-              adopt: bool = False, on_unhealthy: str = "", origin: str = "") -> Resource:
+              adopt: bool = False, on_unhealthy: str = "", irreversible: bool = False, origin: str = "") -> Resource:
     """One container of a service.
 
     `config`: canonical Compose keys, host-ready. `inputs`: host path -> content digest of every app file it uses. `folded`:
     `kind/name` -> digest of what it must be re-created with. In no digest: `compose`, which is for labels only; `adopt`, whether
-    it takes over what somebody else started; when its image is pulled: `pull_policy` is always, missing or never, `pull_every`:
-    seconds after which its registry is asked again; what is done when it is unhealthy later: `on_unhealthy` is restart or empty;
-    how it is changed: `update`, `rollback` (`kinds/changing.py`); how long a command of a hook may take: `hook_timeout`, in
-    seconds. `oneoff`: it only prepares its service.
+    it takes over what somebody else started; `irreversible`, whether it cannot be undone once it was started; when its image is
+    pulled: `pull_policy` is always, missing or never, `pull_every`: seconds after which its registry is asked again; what is done
+    when it is unhealthy later: `on_unhealthy` is restart or empty; how it is changed: `update`, `rollback` (`kinds/changing.py`);
+    how long a command of a hook may take: `hook_timeout`, in seconds. `oneoff`: it only prepares its service.
     """
     content = {"config": config, "inputs": inputs, "folded": folded, "on_change": on_change or {}}
     spec = {
         "app": app, "service": service, "number": number, "name": name, "image": config["image"], "oneshot": oneshot,
         "pull_policy": pull_policy, "compose": compose or {}, "hook_timeout": hook_timeout, "oneoff": oneoff,
-        **({"adopt": True} if adopt else {}), **content,
+        **({"adopt": True} if adopt else {}), **({"irreversible": True} if irreversible else {}), **content,
     }
     if pull_every:
         spec["pull_every"] = pull_every
@@ -67,11 +67,6 @@ def is_kept(instance: ObservedContainer) -> bool:
 
 def is_candidate(instance: ObservedContainer) -> bool:
     return instance.name.startswith(f"{instance.key_name}.new-")
-
-
-def completed_mark(resource: Resource, image_id: str) -> str:
-    """What the inventory remembers of a one-shot that ran to success."""
-    return f"{resource.digest}@{image_id}"
 
 
 def networks(resource: Resource) -> list[str]:
@@ -136,7 +131,8 @@ def _matches(desired: Resource, instance: ObservedContainer, view: View) -> bool
 
 def _keeper(desired: Resource, instances: list[ObservedContainer], view: View) -> ObservedContainer | None:
     """The instance to use: it matches; the one with the name first, then kept ones, then candidates."""
-    matching = [instance for instance in instances if _matches(desired, instance, view)]
+    useless = "created" if oneshots.has_run(desired, view.target.image(desired), view) else ""  # nobody will start it
+    matching = [instance for instance in instances if _matches(desired, instance, view) and instance.state != useless]
     order = {True: 0, False: 1}
     return min(matching, key=lambda i: (order[i.name == desired.key.name], order[is_kept(i)], i.id), default=None)
 
@@ -171,8 +167,7 @@ def _stop(part: Part, key: Key, instance: ObservedContainer, view: View) -> list
 
 def _creation(key: Key, desired: Resource, instances: list[ObservedContainer], others: tuple[Step, ...], view: View) -> Fate:
     image = view.target.image(desired)
-    owned = view.owned(key)
-    if desired.spec["oneshot"] and owned and image and owned.completed == completed_mark(desired, image):
+    if oneshots.has_run(desired, image, view):
         return Fate(key, "delete", "an old instance is left", others) if others else ok(key)
     name = candidate_name(desired, image)
     heir_of = next(({"heir_of": instance.id} for instance in instances if instance.adopted), {})
@@ -223,11 +218,8 @@ def _mend(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step
 
 def _done(desired: Resource, keeper: ObservedContainer, view: View) -> bool:
     """Whether a one-shot has run to success."""
-    if not desired.spec["oneshot"]:
-        return False
-    owned = view.owned(desired.key)
-    mark = completed_mark(desired, keeper.image_id)
-    return (keeper.state == "exited" and keeper.exit_code == 0) or (owned is not None and owned.completed == mark)
+    succeeded = keeper.state == "exited" and keeper.exit_code == 0
+    return bool(desired.spec["oneshot"]) and (succeeded or oneshots.has_run(desired, keeper.image_id, view))
 
 
 def _verb(keeper: ObservedContainer, key: Key, steps: tuple[Step, ...]) -> str:

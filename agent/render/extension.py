@@ -11,9 +11,9 @@ from agent.render.mounts import AppFiles
 from agent.render.problems import did_you_mean
 from agent.render.schema import Section
 
-KNOWN = ("oneshot", "on_change", "on_unhealthy", "hook_timeout", "adopt")
+KNOWN = ("oneshot", "irreversible", "on_change", "on_unhealthy", "hook_timeout", "adopt")
 LONGEST_HOOK = 600.0  # seconds: a pass that stands still for longer is taken for hung
-LATER = ("protect", "irreversible")
+LATER = ("protect",)
 
 
 @dataclass(slots=True)
@@ -22,6 +22,7 @@ class Extension:
     `on_unhealthy`: `restart`, or nothing. `hook_timeout` in seconds."""
 
     oneshot: bool = False
+    irreversible: bool = False
     adopt: bool = False
     on_unhealthy: str = ""
     changes: dict[str, str] = field(default_factory=dict)
@@ -43,7 +44,7 @@ def read_extension(service: Map, name: str, files: AppFiles) -> Extension:
             section.wrong(key, f"{section.name(key)} is not supported by this version of Limpet yet", "remove it for now")
         elif key not in KNOWN:
             section.wrong(key, f"unknown key {section.name(key)}", did_you_mean(key, (*KNOWN, *LATER)))
-    found.oneshot, found.adopt = section.truth("oneshot"), section.truth("adopt")
+    found.oneshot, found.adopt, found.irreversible = (section.truth(key) for key in ("oneshot", "adopt", "irreversible"))
     found.on_unhealthy = section.choice("on_unhealthy", "none", "restart", "none").replace("none", "")
     found.hook_timeout = section.seconds("hook_timeout", DEADLINE)
     if found.hook_timeout > LONGEST_HOOK:

@@ -48,7 +48,7 @@ def _draft(service: Draft, hook: Mapping[str, Any], number: int, earlier: Mappin
     compose = {key: value for key, value in service.arguments["compose"].items() if key != "depends_on"}
     arguments = {
         **service.arguments, "number": number, "config": _config(service.arguments["config"], hook), "on_change": {},
-        "oneshot": True, "oneoff": True, "compose": compose, "on_unhealthy": "",
+        "oneshot": True, "irreversible": False, "oneoff": True, "compose": compose, "on_unhealthy": "",
     }
     return replace(service, arguments=arguments, needs={**service.needs, **earlier}, stated=stated)
 

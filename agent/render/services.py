@@ -91,7 +91,7 @@ class AppServices:
             **pulling(name, service, self.files), "hook_timeout": extension.hook_timeout,
             **manners(service, name, config, self.files),
             "compose": {**self.compose, "depends_on": plain(service.get("depends_on") or {})}, "adopt": extension.adopt,
-            "on_unhealthy": extension.on_unhealthy,
+            "on_unhealthy": extension.on_unhealthy, "irreversible": extension.irreversible,
         }
         draft = Draft(arguments, frozenset(used.folded), used.needs, origin(*self.files.where("services", name)))
         replicas = self.containers(name)
@@ -118,6 +118,10 @@ class AppServices:
             file, line = self.files.where("services", name, "restart")
             self.work.problems.warn(file, line, f"services.{name} runs once, but `restart: {policy}` starts it again",
                                     'write restart: "no" or restart: on-failure')
+        if extension.irreversible and not oneshot:
+            file, line = self.files.where("services", name, "x-limpet", "irreversible")
+            self.work.problems.add(file, line, f"services.{name}.x-limpet.irreversible: {name} is no one-shot",
+                                   "add oneshot: true, or take it out: only what runs to its end once can be irreversible")
         return oneshot
 
     def containers(self, service: str) -> list[Key]:

@@ -7,6 +7,8 @@ Rules:
 3. A release is rejected by its id (manifest and image lock): another lock, another chance. At most twenty are remembered.
 4. `rolled_back` and `rejected` stay until a release is proved or a person says so; no restart clears them.
 5. Another (url, ref) starts a new pin: `pin_for` knows only its own.
+6. `irrevocable` grows until a release is proved, also across superseded attempts: as long as it is not empty, nothing is rolled
+   back.
 """
 
 from __future__ import annotations
@@ -102,7 +104,10 @@ class Held:
 
 @dataclass(slots=True)
 class State:
-    """The pass changes it and saves it. `suspended` and `orders_done` mirror `orders.py`."""
+    """The pass changes it and saves it. `suspended` and `orders_done` mirror `orders.py`. `ran`: what of one-shots ran to
+    success, `irrevocable`: the irreversible ones that were started since a release was proved (`kinds/oneshots.py`). `retried`:
+    the commit whose `Limpet-Retry` was carried out last.
+    """
 
     machine_id: str = ""
     pin: Pin | None = None
@@ -113,6 +118,9 @@ class State:
     rejected: dict[str, Rejection] = field(default_factory=dict)
     rolled_back: RolledBack | None = None
     held: Held | None = None
+    ran: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    irrevocable: tuple[str, ...] = ()
+    retried: str = ""
     images: Images = field(default_factory=Images)
     flapping: Flapping = field(default_factory=Flapping)
     suspended: dict[str, Suspension] = field(default_factory=dict)
@@ -153,6 +161,7 @@ class State:
         self.applied = release
         self.attempt = None
         self.rolled_back = None
+        self.irrevocable = ()
         self.rejected.pop(release.id, None)
 
     def reject(self, release: Release, *, reason: str, at: float, revision: str) -> None:
@@ -163,6 +172,12 @@ class State:
         self.rejected[release.id] = Rejection(release.manifest_digest, reason, at, revision)
         for oldest in list(self.rejected)[:-REJECTED]:
             del self.rejected[oldest]
+
+    def hold(self, rejection: Rejection, revision: str, at: float) -> None:
+        """Known good is held against a rejected release that the branch has at `revision`, also when it was good in between."""
+        release = next(id for id, known in self.rejected.items() if known is rejection)
+        if self.rolled_back is None or self.rolled_back.from_release != release:
+            self.rolled_back = RolledBack(release, revision, rejection.reason, at)
 
     def is_rejected(self, release: Release) -> bool:
         return release.id in self.rejected
@@ -215,6 +230,8 @@ class State:
             "flapping": self.flapping.to_json(),
             "counters": dict(self.counters),
             "orders_done": self.orders_done,
+            **{name: value for name, value in (("ran", {key: list(marks) for key, marks in self.ran.items()}),
+                                               ("irrevocable", list(self.irrevocable)), ("retried", self.retried)) if value},
         }
 
     @classmethod
@@ -229,6 +246,9 @@ class State:
             rejected={id: Rejection(**rejection) for id, rejection in doc.get("rejected", ())},
             rolled_back=RolledBack(**doc["rolled_back"]) if doc.get("rolled_back") else None,
             held=Held(**doc["held"]) if doc.get("held") else None,
+            ran={key: tuple(marks) for key, marks in doc.get("ran", {}).items()},
+            irrevocable=tuple(doc.get("irrevocable", ())),
+            retried=doc.get("retried", ""),
             images=Images.from_json(doc.get("images", {})),
             flapping=Flapping.from_json(doc.get("flapping", {})),
             counters=dict(doc.get("counters", {})),

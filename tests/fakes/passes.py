@@ -16,7 +16,7 @@ from agent.paths import Paths
 from agent.progress import Silent
 from agent.report import Reporter, read
 from agent.session import Session
-from agent.settings import Converge, Gate, Settings, Source
+from agent.settings import Converge, Gate, Policy, Settings, Source
 from agent.store.content import Content
 from agent.store.manifests import Manifests
 from agent.store.state import State, StateStore
@@ -65,6 +65,7 @@ class Passes:
 
     root: Path
     converge: Converge = field(default_factory=Converge)
+    trailers: bool = True
     host: FakeHost = field(default_factory=FakeHost)
     clock: FakeClock = field(default_factory=FakeClock)
 
@@ -75,7 +76,8 @@ class Passes:
         self.branch = Branch(self.paths)
 
     def run(self) -> PassResult:
-        settings = Settings(source=Source(url="file:///srv/fleet", branch="main"), converge=self.converge, gate=Gate(settle=1.0))
+        settings = Settings(source=Source(url="file:///srv/fleet", branch="main"), converge=self.converge, gate=Gate(settle=1.0),
+                            policy=Policy(trailers=self.trailers))
         reporter = Reporter(self.paths, settings, self.clock)
         branch: Any = self.branch
         session = Session(self.paths, settings, self.host, branch, self.clock, Silent(), reporter, threading.Event())

@@ -10,6 +10,7 @@ A case is a mapping (from TOML). What is not said is as it should be:
                                    `foreign`, or `compose` ("desired/web"), what Docker Compose made of it, and of the
                                    keys in `but`, under `name`
     file, network, volume          what else lies there, by name
+    ran                            one-shots that ran to success ("known_good/migrate"), whatever became of them
     inventory, unowned             entries by key: what differs (`completed = "now"`: it ran to success); keys that are not owned
 
 Contents are written as text, image ids as `sha256:REFERENCE`, ids as `id-NAME`.
@@ -21,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from agent.kinds import claims, container, files, network, volume
+from agent.kinds import claims, container, files, network, oneshots, volume
 from agent.kinds.base import Held, View
 from agent.model import (
     Inventory,
@@ -47,7 +48,11 @@ KINDS = ("directory", "file", "symlink", "network", "volume", "container")
 def view(case: Case) -> View:
     """All that the planner sees."""
     held = {name: release(case, name) for name in RELEASES}
-    return View(held["desired"], observed(case), inventory(case), held["applied"], held["known_good"])
+    ran: dict[str, tuple[str, ...]] = {}
+    for brought, name in (_made(case, of) for of in case.get("ran", ())):
+        resource = brought.manifest.resources[Key("container", name)]
+        ran[str(resource.key)] = (*ran.get(str(resource.key), ()), oneshots.completed_mark(resource, brought.image(resource)))
+    return View(held["desired"], observed(case), inventory(case), held["applied"], held["known_good"], ran=ran)
 
 
 def release(case: Case, name: str) -> Held:
@@ -225,6 +230,6 @@ def inventory(case: Case) -> Inventory:
     found = {key: owned(resource) for key, resource in brought.items()}
     for text, doc in case.get("inventory", {}).items():
         if doc.get("completed") == "now":
-            doc = doc | {"completed": container.completed_mark(brought[Key.parse(text)], held.image(brought[Key.parse(text)]))}
+            doc = doc | {"completed": oneshots.completed_mark(brought[Key.parse(text)], held.image(brought[Key.parse(text)]))}
         found[Key.parse(text)] = replace(found.get(Key.parse(text), Owned("")), **doc)
     return {key: owned for key, owned in found.items() if str(key) not in case.get("unowned", ())}

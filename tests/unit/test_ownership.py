@@ -7,7 +7,7 @@ from typing import Any
 
 from agent import ownership
 from agent.brakes import Policy, brakes
-from agent.kinds import container
+from agent.kinds import oneshots
 from agent.model import Key, Outcome, Owned, Spec, sha256
 from agent.plan import plan
 from tests.plan.cases import Case, view
@@ -171,7 +171,7 @@ def test_one_shot_that_ran_is_remembered() -> None:
     case = {"applied": job, "desired": "applied"}
     at = view(case)
     resource = at.target.manifest.resources[Key("container", "job")]
-    assert ownership.settled(at)[resource.key].completed == container.completed_mark(resource, "sha256:a:1")
+    assert ownership.settled(at)[resource.key].completed == oneshots.completed_mark(resource, "sha256:a:1")
     for state in ({"exit_code": 7}, {"state": "running"}, {"state": "created"}):
         assert ownership.settled(view({**case, "container": [{"of": "applied/job", "exit_code": None, **state}]})) == {}
 

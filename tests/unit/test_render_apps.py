@@ -123,6 +123,23 @@ def test_app_directory_can_be_set() -> None:
     assert Key("file", "/opt/shop/conf/nginx.conf") in found.resources
 
 
+def test_irreversible_is_of_the_one_shot_alone() -> None:
+    """`irreversible` must be said of the one-shot, be no content of it, and not of what prepares it."""
+    service = """\
+services:
+  a:
+    image: x
+    depends_on: {migrate: {condition: service_completed_successfully}}
+  migrate:
+    image: x
+    pre_start: [{command: [backup]}]
+"""
+    plain = manifest({"compose.yaml": service})
+    found = manifest({"compose.yaml": service + "    x-limpet: {irreversible: true}\n"})
+    assert [r.key.name for r in found.of_kind("container") if r.spec.get("irreversible")] == ["fleet-migrate-1"]
+    assert found.digest == plain.digest
+
+
 def test_service_keys_for_other_steps_are_taken_out() -> None:
     """The configuration of a container must hold only what concerns the container."""
     service = """\

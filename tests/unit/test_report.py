@@ -415,7 +415,8 @@ def test_state_is_total_and_agrees_with_conditions(facts: dict[str, Any]) -> Non
     assert all(heartbeat.explanation(doc, state)[:1])
     assert list(found)[:4] == list(heartbeat.ALWAYS) and len(found) == len(one["conditions"])
     assert (found["Ready"] == "True") == (state == "Synced")
-    assert ("RolledBack" in found) == bool(facts["rolled_back"] or facts["held"])
+    assert ("RolledBack" in found) == (bool(facts["rolled_back"] or facts["held"]) and facts["outcome"] != "RollbackFailed")
+    assert facts["outcome"] != "RollbackFailed" or state in ("Suspended", "Progressing", "Degraded")
     if state == "Synced":
         assert facts["release"] and found["Healthy"] != "False" and "Drifted" not in found and "Refused" not in found
         assert "Stalled" not in found and "RolledBack" not in found and found["SourceFresh"] != "False"
