@@ -26,7 +26,7 @@ from agent.store.journal import Journal
 
 WORKERS = 4
 PATIENT = ("await", "watch", "delay", POST_START, PRE_STOP)  # verbs that may take long because they are meant to
-SAID_EVERY = 30.0  # seconds
+SAID_EVERY = 10.0  # seconds
 SERIAL = "LIMPET_TEST_SERIAL"  # set in the environment: for the kill sweeps
 
 
@@ -38,16 +38,18 @@ def apply(actions: Iterable[Action], manifest: Manifest, host: Host, journal: Jo
     order.prepare()
     outcomes: dict[int, Outcome] = {}
     running: dict[Future[Outcome], int] = {}
+    since: dict[int, float] = {}
     with _Inline() if os.environ.get(SERIAL) else ThreadPoolExecutor(WORKERS, thread_name_prefix="apply") as pool:
         while True:
             if not stop.is_set() and not any(outcome.result == "failed" for outcome in outcomes.values()):
                 for number in sorted(order.get_ready()):
+                    since[number] = time.monotonic()
                     running[pool.submit(_run, todo[number], manifest, host, journal, progress)] = number
             if not running:
                 break
             finished, _ = wait(running, SAID_EVERY, FIRST_COMPLETED)
             if not finished and (patient := [a for number in running.values() if (a := todo[number]).verb in PATIENT]):
-                progress.wait(f"{patient[0].verb} {patient[0].key}: {patient[0].cause}")
+                progress.wait(_patience(patient[0], time.monotonic() - since[patient[0].id]))
             for future in finished:
                 number = running.pop(future)
                 outcomes[number] = future.result()
@@ -62,6 +64,12 @@ class _Inline(Executor):
         done: Future[Any] = Future()
         done.set_result(call(*args, **kwargs))
         return done
+
+
+def _patience(action: Action, passed: float) -> str:
+    limit = action.args.get("timeout", action.args.get("seconds"))
+    at_most = f" of {limit:.0f} s" if limit else ""
+    return f"{action.verb} {action.key}: {action.cause}; {passed:.0f} s{at_most} have passed"
 
 
 def _run(action: Action, manifest: Manifest, host: Host, journal: Journal, progress: Progress) -> Outcome:

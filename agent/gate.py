@@ -4,7 +4,8 @@ Rules:
 1. All of the manifest's containers are judged, not only the changed ones. Healthy means: good for `settle` seconds without a
    break.
 2. What cannot get better is rejected at once: an exited container that is no one-shot, a failed one-shot, an unhealthy health
-   check, a restart loop. The rest waits until the deadline.
+   check, a restart loop. The rest waits until the deadline, which is never before a container that is seen to start may be
+   healthy by its own word (`start_period`).
 3. Contrast: what failed already before the release was applied, and was not changed by it, cannot condemn it.
 4. The source must answer after the change when it answered before (commit-confirmed). What it condemns is tried on known good
    too, after the rollback: a source that is down for everybody condemns nothing.
@@ -18,6 +19,7 @@ from typing import Literal
 
 from agent.model import Check, Key, Manifest, ObservedContainer, Resource
 
+LEAST_LEFT = 30.0  # seconds that a resumed gate has at least, besides `settle`
 RESTARTS = 3  # so many restarts since the release was applied are a loop
 Decision = Literal["healthy", "wait", "rejected"]
 Grade = Literal["good", "wait", "bad"]
@@ -46,9 +48,12 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What the gate remembers between samples."""
+    """What the gate remembers between samples. `first`: the first look of this process, when an earlier one has begun it;
+    `patience`: seconds from there that the slowest starter may take."""
 
     started: float
+    first: float | None = None
+    patience: float = 0.0
     good_since: float | None = None
     restarts: Mapping[str, tuple[str, int]] = field(default_factory=dict)  # container name -> (id, count at first sight)
     last: Mapping[str, int] = field(default_factory=dict)  # container name -> restart count of the previous sample
@@ -66,11 +71,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`findings`: all that is not good, the bad first. `wait_s`: seconds until a healthy verdict is possible."""
+    """`findings`: all that is not good, the bad first. `wait_s`: seconds until a healthy verdict is possible, `left_s`: until one
+    must be."""
 
     decision: Decision
     findings: tuple[Finding, ...] = ()
     wait_s: float = 0.0
+    left_s: float = field(default=0.0, compare=False)
 
     @property
     def reason(self) -> str:
@@ -87,20 +94,24 @@ def judge(manifest: Manifest, sample: Sample, progress: Progress, terms: Terms) 
     judged = {r.key.name for r in manifest.of_kind("container") if str(r.key) not in terms.excused}
     restarted = any(count != progress.last.get(name, count) for name, count in _counts(sample).items() if name in judged)
     good = not found and not restarted
+    first = progress.started if progress.first is None else progress.first
+    patience = max([progress.patience, *(c.patience for c in sample.containers if c.health == "starting" and c.name in judged)])
+    deadline = max(progress.started + terms.deadline, first + patience + terms.settle if patience else 0.0)
     since = (progress.good_since if progress.good_since is not None else sample.at) if good else None
-    remembered = Progress(progress.started, since, _first_counts(sample, progress), _counts(sample))
+    remembered = Progress(progress.started, progress.first, patience, since, _first_counts(sample, progress), _counts(sample))
     bad = tuple(sorted((f for f in found if f.grade == "bad"), key=lambda f: f.subject))
     waiting = tuple(f for f in found if f.grade == "wait")
     if bad:
         return Verdict("rejected", bad + waiting), remembered
     if since is not None and sample.at - since >= terms.settle:
         return Verdict("healthy"), remembered
-    if sample.at - progress.started >= terms.deadline:
-        late = tuple(Finding(f.subject, "bad", f"{f.message} after {terms.deadline:.0f} s", f.hint) for f in waiting)
-        unsteady = Finding("gate", "bad", f"not steady for {terms.settle:.0f} s within {terms.deadline:.0f} s")
+    if sample.at >= deadline:
+        within = f"{deadline - progress.started:.0f} s"
+        late = tuple(Finding(f.subject, "bad", f"{f.message} after {within}", f.hint) for f in waiting)
+        unsteady = Finding("gate", "bad", f"not steady for {terms.settle:.0f} s within {within}")
         return Verdict("rejected", late or (unsteady,)), remembered
-    left = terms.settle - (sample.at - since) if since is not None else terms.settle
-    return Verdict("wait", waiting, left), remembered
+    wait = terms.settle - (sample.at - since) if since is not None else terms.settle
+    return Verdict("wait", waiting, wait, deadline - sample.at), remembered
 
 
 def blames_source(reason: str) -> bool:
@@ -179,7 +190,8 @@ def _checks(manifest: Manifest, sample: Sample, progress: Progress, terms: Terms
     for check in manifest.checks:
         wrong = sample.checks.get(check.name, "has not run")
         if wrong:
-            late = check.within and sample.at - progress.started >= check.within
+            first = progress.started if progress.first is None else progress.first
+            late = check.within and sample.at >= max(progress.started + check.within, first + min(check.within, LEAST_LEFT))
             message = f"{wrong} after {check.within:.0f} s" if late else wrong
             found.append(Finding(f"check/{check.name}", "bad" if late else "wait", message, describe(check)))
     return found

@@ -134,11 +134,11 @@ def explanation(doc: Mapping[str, Json], state: str) -> tuple[str, str]:
         said = f": {error['message']}" if error.get("message") else ""
         return f"the source does not answer (last success: {last}){said}", error.get("hint", "")
     if state == "Progressing":
-        return (f"{doc['phase']} of {doc['revision']['attempted'] or doc['revision']['observed'] or 'the first revision'}"
-                if doc["phase"] != "idle" else "no release is applied yet"), hint
-    waits = doc["next"]["blocked_by"]
-    if waits:
-        return f"{doc['revision']['observed']} waits: {', '.join(waits)}", ""
+        about = doc["revision"]["attempted"] or doc["revision"]["observed"] or "the first revision"
+        waits = f", waiting: {doc['waiting']}" if doc.get("waiting") else ""
+        return f"{doc['phase']} of {about}{waits}" if doc["phase"] != "idle" else "no release is applied yet", hint
+    if held := doc["next"]["blocked_by"]:
+        return f"{doc['revision']['observed']} waits: {', '.join(held)}", ""
     return f"at {doc['revision']['applied']}", ""
 
 

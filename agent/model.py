@@ -207,8 +207,8 @@ class ObservedContainer:
     """One container, ours or not. `key_name` is the final name from our label, empty when it is not ours.
 
     `state`: created, running, paused, restarting, removing, exited, dead. `health`: "", starting, healthy, unhealthy.
-    `networks`: network name -> network id. `ports`: claims of published ports that are held now.
-    `restart_policy` and `restart_count` and `started_at` are None/empty unless the container was inspected.
+    `networks`: network name -> network id. `ports`: claims of published ports that are held now. `patience`: seconds that its
+    health check gives it for its start. From `restart_policy` to it, all is None or empty unless the container was inspected.
 
     `adopted`: ours by its id in the inventory, not by a label; then `original` says how it was found, as long as no release that
     has it was proved. `found` (what `kinds.likeness` compares) is only there when it may be adopted; `differs` is what it found.
@@ -231,6 +231,7 @@ class ObservedContainer:
     restart_count: int | None = None
     started_at: str = ""
     error: str = ""
+    patience: float = 0.0
     adopted: bool = False
     original: Spec | None = None
     found: Spec | None = None

@@ -23,6 +23,7 @@ from agent.drivers.engine import Engine
 from agent.errors import Stalled, Transient
 from agent.kinds import claims
 from agent.kinds.adoption import handle, remembered, unproved
+from agent.kinds.health import patience
 from agent.model import (
     APP_LABEL,
     DIGEST_LABEL,
@@ -150,6 +151,7 @@ def container(listed: Mapping[str, Any], instance: str, inspected: Mapping[str, 
         restart_count=inspected.get("RestartCount", 0) if inspected is not None else None,
         started_at=state.get("StartedAt", ""),
         error=state.get("Error", ""),
+        patience=patience(((inspected or {}).get("Config") or {}).get("Healthcheck")),
     )
 
 

@@ -73,6 +73,22 @@ class Events:
         return True
 
 
+class Told:
+    """Shows what `progress` shows, and tells `wait` of what is waited for, at most every WAIT_INTERVAL seconds."""
+
+    def __init__(self, progress: Progress, wait: Callable[[str], None], monotonic: Callable[[], float]) -> None:
+        self.step, self.detail, self.pull = progress.step, progress.detail, progress.pull
+        self._progress, self._wait, self._monotonic = progress, wait, monotonic
+        self._told = -WAIT_INTERVAL
+
+    def wait(self, text: str) -> None:
+        self._progress.wait(text)
+        now = self._monotonic()
+        if now - self._told >= WAIT_INTERVAL:
+            self._told = now
+            self._wait(text)
+
+
 def replay(event: Event, progress: Progress) -> None:
     """Calls the method that the event came from; an event of a kind that is not known here is passed over."""
     if "step" in event:

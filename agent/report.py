@@ -115,7 +115,7 @@ class Reporter:
 
         Without `release` it is about the attempt that the state holds, if any.
         """
-        sections: dict[str, Any] = {"phase": name, "last_progress_at": self._clock.wall(), "pulls": []}
+        sections: dict[str, Any] = {"phase": name, "last_progress_at": self._clock.wall(), "pulls": [], "waiting": ""}
         if revision:
             sections["revision"] = {"attempted": self._revision(revision)}
         if release or name in heartbeat.CHANGING:
@@ -126,6 +126,10 @@ class Reporter:
         """Images are being pulled: reference -> bytes so far, bytes known of."""
         self.update(last_progress_at=self._clock.wall(), pulls=[
             {"reference": reference, "bytes": done, "total": total} for reference, (done, total) in sorted(progress.items())])
+
+    def waiting(self, text: str) -> None:
+        """The phase at hand waits, for what and for how long at most."""
+        self.update(last_progress_at=self._clock.wall(), waiting=text)
 
     def _attempted(self) -> str:
         try:
@@ -138,7 +142,7 @@ class Reporter:
         """The pass is over: what it did, and what is known now. Also sends the heartbeat where the settings say so."""
         now, before = self._clock.wall(), self._previous()
         sections = self._of_state(state) | {
-            "phase": "idle", "outcome": report.outcome, "last_progress_at": now, "pulls": [],
+            "phase": "idle", "outcome": report.outcome, "last_progress_at": now, "pulls": [], "waiting": "",
             "last_pass": self._last_pass(report, before["phase"]), "source": self._source_of(report, before, now),
             "refused": [{"resource": str(r.key), "cause": r.cause, "hint": r.hint} for r in report.refusals],
             "warnings": list(report.warnings), "damaged": list(report.damaged), "system": self._system(),
@@ -160,7 +164,7 @@ class Reporter:
         doc = self._previous()
         last = doc["last_pass"] or {"trigger": "", "started_at": self._text(self._clock.wall()), "duration_s": 0.0}
         outcome = "Temporary" if error.retryable else "Stalled" if isinstance(error, Stalled) else "Failed"
-        self.update(phase="idle", outcome=outcome, pulls=[],
+        self.update(phase="idle", outcome=outcome, pulls=[], waiting="",
                     last_pass={**last, "error": {**(_error(error) or {}), "phase": doc["phase"]}})
 
     def update(self, **sections: Any) -> None:
@@ -346,7 +350,7 @@ def _first_source(settings: Settings) -> dict[str, Json]:
 
 _MERGED = ("revision", "source", "drift", "resources", "next")
 _FIRST: dict[str, Json] = {
-    "seq": 0, "phase": "idle", "outcome": "", "last_progress_at": "",
+    "seq": 0, "phase": "idle", "outcome": "", "last_progress_at": "", "waiting": "",
     "revision": {"observed": "", "attempted": "", "applied": "", "applied_at": "", "known_good": "", "pin": ""},
     "release": "", "attempted_release": "", "manifest_digest": "", "images": [], "pulls": [],
     "source": {}, "rejected": [], "rolled_back": None, "held": None, "suspended": [],

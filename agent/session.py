@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from agent import trailers
@@ -21,7 +22,7 @@ from agent.model import PATH_KINDS, Manifest, Observed, Outcome, Plan, Release
 from agent.observe import Look
 from agent.paths import Paths
 from agent.plan import plan
-from agent.progress import Progress
+from agent.progress import Progress, Told
 from agent.report import Reporter
 from agent.settings import Settings
 from agent.store.inventory import InventoryStore
@@ -48,7 +49,8 @@ class Session:
     def __init__(self, paths: Paths, settings: Settings, host: Host, desired: Desired, clock: Clock, progress: Progress,
                  reporter: Reporter, cancel: threading.Event) -> None:
         self.paths, self.settings, self.host, self.desired = paths, settings, host, desired
-        self.clock, self.progress, self.reporter, self.cancel = clock, progress, reporter, cancel
+        self.clock, self.reporter, self.cancel = clock, reporter, cancel
+        self.progress = Told(progress, self._waiting, clock.monotonic)
         self.store, self.inventory, self.journal = StateStore(paths.state), InventoryStore(paths.state), Journal(paths.journal)
         self.state = State()
         self.record = Record()
@@ -73,6 +75,10 @@ class Session:
 
     def save(self) -> None:
         self.store.save(self.state)
+
+    def _waiting(self, text: str) -> None:
+        with suppress(LimpetError):  # a heartbeat that cannot be written does not end a pass
+            self.reporter.waiting(text)
 
     def settle(self) -> None:
         """After a first converged pass of this version, the documents are written as it writes them."""

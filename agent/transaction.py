@@ -43,7 +43,6 @@ from agent.store.state import Attempt, Pin, RolledBack
 
 CORRECT_IT = "push a commit that corrects or reverts the change; to try it again: limpet retry"
 GATE_INTERVAL = 0.5  # seconds between two looks
-LEAST_LEFT = 30.0  # seconds that a resumed gate has at least, besides `settle`
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,17 +353,18 @@ def _gate(session: Session, target: Held, plan: Plan, *, resumed: bool = False, 
     refused = {refusal.key for refusal in plan.refusals}
     wanted = target.manifest.resources.items()
     manifest = replace(target.manifest, resources={key: resource for key, resource in wanted if key not in refused})
-    elapsed = 0.0
-    if resumed and attempt is not None:
-        elapsed = attempt.elapsed(monotonic=clock.monotonic(), wall=clock.wall(), boot_id=clock.boot_id())
-    deadline = max(settings.deadline, elapsed + settings.settle + LEAST_LEFT) if resumed else settings.deadline
+    elapsed, least = 0.0, settings.settle + gate.LEAST_LEFT
+    if resumed and attempt is not None:  # across boots the wall clock counts, which may have jumped: both ends are bounded
+        elapsed = min(attempt.elapsed(monotonic=clock.monotonic(), wall=clock.wall(), boot_id=clock.boot_id()),
+                      max(0.0, settings.deadline - least))
+    deadline = max(settings.deadline, least) if resumed else settings.deadline
     remote = parse(session.settings.source.url).scheme not in ("file", "bundle")
     undone = session.state.rejected.get(attempt.release.id) if again and attempt else None
     answered = gate.blames_source(undone.reason) if undone else session.source_answered and not again
     asks = settings.require_source and remote and answered
     have_run = oneshots.need_not_run(View(target, session.observed, session.inventory.entries, ran=session.state.ran))
     terms = gate.Terms(settings.settle, deadline, have_run.union(attempt.baseline if attempt else ()), asks)
-    progress = gate.Progress(clock.monotonic() - elapsed)
+    progress = gate.Progress(clock.monotonic() - elapsed, clock.monotonic())
     source: str | None = None  # asked once all else is well, and again as long as it does not answer
     while True:
         session.observed = session.host.observe(session.look([target], deep=True))
@@ -377,7 +377,9 @@ def _gate(session: Session, target: Held, plan: Plan, *, resumed: bool = False, 
         progress = after
         if verdict.decision != "wait":
             return verdict
-        session.progress.wait(verdict.reason or f"healthy, watching for {verdict.wait_s:.0f} s more")
+        what = f"{verdict.reason}; at most {verdict.left_s:.0f} s more" if verdict.findings else (
+            f"healthy, watching for {verdict.wait_s:.0f} s more")
+        session.progress.wait(what)
         clock.sleep(GATE_INTERVAL if verdict.findings else min(GATE_INTERVAL, max(verdict.wait_s, 0.05)), session.cancel)
         if session.cancel.is_set():
             raise Interrupted("the pass was asked to stop while the gate waited", "the next pass resumes the gate")

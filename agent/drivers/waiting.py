@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.drivers.engine import Engine
 from agent.errors import Failed, Interrupted, Transient
+from agent.kinds.health import patience
 
 POLL = 0.1, 1.0  # seconds between two looks: first, longest
 ENDED = ("exited", "dead", "removing")
@@ -16,14 +17,15 @@ ENDED = ("exited", "dead", "removing")
 
 def wait(engine: Engine, stop: threading.Event, container: str, condition: str, timeout: float) -> None:
     """Waits until it is `healthy` or `completed`. Errors: Failed at once when that cannot happen any more, or in time."""
-    end, pause = time.monotonic() + timeout, POLL[0]
+    started, pause = time.monotonic(), POLL[0]
     while True:
         there = _look(engine, container)
         if _reached(_name(there), there, condition):
             return
-        left = end - time.monotonic()
+        limit = _limit(there, timeout)
+        left = started + limit - time.monotonic()
         if left <= 0:
-            raise _late(there, condition, timeout)
+            raise _late(there, condition, limit)
         _sleep(stop, min(pause, left), f"container {_name(there)}")
         pause = min(pause * 1.5, POLL[1])
 
@@ -45,7 +47,8 @@ def watch(engine: Engine, stop: threading.Event, containers: Sequence[str], seco
                 since.setdefault(container, now)
                 continue
             since.pop(container, None)
-            trouble = trouble or (_late(there, "healthy", timeout) if now - started >= timeout else None)
+            limit = _limit(there, timeout)
+            trouble = trouble or (_late(there, "healthy", limit) if now - started >= limit else None)
             if trouble is not None:
                 failed[container] = trouble
         if len(failed) > most:
@@ -72,6 +75,11 @@ def _look(engine: Engine, container: str) -> dict[str, Any]:
     if there is None:
         raise Transient(f"container {container} is gone", "the next pass looks again", code="Missing")
     return there
+
+
+def _limit(there: dict[str, Any], timeout: float) -> float:
+    """The seconds to wait at most: never less than the container's own health check takes at the start."""
+    return max(timeout, patience(there["Config"].get("Healthcheck")))
 
 
 def _name(there: dict[str, Any]) -> str:

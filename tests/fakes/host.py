@@ -19,6 +19,7 @@ from typing import Any
 from agent.errors import Failed, LimpetError, Stalled, Transient
 from agent.kinds import adoption, claims, engine_request
 from agent.kinds.engine_resources import restart_policy
+from agent.kinds.health import patience
 from agent.model import (
     Action,
     Observed,
@@ -82,6 +83,7 @@ class FakeContainer:
     alone: tuple[str, ...] = ()  # files of the host that it mounts by themselves
     read: dict[str, str] = field(default_factory=dict)  # path -> content as it was when it started, or when it was signalled
     reads: tuple[str, ...] = ()  # files that a signal makes it read again
+    patience: float = 0.0
     hooks: list[str] = field(default_factory=list)  # events whose commands ended well since the start
 
 
@@ -313,6 +315,7 @@ class FakeHost:
             published=tuple(c for c in all_claims if c.startswith("port/")),
             addresses=tuple(c for c in all_claims if c.startswith("address/")),
             policy=_policy(config),
+            patience=patience(engine_request.healthcheck(config.get("healthcheck") or {})),
         )
 
     def _mount(self, name: str, config: Spec) -> None:
@@ -490,7 +493,7 @@ class FakeHost:
         """Time does not pass by itself."""
 
     def _container_await(self, resource: Resource | None, container: str, condition: str, timeout: float) -> None:
-        for _ in range(50):
+        for _ in range(50 + int(self._find(container).patience)):
             at = self._find(container)
             seen, name = at.seen, at.seen.name
             if condition == "completed":
@@ -521,7 +524,8 @@ class FakeHost:
         seen = seen if compared else replace(seen, found=None)
         if not compared and not (seen.owned and (request.deep or seen.name != seen.key_name)):
             return seen
-        return replace(seen, restart_policy=at.policy, restart_count=at.restarts, started_at=at.started_at, error=at.error)
+        return replace(seen, restart_policy=at.policy, restart_count=at.restarts, started_at=at.started_at, error=at.error,
+                       patience=at.patience)
 
     def _find(self, name: str, *, required: bool = True) -> Any:
         found = next((c for c in self.containers.values() if name in (c.seen.id, c.seen.name)), None)

@@ -25,7 +25,8 @@ from tests.fakes.host import FakeHost
 
 def service(image: str, name: str = "shop-web-1", **more: Any) -> Resource:
     """A container of the app `shop`."""
-    config = {"image": image, "environment": more.pop("environment", {}), "volumes": more.pop("volumes", [])}
+    config = {"image": image, "environment": more.pop("environment", {}), "volumes": more.pop("volumes", []),
+              **more.pop("config", {})}
     about: dict[str, Any] = {"app": "shop", "service": name.split("-")[1], "number": 1, "inputs": {}, "folded": {}}
     return container.container(name, config=config, **about, **more)
 
@@ -65,6 +66,7 @@ class Passes:
 
     root: Path
     converge: Converge = field(default_factory=Converge)
+    gate: Gate = field(default_factory=lambda: Gate(settle=1.0))
     trailers: bool = True
     host: FakeHost = field(default_factory=FakeHost)
     clock: FakeClock = field(default_factory=FakeClock)
@@ -76,7 +78,7 @@ class Passes:
         self.branch = Branch(self.paths)
 
     def run(self) -> PassResult:
-        settings = Settings(source=Source(url="file:///srv/fleet", branch="main"), converge=self.converge, gate=Gate(settle=1.0),
+        settings = Settings(source=Source(url="file:///srv/fleet", branch="main"), converge=self.converge, gate=self.gate,
                             policy=Policy(trailers=self.trailers))
         reporter = Reporter(self.paths, settings, self.clock)
         branch: Any = self.branch

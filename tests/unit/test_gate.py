@@ -28,9 +28,9 @@ def web(**differs: Any) -> ObservedContainer:
     return replace(WEB, **differs)
 
 
-def judged(*samples: Sample, terms: Terms = TERMS, manifest: Manifest = RELEASE.manifest) -> Verdict:
-    """The last verdict; all before it must be to wait."""
-    progress, verdict = Progress(started=0.0), Verdict("wait")
+def judged(*samples: Sample, terms: Terms = TERMS, manifest: Manifest = RELEASE.manifest, begun: float = 0.0) -> Verdict:
+    """The last verdict; all before it must be to wait. `begun`: when the gate began, which is resumed at 0."""
+    progress, verdict = Progress(started=begun, first=0.0), Verdict("wait")
     for sample in samples:
         assert verdict.decision == "wait", verdict
         verdict, progress = gate.judge(manifest, sample, progress, terms)
@@ -66,6 +66,54 @@ def test_starting_waits_until_the_deadline() -> None:
     assert verdict.reason == "container/web: its health check has not passed yet after 60 s"
     healthy = web(health="healthy")
     assert judged(at(0, starting, JOB), at(40, healthy, JOB), at(50, healthy, JOB)).decision == "healthy"
+
+
+def test_slow_starter_has_its_start_period() -> None:
+    """A container that starts slowly by its own word must be waited for beyond the deadline, and settle after that; no longer."""
+    slow = web(health="starting", patience=100.0)
+    assert judged(at(0, slow, JOB), at(109, slow, JOB)).decision == "wait"
+    verdict = judged(at(0, slow, JOB), at(110, slow, JOB))
+    assert verdict.reason == "container/web: its health check has not passed yet after 110 s"
+    healthy = web(health="healthy", patience=100.0)
+    assert judged(at(0, slow, JOB), at(99, healthy, JOB), at(109, healthy, JOB)).decision == "healthy"
+    assert judged(at(0, slow, JOB), at(50, slow, JOB)).left_s == 60
+
+
+def test_what_waits_for_a_slow_starter_is_waited_for_too() -> None:
+    """A check that asks a slow starter must not be late before that had its time."""
+    manifest = replace(RELEASE.manifest, checks=(HTTP,))
+    red, green = {"checks": {"answers": "connection refused"}}, {"checks": {"answers": ""}}
+    slow, healthy = web(health="starting", patience=100.0), web(health="healthy", patience=100.0)
+    looks = [at(0, slow, JOB, **red), at(70, slow, JOB, **red), at(80, healthy, JOB, **green), at(90, healthy, JOB, **green)]
+    assert judged(*looks, manifest=manifest).decision == "healthy"
+
+
+def test_a_start_period_of_what_has_started_counts_not() -> None:
+    """What is healthy from the first, is excused, or is not of this release must not make the gate wait for something else."""
+    sick = replace(JOB, state="running", exit_code=None)
+    assert judged(at(0, web(health="healthy", patience=100.0), sick), at(60, WEB, sick)).decision == "rejected"
+    other = replace(WEB, id="x", name="old", key_name="old", health="starting", patience=100.0)
+    assert judged(at(0, WEB, sick, other), at(60, WEB, sick, other)).decision == "rejected"
+    excused = Terms(10, 60, excused=frozenset({"container/web"}))
+    starting = web(health="starting", patience=100.0)
+    assert judged(at(0, starting, sick), at(60, starting, sick), terms=excused).decision == "rejected"
+
+
+def test_a_start_period_begins_anew_when_the_gate_is_resumed() -> None:
+    """After a reboot containers start again: a slow starter must have its whole start period from there."""
+    slow = web(health="starting", patience=100.0)
+    assert judged(at(0, slow, JOB), at(109, slow, JOB), begun=-50.0).decision == "wait"
+    assert judged(at(0, slow, JOB), at(110, slow, JOB), begun=-50.0).decision == "rejected"
+
+
+def test_a_check_has_time_when_the_gate_is_resumed() -> None:
+    """After a reboot a check with a time of its own must not be late at the first look; nor must it have more than it says."""
+    manifest = replace(RELEASE.manifest, checks=(replace(HTTP, within=40.0),))
+    long, red = Terms(10, 300), {"checks": {"answers": "refused"}}
+    assert judged(at(0, **red), at(29, **red), manifest=manifest, begun=-50.0, terms=long).decision == "wait"
+    assert judged(at(0, **red), at(30, **red), manifest=manifest, begun=-50.0, terms=long).decision == "rejected"
+    short = replace(manifest, checks=(replace(HTTP, within=5.0),))
+    assert judged(at(0, **red), at(5, **red), manifest=short, begun=-50.0, terms=long).decision == "rejected"
 
 
 @pytest.mark.parametrize(
