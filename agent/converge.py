@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 
 from agent import prefetch, recovery, trailers, transaction
 from agent.clock import Clock
-from agent.desired import Desired, Tip
+from agent.desired import Desired
 from agent.errors import EXIT_HELD_BACK, EXIT_OK, EXIT_ROLLED_BACK, HeldBack, Interrupted, LimpetError, Stalled
 from agent.fetch.address import shown
 from agent.host import RealHost
@@ -191,7 +191,8 @@ def _wanted(session: Session) -> tuple[Manifest, Observed]:
         state.flapping.moved(session.tip.commit)
         session.record.fetched = session.source_answered = True
         session.fetched_tip = session.desired.newest_observed()
-        _retry(session, session.tip)
+        if session.settings.policy.trailers:
+            state.retry_once(trailers.retries(session.tip.message), session.tip.commit)
         session.journal.step("render")
         manifest = session.desired.render(session.tip, repo_name(source.url))
         session.record.warnings += manifest.warnings
@@ -200,14 +201,6 @@ def _wanted(session: Session) -> tuple[Manifest, Observed]:
     wanted, seen = session.look([Held(manifest)]), session.look([likely])
     complete = wanted.paths <= seen.paths and set(wanted.images) <= set(seen.images) and wanted.adopting <= seen.adopting
     return manifest, observed if complete else session.observe(Held(manifest))
-
-
-def _retry(session: Session, tip: Tip) -> None:
-    """`Limpet-Retry` in the newest commit forgets rejections, once for each commit: what fails again stays rejected."""
-    honoured = not session.settings.policy.trailers or session.state.retried == tip.commit
-    for release in [] if honoured else trailers.retries(tip.message):
-        session.state.forget_rejected(release)
-        session.state.retried = tip.commit
 
 
 def repo_name(url: str) -> str:

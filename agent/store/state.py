@@ -13,7 +13,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -191,6 +191,12 @@ class State:
         for id in gone:
             del self.rejected[id]
         return gone
+
+    def retry_once(self, which: Iterable[str], commit: str) -> None:
+        """A commit's word: rejections are forgotten, once for each commit, so that what fails again stays rejected."""
+        for release in which if self.retried != commit else ():
+            self.forget_rejected(release)
+            self.retried = commit
 
     def retry(self, what: str) -> None:
         """A person's word: rejections are forgotten and what is held by hand ends, or what flaps (`kind/name`) gets its chance.
