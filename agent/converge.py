@@ -29,6 +29,7 @@ from agent.fetch.address import shown
 from agent.host import RealHost
 from agent.identity import instance, machine_id
 from agent.images import always, short
+from agent.judging import Superseded
 from agent.kinds.base import Held, View
 from agent.model import Manifest, Observed, Plan, Release
 from agent.paths import Paths
@@ -38,7 +39,7 @@ from agent.session import Session
 from agent.settings import Settings
 from agent.store.state import Rejection
 from agent.summary import counts, report, sentence
-from agent.transaction import Ending, Superseded
+from agent.transaction import Ending
 
 ASK_AT_MOST = 60.0  # seconds between two passes for the sake of `pull_policy`, at least
 ROUNDS = 5  # passes in a row when newer revisions cancel the gate

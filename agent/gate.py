@@ -83,6 +83,11 @@ class Verdict:
     def reason(self) -> str:
         return "; ".join(f"{f.subject}: {f.message}" for f in self.findings)
 
+    @property
+    def hint(self) -> str:
+        """The first remedy among the findings."""
+        return next((finding.hint for finding in self.findings if finding.hint), "")
+
 
 def judge(manifest: Manifest, sample: Sample, progress: Progress, terms: Terms) -> tuple[Verdict, Progress]:
     """The decision at this sample, and what to remember for the next."""

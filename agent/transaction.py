@@ -16,7 +16,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from agent import gate, ownership
+from agent import gate, judging, ownership
 from agent.apply import apply
 from agent.errors import (
     EXIT_FAILED,
@@ -30,19 +30,18 @@ from agent.errors import (
     LimpetError,
     Transient,
 )
-from agent.fetch.address import parse, shown
+from agent.fetch.address import shown
 from agent.images import always, intervals
 from agent.kinds import adoption, oneshots, reaction
 from agent.kinds.base import Held, View
 from agent.kinds.hooks import POST_START
-from agent.model import EMPTY, Action, Manifest, Observed, Plan, Release
+from agent.model import EMPTY, Action, Manifest, Plan, Refusal, Release
 from agent.observe import Look
 from agent.prefetch import recover
 from agent.session import Session
 from agent.store.state import Attempt, Pin, RolledBack
 
 CORRECT_IT = "push a commit that corrects or reverts the change; to try it again: limpet retry"
-GATE_INTERVAL = 0.5  # seconds between two looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +53,6 @@ class Ending:
     reason: str = ""
     hint: str = ""
     again_in: float | None = None  # seconds after which another pass makes sense, when it is known
-
-
-class Superseded(Exception):
-    """A newer revision was fetched while the gate waited."""
 
 
 def attempt(session: Session, release: Release, view: View, plan: Plan) -> Ending:
@@ -72,7 +67,7 @@ def attempt(session: Session, release: Release, view: View, plan: Plan) -> Endin
         verdict = gate.Verdict("rejected", (gate.Finding(failure.resource, "bad", failure.message, failure.hint),))
     else:
         resumed = _enter_gate(session, release)
-        verdict = _gate(session, view.target, plan, resumed=resumed)
+        verdict = judging.judge(session, view.target, plan, resumed=resumed)
     if verdict.decision == "healthy":
         return commit(session, release, view.target)
     state, now = session.state, session.clock.wall()
@@ -80,20 +75,20 @@ def attempt(session: Session, release: Release, view: View, plan: Plan) -> Endin
     if good is None or good.id == release.id or not session.settings.gate.rollback or state.irrevocable:
         return _stay(session, release, verdict)
     state.reject(release, reason=verdict.reason, at=now, revision=state.attempt.revision)
-    return roll_back(session, verdict.reason, hint(verdict), view.target)
+    return roll_back(session, verdict.reason, verdict.hint, view.target)
 
 
 def _stay(session: Session, release: Release, verdict: gate.Verdict) -> Ending:
     """The release is held as it is, and judged again by the next pass."""
     state = session.state
-    state.applied, state.rolled_back = release, None
+    state.applied = release
     session.save()
     if not state.irrevocable:
-        return Ending("Failed", EXIT_FAILED, verdict.reason, hint(verdict))
+        return Ending("Failed", EXIT_FAILED, verdict.reason, verdict.hint)
     begun = f"{', '.join(state.irrevocable)} {'was' if len(state.irrevocable) == 1 else 'were'} started"
     remedy = "push a commit that corrects it; or, when the old release can run with what was changed: limpet rollback"
     return Ending("Degraded", EXIT_FAILED, f"{verdict.reason}; not rolled back, for {begun} and cannot be undone",
-                  "; ".join(filter(None, [remedy, hint(verdict)])))
+                  "; ".join(filter(None, [remedy, verdict.hint])))
 
 
 def _note(session: Session, held: Held, view: View, *, look: bool = False) -> None:
@@ -194,7 +189,7 @@ def roll_back(session: Session, reason: str, remedy: str, failed_target: Held) -
         state.forget_rejected(failed.release.id)
         session.save()
         doubt = f"{reason}; but known good is not healthy either: {after.reason}"
-        return Ending("Inconclusive", EXIT_TEMPORARY, doubt, hint(after))
+        return Ending("Inconclusive", EXIT_TEMPORARY, doubt, after.hint)
     state.images.unswept = True
     state.rolled_back = RolledBack(failed.release.id, failed.revision, reason, session.clock.wall())
     session.save()
@@ -207,15 +202,23 @@ def _go_back(session: Session, good: Release, failed_target: Held) -> tuple[Held
     target = session.held(good)
     if target.manifest.digest != good.manifest_digest:
         raise Failed("the manifest of known good was lost on this host", CORRECT_IT, code="ManifestMissing")
-    view, plan = session.decide(target, target, applied=failed_target)
-    if failure := _carry_out(session, view, plan):
-        raise failure
-    frozen = session.policy().suspended
-    for refusal in plan.refusals:
-        owned = view.owned(refusal.key)  # else known good never had it
-        if owned and not adoption.unproved(owned) and refusal.key in target.manifest.resources and str(refusal.key) not in frozen:
-            raise Failed(f"{refusal.key}: {refusal.cause}", refusal.hint, code="Refused", resource=str(refusal.key))
-    return target, _gate(session, target, plan, again=True)
+    lacking: list[Refusal] = []
+    for cleared in (False, True):
+        if cleared:  # what the failed release made may be in the way
+            prune(session, target, applied=failed_target)
+        view, plan = session.decide(target, target, applied=failed_target)
+        if failure := _carry_out(session, view, plan):
+            raise failure
+        if not (lacking := _lacking(session, view, plan)):
+            return target, judging.judge(session, target, plan, again=True)
+    raise Failed(f"{lacking[0].key}: {lacking[0].cause}", lacking[0].hint, code="Refused", resource=str(lacking[0].key))
+
+
+def _lacking(session: Session, view: View, plan: Plan) -> list[Refusal]:
+    """What known good had and cannot have back; what a person suspended is left to that person."""
+    frozen, wanted = session.policy().suspended, view.target.manifest.resources
+    return [refusal for refusal in plan.refusals if refusal.key in wanted and str(refusal.key) not in frozen
+            and (owned := view.owned(refusal.key)) and not adoption.unproved(owned)]
 
 
 def unfinished(session: Session, ending: Ending) -> Ending:
@@ -279,26 +282,21 @@ def _collect_images(session: Session) -> None:
 
 
 def _begin(session: Session, release: Release, view: View, plan: Plan) -> None:
-    """Writes the attempt down; what failed before it began cannot condemn it."""
+    """Writes the attempt down; what failed before it began cannot condemn it. Known good is held no more."""
     state, clock = session.state, session.clock
+    state.rolled_back = None
     known = state.attempt
     if known and known.release.id == release.id:
         state.attempt = replace(known, tries=known.tries + 1, phase=known.phase if not plan.staged("apply") else "applying")
     else:
         if known:
             _note(session, session.held(known.release), view)
-        excused = _excused(session, view, plan) if session.known_good else frozenset()
+        excused = judging.excused(session, view, plan) if session.known_good else frozenset()
         revision = session.tip.revision if session.tip else release.revision
         state.attempt = Attempt(release, revision, "applying", clock.wall(), clock.monotonic(), clock.boot_id(),
                                 tuple(sorted(excused)))
     _note(session, view.target, view)
     session.save()
-
-
-def _excused(session: Session, view: View, plan: Plan) -> frozenset[str]:
-    manifest = view.known_good.manifest
-    sample = _sample(session, session.host.observe(session.look([view.known_good], deep=True)), manifest)
-    return gate.excused(manifest, sample, {change.key for change in plan.changes})
 
 
 def _enter_gate(session: Session, release: Release) -> bool:
@@ -345,55 +343,3 @@ def _execute(session: Session, actions: list[Action], manifest: Manifest) -> Lim
     if any(outcome.result == "skipped" for outcome in outcomes):
         raise Interrupted("the pass was asked to stop", "the next pass goes on where it stopped")
     return None
-
-
-def _gate(session: Session, target: Held, plan: Plan, *, resumed: bool = False, again: bool = False) -> gate.Verdict:
-    """Looks until there is a verdict. `again`: known good after a rollback. Errors: Superseded, Interrupted, Transient."""
-    clock, settings, attempt = session.clock, session.settings.gate, session.state.attempt
-    refused = {refusal.key for refusal in plan.refusals}
-    wanted = target.manifest.resources.items()
-    manifest = replace(target.manifest, resources={key: resource for key, resource in wanted if key not in refused})
-    elapsed, least = 0.0, settings.settle + gate.LEAST_LEFT
-    if resumed and attempt is not None:  # across boots the wall clock counts, which may have jumped: both ends are bounded
-        elapsed = min(attempt.elapsed(monotonic=clock.monotonic(), wall=clock.wall(), boot_id=clock.boot_id()),
-                      max(0.0, settings.deadline - least))
-    deadline = max(settings.deadline, least) if resumed else settings.deadline
-    remote = parse(session.settings.source.url).scheme not in ("file", "bundle")
-    undone = session.state.rejected.get(attempt.release.id) if again and attempt else None
-    answered = gate.blames_source(undone.reason) if undone else session.source_answered and not again
-    asks = settings.require_source and remote and answered
-    have_run = oneshots.need_not_run(View(target, session.observed, session.inventory.entries, ran=session.state.ran))
-    terms = gate.Terms(settings.settle, deadline, have_run.union(attempt.baseline if attempt else ()), asks)
-    progress = gate.Progress(clock.monotonic() - elapsed, clock.monotonic())
-    source: str | None = None  # asked once all else is well, and again as long as it does not answer
-    while True:
-        session.observed = session.host.observe(session.look([target], deep=True))
-        source = session.desired.source_answers() if source else source
-        sample = replace(_sample(session, session.observed, manifest), source=source)
-        verdict, after = gate.judge(manifest, sample, progress, terms)
-        if verdict.decision == "healthy" and asks and source is None:
-            source = session.desired.source_answers()
-            verdict, after = gate.judge(manifest, replace(sample, at=clock.monotonic(), source=source), progress, terms)
-        progress = after
-        if verdict.decision != "wait":
-            return verdict
-        what = f"{verdict.reason}; at most {verdict.left_s:.0f} s more" if verdict.findings else (
-            f"healthy, watching for {verdict.wait_s:.0f} s more")
-        session.progress.wait(what)
-        clock.sleep(GATE_INTERVAL if verdict.findings else min(GATE_INTERVAL, max(verdict.wait_s, 0.05)), session.cancel)
-        if session.cancel.is_set():
-            raise Interrupted("the pass was asked to stop while the gate waited", "the next pass resumes the gate")
-        if not again and session.desired.newest_observed() != session.fetched_tip:
-            raise Superseded
-
-
-def _sample(session: Session, observed: Observed, manifest: Manifest) -> gate.Sample:
-    from agent.drivers.probes import run_checks  # http.client and all: only a gate pays for it
-
-    return gate.Sample(session.clock.monotonic(), observed.containers, run_checks(manifest.checks))
-
-
-def hint(verdict: gate.Verdict) -> str:
-    """The first remedy among the findings."""
-    return next((finding.hint for finding in verdict.findings if finding.hint), "")
-

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from agent.errors import EXIT_ROLLBACK_FAILED, Failed, Transient
+from agent.kinds import files
 from agent.model import Key, Need
+from agent.report import Reporter
+from agent.settings import Settings, Source
 from agent.store.orders import Orders
 from tests.fakes.host import KINDS, Died
 from tests.fakes.passes import Passes, service
@@ -161,6 +164,34 @@ def published(image: str, more: dict[str, Any]) -> Any:
                                folded={})  # fmt: skip
 
 
+def test_what_the_failed_release_put_in_the_way(tmp_path: Path) -> None:
+    """A file that a release replaced by a directory with files must be back when its rollback is done, in the same pass; somebody
+    else's file in there must not be lost for it."""
+    passes = Passes(tmp_path)
+    for reference, kind in (("good:1", "web"), ("bad:1", "sick")):
+        passes.host.add_image(reference, kind)
+
+    def file(path: str) -> Any:
+        return files.file(path, content=passes.host.content.put(b"x"), size=1)
+
+    proved(passes, service("good:1"), file("/etc/shop"))
+    passes.branch.push(service("bad:1"), file("/etc/shop/conf.d/one"), files.directory("/etc/shop/conf.d"))
+    assert_rolled_back(passes)
+    assert passes.host.files.read("/etc/shop") == b"x"
+    passes.branch.push(service("bad:1", environment={"A": "2"}), file("/etc/shop/conf.d/one"))
+    reached = passes.host.execute
+
+    def execute(action, resource):  # type: ignore[no-untyped-def]
+        reached(action, resource)
+        if action.key.name == "/etc/shop/conf.d/one":
+            passes.host.files.put("/etc/shop/conf.d/theirs", b"a person's")
+
+    passes.host.execute = execute  # type: ignore[method-assign]
+    for _ in range(2):
+        assert_failed(passes, "a directory is in its place")
+    assert passes.host.files.read("/etc/shop/conf.d/theirs") == b"a person's"
+
+
 def test_after_an_earlier_rollback(passes: Passes) -> None:
     """An earlier rollback that went well must not hide that this one failed."""
     bad_commit(passes)
@@ -176,6 +207,9 @@ def test_after_an_earlier_rollback(passes: Passes) -> None:
 
     passes.host.execute = execute  # type: ignore[method-assign]
     assert_failed(passes, "cannot start it")
+    crashed = Transient("the pass was killed by signal 9", "see the log", code="PassCrashed")
+    Reporter(passes.paths, Settings(source=Source(url="file:///srv/fleet", branch="main")), passes.clock).crashed(crashed)
+    assert passes.heartbeat()["state"] == "Degraded"
 
 
 def test_known_goods_image_is_gone(passes: Passes) -> None:
