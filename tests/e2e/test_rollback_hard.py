@@ -27,15 +27,15 @@ services:
     ports: ['127.0.0.1:{port}:8080']
     networks: {{back: {{aliases: [database]}}}}
 networks:
-  front: {{}}
-  back: {{ipam: {{config: [{{subnet: {base}.0/24}}]}}}}
+  front: {{ipam: {{config: [{{subnet: {base}.128/25}}]}}}}
+  back: {{ipam: {{config: [{{subnet: {base}.0/25}}]}}}}
 """
 OTHER = """\
 name: {app}
 services:
   other: {{image: 'limpet-test/sick:v1', ports: ['127.0.0.1:{port}:8080'], networks: [new]}}
 networks:
-  new: {{ipam: {{config: [{{subnet: {base}.0/24}}]}}}}
+  new: {{ipam: {{config: [{{subnet: {base}.0/25}}]}}}}
 """
 
 
@@ -90,11 +90,13 @@ def thief(engine: Engine, name: str, port: int) -> Iterator[None]:
 def test_a_rollback_that_fails_is_not_called_done(site: Site, prefix: str, free_port: int) -> None:
     """While a foreign container has known good's port, every pass must say that the rollback failed, exit 5, why and what to do;
     when it is gone, the next one ends it with the reason it began for, and the same old container."""
-    good = "name: {app}\nservices:\n  web:\n    image: limpet-test/web:v1\n    ports: ['127.0.0.1:{port}:8080']\n"
-    site.commit({"compose.yaml": good.format(app=prefix, port=free_port)})
+    network = f"networks: {{default: {{ipam: {{config: [{{subnet: 10.235.{secrets.randbelow(250)}.0/24}}]}}}}}}\n"
+    good = f"name: {prefix}\nservices:\n  web:\n    image: limpet-test/web:v1\n    restart: always\n"
+    good += f"    ports: ['127.0.0.1:{free_port}:8080']\n"
+    site.commit({"compose.yaml": good + network})
     site.sync()
     before = facts(site, f"{prefix}-web-1")
-    site.commit({"compose.yaml": f"name: {prefix}\nservices:\n  web: {{image: 'limpet-test/sick:v1'}}\n"})
+    site.commit({"compose.yaml": f"name: {prefix}\nservices:\n  web: {{image: 'limpet-test/sick:v1'}}\n{network}"})
     with thief(site.engine, f"{prefix}-thief", free_port):
         for _ in range(2):
             done = site.sync(expect=5)
