@@ -20,7 +20,11 @@ HINT = "push a commit that corrects it"
 
 @pytest.fixture
 def passes(tmp_path: Path) -> Passes:
-    found = Passes(tmp_path)
+    return with_images(tmp_path)
+
+
+def with_images(root: Path) -> Passes:
+    found = Passes(root)
     for kind in ("once", "web", "sick", "fail-once", "idle"):
         found.host.add_image(f"{kind}:1", kind)
     return found
@@ -197,6 +201,25 @@ def test_a_killed_pass_does_not_forget_it(passes: Passes, removed: bool) -> None
     result = passes.run()
     assert (result.outcome, passes.running()) == ("Degraded", passes.host.images["sick:1"])
     assert passes.state.rejected == {} and runs(passes) == 2
+
+
+def test_killed_at_any_action(tmp_path: Path) -> None:
+    """Wherever a pass is killed, the next ones must end as if it had not been: held when the migration was started, and rolled
+    back never; and no migration runs twice."""
+    point, reached = 0, True
+    while reached:
+        passes, point = with_images(tmp_path / str(point)), point + 1
+        held_back(passes)
+        passes.host.die_at = passes.host._points + point
+        try:
+            passes.run()
+            reached = False
+        except Died:
+            pass
+        result = passes.run()
+        assert (result.outcome, passes.running()) == ("Degraded", passes.host.images["sick:1"]), point
+        assert (runs(passes), passes.state.rejected) == (2, {}), point
+    assert point > 20
 
 
 def test_it_holds_for_the_releases_after_it(passes: Passes) -> None:

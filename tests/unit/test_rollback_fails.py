@@ -23,7 +23,11 @@ WHY = "container/shop-web-1: its health check fails"
 
 @pytest.fixture
 def passes(tmp_path: Path) -> Passes:
-    found = Passes(tmp_path)
+    return with_good(tmp_path)
+
+
+def with_good(root: Path) -> Passes:
+    found = Passes(root)
     for reference, kind in (("good:1", "web"), ("bad:1", "sick"), ("bad:2", "sick"), ("db:1", "idle")):
         found.host.add_image(reference, kind)
     proved(found, service("good:1"))
@@ -79,6 +83,21 @@ def test_an_action_that_fails(passes: Passes, verb: str, kind: type[Failed] | ty
         assert_failed(passes, f"cannot {verb} it")
     passes.host.execute = reached  # type: ignore[method-assign]
     assert_rolled_back(passes)
+
+
+def test_killed_at_any_action(tmp_path: Path) -> None:
+    """Wherever a pass of a release that fails is killed, the next one must end rolled back, with the reason."""
+    point, reached = 0, True
+    while reached:
+        passes, point = with_good(tmp_path / str(point)), point + 1
+        bad_commit(passes)
+        passes.host.die_at = passes.host._points + point
+        try:
+            passes.run()
+            reached = False
+        except Died:
+            assert_rolled_back(passes)
+    assert point > 20
 
 
 def test_docker_is_down(passes: Passes) -> None:
