@@ -6,10 +6,16 @@ Rules: every interval is measured with `monotonic`; `wall` is for people and for
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
 from typing import Protocol
+
+
+def patience(seconds: float) -> float:
+    """How long we wait for something outside of us; the fault tests wait less (LIMPET_TEST_PATIENCE, in seconds)."""
+    return min(seconds, float(os.environ.get("LIMPET_TEST_PATIENCE", "inf")))
 
 
 class Clock(Protocol):

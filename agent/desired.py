@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent import __version__, children, verify
+from agent.clock import patience
 from agent.errors import Interrupted, LimpetError, Stalled, Transient
 from agent.model import SCHEME, Manifest, canonical_json, sha256
 from agent.paths import Paths
@@ -19,8 +20,8 @@ from agent.settings import Settings
 from agent.store.content import Content
 from agent.store.manifests import Manifests, Rendered
 
-FETCH_LIMIT = 660.0  # seconds; the child itself gives up after ten minutes
-RENDER_LIMIT = 120.0
+FETCH_LIMIT = patience(660.0)  # seconds; the child itself gives up after ten minutes
+RENDER_LIMIT = patience(120.0)
 
 
 @dataclass(frozen=True, slots=True)

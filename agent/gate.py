@@ -9,6 +9,8 @@ Rules:
 3. Contrast: what failed already before the release was applied, and was not changed by it, cannot condemn it.
 4. The source must answer after the change when it answered before (commit-confirmed). What it condemns is tried on known good
    too, after the rollback: a source that is down for everybody condemns nothing.
+5. What somebody stopped says nothing about the release: a container that Docker would restart if it had exited by itself.
+   dockerd stops all containers before it stops answering.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from agent.kinds.base import KEPT_UP
 from agent.model import Check, Key, Manifest, ObservedContainer, Resource
 
 LEAST_LEFT = 30.0  # seconds that a resumed gate has at least, besides `settle`
@@ -172,6 +175,9 @@ def _service(resource: Resource, instance: ObservedContainer | None, progress: P
     restarts = (instance.restart_count or 0) - first[1] if first and first[0] == instance.id else 0
     if restarts >= RESTARTS:
         return Finding(subject, "bad", f"restarts for ever: {restarts} restarts, last exit code {instance.exit_code}", logs)
+    if instance.state == "exited" and not instance.error and resource.spec.get("config", {}).get("restart") in KEPT_UP:
+        return Finding(subject, "wait", f"was stopped with exit code {instance.exit_code}, by a person or with Docker",
+                       f"docker start {instance.name}")
     if instance.state in ("exited", "dead"):
         detail = f"; {instance.error}" if instance.error else ""
         return Finding(subject, "bad", f"exited with code {instance.exit_code}{detail}",

@@ -28,6 +28,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from agent.clock import patience
 from agent.drivers import engine_errors, hooks, registry, waiting
 from agent.drivers.engine import Engine
 from agent.drivers.registries import Registries
@@ -40,7 +41,7 @@ from agent.model import DIGEST_LABEL, INSTANCE_LABEL, NAME_LABEL, Resource, Spec
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
-TIMEOUT = 120  # seconds that one answer may take
+TIMEOUT = patience(120.0)  # seconds that one answer may take
 STOP_DEFAULT = 10  # seconds that the Engine gives a container to stop
 ID_LENGTH = 64
 

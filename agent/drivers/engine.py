@@ -18,6 +18,7 @@ from io import BufferedRWPair
 from typing import Any
 from urllib.parse import quote
 
+from agent.clock import patience
 from agent.errors import Stalled, Transient
 
 OLDEST_API = (1, 41)  # Engine 20.10
@@ -25,6 +26,7 @@ NEWEST_API = (1, 49)  # what this module and `engine_request` were written for
 REFERENCE = re.compile(r"[A-Za-z0-9][\w.-]*(?:[/:@][\w.-]+)*", re.ASCII)
 _SERVER = re.compile(r"Docker/(\d[\w.]*)")
 LARGEST_BODY = 256 * 2**20
+SILENCE = patience(30.0)  # seconds
 HINT = "see what Docker says: systemctl status docker; journalctl -u docker -n 50"
 
 
@@ -36,7 +38,7 @@ def unavailable(message: str) -> Transient:
 class Engine:
     """Keep-alive connections to the Engine, as many as threads that ask at once. `timeout` in seconds, of silence."""
 
-    def __init__(self, socket_path: str, *, timeout: float = 30.0) -> None:
+    def __init__(self, socket_path: str, *, timeout: float = SILENCE) -> None:
         self.socket_path = socket_path
         self._timeout = timeout
         self._lock = threading.Lock()

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from agent.clock import patience
 from agent.drivers import engine_errors
 from agent.drivers.engine import Engine, unavailable
 from agent.drivers.engine_errors import short
@@ -33,7 +34,7 @@ Progress = Callable[[str, int, int], None]  # reference, bytes so far, bytes kno
 
 TRIES = 3
 PAUSE = 1.0  # seconds before the second try; doubled each time, with jitter
-SILENCE = 120.0
+SILENCE = patience(120.0)
 BUDGET = 30.0  # seconds after which no further try is begun
 AT_THE_REGISTRY = (
     "RegistryUnavailable", "RegistryCertificate", "RegistryPlainHttp", "RegistryRefused", "ImageMissing", "WrongPlatform",

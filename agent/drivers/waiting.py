@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.drivers.engine import Engine
 from agent.errors import Failed, Interrupted, Transient
+from agent.kinds.base import KEPT_UP
 from agent.kinds.health import patience
 
 POLL = 0.1, 1.0  # seconds between two looks: first, longest
@@ -105,6 +106,8 @@ def _trouble(there: dict[str, Any], restarts: int) -> Failed | None:
 def _ended(name: str, there: dict[str, Any], when: str) -> Failed | None:
     state = there["State"]
     status = state["Status"]
+    if status == "exited" and not state.get("Error") and there["HostConfig"]["RestartPolicy"]["Name"] in KEPT_UP:
+        return None  # it was stopped, by a person or with Docker: by itself it would not stay so
     if status not in ENDED and not (status == "created" and state.get("Error")):
         return None
     code = f" with exit code {state['ExitCode']}" if status == "exited" else f": {state.get('Error') or status}"

@@ -34,6 +34,7 @@ from agent.model import (
 )
 
 Part = Literal["prepare", "ahead", "release", "start", "prune"]
+KEPT_UP = ("always", "unless-stopped")  # restart policies: what exits by itself under them is restarted, and never seen exited
 
 
 @dataclass(frozen=True, slots=True)

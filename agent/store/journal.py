@@ -4,8 +4,9 @@ Rules:
 1. Nothing is ever decided from the journal: a pass is level-triggered, and a lost line loses no work.
 2. Lines are plain appends; only the first and the last line of a pass wait for the disk.
 3. One pass, one file: `start` moves the pass before to NAME.1.
-4. For the kill sweeps: with LIMPET_TEST_KILL_AT=N in the environment the process kills itself (SIGKILL) right after its
-   N-th line, counted from 1 per process. An action writes one line before it starts and one after it ended.
+4. For the fault tests: with LIMPET_TEST_KILL_AT=N in the environment the process kills itself right after its N-th line, counted
+   from 1 per process, or with "EVENT NAME" ("step gate", "begin stop") after the first such line; LIMPET_TEST_KILL_BY names
+   another signal than SIGKILL. An action writes one line before it starts and one after it ended.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 from agent.model import Action, Json, canonical_json
 from agent.store import durable
 
-KILL_AT = "LIMPET_TEST_KILL_AT"
+KILL_AT, KILL_BY = "LIMPET_TEST_KILL_AT", "LIMPET_TEST_KILL_BY"
 
 
 class Journal:
@@ -31,7 +32,7 @@ class Journal:
         self.path = path
         self.writes = 0
         self._wall = wall
-        self._kill_at = int(environ.get(KILL_AT, "0"))
+        self._kill_at, self._kill_by = environ.get(KILL_AT, ""), environ.get(KILL_BY, "SIGKILL")
         self._descriptor = -1
         self._mutex = threading.Lock()
 
@@ -72,5 +73,6 @@ class Journal:
                 os.write(self._descriptor, line.encode())
                 if durable_line:
                     os.fsync(self._descriptor)
-            if self.writes == self._kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
+            if self._kill_at and self._kill_at in (str(self.writes), f"{event} {fields.get('name', fields.get('verb'))}"):
+                self._kill_at = ""
+                os.kill(os.getpid(), signal.Signals[self._kill_by])

@@ -14,6 +14,7 @@ from tests.faults.ground import Ground
 from tests.faults.scenarios import SCENARIOS, Names, Scenario
 from tests.harness.engine import Engine
 from tests.harness.gitrepo import GitRepo
+from tests.harness.gitserver import HttpsRemote
 from tests.harness.registry import registry
 from tests.harness.site import Site, make_site
 
@@ -72,15 +73,16 @@ def make_ground(engine: Engine, repo: GitRepo, tmp_path: Path) -> Iterator[Calla
     """Makes the ground of a scenario, at its start."""
     with ExitStack() as stack:
 
-        def make(wanted: str | Scenario) -> Ground:
-            scenario, address = SCENARIOS[wanted] if isinstance(wanted, str) else wanted, ""
+        def make(wanted: str | Scenario, *, https: bool = False) -> Ground:
+            scenario, address, server = SCENARIOS[wanted] if isinstance(wanted, str) else wanted, "", None
             app = stack.enter_context(engine.prefix())
-            site = make_site(engine, repo, tmp_path / "site")
+            remote = stack.enter_context(HttpsRemote(repo, tmp_path / "https")) if https else None
+            site = make_site(engine, repo, tmp_path / "site", remote)
             if scenario.pushed:
                 server = stack.enter_context(registry(tmp_path / "registry"))
                 address = server.address
                 server.push(scenarios.image(Names(app, address), scenario.pushed), f"{app}/{scenario.pushed}:1")
-            ground = Ground(site, scenario, Names(app, address))
+            ground = Ground(site, scenario, Names(app, address), server)
             stack.callback(ground.forget_images)
             stack.callback(engine.remove_all, app)
             stack.enter_context(foreign(site, f"foreign-{app}"))

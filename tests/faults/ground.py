@@ -15,12 +15,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from tests.faults.scenarios import Move, Names, Scenario
 from tests.harness import snapshot
 from tests.harness.hosts import Result
+from tests.harness.registry import Registry
 from tests.harness.site import Site
 
 SERIAL = {"LIMPET_TEST_SERIAL": "1"}  # so that point N is the same step in every pass
@@ -34,12 +36,13 @@ class Ground:
 
     GATE: ClassVar[Mapping[str, str]] = {"settle": "0.2s", "deadline": "20s"}
 
-    def __init__(self, site: Site, scenario: Scenario, names: Names) -> None:
-        self.site, self.scenario, self.names = site, scenario, names
+    def __init__(self, site: Site, scenario: Scenario, names: Names, registry: Registry | None = None) -> None:
+        self.site, self.scenario, self.names, self.registry = site, scenario, names, registry
         self.wanted: list[dict[str, object]] = []
         self.visited = self.all = 0
         self._at_start: dict[str, str] = {}
         self._steady: dict[str, object] = {}
+        self._down: list[list[Counter[str]]] = []
         self.environment: Mapping[str, str] = SERIAL
         self._took = 0.0
         site.configure(gate=self.GATE)
@@ -70,14 +73,17 @@ class Ground:
                 self.site.sync(expect=move.exit_code if move.detour is None else 0, env=self.environment)
                 self._took = time.monotonic() - started
             found.append(run() if run else seen())
+            if run is None:
+                self._down = [*self._down[:number], self._while_down(self.journal())]
             if move.detour is not None:
                 self.recover(number)
             self._same(number, self.state(), "an undisturbed pass")
         return found
 
-    def visits(self, points: Sequence[Sequence[T]], most: int | None) -> Iterator[tuple[int, T]]:
-        """Each point of each move, at most about `most` in all: the host is at the move's start, and its commit is made."""
-        left = [list(each) for each in self._chosen(points, most)]
+    def visits(self, points: Sequence[Sequence[T]], most: int | None, *, whole: bool = False) -> Iterator[tuple[int, T]]:
+        """Each point of each move, at most about `most` in all: the host is at the move's start, and its commit is made. `whole`:
+        also of mirrored moves, which otherwise share their points."""
+        left = self._chosen(points, most, whole)
         number = 0
         while any(left):
             self.begin(number)
@@ -88,12 +94,14 @@ class Ground:
                 self.recover(number)
             number = (number + 1) % len(left)
 
-    def _chosen(self, points: Sequence[Sequence[T]], most: int | None) -> list[list[T]]:
-        if self.scenario.mirrored:
+    def _chosen(self, points: Sequence[Sequence[T]], most: int | None, whole: bool) -> list[list[T]]:
+        if self.scenario.mirrored and not whole:
             points = [list(each)[offset::len(points)] for offset, each in enumerate(points)]
         self.all = sum(map(len, points))
         if most is None:
             return [list(each) for each in points]
+        if most < len(points):
+            return [spread(each, int(number < most)) for number, each in enumerate(points)]
         return [spread(each, max(1, round(most * len(each) / self.all))) for each in points]
 
     def recover(self, number: int, where: object = "") -> None:
@@ -106,6 +114,8 @@ class Ground:
         assert clean.code == move.exit_code, told
         self._same(number, self.state(), told)
         self._untouched(told)
+        if where and self._down:
+            self._brief(number, told)
         if where:
             quiet = self.site.sync(expect=move.exit_code, env=self.environment)
             assert len(self.steps()) < QUIET, f"the pass after the clean one was not quiet\n{quiet}\n{told}"
@@ -190,6 +200,20 @@ class Ground:
             found[service] = (there["Id"], there["State"]["StartedAt"], there["RestartCount"])
         return found
 
+    def _while_down(self, lines: Sequence[Mapping[str, Any]]) -> list[Counter[str]]:
+        """Of each service in `brief`: what was done from the stop of its old container to the start of the new one."""
+        return [_between(lines, f"container/{self.names.app}-{service}-1") for service in self.scenario.brief]
+
+    def _brief(self, number: int, where: str) -> None:
+        """While a service was down, the killed and the clean pass did what an undisturbed pass does, one action of it twice at
+        most, and besides only what every pass begins with. In actions, for seconds depend on the machine."""
+        done = self._while_down([*self.journal("journal.jsonl.1"), *self.journal()])
+        for wanted, now in zip(self._down[number], done, strict=True):
+            more = {what: count - wanted[what] for what, count in now.items() if count > wanted[what]}
+            begun = {"step fetch", "step render", "step apply"}
+            assert all(what in begun or (what in wanted and count == 1) for what, count in more.items()), f"{more}\n{where}"
+            assert sum(count for what, count in more.items() if what not in begun) <= 1, f"{more}\n{where}"
+
     def _images(self) -> list[str]:
         """The names that our images have, and those of ours that have none."""
         if not self.names.registry:
@@ -201,6 +225,17 @@ class Ground:
     def forget_images(self) -> None:
         for name in self._images():
             self.site.engine.client.images.remove(name, force=True)
+
+
+def _between(lines: Sequence[Mapping[str, Any]], key: str) -> Counter[str]:
+    """The steps and actions that began between the first stop and the last start of a container; none when it did not start."""
+    marks = [(line["event"], line.get("verb"), line.get("key")) for line in lines]
+    ends = [place for place, mark in enumerate(marks) if mark == ("end", "start", key)]
+    if ("begin", "stop", key) not in marks or not ends:
+        return Counter()
+    within = lines[marks.index(("begin", "stop", key)): ends[-1] + 1]
+    return Counter(f"{line.get('verb', line['event'])} {line.get('key', line.get('name'))}" for line in within
+                   if line["event"] in ("begin", "step"))
 
 
 def differences(wanted: object, now: object, path: str = "") -> list[str]:

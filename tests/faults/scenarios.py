@@ -42,7 +42,8 @@ class Move:
 @dataclass(frozen=True)
 class Scenario:
     """`before` is what somebody does before each round; `pushed` is the kind of the image in the registry; `same`: the containers
-    of the start must be there at the end, the same ones; `steady`: services that no move may touch."""
+    of the start must be there at the end, the same ones; `steady`: services that no move may touch; `brief`: services that a kill
+    must not keep down for longer than their own change and the agent's restart."""
 
     start: Callable[[Names], Files]
     moves: tuple[Callable[[Names], Move], ...]
@@ -51,6 +52,7 @@ class Scenario:
     pushed: str = ""
     same: bool = False
     steady: tuple[str, ...] = ()
+    brief: tuple[str, ...] = ()
 
 
 def compose(app: str, web: str, mark: str, *, extra: bool = False, still: bool = False, update: str = "") -> str:
@@ -200,7 +202,7 @@ SCENARIOS = {
     "create": Scenario(nothing, (lambda n: Move(repository(n.app, "a")), lambda n: Move(nothing(n))), remove_volumes),
     "change": Scenario(lambda n: repository(n.app, "a", still=True), (
         lambda n: Move(repository(n.app, "b", still=True)), lambda n: Move(repository(n.app, "a", still=True)),
-    ), mirrored=True, steady=("still",)),
+    ), mirrored=True, steady=("still",), brief=("web", "db")),
     "rollback": Scenario(lambda n: repository(n.app, "a", still=True), (
         lambda n: Move(repository(n.app, f"b{n.round}", pulled(n, "sick"), still=True), 4),
     ), pushed="sick", same=True, steady=("still",)),

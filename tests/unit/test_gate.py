@@ -132,6 +132,17 @@ def test_what_cannot_get_better_is_rejected_at_once(differs: dict[str, Any], rea
     assert verdict.findings[0].hint
 
 
+@pytest.mark.parametrize("policy", ["always", "unless-stopped"])
+def test_what_docker_stopped_condemns_nothing(policy: str) -> None:
+    """A container that Docker would restart had it exited by itself must be waited for: dockerd stops all before it goes."""
+    kept_up = release({"desired": {"container": {"web": {"image": "a:1", "config": {"restart": policy}}}}}, "desired")
+    seen = instance(kept_up, "web")
+    looks = [at(0, replace(seen, state="exited", exit_code=0)), at(30, replace(seen, state="exited", exit_code=137))]
+    assert judged(*looks, manifest=kept_up.manifest).decision == "wait"
+    broken = at(31, replace(seen, state="exited", exit_code=127, error="no such file"))
+    assert judged(*looks, broken, manifest=kept_up.manifest).decision == "rejected"
+
+
 def test_exited_says_how_to_mark_a_one_shot() -> None:
     """The message of an exited service must say how it is marked to run once."""
     assert "x-limpet: {oneshot: true}" in judged(at(0, web(state="exited", exit_code=0), JOB)).findings[0].hint

@@ -20,7 +20,7 @@ from agent.errors import Stalled, Transient
 from agent.model import Action, Key, Owned, Release
 from agent.store.history import Entry, History
 from agent.store.inventory import InventoryStore
-from agent.store.journal import KILL_AT, Journal
+from agent.store.journal import KILL_AT, KILL_BY, Journal
 from agent.store.locks import Lock, holder
 from agent.store.orders import Orders, Suspension
 from agent.store.state import Attempt, Held, Pin, RolledBack, State, StateStore
@@ -349,6 +349,18 @@ def test_kill_hook(tmp_path: Path, number: int) -> None:
                            env={**os.environ, KILL_AT: str(number)})
     assert child.returncode == -signal.SIGKILL
     assert len((tmp_path / "journal.jsonl").read_text().splitlines()) == number
+
+
+@pytest.mark.parametrize(("at", "last"), [("step apply", "apply"), ("begin create", "create")])
+def test_kill_hook_by_name(tmp_path: Path, at: str, last: str) -> None:
+    """With LIMPET_TEST_KILL_AT="EVENT NAME" the process must get the signal of LIMPET_TEST_KILL_BY right after that line."""
+    code = ("import sys; from pathlib import Path; from agent.model import Action, Key; from agent.store.journal import Journal\n"
+            "j = Journal(Path(sys.argv[1])); j.start('x'); a = Action(1, 'create', Key('file', '/x'), 'c')\n"
+            "j.step('apply'); j.begin(a); j.end(a, 'done'); j.finish('Converged')")
+    child = subprocess.run([sys.executable, "-c", code, str(tmp_path / "journal.jsonl")], cwd=ROOT, check=False,
+                           env={**os.environ, KILL_AT: at, KILL_BY: "SIGTERM"})
+    assert child.returncode == -signal.SIGTERM
+    assert last in (tmp_path / "journal.jsonl").read_text().splitlines()[-1]
 
 
 # --- history ----------------------------------------------------------------------------------------------------------

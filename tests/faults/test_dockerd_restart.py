@@ -1,0 +1,75 @@
+"""dockerd goes down and comes back while a gate waits and old containers are kept."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.ground import SERIAL, end
+from tests.harness import images
+from tests.harness.engine import private_engine
+from tests.harness.gitrepo import GitRepo
+from tests.harness.site import Site, make_site
+from tests.harness.wait import eventually
+
+COMPOSE = """\
+name: shop
+services:
+  web:
+    image: limpet-test/idle:v1
+    restart: {policy}
+    environment: {{MARK: '{mark}'}}
+    healthcheck: {{test: [CMD, test, -e, /tmp/go], interval: 0.3s, start_period: 600s}}
+  still: {{image: 'limpet-test/idle:v1', restart: always}}
+"""
+
+
+def running(site: Site) -> dict[str, bool]:
+    """Container name, without the id of a kept one, -> whether it runs."""
+    return {str(c.name).partition(".")[0] + (".kept" if ".kept-" in str(c.name) else ""): c.status == "running"
+            for c in site.engine.client.containers.list(all=True, ignore_removed=True)}
+
+
+def let_go(site: Site) -> None:
+    site.engine.client.containers.get("shop-web-1").exec_run(["touch", "/tmp/go"])
+
+
+@pytest.mark.parametrize("good", [True, False], ids=["healthy", "rolled-back"])
+def test_dockerd_restarts_while_old_containers_are_kept(repo: GitRepo, tmp_path: Path, good: bool) -> None:
+    """A kept container must not start with dockerd, whatever its restart policy was; the pass must condemn nothing for it, and
+    the next one end as if nothing had happened."""
+    (tmp_path / "engine").mkdir()
+    with private_engine(tmp_path / "engine") as private:
+        images.load(private.client, images.image("idle", "v1"))
+        site = make_site(private, repo, tmp_path / "site")
+        site.configure(gate={"settle": "0.2s", "deadline": "10m" if good else "40s"})
+        site.commit({"compose.yaml": COMPOSE.format(policy="always", mark="a")})
+        argv = [sys.executable, "-I", "-m", "agent", "--root", str(site.root), "sync"]
+
+        def spawn() -> subprocess.Popen[str]:
+            return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+        first = spawn()
+        eventually(lambda: let_go(site) or site.heartbeat()["phase"] == "gate", 60, "the first gate")
+        assert end(first).code == 0
+        before = site.container("shop-web-1")["Id"]
+        site.commit({"compose.yaml": COMPOSE.format(policy="always", mark="b")})
+        waiting = spawn()
+        eventually(lambda: site.heartbeat()["phase"] == "gate" and running(site).get("shop-web-1.kept") is False, 60, "the gate")
+        private.stop()
+        cut = end(waiting)
+        assert cut.code == 75 and "hint: " in cut.err, cut
+        private.start()
+        eventually(lambda: running(site).get("shop-web-1"), 60, "the new container to be back")
+        assert running(site) == {"shop-web-1": True, "shop-web-1.kept": False, "shop-still-1": True}
+        again = spawn()
+        if good:
+            eventually(lambda: let_go(site) or again.poll() is not None or site.heartbeat()["phase"] != "gate", 60, "health")
+        ended = end(again, 180)
+        assert ended.code == (0 if good else 4), ended
+        assert running(site) == {"shop-web-1": True, "shop-still-1": True}
+        assert (site.container("shop-web-1")["Id"] == before) is not good
+        assert site.sync(expect=0 if good else 4, env=SERIAL).code == (0 if good else 4)
