@@ -3,7 +3,8 @@
 Rules:
 1. A brake turns wanted actions into refusals; it never adds or changes an action.
 2. An empty manifest never empties a host. A plan that deletes more than a share of a kind, and more than five, is refused for
-   that kind, unless a person allowed so many (`Limpet-Allow-Prune: N`). What came with a release that is rolled back is free.
+   that kind, unless a person allowed so many (`Limpet-Allow-Prune: N`). What came with a release that is rolled back or was never
+   proved is free.
 3. What flaps is left alone as long as its change would only correct it.
 4. What the host's owner forbids (`policy.files_deny`, a suspended resource) is refused whatever the repository says.
 """
@@ -71,8 +72,9 @@ def matches(path: str, pattern: str) -> bool:
 
 def _prune(plan: Plan, view: View, policy: Policy) -> list[Refusal]:
     deletions = [c for c in plan.changes if c.verb == "delete" and c.key not in view.target.manifest.resources]
-    if deletions and (view.target.manifest.resources or policy.undoing) and view.target == view.known_good:
-        deletions = [c for c in deletions if c.key not in view.applied.manifest.resources]  # of the release that is rolled back
+    if deletions and (view.target.manifest.resources or policy.undoing):
+        undone = view.applied.manifest.resources if view.target == view.known_good else {}  # of the release that is rolled back
+        deletions = [change for change in deletions if change.key not in undone and not _was_never_proved(change.key, view)]
     if not deletions:
         return []
     if not policy.prune:
@@ -84,6 +86,11 @@ def _prune(plan: Plan, view: View, policy: Policy) -> list[Refusal]:
     if not view.target.manifest.resources:
         return [Refusal(c.key, "would be deleted, but the repository holds nothing for this host", hint) for c in deletions]
     return _too_many(deletions, _owned_of_kind(view), policy.max_prune, hint)
+
+
+def _was_never_proved(key: Key, view: View) -> bool:
+    owned = view.owned(key)
+    return owned is not None and owned.attempted
 
 
 def _owned_of_kind(view: View) -> Mapping[str, int]:

@@ -335,19 +335,20 @@ def _prepare(session: Session, choice: Choice, observed: Observed) -> Prepared:
     view, plan = session.decide(target, good, observed=observed)
     session.record.plan = plan
     prefetch.check_engine(plan, target.manifest, observed)
+    errors: Mapping[str, LimpetError] = {}
     if missing := prefetch.missing(plan, target.manifest, observed, target.lock):
+        prefetch.feasible(plan, view, session)
         session.phase("prefetch", release)
         pulled, errors = prefetch.pull(missing, session)
-        for error in errors.values():
-            raise error
         if target.manifest is not session.wanted:
             _check_same(target.lock, pulled)
         target = Held(target.manifest, {**target.lock, **pulled})
         choice = replace(choice, release=replace(release, lock=target.lock), target=target)
         view, plan = session.decide(target, good)
+        plan = prefetch.feasible(plan, view, session, errors)
         session.record.plan = plan
     prefetch.check_candidates(plan, target.manifest, session.host)
-    return Prepared(choice, view, plan)
+    return Prepared(choice, view, prefetch.feasible(plan, view, session))
 
 
 def _check_same(lock: Mapping[str, str], pulled: Mapping[str, str]) -> None:

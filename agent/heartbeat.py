@@ -176,7 +176,9 @@ def _conditions(doc: Mapping[str, Json], state: str) -> list[tuple[str, str, str
     add("Suspended", doc["suspended"], "Asked", ", ".join(f"{s['resource']}: {s['reason']}" for s in doc["suspended"][:5]))
     add("RebootRequired", doc["system"].get("reboot_required"), "PackagesUpdated", "the system asks for a reboot")
     free = doc["system"].get("disk_free_bytes")
-    add("DiskPressure", free is not None and free < LOW_DISK, "LowSpace", f"{free} bytes are free for the state")
+    full = error.get("code") == "DiskFull"
+    add("DiskPressure", full or (free is not None and free < LOW_DISK), "DiskFull" if full else "LowSpace",
+        error["message"] if full else f"{free} bytes are free for the state")
     add("RuntimeUnavailable", error.get("code") == "RuntimeUnavailable", "RuntimeUnavailable", error.get("message", ""))
     return found
 

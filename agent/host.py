@@ -7,7 +7,7 @@ implement it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,11 +16,12 @@ from agent.drivers.files import Blobs, Files
 from agent.model import Action, Observed, Resource, Spec
 from agent.observe import Look, observe
 from agent.paths import Paths
+from agent.space import IMAGES, STATE, Disk
 
 if TYPE_CHECKING:
     from agent.drivers.docker import Docker
 
-Progress = Callable[[str, int, int], None]  # reference, bytes so far, bytes known of
+Progress = Callable[[str, int, int, int], None]  # reference, bytes so far, bytes known of, bytes that must be unpacked still
 __all__ = ["Host", "Look", "Progress", "RealHost"]
 
 UNMAPPED = ("/dev", "/proc", "/sys", "/run", "/var/run")  # bind sources that are the machine's own, whatever the root
@@ -46,6 +47,7 @@ class Host(Protocol):
     def image_id(self, reference: str) -> str | None: ...
     def check_candidate(self, resource: Resource) -> None: ...
     def save_original(self, path: str) -> Spec: ...
+    def disks(self, places: Iterable[str]) -> Mapping[str, Disk]: ...
 
 
 class RealHost:
@@ -62,6 +64,7 @@ class RealHost:
         self._paths, self._settings = paths, engine
         self._stop = stop or threading.Event()
         self._docker: Docker | None = None
+        self._images_at: str | None = None
 
     @property
     def docker(self) -> Docker:
@@ -108,6 +111,19 @@ class RealHost:
 
     def save_original(self, path: str) -> Spec:
         return self.files.save_original(path)
+
+    def disks(self, places: Iterable[str]) -> Mapping[str, Disk]:
+        """The file systems of host paths, of STATE and of IMAGES; without those that are not to be seen from here."""
+        from agent.drivers.disks import disk
+
+        found = {place: disk(self._place(place)) for place in places if place != IMAGES or self._place(place).is_dir()}
+        return {place: there for place, there in found.items() if there is not None}
+
+    def _place(self, place: str) -> Path:
+        if place == IMAGES:
+            self._images_at = self.engine.root() if self._images_at is None else self._images_at
+            return Path(self._images_at or "/nowhere")
+        return self._paths.state if place == STATE else self._paths.host(place)
 
     def close(self) -> None:
         self.engine.close()

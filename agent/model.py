@@ -188,7 +188,7 @@ class Release:
 class ObservedFile:
     """What lies at one path, links not followed. `type`: file, directory, symlink, other. `content` is a SHA-256, files only.
 
-    `owner` and `group` are names as the host knows them, or the number as text.
+    `owner` and `group` are names as the host knows them, or the number as text. `size` in bytes, files only.
     """
 
     type: str
@@ -200,6 +200,7 @@ class ObservedFile:
     content: str = ""
     target: str = ""
     empty: bool = False  # directories: nothing inside
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +292,7 @@ class Owned:
     `original` (files only): what was there before us, as {"content": sha256, "mode", "uid", "gid", "type", "target"}.
     `delivered`: for containers, path -> content digest of files whose change it was told of, under its container id.
     `hooked`: the ids of the containers in which all `post_start` commands have run since Limpet started them.
+    `attempted`: it came with a release, and none that has it was proved.
     `adopted`: for what Docker holds and has no label of ours, {"id", "digest" that it counts as}, and {"original"}, how it was
     found, until a release that adopts it is proved.
     """
@@ -304,6 +306,7 @@ class Owned:
     completed: str = ""  # one-shots: the digest that ran to success
     hooked: tuple[str, ...] = ()
     adopted: Spec = field(default_factory=dict)
+    attempted: bool = False
 
 
 Inventory = Mapping[Key, Owned]

@@ -292,6 +292,7 @@ def _file(parent: int, path: str) -> ObservedFile | None:
             content=_content(parent, name) if kind == "file" else "",
             target=os.readlink(name, dir_fd=parent) if kind == "symlink" else "",
             empty=kind == "directory" and _empty(parent, name),
+            size=status.st_size if kind == "file" else 0,
         )
     except FileNotFoundError:
         return None

@@ -6,7 +6,8 @@ Rules:
 3. What could not be deleted (refused, failed, put off) stays owned.
 4. While a container changes, its entry claims what the old and the new one hold: a killed pass leaves either. And what it is
    being told counts as not delivered until it was told, and one that is being started as one without its hooks.
-5. What is adopted is owned by its id; how it was found is forgotten when a release that adopts it is proved.
+5. What came with a release that was not proved is marked: when another release takes its place, it goes without a brake.
+6. What is adopted is owned by its id; how it was found is forgotten when a release that adopts it is proved.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def entries(plan: Plan, view: View, save_original: Callable[[str], Spec]) -> dic
         if key in refused or (key.kind in UNOWNED and resource.spec["external"]):
             continue
         entry = _entry(resource, known or Owned(resource.digest), key in touched)
-        entry = replace(entry, adopted=adoption.record(key, view, proved=view.target == view.known_good))
+        entry = replace(entry, adopted=adoption.record(key, view, proved=view.target == view.known_good),
+                        attempted=_attempted(key, known, view))
         if known is None and key.kind in files.KINDS:
             entry = replace(entry, original=_original(resource, view, key in touched, save_original))
         if key in told:
@@ -51,6 +53,12 @@ def _entry(resource: Resource, known: Owned, touched: bool) -> Owned:
     held = set(known.claims) if touched and resource.key.kind == "container" else set()  # of a network, the host shows it
     return replace(known, digest=resource.digest, needs=tuple(str(need.key) for need in resource.needs),
                    claims=tuple(sorted(held.union(resource.claims))), app=str(resource.spec.get("app", "")))
+
+
+def _attempted(key: Key, known: Owned | None, view: View) -> bool:
+    if key in view.known_good.manifest.resources:
+        return False
+    return known.attempted if known is not None else key.kind != "container" or not view.containers(key.name)
 
 
 def _original(resource: Resource, view: View, touched: bool, save_original: Callable[[str], Spec]) -> Spec | None:
@@ -110,7 +118,9 @@ def settled(view: View) -> dict[Key, Owned]:
         owned = view.inventory.get(key)
         adopts = view.target.manifest.resources[key].spec.get("adopt") or str(key) in wanted
         if owned is not None and adoption.unproved(owned) and adopts:
-            found[key] = replace(owned, adopted=adoption.record(key, view, proved=True))
+            found[key] = replace(owned, adopted=adoption.record(key, view, proved=True), attempted=False)
+        elif owned is not None and owned.attempted:
+            found[key] = replace(owned, attempted=False)
     for resource in view.target.manifest.of_kind("container"):
         owned = found.get(resource.key, view.inventory.get(resource.key))
         current = next((c for c in view.containers(resource.key.name) if c.name == resource.key.name), None)

@@ -57,6 +57,11 @@ def without(whole: Plan, refusals: Iterable[Refusal]) -> Plan:
     )
 
 
+def put_off(whole: Plan, keys: Iterable[Key]) -> Plan:
+    """The plan without these resources and without all that waits for them: nobody refuses them, they cannot be changed now."""
+    return replace(without(whole, [Refusal(key, "put off") for key in keys]), refusals=whole.refusals)
+
+
 # --- fates ------------------------------------------------------------------------------------------------------------
 
 

@@ -7,21 +7,26 @@ Rules:
 3. A pull is written down before it begins and when it has ended; what a killed pass has pulled is found by the next pull or
    prune.
 4. Every `check` command has accepted its candidate file before any file is replaced.
-5. Nothing is asked of the Engine that it is too old to understand: it would ignore it, or refuse it half-way.
+5. A release that does not fit on the disks is not begun, and a pull that would fill one is ended. Of a repair of known good only
+   what lacks space or an image is put off, and the rest is done.
+6. Nothing is asked of the Engine that it is too old to understand: it would ignore it, or refuse it half-way.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
+from agent import space
 from agent.errors import Interrupted, LimpetError, Stalled
 from agent.host import Host
+from agent.kinds.base import View
 from agent.kinds.engine_versions import ENGINES, newer_keys
 from agent.model import Key, Manifest, Observed, Plan
+from agent.plan import put_off
 from agent.progress import Progress
 from agent.report import Reporter
 from agent.session import Session
@@ -64,10 +69,12 @@ def pull(references: Iterable[str], session: Session) -> tuple[dict[str, str], d
     wanted, images, host = sorted(references), session.state.images, session.host
     if not wanted:
         return {}, {}
+    if full := _room(host):
+        return {}, dict.fromkeys(wanted, full)
     recover(session)
     images.begin(wanted, session.observed.image_ids)
     session.save()
-    meter = Meter(session.progress, session.reporter)
+    meter = Meter(session.progress, session.reporter, lambda coming: _room(host, coming))
     pulled: dict[str, str] = {}
     errors: dict[str, LimpetError] = {}
     with ThreadPoolExecutor(PULLS, thread_name_prefix="pull") as pool:
@@ -81,11 +88,45 @@ def pull(references: Iterable[str], session: Session) -> tuple[dict[str, str], d
     for reference, image_id in pulled.items():
         images.answered(reference, image_id, session.clock.wall())
     images.end()
+    if full := _room(host):
+        pulled, errors = {}, {**dict.fromkeys(pulled, full), **errors}
+    images.unswept |= any(error.code == "DiskFull" for error in errors.values())
     session.save()
     for trouble in errors.values():
         if isinstance(trouble, Interrupted):
             raise trouble
     return pulled, errors
+
+
+def _room(host: Host, coming: int = 0) -> LimpetError | None:
+    """Why no image must be pulled (any further), when `coming` bytes are on their way."""
+    disk = host.disks([space.IMAGES]).get(space.IMAGES)
+    return space.images_lack(disk, coming) if disk else None
+
+
+def feasible(plan: Plan, view: View, session: Session, errors: Mapping[str, LimpetError] | None = None) -> Plan:
+    """The plan as far as it can be carried out now: of a release all of it, of a repair of known good what lacks neither space
+    nor an image. `errors`: reference -> why it was not pulled. Errors: LimpetError of a release."""
+    attempt, resources = session.state.attempt, view.target.manifest.resources
+    repairing = attempt is None and view.target.same(view.known_good)
+    lacks: list[space.Need] = []
+    if plan.staged("apply") and (attempt is None or attempt.phase != "rolling-back"):
+        disks = session.host.disks([space.STATE, *space.places(plan)])
+        lacks = space.lacking(plan, view, disks, 0 if repairing else space.RESERVE)
+    found = [(error, [action.key for action in plan.actions if action.verb == "create" and action.key.kind == "container"
+                      and reference in resources[action.key].images()]) for reference, error in (errors or {}).items()]
+    found += [(need.error, need.keys) for need in lacks]
+    if not found:
+        return plan
+    if not repairing or found[0][0].code == "RuntimeUnavailable":
+        raise found[0][0]
+    keys = {key for _, many in found for key in many}
+    if keys:
+        session.record.trouble = session.record.trouble or found[0][0]
+    rest = put_off(plan, keys)
+    late = {str(change.key) for change in plan.changes} - {str(change.key) for change in rest.changes}
+    session.record.drift = sorted({*session.record.drift, *late})
+    return rest
 
 
 def recover(session: Session) -> None:
@@ -97,17 +138,22 @@ def recover(session: Session) -> None:
 
 
 class Meter:
-    """Shows pulls to a person, and in the heartbeat as bytes. A heartbeat that cannot be written does not end a pull."""
+    """Shows pulls to a person, and in the heartbeat as bytes. A heartbeat that cannot be written does not end a pull; a disk that
+    would be full does. `room`: why so many bytes more must not come."""
 
-    def __init__(self, progress: Progress, reporter: Reporter) -> None:
-        self._progress, self._reporter = progress, reporter
+    def __init__(self, progress: Progress, reporter: Reporter,
+                 room: Callable[[int], LimpetError | None] = lambda coming: None) -> None:
+        self._progress, self._reporter, self._room = progress, reporter, room
         self._bytes: dict[str, tuple[int, int]] = {}
+        self._coming: dict[str, int] = {}  # at least: what is unpacked is larger
         self._written = time.monotonic()
         self._lock = threading.Lock()
 
-    def pull(self, reference: str, done: int, total: int) -> None:
+    def pull(self, reference: str, done: int, total: int, packed: int = 0) -> None:
         self._progress.pull(reference, done, total)
-        self._bytes[reference] = done, total
+        self._bytes[reference], self._coming[reference] = (done, total), total - done + packed
+        if full := self._room(sum(list(self._coming.values()))):
+            raise full
         if not self._lock.acquire(blocking=False):
             return  # another pull says it for this one
         try:

@@ -120,7 +120,7 @@ def _leave_alone(session: Session, plan: Plan) -> None:
     """Remembers what flaps, so that only a person, a commit or another release ends it."""
     flapping, refused = session.flapping(), {str(refusal.key) for refusal in plan.refusals}
     often = {name: times for name, times in flapping.items() if name in refused}
-    session.record.drift += sorted(often)
+    session.record.drift = sorted({*session.record.drift, *often})
     if session.state.flapping.leave(often, session.clock.wall(), session.commit):
         session.save()
 

@@ -17,7 +17,7 @@ MODULES = sorted(AGENT.rglob("*.py"))
 
 PURE = (
     "errors", "model", "kinds", "compose", "plan", "order", "rollout", "brakes", "gate", "schedule", "heartbeat", "images",
-    "flapping",
+    "flapping", "space",
 )
 OUTSIDE = {  # what touches the world, or is a client of something that does
     "os", "io", "pathlib", "shutil", "tempfile", "glob", "socket", "ssl", "select", "selectors", "subprocess", "signal",

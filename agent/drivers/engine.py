@@ -96,6 +96,10 @@ class Engine:
             return None
         return self._one(f"/images/{quote(reference, safe='/:@')}/json")
 
+    def root(self) -> str:
+        """The directory in which the Engine keeps images and containers; empty when it does not say."""
+        return str((self._one("/info") or {}).get("DockerRootDir") or "")
+
     def close(self) -> None:
         with self._lock:
             for stream in self._idle:

@@ -15,7 +15,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ from agent.errors import Interrupted, LimpetError, Stalled, Transient
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
-Progress = Callable[[str, int, int], None]  # reference, bytes so far, bytes known of
+Progress = Callable[[str, int, int, int], None]  # reference, bytes so far, bytes known of, bytes that must be unpacked still
 
 TRIES = 3
 PAUSE = 1.0  # seconds before the second try; doubled each time, with jitter
@@ -189,8 +189,8 @@ def _pull_once(pull: Pull, reference: str, name: str, api: APIClient) -> str:
     auth = pull.registries.credentials(name)
     repository, tag = split(name)
     with _translated(name):
-        lines = api.pull(repository, tag=tag, stream=True, decode=True, auth_config=auth)
-        _follow(reference, name, lines, pull.progress, pull.stop)
+        with closing(api.pull(repository, tag=tag, stream=True, decode=True, auth_config=auth)) as lines:
+            _follow(reference, name, lines, pull.progress, pull.stop)  # what nobody reads any more the Engine ends and removes
     image = pull.engine.image(name)
     if image is None:
         raise Transient(f"image {name} was pulled and is gone", "does something prune images on this host?", code="ImageMissing")
@@ -219,6 +219,7 @@ def _follow(
     """Reads the Engine's progress to its end; sums the layers."""
     done: dict[str, int] = {}
     total: dict[str, int] = {}
+    packed: dict[str, int] = {}
     for line in lines:
         if stop.is_set():
             raise _interrupted(reference)
@@ -227,12 +228,16 @@ def _follow(
         layer, detail = line.get("id", ""), line.get("progressDetail") or {}
         if line.get("status") == "Downloading" and "current" in detail:
             done[layer], total[layer] = detail["current"], max(detail.get("total", 0), detail["current"])
+            packed[layer] = total[layer]
         elif line.get("status") in ("Download complete", "Pull complete") and layer in total:
             done[layer] = total[layer]
+            packed[layer] = total[layer] if line["status"] == "Download complete" else 0
+        elif line.get("status") == "Extracting" and layer in total:
+            packed[layer] = total[layer] - detail.get("current", 0)
         else:
             continue
         if progress is not None:
-            progress(reference, sum(done.values()), sum(total.values()))
+            progress(reference, sum(done.values()), sum(total.values()), sum(packed.values()))
 
 
 def refusal(reference: str, words: str) -> LimpetError:

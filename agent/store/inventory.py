@@ -93,7 +93,7 @@ def _json(owned: Owned) -> dict[str, Json]:
         "digest": owned.digest, "needs": list(owned.needs), "claims": list(owned.claims), "app": owned.app,
         "original": dict(owned.original) if owned.original is not None else None,
         "delivered": dict(owned.delivered), "completed": owned.completed, "hooked": list(owned.hooked),
-        "adopted": dict(owned.adopted),
+        "adopted": dict(owned.adopted), "attempted": owned.attempted,
     }
     return {key: value for key, value in doc.items() if value or key == "digest"}
 
@@ -102,5 +102,5 @@ def _owned(doc: Mapping[str, Json]) -> Owned:
     return Owned(
         doc["digest"], tuple(doc.get("needs", ())), tuple(doc.get("claims", ())), doc.get("app", ""),
         doc.get("original"), doc.get("delivered", {}), doc.get("completed", ""), tuple(doc.get("hooked", ())),
-        doc.get("adopted", {}),
+        doc.get("adopted", {}), doc.get("attempted", False),
     )

@@ -64,11 +64,12 @@ def test_a_pull_gives_the_image_and_shows_progress(host: RealHost, served: Regis
     """A pull must end with the image's id, by tag and by digest, and tell how far it is."""
     wanted = images.make("unused", {"Cmd": ["/bin/idle"]}, version=prefix, files={"/big": prefix * 20_000})
     reference = served.push(wanted, f"{prefix}/app:1")
-    seen: list[tuple[str, int, int]] = []
+    seen: list[tuple[str, int, int, int]] = []
     assert host.pull(reference, lambda *step: seen.append(step)) == wanted.id
     assert host.image_id(reference) == wanted.id
-    assert all(name == reference and 0 <= done <= total for name, done, total in seen)
-    assert [done for _, done, _ in seen] == sorted(done for _, done, _ in seen)
+    assert all(name == reference and 0 <= done <= total and 0 <= packed <= total for name, done, total, packed in seen)
+    assert [done for _, done, *_ in seen] == sorted(done for _, done, *_ in seen)
+    assert seen[-1][3] == 0
     digest = host.engine.image(reference)
     assert digest is not None
     assert host.pull(digest["RepoDigests"][0]) == wanted.id
@@ -301,7 +302,7 @@ def test_a_mirror_is_asked_first(
     made = with_tables(host, engine, **tables)
     reference = f"{served.address}/{prefix}/app:1"
     seen: list[str] = []
-    assert made.pull(reference, lambda name, done, total: seen.append(name)) == wanted.id
+    assert made.pull(reference, lambda name, *step: seen.append(name)) == wanted.id
     assert set(seen) <= {reference}
     image = engine.client.images.get(reference)
     assert (image.id, image.tags, image.attrs["RepoDigests"]) == (wanted.id, [reference], [])

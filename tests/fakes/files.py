@@ -42,7 +42,7 @@ class FakeFiles:
 
     def put(self, path: str, data: bytes, mode: int = 0o644) -> None:
         """Somebody writes a file by hand."""
-        self._put(path, ObservedFile("file", mode, 0, 0, "root", "root", content=self.content.put(data)))
+        self._put(path, ObservedFile("file", mode, 0, 0, "root", "root", content=self.content.put(data), size=len(data)))
 
     def put_link(self, path: str, target: str) -> None:
         self._put(path, ObservedFile("symlink", 0o777, 0, 0, "root", "root", target=target))
@@ -63,9 +63,9 @@ class FakeFiles:
         match action.verb:
             case "write":
                 spec = _spec(resource)
-                self.content.get(spec["content"])
+                data = self.content.get(spec["content"])
                 self._check_place(path)
-                self._put(path, replace(_owned(spec, "file"), content=spec["content"]))
+                self._put(path, replace(_owned(spec, "file"), content=spec["content"], size=len(data)))
             case "mkdir":
                 self._check_place(path, directory=True)
                 self._put(path, _owned(_spec(resource), "directory"))
@@ -74,7 +74,7 @@ class FakeFiles:
                 if there is None:
                     raise Transient(f"{path} is not there", HINT, code="Missing")
                 wanted = _owned(_spec(resource), there.type)
-                self.there[path] = replace(wanted, content=there.content, target=there.target)
+                self.there[path] = replace(wanted, content=there.content, target=there.target, size=there.size)
             case "link":
                 self._check_place(path)
                 self.put_link(path, _spec(resource)["target"])
@@ -105,7 +105,8 @@ class FakeFiles:
             self.put_link(path, original["target"])
         else:
             self._put(path, ObservedFile(original["type"], original["mode"], original["uid"], original["gid"], owner, group,
-                                         content=original.get("content", "")))  # fmt: skip
+                                         content=original.get("content", ""),
+                                         size=len(self.content.get(original["content"])) if original.get("content") else 0))
 
     def _remove(self, path: str) -> None:
         there = self.there.get(path)

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent.errors import Failed, LimpetError, Stalled, Transient
+from agent.host import Progress
 from agent.kinds import adoption, claims, engine_request
 from agent.kinds.engine_resources import restart_policy
 from agent.kinds.health import patience
@@ -31,6 +32,7 @@ from agent.model import (
     sha256,
 )
 from agent.observe import Look, familiar
+from agent.space import IMAGES, Disk
 from tests.fakes import compose
 from tests.fakes.files import HINT, FakeFiles, MemoryContent
 
@@ -104,6 +106,8 @@ class FakeHost:
         self.ports_of_others: set[str] = set()  # claims held by processes of the host
         self.down = False
         self.registry_down = False
+        self.space: dict[str, Disk] = {}  # place -> its disk; a place that is not named is not known
+        self.sizes: dict[str, int] = {}  # reference -> bytes that an image takes where images are
         self.die_at: int | None = None  # 1: before the first action, 2: after it, 3: before the second, …
         self.errors: dict[str, LimpetError] = {}  # "verb kind/name" -> raised instead of doing it
         self.check: Callable[[Resource, bytes], str] = lambda resource, content: ""
@@ -208,7 +212,7 @@ class FakeHost:
             self.done.append(action)
             self._point()
 
-    def pull(self, reference: str, progress: Callable[[str, int, int], None] | None = None) -> str:
+    def pull(self, reference: str, progress: Progress | None = None) -> str:
         with self._lock:
             self._engine()
             self._point()
@@ -217,11 +221,27 @@ class FakeHost:
                 raise Transient(f"cannot pull {reference}: connection refused", "is the registry up?", code="RegistryUnavailable")
             if familiar(reference) not in self.registry:
                 raise Stalled(f"cannot pull {reference}: manifest unknown", "correct `image`, or push it", code="ImageMissing")
-            if progress:
-                progress(reference, 10, 10)
+            self._download(reference, self.sizes.get(familiar(reference), 10), progress)
             self._tag(reference, self.registry[familiar(reference)])
             self._point()
             return self.images[familiar(reference)]
+
+    def _download(self, reference: str, size: int, progress: Progress | None) -> None:
+        """The bytes of an image come in ten parts; when the pull is ended, they are gone again."""
+        there = self.space.get(IMAGES)
+        try:
+            for done in range(1, 11):
+                if there:
+                    self.space[IMAGES] = replace(there, free=there.free - size * done // 10)
+                if progress:
+                    progress(reference, size * done // 10, size, 0)
+        except LimpetError:
+            if there:
+                self.space[IMAGES] = there
+            raise
+
+    def disks(self, places: Iterable[str]) -> Mapping[str, Disk]:
+        return {place: self.space[place] for place in places if place in self.space}
 
     def image_ids(self) -> set[str]:
         """All images, named or not."""

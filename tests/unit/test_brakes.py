@@ -113,6 +113,64 @@ def test_what_came_with_a_failed_release_is_free() -> None:
     assert refused(braked(case, prune=False)) == {"file/etc/older"}
 
 
+def test_what_was_never_proved_is_free() -> None:
+    """What only an attempt brought must go without a brake when another release takes its place, and nothing that was proved with
+    it; an empty manifest must empty nothing all the same."""
+    left = {f"container/c{n:02}": {"attempted": True} for n in range(4, 14)}
+    case = fleet(14, 4, inventory=left)
+    assert not braked(case).refusals
+    left.pop("container/c13")
+    for n in range(4, 8):
+        left.pop(f"container/c{n:02}")
+    assert not braked(case).refusals
+    left.pop("container/c08")
+    assert refused(braked(case, max_prune=0.4)) == {f"container/c{n:02}" for n in (4, 5, 6, 7, 8, 13)}
+    assert len(braked(fleet(14, 0, inventory=left)).refusals) == 14
+
+
+# --- data ---------------------------------------------------------------------------------------------------------------
+
+DATA: dict[str, dict[str, Any]] = {
+    "a volume that nobody names any more": {
+        "applied": {"volume": {"data": {}}, "container": {"db": {"image": "a:1", "volumes": ["data"]}}}, "desired": {}},
+    "a volume with another driver": {
+        "applied": {"volume": {"data": {}}}, "desired": {"volume": {"data": {"config": {"driver": "nfs"}}}}},
+    "a volume with other options": {
+        "applied": {"volume": {"data": {"config": {"driver_opts": {"device": "/a"}}}}},
+        "desired": {"volume": {"data": {"config": {"driver_opts": {"device": "/b"}}}}}},
+    "a directory with a person's files": {
+        "applied": {"directory": {"/srv/data": {}}}, "desired": {}, "file": {"/srv/data": {"type": "directory", "mode": "0755"}}},
+    "a directory that becomes a file": {
+        "applied": {}, "desired": {"file": {"/srv/data": {"content": "x"}}},
+        "file": {"/srv/data": {"type": "directory", "mode": "0755"}}},
+    "our directory with a person's files that becomes a file": {
+        "applied": {"directory": {"/srv/data": {}}}, "desired": {"file": {"/srv/data": {"content": "x"}}},
+        "file": {"/srv/data": {"type": "directory", "mode": "0755"}}},
+    "a directory that becomes a link": {
+        "applied": {}, "desired": {"symlink": {"/srv/data": {"target": "/x"}}},
+        "file": {"/srv/data": {"type": "directory", "mode": "0755"}}},
+    "a directory that must be absent": {
+        "applied": {}, "desired": {"file": {"/srv/data": {"state": "absent"}}},
+        "file": {"/srv/data": {"type": "directory", "mode": "0755"}}},
+    "a file of somebody else that becomes a directory": {
+        "applied": {}, "desired": {"directory": {"/srv/data": {}}}, "file": {"/srv/data": {"content": "mine"}}},
+    "a file that we do not own": {
+        "applied": {"file": {"/srv/data": {"content": "x"}}}, "desired": {}, "unowned": ["file/srv/data"]},
+}
+
+
+@pytest.mark.parametrize("what", DATA)
+@pytest.mark.parametrize("undoing", [False, True])
+def test_data_is_never_lost_whatever_is_allowed(what: str, undoing: bool) -> None:
+    """However much a person allowed, and on the way back too, no plan may touch what could be somebody's data."""
+    case = {"known_good": "desired" if undoing else "applied", **DATA[what]}
+    found = braked(case, max_prune=1.0, allow_prune=10**6, undoing=undoing)
+    touched = [(action.verb, str(action.key)) for action in found.actions if action.key.kind != "container"]
+    assert touched == []
+    if DATA[what]["desired"]:
+        assert len(found.refusals) == 1 and found.refusals[0].hint
+
+
 @pytest.mark.parametrize(
     ("path", "pattern", "covered"),
     [

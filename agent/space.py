@@ -1,0 +1,116 @@
+"""Whether a plan fits on the disks that it writes to. Pure; sizes in bytes.
+
+Rules:
+1. What lies at a path stays until the new content beside it is complete, so both must fit; AT_ONCE files are written at a time.
+   What was there before us is saved with the state; there RESERVE is left besides: for the state, the journal, and the way back.
+2. How large an image is on the disk is not known before it is there: a pull leaves IMAGE_RESERVE, and is ended when it would eat
+   it.
+3. A reserve is never more than a share of its disk, so that small ones can be used too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agent.errors import Transient
+from agent.kinds import files
+from agent.kinds.base import View
+from agent.model import Key, Plan
+
+STATE, IMAGES = "state", "images"  # places that are no host paths: where the state is, and where the Engine keeps its images
+RESERVE = 16 * 2**20
+IMAGE_RESERVE = 512 * 2**20
+SHARE = 20  # a reserve is at most a twentieth of its disk
+BLOCK = 4096
+AT_ONCE = 4
+WRITING = ("write", "restore", "link", "mkdir")
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """The file system of a place. `device` tells them apart; `at` is a directory on it, for people."""
+
+    device: int
+    free: int
+    total: int
+    at: str
+
+    def reserve(self, most: int) -> int:
+        return min(most, self.total // SHARE)
+
+
+@dataclass(slots=True)
+class Need:
+    """What is to be written to one disk. `grows`: by how much it is fuller afterwards; `beside`: what each content needs more
+    while the old one is still there; `keys`: for which resources."""
+
+    disk: Disk
+    grows: int = 0
+    beside: list[int] = field(default_factory=list)
+    keys: list[Key] = field(default_factory=list)
+
+    @property
+    def bytes(self) -> int:
+        return self.grows + sum(sorted(self.beside)[-AT_ONCE:])
+
+    @property
+    def error(self) -> Transient:
+        first = self.keys[0] if self.keys else "the state and the way back"
+        what = f"{first} and {len(self.keys) - 1} more need" if len(self.keys) > 1 else f"{first} needs"
+        return Transient(f"{what} {shown(self.bytes)} on the file system of {self.disk.at}, and {shown(self.disk.free)} are free",
+                         f"free space there (df -h {self.disk.at}); nothing was changed, and the next pass tries again",
+                         code="DiskFull", resource=str(self.keys[0]) if self.keys else "")
+
+
+def places(plan: Plan) -> list[str]:
+    """The paths that are written before the gate."""
+    return sorted({action.key.name for action in plan.staged("apply") if action.verb in WRITING})
+
+
+def lacking(plan: Plan, view: View, disks: Mapping[str, Disk], reserve: int = RESERVE) -> list[Need]:
+    """What does not fit, disk by disk. A place whose disk is not known is not judged. `reserve`: what must be left with the
+    state."""
+    needs: dict[int, Need] = {}
+    state = disks.get(STATE)
+    if state is not None:
+        needs[state.device] = Need(state, state.reserve(reserve))
+    for action in plan.staged("apply"):
+        disk = disks.get(action.key.name) if action.verb in WRITING else None
+        if disk is None:
+            continue
+        resource, there = view.target.manifest.resources.get(action.key), view.observed.files.get(action.key.name)
+        new = blocks(int(resource.spec.get("size", 0)) if resource else 0)
+        old = blocks(there.size) if there is not None and there.type == "file" else 0
+        need = needs.setdefault(disk.device, Need(disk))
+        need.grows += max(0, new - old)
+        need.beside.append(min(new, old))
+        need.keys.append(action.key)
+        if old and state is not None and not files.holders(action.key.name, view.inventory):
+            needs[state.device].grows += old
+            needs[state.device].keys += [action.key] if state.device != disk.device else []
+    return [need for need in needs.values() if need.bytes > need.disk.free]
+
+
+def images_lack(disk: Disk, coming: int = 0) -> Transient | None:
+    """Why images must not be pulled any further, when `coming` bytes are on their way."""
+    reserve = disk.reserve(IMAGE_RESERVE)
+    if disk.free - coming >= reserve:
+        return None
+    more = f", {shown(coming)} are still to come" if coming else ""
+    return Transient(f"there is no room for images: {shown(disk.free)} are free on the file system of {disk.at}{more}, and "
+                     f"{shown(reserve)} must be left", "free space there: docker system df; df -h; nothing was changed, and the "
+                     "next pass tries again", code="DiskFull")
+
+
+def blocks(size: int) -> int:
+    """What a file of this size takes: at least one block."""
+    return max(BLOCK, -(-size // BLOCK) * BLOCK)
+
+
+def shown(size: int) -> str:
+    """A size for people."""
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if abs(size) >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size} bytes"
