@@ -111,7 +111,7 @@ def _one_round(session: Session, trigger: str) -> Ending:
         session.record.trouble = error
         ending = of_error(error) if isinstance(error, Interrupted) else transaction.unfinished(session, of_error(error))
     session.state.count(passes=1)
-    report(session, ending, trigger, started, session.clock.monotonic() - begun)
+    ending = report(session, ending, trigger, started, session.clock.monotonic() - begun)
     session.journal.finish(ending.outcome)
     return ending
 

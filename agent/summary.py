@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from agent.errors import Failed, LimpetError
+from agent.errors import EXIT_ROLLED_BACK, Failed, LimpetError, Transient
 from agent.gate import probes
 from agent.heartbeat import FINE
 from agent.model import Manifest, ObservedContainer, Resource
@@ -70,27 +70,34 @@ def sentence(session: Session, ending: Ending) -> str:
     return f"{text} (hint: {remedy})" if remedy else text
 
 
-def report(session: Session, ending: Ending, trigger: str, started: float, duration: float) -> None:
-    """Writes the history (when something happened), the state's counters, and the heartbeat."""
+def report(session: Session, ending: Ending, trigger: str, started: float, duration: float) -> Ending:
+    """Writes the history (when something happened), the state's counters, and the heartbeat; how the pass ended. What cannot be
+    written down for now (a full disk) makes a converged pass a temporary failure, and is in the heartbeat. Errors: Stalled."""
     did, record, state = counts(session), session.record, session.state
     state.count(corrected_total=did["corrective"])
     held = ending.outcome == "HeldBack"
     error = None if held else _as_error(ending) if ending.outcome in TELLING else record.trouble or _as_error(ending)
     failing = ending.exit_code not in (0, 4, 6)
     health, messages, hints = _health(session)
-    if record.outcomes or did["adopted"] or (failing and not _repeated(session, ending)):
-        _remember(session, ending, trigger, started, duration)
-    if record.outcomes or ending.outcome != "Converged":
-        session.save()
+    try:
+        if record.outcomes or did["adopted"] or (failing and not _repeated(session, ending)):
+            _remember(session, ending, trigger, started, duration)
+        if record.outcomes or ending.outcome != "Converged":
+            session.save()
+    except Transient as trouble:
+        record.trouble = error = record.trouble or trouble
+        if not failing and ending.exit_code != EXIT_ROLLED_BACK:
+            ending = Ending("Temporary", trouble.exit_code, trouble.message, trouble.hint)
     session.reporter.finish(PassReport(
         trigger=trigger, started_at=started, duration_s=duration, outcome=ending.outcome, created=did["created"],
         replaced=did["replaced"] + did["updated"] + did["returned"] + did["started"], deleted=did["deleted"],
         corrective=did["corrective"], failed=did["failed"], error=error,
         observed=session.tip.commit if session.tip else "", attempted=session.tip.commit if session.tip else "",
         health=health, messages=messages, hints=hints, drift=record.drift, flapping=state.flapping.alone,
-        refusals=record.plan.refusals,
-        warnings=record.warnings, damaged=record.damaged, fetched=record.fetched, blocked_by=[ending.reason] if held else (),
+        refusals=record.plan.refusals, warnings=record.warnings, damaged=record.damaged, fetched=record.fetched,
+        blocked_by=[ending.reason] if held else (),
     ), state)
+    return ending
 
 
 def _as_error(ending: Ending) -> LimpetError | None:

@@ -102,6 +102,16 @@ def translated(path: Path, doing: str) -> Iterator[None]:
         raise translate(error, path, doing) from error
 
 
+@contextmanager
+def unless_full() -> Iterator[None]:
+    """What is written inside is lost when the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+
+
 def translate(error: OSError, path: Path, doing: str) -> LimpetError:
     why = f"cannot {doing} {path}: {error.strerror or error}"
     if error.errno in _FULL:

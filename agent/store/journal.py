@@ -1,7 +1,8 @@
 """What the pass at hand is doing, line by line: for people after a crash, and for the kill sweeps.
 
 Rules:
-1. Nothing is ever decided from the journal: a pass is level-triggered, and a lost line loses no work.
+1. Nothing is ever decided from the journal: a pass is level-triggered, and a lost line loses no work. So a full disk costs lines,
+   and no pass.
 2. Lines are plain appends; only the first and the last line of a pass wait for the disk.
 3. One pass, one file: `start` moves the pass before to NAME.1.
 4. For the fault tests: with LIMPET_TEST_KILL_AT=N in the environment the process kills itself right after its N-th line, counted
@@ -69,7 +70,7 @@ class Journal:
                 return  # not started: a preview leaves no trace
             self.writes += 1
             line = canonical_json({"n": self.writes, "at": round(self._wall(), 3), "event": event, **fields}) + "\n"
-            with durable.translated(self.path, "write the journal"):
+            with durable.translated(self.path, "write the journal"), durable.unless_full():
                 os.write(self._descriptor, line.encode())
                 if durable_line:
                     os.fsync(self._descriptor)
