@@ -186,8 +186,8 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class ObservedFile:
-    """What lies at one path, links not followed. `type`: file, directory, symlink, other. Of files only: `content`, a SHA-256, and
-    `size` in bytes. `owner` and `group` are names as the host knows them, or the number as text."""
+    """What lies at one path, links not followed. `type`: file, directory, symlink, other. Of files only: `content`, a SHA-256,
+    and `size` in bytes. `owner` and `group` are names as the host knows them, or the number as text."""
 
     type: str
     mode: int  # permission bits only
@@ -290,8 +290,8 @@ class Owned:
     `original` (files only): what was there before us, as {"content": sha256, "mode", "uid", "gid", "type", "target"}.
     `delivered`: for containers, path -> content digest of files whose change it was told of, under its container id.
     `hooked`: the ids of the containers in which all `post_start` commands have run since Limpet started them.
-    `attempted`: it came with a release, and none that has it was proved. `adopted`: for what Docker holds and has no label of ours,
-    {"id", "digest" that it counts as}, and {"original"}, how it was found, until a release that adopts it is proved.
+    `attempted`: it came with a release, and none that has it was proved. `adopted`: for what Docker holds and has no label of
+    ours, {"id", "digest" that it counts as}, and {"original"}, how it was found, until a release that adopts it is proved.
     """
 
     digest: str
