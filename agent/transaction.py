@@ -198,7 +198,8 @@ def roll_back(session: Session, reason: str, remedy: str, failed_target: Held) -
 
 
 def _go_back(session: Session, good: Release, failed_target: Held) -> tuple[Held, gate.Verdict]:
-    """Brings known good back as far as can be, and judges it. Errors: LimpetError when something of it is not back."""
+    """Brings known good back as far as can be, removes what the failed release made, which may be what is wrong, and judges it.
+    Errors: LimpetError when something of it is not back."""
     target = session.held(good)
     if target.manifest.digest != good.manifest_digest:
         raise Failed("the manifest of known good was lost on this host", CORRECT_IT, code="ManifestMissing")
@@ -210,6 +211,7 @@ def _go_back(session: Session, good: Release, failed_target: Held) -> tuple[Held
         if failure := _carry_out(session, view, plan):
             raise failure
         if not (lacking := _lacking(session, view, plan)):
+            prune(session, target, applied=failed_target)
             return target, judging.judge(session, target, plan, again=True)
     raise Failed(f"{lacking[0].key}: {lacking[0].cause}", lacking[0].hint, code="Refused", resource=str(lacking[0].key))
 
