@@ -67,6 +67,9 @@ class Ground:
     def measure(self, seen: Callable[[], T], run: Callable[[], T] | None = None) -> list[T]:
         """Goes round once; what `seen` says after each move, or `run`, which does the pass itself."""
         found = []
+        for number in range(len(self.scenario.moves)) if self.scenario.once else ():
+            self.begin(number)
+            self.site.sync(env=self.environment)
         for number in range(len(self.scenario.moves)):
             move, started = self.begin(number), time.monotonic()
             if run is None:
@@ -185,7 +188,8 @@ class Ground:
     def _same(self, number: int, now: dict[str, object], where: str) -> None:
         if number == len(self.wanted):
             self.wanted.append(now)
-        assert differences(self.wanted[number], now) == [], where
+        found = differences(self.wanted[number], now)
+        assert found == [], "\n".join([*found, where])
 
     def _untouched(self, where: str) -> None:
         """What the scenario promises to leave alone: the same containers, never restarted."""
