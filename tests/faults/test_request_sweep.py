@@ -69,14 +69,15 @@ def strike(ground: Ground, striker: Striker, number: int, when: When, manner: st
     return result
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The sample takes two scenarios, a sweep all."""
+    metafunc.parametrize("name", SAMPLE if metafunc.config.getoption("--sweep") == "sample" else SCENARIOS)
+
+
 def test_struck_at_every_request(name: str, make_ground: Callable[[str], Ground], most: Callable[[int], int | None],
                                  report: Callable[[str, str, int, int], None], tmp_path: Path) -> None:
     """When a request is cut before or after the Engine carried it out, and the agent killed or not, no release must be condemned,
     and one clean pass must end in the same host as an uninterrupted pass."""
-    sample = most(SAMPLE.get(name, 0))
-    if sample == 0:
-        return
     ground = make_ground(name)
     with proxy(ground.site.engine.socket, tmp_path / "p") as between:
         ground.site.configure(gate=ground.GATE, engine={"socket": between.socket})
@@ -84,7 +85,7 @@ def test_struck_at_every_request(name: str, make_ground: Callable[[str], Ground]
         told = ground.measure(striker.changes)
         whens: tuple[When, ...] = ("before", "after")
         points = [list(product(range(1, len(requests) + 1), whens, MANNERS)) for requests in told]
-        for number, (request, when, manner) in ground.visits(points, sample):
+        for number, (request, when, manner) in ground.visits(points, most(SAMPLE.get(name, 0))):
             where = f"{manner} {when} request {request} of {len(told[number])} ({told[number][request - 1]}) of move {number}"
             struck = strike(ground, striker, request, when, manner)
             if manner == "killed":
