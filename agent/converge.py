@@ -136,6 +136,7 @@ def converge(session: Session) -> Ending:
     prepared: Prepared | None = None
     try:
         manifest, observed = _wanted(session)
+        transaction.collect(session)
         observed = _ask(session, manifest, observed)
         choice = _choose(session, manifest, observed)
         _may_start(session, begun=choice.release.id in [release.id for release in _begun(session)])

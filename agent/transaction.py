@@ -243,18 +243,22 @@ def prune(session: Session, target: Held, *, applied: Held | None = None) -> Pla
         done, (view, plan) = plan, session.decide(target, target, applied=applied)
     session.inventory.disown(ownership.disowned(session.inventory.entries, target.manifest, plan))
     session.inventory.save()
-    releases = [*session.state.releases()]
-    manifests = {release.manifest_digest for release in releases}
-    session.desired.manifests.collect(manifests)
-    session.state.ran = oneshots.remembered(oneshots.seen(view), [session.held(release) for release in releases])
+    collect(session, always=True)
+    session.state.ran = oneshots.remembered(oneshots.seen(view), [session.held(release) for release in session.state.releases()])
     session.save()
-    _collect_content(session, releases)
     _collect_images(session)
     return plan
 
 
-def _collect_content(session: Session, releases: list[Release]) -> None:
+def collect(session: Session, *, always: bool = False) -> None:
+    """Forgets manifests and contents that neither a remembered release needs nor what the branch says now. Releases that are
+    never begun leave them too, so each pass looks; contents only when a manifest went, or `always`."""
+    wanted, releases = session.wanted, session.state.releases()
+    held = {release.manifest_digest for release in releases} | ({wanted.digest} if wanted else set())
+    if not session.desired.manifests.collect(held) and not always:
+        return
     keep = {digest for release in releases for digest in session.held(release).manifest.content()}
+    keep |= wanted.content() if wanted else set()
     originals = (owned.original for owned in session.inventory.entries.values() if owned.original)
     keep |= {str(original["content"]) for original in originals if original.get("content")}
     session.desired.content.collect(keep)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from agent.errors import Failed, Stalled, Transient
 from agent.model import Action, ObservedFile, Resource, Spec, sha256
@@ -33,10 +34,11 @@ class MemoryContent:
 
 
 class FakeFiles:
-    """Path -> what lies there. `full`: no space is left."""
+    """Path -> what lies there. `content` holds the bytes of what lies there, `store` (default: the same) is the agent's.
+    `full`: no space is left."""
 
-    def __init__(self, content: MemoryContent) -> None:
-        self.content = content
+    def __init__(self, content: MemoryContent, store: Any = None) -> None:
+        self.content, self.store = content, store or content
         self.there: dict[str, ObservedFile] = {}
         self.full = False
 
@@ -63,7 +65,8 @@ class FakeFiles:
         match action.verb:
             case "write":
                 spec = _spec(resource)
-                data = self.content.get(spec["content"])
+                data = self.store.get(spec["content"])
+                self.content.put(data)
                 self._check_place(path)
                 self._put(path, replace(_owned(spec, "file"), content=spec["content"], size=len(data)))
             case "mkdir":
@@ -94,7 +97,7 @@ class FakeFiles:
         saved = {"type": there.type, "mode": there.mode, "uid": there.uid, "gid": there.gid}
         if there.type == "symlink":
             return saved | {"target": there.target}
-        return saved | ({"content": there.content} if there.type == "file" else {})
+        return saved | ({"content": self.store.put(self.content.get(there.content))} if there.type == "file" else {})
 
     def _restore(self, path: str, original: Spec) -> None:
         names = {number: name for name, number in USERS.items()}
@@ -104,6 +107,8 @@ class FakeFiles:
         elif original["type"] == "symlink":
             self.put_link(path, original["target"])
         else:
+            if original.get("content"):
+                self.content.put(self.store.get(original["content"]))
             self._put(path, ObservedFile(original["type"], original["mode"], original["uid"], original["gid"], owner, group,
                                          content=original.get("content", ""),
                                          size=len(self.content.get(original["content"])) if original.get("content") else 0))

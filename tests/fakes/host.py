@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -65,6 +66,8 @@ KINDS = {
     "once": Behaviour(exits=0, code=0),
     "fail-once": Behaviour(exits=0, code=7),
     "stubborn": Behaviour(),
+    "stuck": Behaviour(health=("starting",)),
+    "wont-start": Behaviour(start_error="exec: no such file"),
 }
 
 
@@ -81,6 +84,7 @@ class FakeContainer:
     ticks: int = 0
     restarts: int = 0
     started_at: str = ""
+    by_hand: bool = False  # it was stopped by a request
     signals: list[str] = field(default_factory=list)
     alone: tuple[str, ...] = ()  # files of the host that it mounts by themselves
     read: dict[str, str] = field(default_factory=dict)  # path -> content as it was when it started, or when it was signalled
@@ -92,9 +96,9 @@ class FakeContainer:
 class FakeHost:
     """See the module. `images`: reference -> image id on the host; `registry`: the same, to be pulled."""
 
-    def __init__(self, content: MemoryContent | None = None) -> None:
+    def __init__(self, content: MemoryContent | None = None, store: Any = None) -> None:
         self.content = content or MemoryContent()
-        self.files = FakeFiles(self.content)
+        self.files = FakeFiles(self.content, store)
         self.containers: dict[str, FakeContainer] = {}
         self.networks: dict[str, ObservedNetwork] = {}
         self.volumes: dict[str, ObservedVolume] = {}
@@ -133,7 +137,7 @@ class FakeHost:
         id = self._id()
         ids = {network: self.networks[network].id for network in networks}
         seen = ObservedContainer(id, name, False, "running", "sha256:foreign", networks=ids, ports=ports)
-        self.containers[id] = FakeContainer(seen, Behaviour(), published=ports)
+        self.containers[id] = FakeContainer(seen, Behaviour(), published=ports, policy="always", started_at="before")
         return id
 
     def add_foreign_network(self, name: str) -> None:
@@ -167,6 +171,19 @@ class FakeHost:
 
     def stop_by_hand(self, name: str) -> None:
         self._stop(self._find(name), 143)
+        self._find(name).by_hand = True
+
+    def reboot(self) -> None:
+        """The machine starts again: what ran has ended, and what its restart policy says is started, if it can be."""
+        for at in self.containers.values():
+            if at.seen.state in RUNNING:
+                self._stop(at, 255)
+        for at in sorted(self.containers.values(), key=lambda at: at.started_at):
+            name = at.policy.partition(":")[0]
+            wanted = name == "always" or (name == "unless-stopped" and not at.by_hand)
+            if at.started_at and (wanted or (name == "on-failure" and at.seen.exit_code)):
+                with suppress(LimpetError):
+                    self._container_start(None, at.seen.id)
 
     def tick(self) -> None:
         """Time passes: health checks run, processes end, policies restart them."""
@@ -252,7 +269,7 @@ class FakeHost:
         return self.images.get(familiar(reference))
 
     def check_candidate(self, resource: Resource) -> None:
-        said = self.check(resource, self.content.get(resource.spec["content"]))
+        said = self.check(resource, self.files.store.get(resource.spec["content"]))
         if said:
             raise Failed(f"{resource.spec['path']}: its check failed: {said}", "correct the file", code="CheckFailed")
 
@@ -372,6 +389,7 @@ class FakeHost:
         if at.behaviour.start_error:
             at.error = at.behaviour.start_error
             raise Failed(f"cannot start container {at.seen.name}: {at.error}", HINT, code="CannotStart")
+        at.by_hand = False
         at.ticks, at.error, at.started_at, at.restarts, at.hooks = 0, "", f"start {next(self._numbers)}", 0, []
         at.seen = replace(at.seen, state="running", exit_code=None, networks=networks, ports=tuple(sorted(set(at.published))))
         self._read(at, (*at.alone, *at.reads))
@@ -400,6 +418,7 @@ class FakeHost:
         at = self._find(container, required=False)
         if at is not None and at.seen.state in RUNNING:
             self._stop(at, 143)
+            at.by_hand = True
 
     def _container_rename(self, resource: Resource | None, container: str, to: str) -> None:
         at, holder = self._find(container, required=False), self._find(to, required=False)

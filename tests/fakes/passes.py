@@ -70,20 +70,23 @@ class Passes:
     trailers: bool = True
     host: FakeHost = field(default_factory=FakeHost)
     clock: FakeClock = field(default_factory=FakeClock)
+    url: str = "file:///srv/fleet"
+    cancel: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self.paths = Paths(self.root)
         self.paths.host("/etc").mkdir(parents=True)
         self.paths.host("/etc/machine-id").write_text("0" * 32 + "\n")
         self.branch = Branch(self.paths)
+        self.session: Session | None = None  # of the last pass
 
     def run(self) -> PassResult:
-        settings = Settings(source=Source(url="file:///srv/fleet", branch="main"), converge=self.converge, gate=self.gate,
+        settings = Settings(source=Source(url=self.url, branch="main"), converge=self.converge, gate=self.gate,
                             policy=Policy(trailers=self.trailers))
         reporter = Reporter(self.paths, settings, self.clock)
         branch: Any = self.branch
-        session = Session(self.paths, settings, self.host, branch, self.clock, Silent(), reporter, threading.Event())
-        ending = _one_round(session, "sync")
+        self.session = Session(self.paths, settings, self.host, branch, self.clock, Silent(), reporter, self.cancel)
+        ending = _one_round(self.session, "sync")
         return PassResult(ending.exit_code, ending.reason, ending.outcome, again_in=ending.again_in)
 
     @property

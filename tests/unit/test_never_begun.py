@@ -1,0 +1,48 @@
+"""What passes leave behind: nothing that no remembered release needs. Whole passes on a fake host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.kinds import files
+from agent.model import Resource
+from tests.fakes.passes import Passes, service
+
+
+@pytest.fixture
+def passes(tmp_path: Path) -> Passes:
+    return Passes(tmp_path)
+
+
+def motd(passes: Passes, text: str) -> Resource:
+    """A file, whose content is in the agent's store as after a rendering."""
+    passes.branch.content.put(text.encode())
+    return files.file("/etc/motd", content=passes.host.content.put(text.encode()), size=len(text))
+
+
+def test_releases_that_are_never_begun_leave_nothing(passes: Passes) -> None:
+    """Commits of which none can be begun must not fill the disk: only what is remembered and the newest may stay."""
+    passes.host.add_image("shop/web:1", "web")
+    passes.branch.push(service("shop/web:1"), motd(passes, "good"))
+    assert passes.run().exit_code == 0
+    for number in range(5):
+        passes.branch.push(service(f"shop/missing:{number}"), motd(passes, f"never {number}"))
+        assert passes.run().exit_code == 78
+    assert len(list(passes.paths.manifests.iterdir())) == 2
+    assert len(list(passes.paths.content.iterdir())) == 2
+
+
+def test_rejected_release_is_rendered_once(passes: Passes) -> None:
+    """What the branch says must stay rendered while it is rejected, as long as the branch says it."""
+    passes.host.add_image("shop/web:1", "web")
+    passes.host.add_image("shop/web:2", "sick")
+    passes.branch.push(service("shop/web:1"), motd(passes, "good"))
+    assert passes.run().exit_code == 0
+    passes.branch.push(service("shop/web:2"), motd(passes, "bad"))
+    assert passes.run().exit_code == 4
+    rejected = passes.branch.manifest.digest
+    assert passes.branch.manifests.has(rejected) and all(map(passes.branch.content.has, passes.branch.manifest.content()))
+    passes.branch.push(service("shop/web:1"), motd(passes, "better"))
+    assert passes.run().exit_code == 0 and not passes.branch.manifests.has(rejected)
