@@ -71,7 +71,13 @@ def judge(session: Session, target: Held, plan: Plan, *, resumed: bool = False, 
             raise Superseded
 
 
+def red(session: Session, manifest: Manifest) -> dict[str, str]:
+    """The checks that fail now: name -> what is wrong. Only a manifest that has checks costs anything."""
+    sample = _sample(session, session.observed, manifest) if manifest.checks else None
+    return {name: wrong for name, wrong in sample.checks.items() if wrong} if sample else {}
+
+
 def _sample(session: Session, observed: Observed, manifest: Manifest) -> gate.Sample:
-    from agent.drivers.probes import run_checks  # http.client and all: only a gate pays for it
+    from agent.drivers.probes import run_checks  # http.client and all: only who has checks or a gate pays for it
 
     return gate.Sample(session.clock.monotonic(), observed.containers, run_checks(manifest.checks))

@@ -40,6 +40,7 @@ class Record:
     damaged: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     drift: list[str] = field(default_factory=list)
+    red: dict[str, str] = field(default_factory=dict)  # checks of known good that fail: name -> what is wrong
     fetched: bool | None = None
 
 

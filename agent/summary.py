@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from agent.errors import EXIT_ROLLED_BACK, Failed, LimpetError, Transient
-from agent.gate import probes
+from agent.gate import describe, probes
 from agent.heartbeat import FINE
 from agent.model import Manifest, ObservedContainer, Resource
 from agent.report import PassReport
@@ -138,6 +138,10 @@ def _health(session: Session) -> tuple[dict[str, str], dict[str, str], dict[str,
                 messages[str(key)] = _problem(word, instance)
                 hints[str(key)] = probes(key.name) if word == "unhealthy" else f"docker logs {key.name}"
         words[str(key)] = word
+    for check in manifest.checks:
+        if wrong := session.record.red.get(check.name):
+            subject = f"check/{check.name}"
+            words[subject], messages[subject], hints[subject] = "failing", wrong, describe(check)
     return words, messages, hints
 
 

@@ -104,7 +104,7 @@ def _note(session: Session, held: Held, view: View, *, look: bool = False) -> No
 
 
 def repair(session: Session, view: View, plan: Plan) -> Ending:
-    """Repairs drift of a release that is known good, and prunes what an earlier pass left. Errors: LimpetError."""
+    """Repairs drift of known good, prunes what an earlier pass left, and looks at the checks. Errors: LimpetError."""
     _leave_alone(session, plan)
     if plan.changes:
         _correct(session, view, plan)
@@ -113,6 +113,8 @@ def repair(session: Session, view: View, plan: Plan) -> Ending:
         session.inventory.own(unowned)
     if session.state.images.unswept:
         _collect_images(session)
+    if not plan.changes:  # what was just repaired has its time: the next look comes soon
+        session.record.red = judging.red(session, view.target.manifest)
     return Ending("Converged", EXIT_HELD_BACK if plan.refusals else EXIT_OK)
 
 

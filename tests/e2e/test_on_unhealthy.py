@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,3 +79,23 @@ def test_it_is_restarted_five_times_an_hour(sick: Site, prefix: str) -> None:
     assert sick.limpet("retry", name).code == 0
     sick.sync()
     assert life(sick, prefix)[1] != before[1] and sick.heartbeat()["drift"]["flapping"] == []
+
+
+def test_a_check_that_fails_later_is_reported(site: Site, prefix: str, tmp_path: Path) -> None:
+    """A check that gets red after its release was proved must make the host Degraded with the check as problem, change nothing,
+    and be forgotten when it is green again."""
+    up = tmp_path / "up"
+    up.touch()
+    site.commit({"compose.yaml": f"name: {prefix}\nservices: {{web: {{image: 'limpet-test/idle:v1', network_mode: none}}}}\n",
+                 "layer.yaml": f"checks: {{up: {{exec: [test, -e, {up}]}}}}\n"})
+    site.sync()
+    before = site.ids(prefix)
+    up.unlink()
+    site.sync()
+    told = site.heartbeat()
+    assert told["state"] == "Degraded" and site.ids(prefix) == before
+    assert [(p["resource"], p["health"]) for p in told["resources"]["problems"]] == [("check/up", "failing")]
+    assert f"test -e {up}" in site.limpet("status").out
+    up.touch()
+    site.sync()
+    assert site.heartbeat()["state"] == "Synced"
