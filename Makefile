@@ -71,7 +71,7 @@ bench: setup-dev ## measures Limpet beside its peers
 	@$(BIN)/python tests/bench/run.py $(ARGS)
 
 sweep: setup-dev ## every kill point instead of a sample
-	@$(PYTEST) tests/faults --sweep=all $(ARGS)
+	@$(PYTEST) tests/faults tests/histories --sweep=all $(ARGS)
 
 install: ## the installed layout below $(DESTDIR)$(PREFIX), as packages have it
 	@packaging/install.sh "$(DESTDIR)" "$(PREFIX)"

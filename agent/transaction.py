@@ -149,12 +149,17 @@ def _correct(session: Session, view: View, plan: Plan) -> None:
 
 
 def commit(session: Session, release: Release, target: Held) -> Ending:
-    """The gate has passed: known good := this release, pin := its revision; then what it replaced is removed."""
+    """The gate has passed: known good := this release, pin := its revision; then what it replaced is removed, and
+    what that was in the way of is done. Errors: LimpetError."""
     session.phase("commit", release)
     session.state.images.unswept = True
     session.state.flapping.forget()
     prove(session, release)
     remaining = prune(session, target)
+    if remaining.staged("apply"):  # it was refused because of what has just gone: a directory that was not empty
+        if failure := _carry_out(session, *session.decide(target, target)):
+            raise failure
+        remaining = prune(session, target)
     return Ending("Converged", EXIT_HELD_BACK if remaining.refusals else EXIT_OK)
 
 

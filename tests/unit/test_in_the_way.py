@@ -1,0 +1,37 @@
+"""Applied means converged, also where what is new must wait for what is old to go. Whole passes on a fake host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.kinds import files
+from tests.fakes.passes import Passes
+
+
+@pytest.fixture
+def passes(tmp_path: Path) -> Passes:
+    return Passes(tmp_path)
+
+
+def test_directory_that_becomes_a_link(passes: Passes) -> None:
+    """A link in the place of a directory that only held files of ours must be there when the pass says that it converged."""
+    passes.branch.push(files.directory("/srv/d"), files.symlink("/srv/d/z", target="one"), files.symlink("/srv/e", target="two"))
+    assert passes.run().exit_code == 0
+    passes.branch.push(files.symlink("/srv/d", target="three"), files.symlink("/srv/e", target="two"))
+    assert passes.run().exit_code == 0
+    there = passes.host.files.there
+    assert there["/srv/d"].target == "three" and "/srv/d/z" not in there
+    done = len(passes.host.done)
+    assert passes.run().exit_code == 0 and len(passes.host.done) == done
+
+
+def test_directory_that_holds_what_is_not_ours(passes: Passes) -> None:
+    """With a person's file in the directory the link must be refused, and the file stay."""
+    passes.branch.push(files.directory("/srv/d"), files.symlink("/srv/e", target="two"))
+    assert passes.run().exit_code == 0
+    passes.host.files.put("/srv/d/theirs", b"a person's")
+    passes.branch.push(files.symlink("/srv/d", target="three"), files.symlink("/srv/e", target="two"))
+    assert passes.run().exit_code == 6
+    assert passes.host.files.read("/srv/d/theirs") == b"a person's"
