@@ -85,19 +85,26 @@ def test_serial_runs_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_nothing_new_is_begun_after_a_failure(tmp_path: Path) -> None:
     """After a failure what runs must be awaited, and nothing else started, whether it waits for the failed one or not."""
-    begun, failed = threading.Event(), threading.Event()
+    begun, looks = threading.Event(), threading.Semaphore(0)
+
+    class Looked(threading.Event):
+        """Asked once before anything is begun, and again when something has ended."""
+
+        def is_set(self) -> bool:
+            looks.release()
+            return False
 
     def slow() -> None:
         begun.set()
-        assert failed.wait(10)
+        assert looks.acquire(timeout=10) and looks.acquire(timeout=10)
 
     def failing() -> None:
         assert begun.wait(10)
-        failed.set()
         raise Failed("no", "hint")
 
     host = Recorder(slow=slow, failing=failing)
-    outcomes = run(tmp_path, host, action(1, "slow"), action(2, "failing"), action(3, "then", 2), action(4, "other", 1))
+    actions = action(1, "slow"), action(2, "failing"), action(3, "then", 2), action(4, "other", 1)
+    outcomes = run(tmp_path, host, *actions, stop=Looked())
     assert results(outcomes) == {"slow": "done", "failing": "failed", "then": "skipped", "other": "skipped"}
 
 
