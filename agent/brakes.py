@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from agent.kinds import files
 from agent.kinds.base import View
 from agent.model import PATH_KINDS, Change, Key, Plan, Refusal
 from agent.plan import without
@@ -75,6 +76,7 @@ def _prune(plan: Plan, view: View, policy: Policy) -> list[Refusal]:
     if deletions and (view.target.manifest.resources or policy.undoing):
         undone = view.applied.manifest.resources if view.target == view.known_good else {}  # of the release that is rolled back
         deletions = [change for change in deletions if change.key not in undone and not _was_never_proved(change.key, view)]
+    deletions = [change for change in deletions if not files.implied(change.key, view.inventory)]  # empty, and nobody's wish
     if not deletions:
         return []
     if not policy.prune:

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from agent.kinds import adoption, container, files, hooks, oneshots, reaction
 from agent.kinds.base import Held, View
-from agent.model import Inventory, Key, Manifest, Observed, Outcome, Owned, Plan, Resource, Spec
+from agent.model import Inventory, Key, Observed, Outcome, Owned, Plan, Resource, Spec
 
 UNOWNED = {"network", "volume"}  # when external
 
@@ -46,6 +46,22 @@ def entries(plan: Plan, view: View, save_original: Callable[[str], Spec]) -> dic
         entry = replace(entry, hooked=tuple(id for id in ran if id not in started))
         if entry != known:
             found[key] = entry
+    return found | _made_on_the_way(touched, view, save_original)
+
+
+def _made_on_the_way(touched: Iterable[Key], view: View, look: Callable[[str], Spec]) -> dict[Key, Owned]:
+    """The directories that are not there and will be made because something is put below them."""
+    resources, found = view.target.manifest.resources, dict[Key, Owned]()
+    seen: set[str] = set()
+    for path in (key.name for key in touched if key.kind in files.KINDS and key in resources):
+        for parent in files.parents(path):
+            key = Key("directory", parent)
+            known = parent in seen or key in view.inventory or any(Key(kind, parent) in resources for kind in files.KINDS)
+            seen.add(parent)
+            there = "" if known else look(parent)["type"]
+            if known or there == "directory" or (there != "absent" and not files.holders(parent, view.inventory)):
+                break
+            found[key] = files.IMPLIED
     return found
 
 
@@ -153,8 +169,9 @@ def hooked(outcomes: Iterable[Outcome], observed: Observed, inventory: Inventory
             for key in ran}
 
 
-def disowned(inventory: Inventory, manifest: Manifest, remaining: Plan) -> Iterable[Key]:
-    """What is owned no longer: not desired, and nothing of it is left to delete."""
+def disowned(inventory: Inventory, view: View, remaining: Plan) -> Iterable[Key]:
+    """What is owned no longer: not desired or needed, and nothing of it is left to delete. `remaining`: the plan of `view`."""
+    kept = files.needed(view).union(view.target.manifest.resources)
     forgotten = {change.key for change in remaining.changes if change.verb == "forget"}
     pending = {change.key for change in remaining.changes} - forgotten | {refusal.key for refusal in remaining.refusals}
-    return [key for key in inventory if key in forgotten or (key not in manifest.resources and key not in pending)]
+    return [key for key in inventory if key in forgotten or (key not in kept and key not in pending)]

@@ -69,7 +69,7 @@ def _decide(view: View) -> tuple[View, dict[Key, Fate]]:
     """The fate of every resource that is desired, owned or there. Networks first: containers must know which are replaced."""
     owned = {Key("container", c.key_name) for c in view.observed.containers if c.owned and c.key_name}
     owned |= {Key("network", n.name) for n in view.observed.networks.values() if n.owned}
-    keys = {*view.target.manifest.resources, *view.inventory, *owned}
+    keys = {*view.target.manifest.resources, *view.inventory, *owned} - files.needed(view)
     stuck: set[Key] = set()
     while True:
         fates = {key: _fate(key, view) for key in keys if key.kind == "network"}

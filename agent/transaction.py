@@ -248,7 +248,7 @@ def prune(session: Session, target: Held, *, applied: Held | None = None) -> Pla
         session.phase("prune")
         _execute(session, leftover, target.manifest)
         done, (view, plan) = plan, session.decide(target, target, applied=applied)
-    session.inventory.disown(ownership.disowned(session.inventory.entries, target.manifest, plan))
+    session.inventory.disown(ownership.disowned(session.inventory.entries, view, plan))
     session.inventory.save()
     collect(session, always=True)
     session.state.ran = oneshots.remembered(oneshots.seen(view), [session.held(release) for release in session.state.releases()])

@@ -115,6 +115,10 @@ class Files:
                 return saved | {"type": "file", "content": self._content.put(_read(name, parent))}
         except Missing:
             return {"type": "absent"}
+        except Stalled as error:
+            if error.code != "Blocked":
+                raise
+            return {"type": "absent"}  # below something that is no directory
 
     def restore(self, path: str, original: Spec) -> None:
         """Brings back what `save_original` found."""

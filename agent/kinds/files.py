@@ -3,14 +3,15 @@
 Rules:
 1. What was at a path before us is saved on takeover and comes back on removal. It belongs to the path, whatever we put there.
 2. A path of another type is never overwritten when that could lose data. A directory that is not empty is never removed.
-3. A path that becomes another kind is changed by the new resource alone; the old one is only forgotten.
+3. A directory that was made for the sake of what lies below it (`implied`) stays as long as that needs it, and goes then.
+4. A path that becomes another kind is changed by the new resource alone; the old one is only forgotten.
 """
 
 from __future__ import annotations
 
 from agent.kinds import claims
 from agent.kinds.base import Fate, Step, View, digest, ok, refuse
-from agent.model import Inventory, Key, ObservedFile, Owned, Resource, Spec
+from agent.model import PATH_KINDS, Inventory, Key, ObservedFile, Owned, Resource, Spec
 
 KINDS = ("directory", "file", "symlink")
 RANK = 10
@@ -74,6 +75,34 @@ def is_as(resource: Resource, there: ObservedFile | None) -> bool:
 def holders(path: str, inventory: Inventory) -> list[Owned]:
     """The entries of a path, whatever its kind was when it was owned."""
     return [inventory[key] for kind in KINDS if (key := Key(kind, path)) in inventory]
+
+
+IMPLIED = Owned("")  # the entry of a directory that no manifest names
+
+
+def parents(path: str) -> list[str]:
+    """The directories above a host path, the nearest first, without the root."""
+    parts = path.split("/")[1:-1]
+    return ["/" + "/".join(parts[:end]) for end in range(len(parts), 0, -1)]
+
+
+def implied(key: Key, inventory: Inventory) -> bool:
+    """Whether a directory was made only for the sake of what lies below it."""
+    return key.kind == "directory" and key in inventory and not inventory[key].digest
+
+
+def needed(view: View) -> set[Key]:
+    """The implied directories that something of the target, or something of ours that is still there, needs."""
+    resources = view.target.manifest.resources
+    ours = {key for key in view.inventory if key not in resources and implied(key, view.inventory)}
+    if not ours:
+        return set()
+    paths = {key.name for key in resources if key.kind in PATH_KINDS}
+    paths |= {key.name for key in view.inventory if key.kind in ("file", "symlink") and key.name in view.observed.files}
+    mounts = (mount for r in view.target.manifest.of_kind("container") for mount in r.spec["config"].get("volumes") or ())
+    sources = {mount["source"] for mount in mounts if mount["type"] == "bind"}
+    used = sources.union(*(parents(path) for path in paths | sources))
+    return {key for key in ours if key.name in used}
 
 
 def _in_the_way(key: Key, there: ObservedFile | None, view: View) -> str:

@@ -47,7 +47,7 @@ def test_all_that_was_removed_comes_back(site: Site, prefix: str, free_port: int
     site.commit({"compose.yaml": ALL.format(**words), "files/etc/shop.conf": "known good\n"})
     site.sync()
     before = {name: facts(site, name) for name in names}
-    site.commit({"compose.yaml": OTHER.format(**words), "files/etc/shop.conf": None, "files/etc/shop.conf/part": "new\n"})
+    site.commit({"compose.yaml": OTHER.format(**words), "files/etc/shop.conf": None, "files/etc/shop.conf/d/part": "new\n"})
     done = site.sync(expect=4)
     assert f"container/{prefix}-other-1: its health check fails" in done.err
     after = {name: facts(site, name) for name in names}

@@ -93,8 +93,8 @@ class Machine:
         while found.staged("prune") and str(found) != before:
             before = str(found)
             self._execute(found, "prune", target)
-            _, found = self.decide(target)
-        for key in ownership.disowned(self.inventory, target.manifest, found):
+            view, found = self.decide(target)
+        for key in ownership.disowned(self.inventory, view, found):
             del self.inventory[key]
 
     def decide(self, target: Held, applied: Held | None = None) -> tuple[View, Plan]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from agent import ownership
 from agent.brakes import Policy, brakes
-from agent.kinds import oneshots
+from agent.kinds import files, oneshots
 from agent.model import Key, Outcome, Owned, Spec, sha256
 from agent.plan import plan
 from tests.plan.cases import Case, view
@@ -22,6 +22,10 @@ def entries(case: Case, **policy: Any) -> tuple[dict[Key, Owned], list[str]]:
     saved: list[str] = []
 
     def save(path: str) -> Spec:
+        if path in ("/etc", "/apps"):
+            return {"type": "directory"}
+        if path.startswith("/new"):
+            return {"type": "absent"}
         saved.append(path)
         return WAS
 
@@ -95,6 +99,14 @@ def test_identical_file_is_an_original() -> None:
     """A file that was there before, and is just as wanted, must be saved: it stays when the repository drops it."""
     found, saved = entries({"desired": text("ours"), **text("ours")})
     assert (found[FILE].original, saved) == (WAS, ["/etc/motd"])
+
+
+def test_directories_made_on_the_way_are_owned() -> None:
+    """Missing directories above what is written must be owned as well, each once; those that are there, or are resources, not."""
+    found, _ = entries({"desired": {"file": {path: {"content": "x"} for path in ("/new/a/f", "/new/a/g", "/new/d/h", "/etc/f")},
+                                    "directory": {"/new/d": {}}}})  # fmt: skip
+    made = {str(key) for key, owned in found.items() if owned == files.IMPLIED}
+    assert made == {"directory/new", "directory/new/a"}
 
 
 def test_lost_inventory_takes_our_files_for_ours() -> None:
@@ -193,7 +205,7 @@ def test_disowned_is_what_is_gone() -> None:
     }
     at = view(case)
     remaining = brakes(plan(at), at, Policy(files_deny=("/boot/**",)))
-    assert list(ownership.disowned(at.inventory, at.target.manifest, remaining)) == [Key("file", "/etc/a")]
+    assert list(ownership.disowned(at.inventory, at, remaining)) == [Key("file", "/etc/a")]
 
 
 HOOKED = {"container": {"web": {"image": "a:1", "config": {"post_start": [{"command": ["warm"]}, {"command": ["go"]}]}}}}
