@@ -211,7 +211,9 @@ class Ground:
     def _brief(self, number: int, where: str) -> None:
         """While a service was down, the killed and the clean pass did what an undisturbed pass does, one action of it twice at
         most, and besides only what every pass begins with. In actions, for seconds depend on the machine."""
-        done = self._while_down([*self.journal("journal.jsonl.1"), *self.journal()])
+        before = self.journal("journal.jsonl.1")
+        ended = not before or before[-1]["event"] == "finish"  # the killed pass ended before its first line, or after its last
+        done = self._while_down([*([] if ended else before), *self.journal()])
         for wanted, now in zip(self._down[number], done, strict=True):
             more = {what: count - wanted[what] for what, count in now.items() if count > wanted[what]}
             begun = {"step fetch", "step render", "step apply"}
