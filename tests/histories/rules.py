@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.converge import PassResult
+from agent.kinds import files
 from agent.model import Action, Key, Manifest, Resource
 from agent.store.durable import MARK
 from agent.store.state import State
@@ -203,7 +204,9 @@ class Rules:
         for resource in manifest.of_kind("symlink"):
             assert host.files.there[resource.key.name].target == resource.spec["target"], resource.key
         owned = {key for key in manifest.resources if not manifest.resources[key].spec.get("external")}
-        assert inventory.keys() == owned, f"owned: {inventory.keys() ^ owned}"
+        above = {parent for key in owned if key.kind in files.KINDS for parent in files.parents(key.name)}
+        implied = {key for key in inventory if key not in owned and files.implied(key, inventory) and key.name in above}
+        assert inventory.keys() == owned | implied, f"owned: {inventory.keys() ^ owned}"
 
     def completed(self) -> set[str]:
         """Names of one-shots that ran to success; their containers may be gone."""
@@ -246,10 +249,10 @@ class Rules:
         return result.exit_code
 
     def snapshot(self) -> dict[str, Any]:
-        """The host as a person compares it. Not compared are directories that came with a file, and what a one-shot that ran to
-        success leaves: its container may be gone."""
+        """The host as a person compares it. Not compared are directories that came with a file, which may have been there
+        before, and what a one-shot that ran to success leaves: its container may be gone."""
         found: dict[str, Any] = {}
-        inventory = self.world.inventory()
+        inventory = {key: owned for key, owned in self.world.inventory().items() if owned.digest}
         done = self.completed()
         for at in self.host.containers.values():
             seen, networks = at.seen, self.host.networks
