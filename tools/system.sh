@@ -38,7 +38,7 @@ missing_base() {
 
 missing_test() {
   for pair in debootstrap:debootstrap docker-registry:docker-registry nginx:nginx-light fcgiwrap:fcgiwrap sshd:openssh-server \
-    ssh-keygen:openssh-client faketime:faketime ip:iproute2 docker-compose:docker-compose strace:strace; do
+    ssh-keygen:openssh-client ip:iproute2 docker-compose:docker-compose strace:strace; do
     have "${pair%%:*}" || echo "${pair##*:}"
   done
   [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring

@@ -22,7 +22,7 @@ services:
     image: limpet-test/idle:v1
     restart: {policy}
     environment: {{MARK: '{mark}'}}
-    healthcheck: {{test: [CMD, test, -e, /tmp/go], interval: 0.3s, start_period: 600s}}
+    healthcheck: {{test: [CMD, test, -e, /tmp/go], interval: 0.3s, retries: 1000}}
   still: {{image: 'limpet-test/idle:v1', restart: always}}
 """
 

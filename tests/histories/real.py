@@ -38,7 +38,7 @@ def service(spec: Doc, ports: dict[str, int]) -> dict[str, Any]:
     if spec.get("oneshot"):
         made["x-limpet"] = {"oneshot": True}
     if kind == "stuck":
-        made["healthcheck"] = {"test": ["CMD", "false"], "interval": "1s", "start_period": "600s"}
+        made["healthcheck"] = {"test": ["CMD", "false"], "interval": "1s", "retries": 1000}
     if kind == "wont":
         made["entrypoint"] = ["/nowhere"]
     return {key: value for key, value in made.items() if value}
