@@ -7,6 +7,7 @@ What happened is in `story`, line by line.
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from unittest import mock
 
 from agent.clock import FakeClock
 from agent.converge import PassResult
-from agent.errors import Transient
+from agent.errors import Failed, Transient
 from agent.model import Action, Key, ObservedFile, Resource
 from agent.settings import Gate
 from agent.store.inventory import InventoryStore
@@ -219,7 +220,8 @@ class World:
                 if at.seen.state == "running":
                     at.seen = replace(at.seen, state="paused")
             case _:
-                host._container_restart(None, name)
+                with suppress(Failed):  # a person's restart fails too, when somebody has taken its port
+                    host._container_restart(None, name)
         return f"{name}: {how}"
 
     def _damage(self, how: str, path: str | None) -> str:
