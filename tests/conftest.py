@@ -103,9 +103,9 @@ def free_port() -> int:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """How many points the fault tests have visited, of how many: each test says its own as the property `points`."""
+    """How many points the fault tests have visited, of how many: each test says its own as the property `sweep`."""
     reports = [report for found in terminalreporter.stats.values() for report in found if getattr(report, "when", "") == "call"]
-    lines = sorted(value for report in reports for name, value in report.user_properties if name == "points")
+    lines = sorted(value for report in reports for name, value in report.user_properties if name == "sweep")
     for mechanism, scenario, visited, total in lines:
         terminalreporter.write_line(f"{mechanism}: {scenario}: {visited} points of {total}")
     for mechanism in sorted({line[0] for line in lines}):

@@ -18,7 +18,7 @@ from tests.harness.gitserver import HttpsRemote
 from tests.harness.registry import registry
 from tests.harness.site import Site, make_site
 
-POINTS = "points"  # the property of a test's report: mechanism, scenario, visited, of
+POINTS = "sweep"  # the property of a test's report: mechanism, scenario, visited, of
 
 
 @pytest.fixture

@@ -70,6 +70,7 @@ def daemon(tmp_path: Path) -> Iterator[FakeDaemon]:
 @pytest.fixture
 def sync(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     started: list[subprocess.Popen[str]] = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
 
     def start(*words: str) -> subprocess.Popen[str]:
         started.append(subprocess.Popen(argv(tmp_path, "sync", *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -77,6 +78,7 @@ def sync(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         return started[-1]
 
     yield start
+    signal.signal(signal.SIGINT, before)
     for process in started:
         process.kill()
         process.communicate()
