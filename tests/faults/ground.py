@@ -212,8 +212,8 @@ class Ground:
 
     def _brief(self, number: int, where: str) -> None:
         """While a service was down, the killed and the clean pass did what an undisturbed pass does meanwhile, none of it more
-        than twice; besides, what every pass begins with, and what its neighbours' own stop and start take, but nothing that may take
-        long. In actions, for seconds depend on the machine."""
+        than twice; besides, what every pass begins with, and what its neighbours' own stop and start take, but nothing that may
+        take long. In actions, for seconds depend on the machine."""
         before = self.journal("journal.jsonl.1")
         over = not before or before[-1].get("result") in OVER  # it is not of the killed pass, or that had ended
         done = self._while_down([*([] if over else before), *self.journal()])
