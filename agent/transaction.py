@@ -211,14 +211,12 @@ def _go_back(session: Session, good: Release, failed_target: Held) -> tuple[Held
     if target.manifest.digest != good.manifest_digest:
         raise Failed("the manifest of known good was lost on this host", CORRECT_IT, code="ManifestMissing")
     lacking: list[Refusal] = []
-    for cleared in (False, True):
-        if cleared:  # what the failed release made may be in the way
-            prune(session, target, applied=failed_target)
+    for _ in range(2):  # what the failed release made may have been in the way
         view, plan = session.decide(target, target, applied=failed_target)
         if failure := _carry_out(session, view, plan):
             raise failure
+        prune(session, target, applied=failed_target)
         if not (lacking := _lacking(session, view, plan)):
-            prune(session, target, applied=failed_target)
             return target, judging.judge(session, target, plan, again=True)
     raise Failed(f"{lacking[0].key}: {lacking[0].cause}", lacking[0].hint, code="Refused", resource=str(lacking[0].key))
 

@@ -7,6 +7,7 @@ import argparse
 import time
 
 from agent.errors import EXIT_FAILED
+from agent.kinds import KINDS
 from agent.paths import Paths
 from agent.store.orders import Orders
 from agent.store.state import StateStore
@@ -21,13 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     state_directory = Paths(args.root).state
     state = StateStore(state_directory).load()
-    rejected, named = dict(state.rejected), "/" in args.release
+    rejected, named = dict(state.rejected), args.release.partition("/")[0] in KINDS  # a branch may have a slash, too
     flapping = [name for name in sorted(state.flapping.alone) if args.release in ("all", name)]
     for name in flapping:
         Orders(state_directory).retry(name, time.time())
         print(f"{name} is corrected again by the next pass; to start one now: limpet sync")
     if named and not flapping:
-        print(f"{args.release} does not flap")
+        print(f"{args.release} does not flap" + "".join(f"\n  {name}" for name in sorted(state.flapping.alone)))
         return EXIT_FAILED
     if named:
         return 0

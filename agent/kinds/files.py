@@ -101,7 +101,8 @@ def needed(view: View) -> set[Key]:
     paths |= {key.name for key in view.inventory if key.kind in ("file", "symlink") and key.name in view.observed.files}
     mounts = (mount for r in view.target.manifest.of_kind("container") for mount in r.spec["config"].get("volumes") or ())
     sources = {mount["source"] for mount in mounts if mount["type"] == "bind"}
-    used = sources.union(*(parents(path) for path in paths | sources))
+    above = {path.rpartition("/")[0] for path in paths | sources}  # each but once: a host may have thousands of files
+    used = sources.union(above, *map(parents, above))
     return {key for key in ours if key.name in used}
 
 

@@ -46,6 +46,14 @@ class Daemon:
         self.process.send_signal(number)
         return self.process.wait(90)
 
+    def kill(self) -> None:
+        """Ends it and its children, whatever they do."""
+        if self.process and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        for child in self.children():
+            os.kill(child, signal.SIGKILL)
+
     def log(self) -> str:
         return (self.site.root / "log").read_text()
 
@@ -79,11 +87,7 @@ class Daemon:
 def daemon(site: Site) -> Iterator[Daemon]:
     daemon = Daemon(site)
     yield daemon
-    if daemon.process and daemon.process.poll() is None:
-        daemon.process.kill()
-        daemon.process.wait()
-    for child in daemon.children():
-        os.kill(child, signal.SIGKILL)
+    daemon.kill()
 
 
 def test_commits_reach_the_host(daemon: Daemon, site: Site, prefix: str) -> None:

@@ -77,11 +77,7 @@ def elsewhen(site: Site) -> Iterator[ElsewhenDaemon]:
     finally:
         os.environ.clear()
         os.environ.update(before)
-        if daemon.process and daemon.process.poll() is None:
-            daemon.process.kill()
-            daemon.process.wait()
-        for child in daemon.children():
-            os.kill(child, signal.SIGKILL)
+        daemon.kill()
 
 
 def test_the_clock_of_a_daemon_is_set(elsewhen: ElsewhenDaemon, site: Site, prefix: str) -> None:

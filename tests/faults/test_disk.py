@@ -6,14 +6,13 @@ import base64
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.harness import images
+from tests.harness.disk import small_disk
 from tests.harness.engine import private_engine
 from tests.harness.gitrepo import GitRepo
 from tests.harness.net import Server
@@ -23,17 +22,6 @@ from tests.harness.wait import eventually
 
 MIB = 2**20
 COMPOSE = "name: {app}\nservices:\n  web: {{image: 'limpet-test/web:{version}', network_mode: none}}\n"
-
-
-@contextmanager
-def small(place: Path, mib: int) -> Iterator[Path]:
-    """A file system of so many MiB at `place`."""
-    place.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(place)], check=True)
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 def fill(place: Path, leave: int) -> Path:
@@ -69,7 +57,7 @@ def pressed(site: Site) -> str:
 def test_full_state(site: Site, prefix: str, leave: int) -> None:
     """With no room for the way back, or with none at all, a release must not begin, known good must be repaired, and the release
     come by itself when there is room."""
-    with small(site.root / "var/lib/limpet", 32) as state:
+    with small_disk(site.root / "var/lib/limpet", 32) as state:
         site.commit(files(prefix))
         site.sync()
         before = running(site, prefix)
@@ -87,7 +75,7 @@ def test_full_state(site: Site, prefix: str, leave: int) -> None:
 
 def test_full_target(site: Site, prefix: str) -> None:
     """A file that does not fit where it belongs must keep its release waiting, and the service with it."""
-    with small(site.root / "srv", 1) as place:
+    with small_disk(site.root / "srv", 1) as place:
         site.commit(files(prefix, **{"files/srv/data": "a" * 100_000}))
         site.sync()
         before = running(site, prefix)
@@ -109,7 +97,7 @@ def test_full_image_store(repo: GitRepo, tmp_path: Path) -> None:
     """A pull that would fill the Engine's disk must be ended, leave nothing, and touch nothing; with room it must succeed."""
     text = base64.b64encode(os.urandom(24 * MIB)).decode()
     big = images.make("team/big:1", images.KINDS["web"], "big", {"big": text})
-    with small(tmp_path / "engine", 64) as place, registry(tmp_path / "registry") as served:
+    with small_disk(tmp_path / "engine", 64) as place, registry(tmp_path / "registry") as served:
         reference = served.push(big, "team/big:1")
         served.stop()
         with private_engine(place, **{"storage-driver": "vfs"}) as private:

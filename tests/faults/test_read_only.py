@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.harness.disk import small_disk
 from tests.harness.site import Site
 
 COMPOSE = """\
@@ -20,17 +20,6 @@ services:
 """
 
 
-@contextmanager
-def small_disk(path: Path, size: str) -> Iterator[Path]:
-    """A file system of its own at `path`, of that size."""
-    path.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0755", "tmpfs", str(path)], check=True)
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "--lazy", str(path)], check=True)
-
-
 def remount(disk: Path, how: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], check=True)
 
@@ -38,7 +27,7 @@ def remount(disk: Path, how: str) -> None:
 @pytest.fixture
 def state(site: Site) -> Iterator[Path]:
     """The state directory of the site, on a disk of 3 MB."""
-    with small_disk(site.root / "var/lib/limpet", "3m") as disk:
+    with small_disk(site.root / "var/lib/limpet", 3) as disk:
         yield disk
 
 
@@ -57,7 +46,7 @@ def says(site: Site, app: str) -> tuple[str, str, str]:
 def test_a_read_only_disk(site: Site, prefix: str, state: Path) -> None:
     """On a read-only disk, of the state or of a file, nothing may be touched, the message names the place, and what runs stays;
     writable again, the pass must converge."""
-    with small_disk(site.root / "srv/data", "1m") as disk:
+    with small_disk(site.root / "srv/data", 1) as disk:
         site.commit({**files("v1", "one", prefix), "files/srv/data/a": "one\n"})
         site.sync()
         before = site.ids(prefix)

@@ -294,15 +294,25 @@ def test_retry(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     assert limpet(site, capsys, "retry") == (0, "no release is rejected\n", "")
 
 
+def test_retry_of_a_revision_whose_branch_has_a_slash(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """A revision as it is shown must be taken for one, also when its branch's name has a slash."""
+    state, revision = site.proved(), f"release/1.0@sha1:{COMMIT}"
+    state.reject(Release("b" * 64, {}), reason="bad", at=1.0, revision=revision)
+    StateStore(site.paths.state).save(state)
+    code, out, _ = limpet(site, capsys, "retry", revision)
+    assert code == 0 and revision in out and StateStore(site.paths.state).load().rejected == {}
+
+
 @pytest.mark.parametrize("word", ["container/shop-web-1", "all"])
 def test_retry_of_what_flaps(site: Site, capsys: pytest.CaptureFixture[str], word: str) -> None:
-    """Status must name what flaps; a retry of it, or of all, must forget that, and say of anything else that it does not flap."""
+    """Status must name what flaps; a retry of it, or of all, must forget that, and say of anything else that it does not flap,
+    and what does."""
     state, name = site.proved(), "container/shop-web-1"
     store = StateStore(site.paths.state)
     state.flapping.leave({name: 5}, 1.0, COMMIT)
     site.finish(state, flapping=state.flapping.alone)
     assert f"flapping    {name} is left alone until a new commit, or: limpet retry {name}" in limpet(site, capsys, "status")[1]
-    assert limpet(site, capsys, "retry", "container/x") == (1, "container/x does not flap\n", "")
+    assert limpet(site, capsys, "retry", "container/x") == (1, f"container/x does not flap\n  {name}\n", "")
     assert store.load().flapping.alone
     code, out, _ = limpet(site, capsys, "retry", word)
     assert code == 0 and name in out and not store.load().flapping.alone
