@@ -485,10 +485,12 @@ class FakeHost:
 
     def _hook(self, at: FakeContainer, event: str, hook: Spec, timeout: float) -> None:
         """`false` fails, `sleep` never ends, `nowhere` is in no image; any other command ends well."""
-        while at.seen.state == "restarting":
-            self.tick()
+        for _ in range(int(timeout)):  # a tick is a second
+            if at.seen.state == "restarting":
+                self.tick()
         if at.seen.state != "running":
-            raise Failed(f"container {at.seen.name} ended before its {event} ran", HINT, code="Exited")
+            ended = "is restarting" if at.seen.state == "restarting" else "ended"
+            raise Failed(f"container {at.seen.name} {ended} before its {event} ran", HINT, code="Exited")
         command = hook["command"][0]
         if command == "nowhere":
             raise Failed(f"cannot run {event} in {at.seen.name}: executable file not found", HINT, code="CannotStart")
