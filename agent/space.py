@@ -1,11 +1,12 @@
-"""Whether a plan fits on the disks that it writes to. Pure; sizes in bytes.
+"""Whether a plan fits on the disks that it writes to: its bytes, and its inodes where a disk has a number of them. Pure; sizes in
+bytes.
 
 Rules:
 1. What lies at a path stays until the new content beside it is complete, so both must fit; AT_ONCE files are written at a time.
    What was there before us is saved with the state; there RESERVE is left besides: for the state, the journal, and the way back.
 2. How large an image is on the disk is not known before it is there: a pull leaves IMAGE_RESERVE, and is ended when it would eat
    it.
-3. A reserve is never more than a share of its disk, so that small ones can be used too.
+3. A reserve of bytes is never more than a share of its disk, so that small ones can be used too.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from agent.model import Key, Plan
 
 STATE, IMAGES = "state", "images"  # places that are no host paths: where the state is, and where the Engine keeps its images
 RESERVE = 16 * 2**20
+INODE_RESERVE = 64
 IMAGE_RESERVE = 512 * 2**20
 SHARE = 20  # a reserve is at most a twentieth of its disk
 BLOCK = 4096
@@ -29,12 +31,14 @@ WRITING = ("write", "restore", "link", "mkdir")
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """The file system of a place. `device` tells them apart; `at` is a directory on it, for people."""
+    """The file system of a place. `device` tells them apart; `at` is a directory on it, for people; `inodes`: how many are free,
+    None when they have no limit."""
 
     device: int
     free: int
     total: int
     at: str
+    inodes: int | None = None
 
     def reserve(self, most: int) -> int:
         return min(most, self.total // SHARE)
@@ -42,11 +46,12 @@ class Disk:
 
 @dataclass(slots=True)
 class Need:
-    """What is to be written to one disk. `grows`: by how much it is fuller afterwards; `beside`: what each content needs more
-    while the old one is still there; `keys`: for which resources."""
+    """What is to be written to one disk. `grows`, `inodes`: by how much it is fuller afterwards; `beside`: what each content
+    needs more while the old one is still there; `keys`: for which resources."""
 
     disk: Disk
     grows: int = 0
+    inodes: int = 0
     beside: list[int] = field(default_factory=list)
     keys: list[Key] = field(default_factory=list)
 
@@ -55,11 +60,24 @@ class Need:
         return self.grows + sum(sorted(self.beside)[-AT_ONCE:])
 
     @property
+    def names(self) -> int:
+        """How many inodes it takes while it is written."""
+        return self.inodes + sum(1 for old in sorted(self.beside)[-AT_ONCE:] if old)
+
+    @property
+    def fits(self) -> bool:
+        return self.bytes <= self.disk.free and (self.disk.inodes is None or self.names <= self.disk.inodes)
+
+    @property
     def error(self) -> Transient:
         first = self.keys[0] if self.keys else "the state and the way back"
         what = f"{first} and {len(self.keys) - 1} more need" if len(self.keys) > 1 else f"{first} needs"
-        return Transient(f"{what} {shown(self.bytes)} on the file system of {self.disk.at}, and {shown(self.disk.free)} are free",
-                         f"free space there (df -h {self.disk.at}); nothing was changed, and the next pass tries again",
+        wants, has, look = shown(self.bytes), shown(self.disk.free), f"free space there (df -h {self.disk.at})"
+        if self.bytes <= self.disk.free:
+            wants, has = f"{self.names} inode{'' if self.names == 1 else 's'}", f"{self.disk.inodes}"
+            look = f"remove small files there (df -i {self.disk.at})"
+        return Transient(f"{what} {wants} on the file system of {self.disk.at}, and {has} are free",
+                         f"{look}; nothing was changed, and the next pass tries again",
                          code="DiskFull", resource=str(self.keys[0]) if self.keys else "")
 
 
@@ -74,7 +92,7 @@ def lacking(plan: Plan, view: View, disks: Mapping[str, Disk], reserve: int = RE
     needs: dict[int, Need] = {}
     state = disks.get(STATE)
     if state is not None:
-        needs[state.device] = Need(state, state.reserve(reserve))
+        needs[state.device] = Need(state, state.reserve(reserve), INODE_RESERVE if reserve else 0)
     for action in plan.staged("apply"):
         disk = disks.get(action.key.name) if action.verb in WRITING else None
         if disk is None:
@@ -84,12 +102,14 @@ def lacking(plan: Plan, view: View, disks: Mapping[str, Disk], reserve: int = RE
         old = blocks(there.size) if there is not None and there.type == "file" else 0
         need = needs.setdefault(disk.device, Need(disk))
         need.grows += max(0, new - old)
+        need.inodes += there is None
         need.beside.append(min(new, old))
         need.keys.append(action.key)
         if old and state is not None and not files.holders(action.key.name, view.inventory):
             needs[state.device].grows += old
+            needs[state.device].inodes += 1
             needs[state.device].keys += [action.key] if state.device != disk.device else []
-    return [need for need in needs.values() if need.bytes > need.disk.free]
+    return [need for need in needs.values() if not need.fits]
 
 
 def images_lack(disk: Disk, coming: int = 0) -> Transient | None:

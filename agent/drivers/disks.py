@@ -18,5 +18,6 @@ def disk(path: Path) -> Disk | None:
         except OSError:
             return None
         at = place if place.is_dir() else place.parent
-        return Disk(status.st_dev, found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize, str(at))
+        inodes = found.f_favail if found.f_files else None  # btrfs and the like make them as they need them
+        return Disk(status.st_dev, found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize, str(at), inodes)
     return None

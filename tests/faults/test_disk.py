@@ -90,6 +90,24 @@ def test_full_target(site: Site, prefix: str) -> None:
         assert (place / "data").read_text() == "b" * 900_000
 
 
+def test_no_inodes(site: Site, prefix: str) -> None:
+    """On a disk that has room but no inodes left, a release must wait, and the service with it."""
+    with small_disk(site.root / "srv", 8, inodes=20) as place:
+        site.commit(files(prefix, **{"files/srv/data": "a"}))
+        site.sync()
+        before = running(site, prefix)
+        while os.statvfs(place).f_favail:
+            (place / f"small-{os.statvfs(place).f_favail}").touch()
+        site.commit(files(prefix, "v2", **{"files/srv/data": "b", "files/srv/more": "1"}))
+        done = site.sync(75)
+        assert "more need 2 inodes on the file system of" in done.err and "df -i" in done.err and pressed(site) in done.err
+        assert running(site, prefix) == before and (place / "data").read_text() == "a"
+        for small in place.glob("small-*"):
+            small.unlink()
+        site.sync()
+        assert (place / "data").read_text() == "b" and (place / "more").exists()
+
+
 CONNECT = "import socket, sys; socket.create_connection(('127.0.0.1', int(sys.argv[1])), 1)"
 
 

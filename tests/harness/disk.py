@@ -9,10 +9,11 @@ from pathlib import Path
 
 
 @contextmanager
-def small_disk(place: Path, mib: int) -> Iterator[Path]:
-    """A file system of so many MiB at `place`, which is made."""
+def small_disk(place: Path, mib: int, inodes: int = 0) -> Iterator[Path]:
+    """A file system of so many MiB, and of so many inodes when given, at `place`, which is made."""
     place.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=0755", "tmpfs", str(place)], check=True)
+    options = f"size={mib}m,nr_inodes={inodes or 65536},mode=0755"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], check=True)
     try:
         yield place
     finally:

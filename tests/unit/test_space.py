@@ -117,6 +117,23 @@ def test_saved_originals_must_fit(passes: Passes) -> None:
     assert "file/etc/motd needs 16.1 MiB on the file system of /disk1" in pressed(passes)["message"]
 
 
+def test_inodes_must_be_there_too(passes: Passes) -> None:
+    """A disk with room but without inodes must keep a release waiting, where its files go and where the state is."""
+    passes.host.space |= {"/srv/more": of(3, LARGE)}
+    more = files.file("/srv/more", content=passes.host.content.put(b"more"), size=4)
+    for place, wants in ((SRV, "file/srv/more needs 1 inode"), (STATE, "the state and the way back needs 64 inodes")):
+        short = passes.host.space[place]
+        passes.host.space |= {name: replace(disk, inodes=0 if disk.device == short.device else None)
+                              for name, disk in passes.host.space.items()}
+        push(passes, more, etc=place.encode())
+        assert passes.run().exit_code == 75 and passes.host.files.read("/srv/more") is None
+        error = pressed(passes)
+        assert error["message"] == f"{wants} on the file system of {short.at}, and 0 are free"
+        assert f"df -i {short.at}" in error["hint"]
+    passes.host.space = {name: replace(disk, inodes=None) for name, disk in passes.host.space.items()}
+    assert passes.run().exit_code == 0 and passes.host.files.read("/srv/more") == b"more"
+
+
 def test_images_are_not_pulled_below_the_reserve(passes: Passes) -> None:
     """Below the reserve no pull must begin."""
     passes.host.add_image("shop/web:2", "web", version="v2", local=False)
