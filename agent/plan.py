@@ -6,12 +6,13 @@ Rules:
 3. A service is down as shortly as can be: it gives way (`release`) only when all it needs is ready and its candidate is created,
    unless something it needs (a changed file, a re-created network) or another's claim waits for it to give way.
 4. What gives way to nobody is removed only after the gate has passed (stage "prune").
-5. A resource whose need is refused is refused too; half of a change is never planned.
+5. A resource whose need is refused is refused too, and so is one that wants what a refused one holds; half of a change is never
+   planned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from agent.kinds import KINDS, changing, claims, container, files, network
@@ -93,19 +94,35 @@ def _fate(key: Key, view: View) -> Fate:
 
 
 def _refuse_dependents(view: View, fates: dict[Key, Fate]) -> None:
+    """What needs a refused resource is refused too, and what wants a claim of a container that stays as it is for its refusal."""
     changing = sorted(key for key in view.target.manifest.resources if fates[key].steps or fates[key].verb == "adopt")
     grew = any(fate.refusal for fate in fates.values())
     while grew:
         grew = False
+        standing = {key: held_claims(key, view) for key, fate in sorted(fates.items()) if fate.refusal and _runs(key, view)}
         for key in changing:
-            resource = view.target.manifest.resources[key]
-            if fates[key].refusal:
-                continue
-            blocked = [n.key for n in resource.needs if n.required and n.key in fates and fates[n.key].refusal]
+            blocked = None if fates[key].refusal else _blocker(key, view, fates, standing)
             if blocked:
-                first = fates[blocked[0]].refusal
-                fates[key] = refuse(key, f"waits for {blocked[0]}, which is refused", first.hint if first else "")
+                blocker, cause = blocked
+                first = fates[blocker].refusal
+                fates[key] = refuse(key, cause, first.hint if first else "")
                 grew = True
+
+
+def _blocker(key: Key, view: View, fates: dict[Key, Fate], standing: Mapping[Key, set[str]]) -> tuple[Key, str] | None:
+    """A refused resource for which this one must wait, and why."""
+    for need in view.target.manifest.resources[key].needs:
+        if need.required and need.key in fates and fates[need.key].refusal:
+            return need.key, f"waits for {need.key}, which is refused"
+    wanted = wants(key, fates[key], view)
+    for other, held in standing.items():
+        if other != key and (taken := claims.clashing(wanted, held)):
+            return other, f"{taken[0].partition('/')[2]} is held by {other}, which is refused"
+    return None
+
+
+def _runs(key: Key, view: View) -> bool:
+    return key.kind == "container" and any(c.state in container.RUNNING for c in view.containers(key.name))
 
 
 def _give_way(view: View, fates: dict[Key, Fate]) -> dict[Key, Fate]:

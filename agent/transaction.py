@@ -155,11 +155,11 @@ def commit(session: Session, release: Release, target: Held) -> Ending:
     session.state.images.unswept = True
     session.state.flapping.forget()
     prove(session, release)
-    remaining = prune(session, target)
-    if remaining.staged("apply"):  # it was refused because of what has just gone: a directory that was not empty
-        if failure := _carry_out(session, *session.decide(target, target)):
-            raise failure
-        remaining = prune(session, target)
+    view, remaining = prune(session, target)
+    if failure := _carry_out(session, view, remaining):  # what was refused because of what has just gone, like a full directory
+        raise failure
+    if remaining.staged("apply"):
+        _, remaining = prune(session, target)
     return Ending("Converged", EXIT_HELD_BACK if remaining.refusals else EXIT_OK)
 
 
@@ -236,9 +236,10 @@ def unfinished(session: Session, ending: Ending) -> Ending:
     return Ending("RollbackFailed", EXIT_ROLLBACK_FAILED, f"rolling back failed: {ending.reason}", ending.hint)
 
 
-def prune(session: Session, target: Held, *, applied: Held | None = None) -> Plan:
-    """Removes what nothing needs any more, and disowns it; the plan that remains. `applied`: the release that was rolled back.
-    It looks again until nothing is left: a directory is empty only when its files are gone. Errors: LimpetError, after a save."""
+def prune(session: Session, target: Held, *, applied: Held | None = None) -> tuple[View, Plan]:
+    """Removes what nothing needs any more, and disowns it; what is seen then, and the plan that remains. `applied`: the release
+    that was rolled back. It looks again until nothing is left: a directory is empty only when its files are gone. Errors:
+    LimpetError, after a save."""
     view, plan = session.decide(target, target, applied=applied)
     session.inventory.own(ownership.settled(view))
     done: Plan | None = None
@@ -252,7 +253,7 @@ def prune(session: Session, target: Held, *, applied: Held | None = None) -> Pla
     session.state.ran = oneshots.remembered(oneshots.seen(view), [session.held(release) for release in session.state.releases()])
     session.save()
     _collect_images(session)
-    return plan
+    return view, plan
 
 
 def collect(session: Session, *, always: bool = False) -> None:

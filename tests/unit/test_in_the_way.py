@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from agent.kinds import files
+from agent.model import Key
+from agent.store.inventory import InventoryStore
 from tests.fakes.passes import Passes
 
 
@@ -35,3 +37,13 @@ def test_directory_that_holds_what_is_not_ours(passes: Passes) -> None:
     passes.branch.push(files.symlink("/srv/d", target="three"), files.symlink("/srv/e", target="two"))
     assert passes.run().exit_code == 6
     assert passes.host.files.read("/srv/d/theirs") == b"a person's"
+
+
+def test_directory_that_must_be_absent(passes: Passes) -> None:
+    """A directory of ours in whose place there must be nothing must go, and the path be ours, in the pass that says so."""
+    passes.branch.push(files.directory("/srv/d"), files.symlink("/srv/e", target="two"))
+    assert passes.run().exit_code == 0
+    passes.branch.push(files.absent("/srv/d"), files.symlink("/srv/e", target="two"))
+    assert passes.run().exit_code == 0
+    assert "/srv/d" not in passes.host.files.there
+    assert Key.parse("file/srv/d") in InventoryStore(passes.paths.state).load()
