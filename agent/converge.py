@@ -380,19 +380,26 @@ def _fall_back(session: Session) -> Prepared | None:
 def _carry_out(session: Session, prepared: Prepared) -> Ending:
     view, plan, state, good = prepared.view, prepared.plan, session.state, session.known_good
     release, rejection = prepared.choice.release, prepared.choice.rejection
+    session.following = rejection is None and state.held is None
     if rejection and state.attempt and state.attempt.phase == "rolling-back":
         return transaction.roll_back(session, rejection.reason, "", session.held(state.attempt.release))
     if good is None or release.id != good.id or state.attempt is not None:
-        return transaction.attempt(session, release, view, plan)
+        ending = transaction.attempt(session, release, view, plan)
+        return _holding(session, rejection) if rejection and ending.outcome == "Converged" else ending
     if session.settings.converge.mode == "report" and plan.staged("apply"):
         session.record.drift = [str(change.key) for change in plan.changes if change.stage == "apply"]
         return Ending("Converged", EXIT_HELD_BACK, f"{len(session.record.drift)} resources have drifted, and mode is report",
                       'set converge.mode = "enforce" to have drift repaired')
     ending = transaction.repair(session, view, plan)
     if rejection:
-        if session.tip is not None:
-            session.state.hold(rejection, session.tip.revision, session.clock.wall())
-        return Ending("HoldingKnownGood", EXIT_ROLLED_BACK, rejection.reason, transaction.CORRECT_IT)
+        return _holding(session, rejection)
     if session.tip is not None and session.record.trouble is None:
         transaction.prove(session, release)
     return ending
+
+
+def _holding(session: Session, rejection: Rejection) -> Ending:
+    """The branch still says what was rejected: known good is held."""
+    if session.tip is not None:
+        session.state.hold(rejection, session.tip.revision, session.clock.wall())
+    return Ending("HoldingKnownGood", EXIT_ROLLED_BACK, rejection.reason, transaction.CORRECT_IT)

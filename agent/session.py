@@ -59,6 +59,7 @@ class Session:
         self.wanted: Manifest | None = None  # what the branch says, once it is rendered
         self.observed = Observed()
         self.fetched_tip = desired.newest_observed()  # another one while the gate waits is a newer revision
+        self.following = True  # what is applied is what the branch says, not what a person or a rejection holds
         self.source_answered = False  # the source answered before anything was touched
 
     def load(self) -> None:

@@ -167,10 +167,10 @@ def prove(session: Session, release: Release) -> None:
     """Makes a release known good at its revision, durably; nothing is written when nothing changes."""
     state, source = session.state, session.settings.source
     revision = session.tip.revision if session.tip else state.attempt.revision if state.attempt else release.revision
-    revision = release.revision if state.held else revision
+    revision = revision if session.following else release.revision
     good = session.known_good
     first_seen = good.at if good is not None and good.id == release.id else release.at
-    pin = state.pin if state.held and state.pin else Pin(shown(source.url), source.ref, revision.partition("@sha1:")[2])
+    pin = state.pin if not session.following and state.pin else Pin(shown(source.url), source.ref, revision.partition("@sha1:")[2])
     state.prove(replace(release, revision=revision, at=first_seen), pin, session.clock.wall())
     session.save()
 

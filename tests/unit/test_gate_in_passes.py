@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.kinds.health import patience
-from agent.model import Key, Need
+from agent.model import Key, Need, Resource
 from agent.settings import Gate
 from tests.fakes.host import Behaviour, Died
 from tests.fakes.passes import Passes, service
@@ -164,19 +164,40 @@ def test_one_shots_that_fail(passes: Passes) -> None:
     assert passes.running() == passes.host.images["good:1"]
 
 
+def overtake(passes: Passes, *resources: Resource) -> None:
+    """Pushes once, as soon as a gate waits."""
+    observed, pushed = passes.host.observe, list[bool]()
+
+    def observe(request):  # type: ignore[no-untyped-def]
+        attempt = passes.state.attempt
+        if attempt and attempt.phase == "gating" and not pushed:
+            pushed.append(True)
+            passes.branch.push(*resources)
+        return observed(request)
+
+    passes.host.observe = observe  # type: ignore[method-assign]
+
+
 def test_a_newer_revision_ends_the_wait(passes: Passes) -> None:
     """A revision that arrives while the gate waits must end the wait at once; the one that was waited for is not rejected."""
     behave(passes, health=("starting",))
     passes.branch.push(service("new:1"))
-    observed = passes.host.observe
-
-    def observe(request):  # type: ignore[no-untyped-def]
-        attempt = passes.state.attempt
-        if attempt and attempt.phase == "gating" and passes.branch.commits == 2:
-            passes.branch.push(service("good:1", environment={"A": "2"}))
-        return observed(request)
-
-    passes.host.observe = observe  # type: ignore[method-assign]
+    overtake(passes, service("good:1", environment={"A": "2"}))
     outcome, seen = took(passes)
     assert outcome == "Superseded" and seen < 5 and passes.state.rejected == {}
     assert passes.run().exit_code == 0
+
+
+def test_a_newer_revision_that_was_rejected_before(passes: Passes) -> None:
+    """When what overtakes a gate was rejected before, known good must be back, and be said to be held; it is no other revision."""
+    passes.host.add_image("sick:1", "sick")
+    passes.branch.push(service("sick:1"))
+    good = passes.state.known_good
+    assert passes.run().outcome == "RolledBack"
+    behave(passes, health=("starting",))
+    passes.branch.push(service("new:1"))
+    overtake(passes, service("sick:1"))
+    assert passes.run().outcome == "Superseded" and passes.running() == passes.host.images["new:1"]
+    result = passes.run()
+    assert (result.outcome, result.exit_code) == ("HoldingKnownGood", 4) and passes.running() == passes.host.images["good:1"]
+    assert passes.state.known_good == good and passes.state.attempt is None
