@@ -25,7 +25,7 @@ from agent import prefetch, recovery, trailers, transaction
 from agent.clock import Clock
 from agent.desired import Desired
 from agent.errors import EXIT_HELD_BACK, EXIT_OK, EXIT_ROLLED_BACK, HeldBack, Interrupted, LimpetError, Stalled
-from agent.fetch.address import shown
+from agent.fetch.address import repo_name, shown
 from agent.host import RealHost
 from agent.identity import instance, machine_id
 from agent.images import always, short
@@ -205,11 +205,6 @@ def _wanted(session: Session) -> tuple[Manifest, Observed]:
     return manifest, observed if complete else session.observe(Held(manifest))
 
 
-def repo_name(url: str) -> str:
-    """The last part of a URL or path, without `.git`."""
-    return url.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".git").removesuffix(".bundle")
-
-
 def preview(session: Session) -> tuple[Choice, View, Plan]:
     """What a pass would do now, touching nothing. Errors: LimpetError."""
     session.load()
@@ -383,23 +378,19 @@ def _carry_out(session: Session, prepared: Prepared) -> Ending:
     session.following = rejection is None and state.held is None
     if rejection and state.attempt and state.attempt.phase == "rolling-back":
         return transaction.roll_back(session, rejection.reason, "", session.held(state.attempt.release))
-    if good is None or release.id != good.id or state.attempt is not None:
+    attempting = good is None or release.id != good.id or state.attempt is not None
+    if attempting:
         ending = transaction.attempt(session, release, view, plan)
-        return _holding(session, rejection) if rejection and ending.outcome == "Converged" else ending
-    if session.settings.converge.mode == "report" and plan.staged("apply"):
+    elif session.settings.converge.mode == "report" and plan.staged("apply"):
         session.record.drift = [str(change.key) for change in plan.changes if change.stage == "apply"]
         return Ending("Converged", EXIT_HELD_BACK, f"{len(session.record.drift)} resources have drifted, and mode is report",
                       'set converge.mode = "enforce" to have drift repaired')
-    ending = transaction.repair(session, view, plan)
-    if rejection:
-        return _holding(session, rejection)
-    if session.tip is not None and session.record.trouble is None:
+    else:
+        ending = transaction.repair(session, view, plan)
+    if rejection and ending.outcome == "Converged":
+        if session.tip is not None:
+            state.hold(rejection, session.tip.revision, session.clock.wall())
+        return Ending("HoldingKnownGood", EXIT_ROLLED_BACK, rejection.reason, transaction.CORRECT_IT)
+    if not attempting and session.tip is not None and session.record.trouble is None:
         transaction.prove(session, release)
     return ending
-
-
-def _holding(session: Session, rejection: Rejection) -> Ending:
-    """The branch still says what was rejected: known good is held."""
-    if session.tip is not None:
-        session.state.hold(rejection, session.tip.revision, session.clock.wall())
-    return Ending("HoldingKnownGood", EXIT_ROLLED_BACK, rejection.reason, transaction.CORRECT_IT)

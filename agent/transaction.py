@@ -165,12 +165,13 @@ def commit(session: Session, release: Release, target: Held) -> Ending:
 
 def prove(session: Session, release: Release) -> None:
     """Makes a release known good at its revision, durably; nothing is written when nothing changes."""
-    state, source = session.state, session.settings.source
-    revision = session.tip.revision if session.tip else state.attempt.revision if state.attempt else release.revision
-    revision = revision if session.following else release.revision
-    good = session.known_good
+    state, source, good = session.state, session.settings.source, session.known_good
+    revision, pin = release.revision, state.pin
+    if session.following:
+        revision = session.tip.revision if session.tip else state.attempt.revision if state.attempt else revision
+    if session.following or pin is None:
+        pin = Pin(shown(source.url), source.ref, revision.partition("@sha1:")[2])
     first_seen = good.at if good is not None and good.id == release.id else release.at
-    pin = state.pin if not session.following and state.pin else Pin(shown(source.url), source.ref, revision.partition("@sha1:")[2])
     state.prove(replace(release, revision=revision, at=first_seen), pin, session.clock.wall())
     session.save()
 

@@ -95,3 +95,8 @@ def shown(url: str) -> str:
         return parse(url).shown
     except Stalled:
         return "(unreadable url)"
+
+
+def repo_name(url: str) -> str:
+    """The last part of a URL or path, without `.git`."""
+    return url.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".git").removesuffix(".bundle")

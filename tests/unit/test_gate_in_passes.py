@@ -189,7 +189,7 @@ def test_a_newer_revision_ends_the_wait(passes: Passes) -> None:
 
 
 def test_a_newer_revision_that_was_rejected_before(passes: Passes) -> None:
-    """When what overtakes a gate was rejected before, known good must be back, and be said to be held; it is no other revision."""
+    """When what overtakes a gate was rejected before, known good must be back, and be said to be held, at its own revision."""
     passes.host.add_image("sick:1", "sick")
     passes.branch.push(service("sick:1"))
     good = passes.state.known_good
