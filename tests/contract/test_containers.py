@@ -443,7 +443,7 @@ def test_watching_fails_when_more_than_so_many_fail(bench: Bench, kind: str, res
 
 def test_watching_has_an_end(bench: Bench) -> None:
     """A container that never becomes healthy must fail the watch after its time, and one that is gone be transient."""
-    check = {"test": ["CMD", "false"], "interval": "1h", "start_period": "1h"}
+    check = {"test": ["CMD", "false"], "interval": "1h"}
     web = service(bench, "web", "web", healthcheck=check)
     id = run(bench, web)
     if not isinstance(bench, FakeBench):
