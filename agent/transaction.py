@@ -106,16 +106,25 @@ def _note(session: Session, held: Held, view: View, *, look: bool = False) -> No
 def repair(session: Session, view: View, plan: Plan) -> Ending:
     """Repairs drift of known good, prunes what an earlier pass left, and looks at the checks. Errors: LimpetError."""
     _leave_alone(session, plan)
+    remaining = plan
     if plan.changes:
         _correct(session, view, plan)
-        prune(session, view.target)
+        _, left = prune(session, view.target)
+        corrected = {action.key for action in plan.actions}  # once more at once would be too often
+        remaining = replace(left, refusals=tuple(refusal for refusal in left.refusals if refusal.key not in corrected))
     elif unowned := ownership.entries(plan, view, session.host.save_original):
         session.inventory.own(unowned)
     if session.state.images.unswept:
         _collect_images(session)
     if not plan.changes:  # what was just repaired has its time: the next look comes soon
         session.record.red = judging.red(session, view.target.manifest)
-    return Ending("Converged", EXIT_HELD_BACK if plan.refusals else EXIT_OK)
+    return _settled(session, remaining)
+
+
+def _settled(session: Session, remaining: Plan) -> Ending:
+    """How a pass ends that has proved or repaired a release; what is shown as refused is what is left."""
+    session.record.plan = replace(session.record.plan, refusals=remaining.refusals)
+    return Ending("Converged", EXIT_HELD_BACK if remaining.refusals else EXIT_OK)
 
 
 def _leave_alone(session: Session, plan: Plan) -> None:
@@ -160,7 +169,7 @@ def commit(session: Session, release: Release, target: Held) -> Ending:
         raise failure
     if remaining.staged("apply"):
         _, remaining = prune(session, target)
-    return Ending("Converged", EXIT_HELD_BACK if remaining.refusals else EXIT_OK)
+    return _settled(session, remaining)
 
 
 def prove(session: Session, release: Release) -> None:

@@ -9,6 +9,7 @@ import pytest
 from agent.kinds import files
 from agent.model import Key
 from agent.store.inventory import InventoryStore
+from agent.store.orders import Orders, Suspension
 from tests.fakes.passes import Passes
 
 
@@ -47,3 +48,14 @@ def test_directory_that_must_be_absent(passes: Passes) -> None:
     assert passes.run().exit_code == 0
     assert "/srv/d" not in passes.host.files.there
     assert Key.parse("file/srv/d") in InventoryStore(passes.paths.state).load()
+
+
+def test_what_is_frozen_and_empty_in_the_end(passes: Passes) -> None:
+    """A frozen directory that only becomes empty when the pass has pruned must be said to be refused by that pass."""
+    passes.branch.push(files.symlink("/srv/d/z", target="one"), files.symlink("/srv/e", target="two"))
+    assert passes.run().exit_code == 0
+    Orders(passes.paths.state).suspend("directory/srv/d", Suspension("being looked at", passes.clock.wall()))
+    passes.branch.push(files.symlink("/srv/e", target="two"))
+    for _ in range(2):
+        assert passes.run().exit_code == 6
+        assert [refused["resource"] for refused in passes.heartbeat()["refused"]] == ["directory/srv/d"]
