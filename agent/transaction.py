@@ -165,9 +165,9 @@ def commit(session: Session, release: Release, target: Held) -> Ending:
     session.state.flapping.forget()
     prove(session, release)
     view, remaining = prune(session, target)
-    if failure := _carry_out(session, view, remaining):  # what was refused because of what has just gone, like a full directory
-        raise failure
-    if remaining.staged("apply"):
+    if remaining.staged("apply"):  # it was refused because of what has just gone: a directory that was not empty
+        if failure := _carry_out(session, view, remaining):
+            raise failure
         _, remaining = prune(session, target)
     return _settled(session, remaining)
 
@@ -257,7 +257,9 @@ def prune(session: Session, target: Held, *, applied: Held | None = None) -> tup
         session.phase("prune")
         _execute(session, leftover, target.manifest)
         done, (view, plan) = plan, session.decide(target, target, applied=applied)
-    session.inventory.disown(ownership.disowned(session.inventory.entries, view, plan))
+    view = replace(view, inventory=session.inventory.entries)
+    session.inventory.own(ownership.entries(plan, view, session.host.save_original))  # what is right now that its place is free
+    session.inventory.disown(ownership.disowned(view.inventory, view, plan))
     session.inventory.save()
     collect(session, always=True)
     session.state.ran = oneshots.remembered(oneshots.seen(view), [session.held(release) for release in session.state.releases()])
