@@ -63,6 +63,7 @@ class Graph:
         self._order_prune()
         for rollout in self.rollouts:
             self._order_batches(rollout)
+        self._order_together()
 
     def _add(self, key: Key, step: Step) -> Node:
         nodes = self.parts[key, step.part]
@@ -235,6 +236,17 @@ class Graph:
             for key in following:
                 for end in ends:
                     self._edge(end, held[key])
+
+    def _order_together(self) -> None:
+        """Those that give way for one file do so when all of them are prepared: else the first is down while the last one's
+        candidate is made."""
+        waits = (before for node, before in self.after.items() if node.key.kind in files.KINDS and node.step.part == "start")
+        groups = {frozenset(other.key for other in before if other.step.part == "release") for before in waits}
+        pairs = {(key, other) for group in groups for key in group for other in group if key != other}
+        for key, other in sorted(pairs):
+            ready, gives = self._last(other, "prepare"), self._first(key, "release")
+            if ready and gives and gives not in self._before(ready):
+                self._edge(ready, gives)
 
     def _watch(self, key: Key, names: list[str], seconds: float, most: int, after: list[Node | None]) -> Node:
         args = {"containers": names, "seconds": seconds, "most": most, "timeout": self.wait_limit}
