@@ -72,6 +72,7 @@ class Ground:
         for number in range(len(self.scenario.moves)) if self.scenario.once else ():
             self.begin(number)
             self.site.sync(env=self.environment)
+        seen()  # of what it has seen by now nothing counts
         for number in range(len(self.scenario.moves)):
             move, started = self.begin(number), time.monotonic()
             if run is None:
