@@ -24,6 +24,7 @@ from tests.fakes.passes import Passes, service
 from tests.harness.site import Site
 from tests.histories.world import Host
 
+ALL = 2000  # passes
 WARM_UP = 24  # rounds: more than the rejections that are remembered
 Sizes = dict[str, int]
 
@@ -78,6 +79,7 @@ class Soak:
         self.a_pass(want=0)
         self.a_pass(want=0)
         self.passes.clock.advance(7200)
+        self.host.done.clear()  # what the fake host remembers for other tests
 
     def sizes(self) -> Sizes:
         """What is there now. History has a bound of its own."""
@@ -91,6 +93,12 @@ class Soak:
             "paths": len(self.host.files.there), "known good": len(state.known_good), "rejected": len(state.rejected),
             "pulled": len(state.images.pulled), "asked": len(state.images.asked),
         }  # fmt: skip
+
+
+def asked(request: pytest.FixtureRequest, sample: int) -> int:
+    """How many passes a soak takes."""
+    sweep = request.config.getoption("--sweep")
+    return sample if sweep == "sample" else ALL if sweep == "all" else int(sweep)
 
 
 def grown(earlier: list[Sizes], later: list[Sizes]) -> dict[str, tuple[int, int]]:
@@ -110,7 +118,7 @@ def soak(tmp_path: Path) -> Iterator[Soak]:
 def test_two_thousand_passes_in_memory(soak: Soak, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> None:
     """Over passes of every kind nothing must grow: no file, no descriptor, no object, no container, no image, no memory of what
     was."""
-    passes = 2000 if request.config.getoption("--sweep") == "all" else 420
+    passes = asked(request, 420)
     found: list[Sizes] = []
     while soak.done < passes:
         soak.live()
@@ -207,8 +215,9 @@ def real_soak(site: Site, prefix: str) -> Iterator[RealSoak]:
 
 def test_passes_of_a_daemon(real_soak: RealSoak, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> None:
     """Over changes, rejections and drift on the real parts neither the daemon nor what it leaves on the host may grow."""
-    everything = request.config.getoption("--sweep") == "all"
-    passes, warm_up = (2000, WARM_UP) if everything else (24, REAL_WARM_UP)
+    passes = asked(request, 24)
+    everything = passes > 12 * WARM_UP
+    warm_up = WARM_UP if everything else REAL_WARM_UP
     found: list[Sizes] = []
     while real_soak.done < passes:
         real_soak.live()
