@@ -85,8 +85,10 @@ class Images:
             if reference in self.pulling and (image_id in self.pulled or short(image_id) not in self.before):
                 self.pulled[image_id] = tuple(sorted({*self.pulled.get(image_id, ()), reference}))
 
-    def end(self) -> None:
-        self.pulling = self.before = ()
+    def end(self, lost: Iterable[str] = ()) -> None:
+        """A pull has ended. `lost`: the references of which nobody heard whether they came."""
+        self.pulling = tuple(sorted(lost))
+        self.before = self.before if self.pulling else ()
 
     def unneeded(self, needed: Collection[str]) -> dict[str, tuple[str, ...]]:
         """Ours that no release needs: image id -> the references it was pulled as."""
