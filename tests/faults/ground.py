@@ -72,9 +72,9 @@ class Ground:
         for number in range(len(self.scenario.moves)) if self.scenario.once else ():
             self.begin(number)
             self.site.sync(env=self.environment)
-        seen()  # of what it has seen by now nothing counts
         for number in range(len(self.scenario.moves)):
             move, started = self.begin(number), time.monotonic()
+            seen()  # what it has seen by now was of the move before
             if run is None:
                 self.site.sync(expect=move.exit_code if move.detour is None else 0, env=self.environment)
                 self._took = time.monotonic() - started
