@@ -22,6 +22,7 @@ from agent.progress import Event
 
 MAX_REQUEST = 4096  # bytes
 MAX_BACKLOG = 65536  # bytes that wait for one client; progress beyond is dropped
+PULSE = 1.0  # seconds until a waiting client looks up: a signal that came just before it began to wait is heard then
 
 NAME = "control.sock"
 
@@ -148,6 +149,16 @@ def ask(directory: Path, request: dict[str, Any]) -> Iterator[Event] | None:
 
 
 def _events(connection: socket.socket) -> Iterator[Event]:
-    with connection, connection.makefile("r", encoding="utf-8") as lines, contextlib.suppress(ConnectionResetError):
-        for line in lines:
-            yield json.loads(line)
+    connection.settimeout(PULSE)
+    rest = b""
+    with connection, contextlib.suppress(ConnectionResetError):
+        while True:
+            try:
+                more = connection.recv(65536)
+            except TimeoutError:
+                continue
+            if not more:
+                return
+            *lines, rest = (rest + more).split(b"\n")
+            for line in lines:
+                yield json.loads(line)
