@@ -96,9 +96,9 @@ class Soak:
 
 
 def asked(request: pytest.FixtureRequest, sample: int) -> int:
-    """How many passes a soak takes."""
+    """How many passes a soak takes; fewer than the sample would show nothing."""
     sweep = request.config.getoption("--sweep")
-    return sample if sweep == "sample" else ALL if sweep == "all" else int(sweep)
+    return sample if sweep == "sample" else ALL if sweep == "all" else max(sample, int(sweep))
 
 
 def grown(earlier: list[Sizes], later: list[Sizes]) -> dict[str, tuple[int, int]]:
