@@ -115,6 +115,7 @@ def repair(session: Session, view: View, plan: Plan) -> Ending:
     elif unowned := ownership.entries(plan, view, session.host.save_original):
         session.inventory.own(unowned)
     if session.state.images.unswept:
+        collect(session, always=True)
         _collect_images(session)
     if not plan.changes:  # what was just repaired has its time: the next look comes soon
         session.record.red = judging.red(session, view.target.manifest)
@@ -255,6 +256,9 @@ def prune(session: Session, target: Held, *, applied: Held | None = None) -> tup
     done: Plan | None = None
     while (leftover := plan.staged("prune")) and plan != done:
         session.phase("prune")
+        if not session.state.images.unswept:  # what nobody needs then is looked for even if this pass is killed
+            session.state.images.unswept = True
+            session.save()
         _execute(session, leftover, target.manifest)
         done, (view, plan) = plan, session.decide(target, target, applied=applied)
     view = replace(view, inventory=session.inventory.entries)

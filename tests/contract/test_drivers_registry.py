@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import random
+import string
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +27,7 @@ from agent.settings import Registry as Table
 from agent.store.content import Content
 from tests.harness import images
 from tests.harness.engine import Engine
+from tests.harness.front import front
 from tests.harness.registry import Registry, registry
 
 LOGIN = ("carol", "s3cret-pass")
@@ -60,19 +63,24 @@ def forget(engine: Engine, address: str) -> None:
                     engine.client.images.remove(reference)
 
 
-def test_a_pull_gives_the_image_and_shows_progress(host: RealHost, served: Registry, prefix: str) -> None:
+def test_a_pull_gives_the_image_and_shows_progress(host: RealHost, engine: Engine, served: Registry, prefix: str) -> None:
     """A pull must end with the image's id, by tag and by digest, and tell how far it is."""
-    wanted = images.make("unused", {"Cmd": ["/bin/idle"]}, version=prefix, files={"/big": prefix * 20_000})
-    reference = served.push(wanted, f"{prefix}/app:1")
+    noise = "".join(random.Random(prefix).choices(string.hexdigits, k=200_000))
+    wanted = images.make("unused", {"Cmd": ["/bin/idle"]}, version=prefix, files={"/big": noise})
     seen: list[tuple[str, int, int, int]] = []
-    assert host.pull(reference, lambda *step: seen.append(step)) == wanted.id
-    assert host.image_id(reference) == wanted.id
+    with front(served.port) as slow:  # of a layer that comes at once the Engine says no sizes
+        slow.pause, slow.only = 0.02, "/blobs/"
+        reference = served.push(wanted, f"{prefix}/app:1").replace(served.address, slow.address)
+        assert host.pull(reference, lambda *step: seen.append(step)) == wanted.id
+        assert host.image_id(reference) == wanted.id
+        digest = host.engine.image(reference)
+        assert digest is not None
+        assert host.pull(digest["RepoDigests"][0]) == wanted.id
+        forget(engine, slow.address)
+    assert len(seen) > 2
     assert all(name == reference and 0 <= done <= total and 0 <= packed <= total for name, done, total, packed in seen)
     assert [done for _, done, *_ in seen] == sorted(done for _, done, *_ in seen)
     assert seen[-1][3] == 0
-    digest = host.engine.image(reference)
-    assert digest is not None
-    assert host.pull(digest["RepoDigests"][0]) == wanted.id
 
 
 def test_a_registry_that_is_down_is_transient_after_some_tries(

@@ -164,7 +164,9 @@ class Ground:
         return (self.steps() or ["none"])[-1]
 
     def journal(self, name: str = "journal.jsonl") -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (self.site.root / "var/lib/limpet" / name).read_text().splitlines()]
+        """A journal, line by line; empty before the first pass."""
+        path = self.site.root / "var/lib/limpet" / name
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     # --- what must be equal ---
 

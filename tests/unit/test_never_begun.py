@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from agent import transaction
 from agent.kinds import files
 from agent.model import Resource
+from tests.fakes.host import Died
 from tests.fakes.passes import Passes, service
 
 
@@ -46,3 +48,24 @@ def test_rejected_release_is_rendered_once(passes: Passes) -> None:
     assert passes.branch.manifests.has(rejected) and all(map(passes.branch.content.has, passes.branch.manifest.content()))
     passes.branch.push(service("shop/web:1"), motd(passes, "better"))
     assert passes.run().exit_code == 0 and not passes.branch.manifests.has(rejected)
+
+
+def test_a_pass_killed_before_it_forgets_leaves_nothing(passes: Passes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was kept of a person's file must go once the file is given back, though that pass was killed before it forgot it."""
+    passes.host.files.store = passes.branch.content
+    passes.host.add_image("shop/web:1", "web")
+    passes.host.files.put("/etc/motd", b"a person's")
+    passes.branch.push(service("shop/web:1"), motd(passes, "ours"))
+    assert passes.run().exit_code == 0
+    passes.branch.push(service("shop/web:1"))
+    with monkeypatch.context() as patch, pytest.raises(Died):
+        forget = transaction.collect
+        patch.setattr(transaction, "collect", lambda session, always=False: _die() if always else forget(session))
+        passes.run()
+    assert passes.run().exit_code == 0
+    assert passes.host.files.read("/etc/motd") == b"a person's"
+    assert len(list(passes.paths.content.iterdir())) == 1  # of the release before
+
+
+def _die() -> None:
+    raise Died
