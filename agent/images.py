@@ -30,8 +30,9 @@ class Asked:
 
 @dataclass(slots=True)
 class Images:
-    """What is remembered. `pulled`: image id -> the references it was pulled as. `pulling`: what a pull that has begun is for;
-    `before`: the images that were there then. `unswept`: a release has been decided, and what nobody needs is not removed yet."""
+    """What is remembered. `pulled`: image id -> the references it was pulled as. `pulling`: what a pull is for that has begun and
+    of which nobody heard the end; `before`: the images that were there then. `unswept`: a release has been decided or something
+    was pulled, and what nobody needs (images, contents) is not removed yet."""
 
     asked: dict[str, Asked] = field(default_factory=dict)
     pulled: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -89,6 +90,10 @@ class Images:
         """A pull has ended. `lost`: the references of which nobody heard whether they came."""
         self.pulling = tuple(sorted(lost))
         self.before = self.before if self.pulling else ()
+
+    def of(self, references: Collection[str]) -> set[str]:
+        """Ours that were pulled as one of these."""
+        return {image_id for image_id, names in self.pulled.items() if set(names) & set(references)}
 
     def unneeded(self, needed: Collection[str]) -> dict[str, tuple[str, ...]]:
         """Ours that no release needs: image id -> the references it was pulled as."""

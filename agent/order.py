@@ -2,7 +2,8 @@
 
 Rules:
 1. A step waits for what it needs, never for more.
-2. An edge comes from a need, a claim that moves, a path, or a network that is removed; kinds know nothing of it.
+2. An edge comes from a need, a claim that moves, a path, a network that is removed, or a file for which several give way
+   together, and from the batches of a rollout; kinds know nothing of it.
 3. The numbering is stable: equal fates, equal actions.
 """
 
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from agent.kinds import KINDS, adoption, claims, files, oneshots
 from agent.kinds.base import Fate, Part, Step, View
 from agent.kinds.changing import manner
+from agent.kinds.container import RUNNING
 from agent.model import Action, Key, Need, ObservedContainer, Stage
 from agent.rollout import Rollout, batches, rollouts
 
@@ -242,11 +244,13 @@ class Graph:
         candidate is made."""
         waits = (before for node, before in self.after.items() if node.key.kind in files.KINDS and node.step.part == "start")
         groups = {frozenset(other.key for other in before if other.step.part == "release") for before in waits}
-        pairs = {(key, other) for group in groups for key in group for other in group if key != other}
-        for key, other in sorted(pairs):
-            ready, gives = self._last(other, "prepare"), self._first(key, "release")
-            if ready and gives and gives not in self._before(ready):
-                self._edge(ready, gives)
+        for group in sorted(map(sorted, groups)):
+            first = [gives for key in group if (gives := self._first(key, "release"))]
+            for ready in filter(None, (self._last(key, "prepare") for key in group)):
+                before = self._before(ready)
+                for gives in first:
+                    if gives.key != ready.key and gives not in before:
+                        self._edge(ready, gives)
 
     def _watch(self, key: Key, names: list[str], seconds: float, most: int, after: list[Node | None]) -> Node:
         args = {"containers": names, "seconds": seconds, "most": most, "timeout": self.wait_limit}
@@ -332,13 +336,22 @@ def held_claims(key: Key, view: View) -> set[str]:
     held = set(owned.claims) if owned else set()
     if key.kind != "container":
         return held | {claims.path(key.name)} if key.kind in files.KINDS else held
-    known = [r for release in (view.target, view.applied, view.known_good) if (r := release.manifest.resources.get(key))]
     for instance in view.containers(key.name):
-        held |= set(instance.ports)
-        held |= {claim for resource in known if resource.digest == instance.digest for claim in resource.claims}
+        held |= _instance_claims(key, instance, view)
         if instance.name == key.name:
             held.add(claims.name(key.name))
     return held
+
+
+def running_claims(key: Key, view: View) -> set[str]:
+    """What the running containers of a resource hold, and nothing that they held once or will hold."""
+    instances = view.containers(key.name) if key.kind == "container" else ()
+    return {claim for instance in instances if instance.state in RUNNING for claim in _instance_claims(key, instance, view)}
+
+
+def _instance_claims(key: Key, instance: ObservedContainer, view: View) -> set[str]:
+    known = [r for release in (view.target, view.applied, view.known_good) if (r := release.manifest.resources.get(key))]
+    return {*instance.ports, *(claim for r in known if r.digest == instance.digest for claim in r.claims)}
 
 
 def wants(key: Key, fate: Fate, view: View) -> tuple[str, ...]:

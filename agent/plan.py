@@ -3,8 +3,9 @@
 Rules:
 1. Fates come first (`agent.kinds`), each decided for one resource. Only then are their steps ordered across resources.
 2. A step waits for what it needs, never for more: unrelated resources are changed in parallel.
-3. A service is down as shortly as can be: it gives way (`release`) only when all it needs is ready and its candidate is created,
-   unless something it needs (a changed file, a re-created network) or another's claim waits for it to give way.
+3. A service is down as shortly as can be: it gives way (`release`) only when all it needs is ready and its candidate is created
+   (and those of all that give way for the same file), unless something it needs (a changed file, a re-created network) or
+   another's claim waits for it to give way.
 4. What gives way to nobody is removed only after the gate has passed (stage "prune").
 5. A resource whose need is refused is refused too, and so is one that wants what a refused one holds; half of a change is never
    planned.
@@ -18,7 +19,7 @@ from dataclasses import replace
 from agent.kinds import KINDS, changing, claims, container, files, network
 from agent.kinds.base import Fate, View, refuse
 from agent.model import Change, Key, Plan, Refusal, Stage
-from agent.order import Graph, app_of, held_claims, wants
+from agent.order import Graph, app_of, held_claims, running_claims, wants
 
 WAIT_LIMIT = 300.0  # seconds that an `await` action may take
 
@@ -63,6 +64,13 @@ def put_off(whole: Plan, keys: Iterable[Key]) -> Plan:
     return replace(without(whole, [Refusal(key, "put off") for key in keys]), refusals=whole.refusals)
 
 
+def both(first: Plan, rest: Plan) -> Plan:
+    """For the report, what a pass did in two parts: the second is no drift, and each resource counts once."""
+    known = {change.key for change in first.changes}
+    more = tuple(replace(change, corrective=False) for change in rest.changes if change.key not in known)
+    return Plan((*first.changes, *more), (*first.actions, *rest.actions), rest.refusals)
+
+
 # --- fates ------------------------------------------------------------------------------------------------------------
 
 
@@ -99,7 +107,8 @@ def _refuse_dependents(view: View, fates: dict[Key, Fate]) -> None:
     grew = any(fate.refusal for fate in fates.values())
     while grew:
         grew = False
-        standing = {key: held_claims(key, view) for key, fate in sorted(fates.items()) if fate.refusal and _runs(key, view)}
+        standing = {key: held for key, fate in sorted(fates.items())
+                    if fate.refusal and not fate.steps and (held := running_claims(key, view))}
         for key in changing:
             blocked = None if fates[key].refusal else _blocker(key, view, fates, standing)
             if blocked:
@@ -119,10 +128,6 @@ def _blocker(key: Key, view: View, fates: dict[Key, Fate], standing: Mapping[Key
         if other != key and (taken := claims.clashing(wanted, held)):
             return other, f"{taken[0].partition('/')[2]} is held by {other}, which is refused"
     return None
-
-
-def _runs(key: Key, view: View) -> bool:
-    return key.kind == "container" and any(c.state in container.RUNNING for c in view.containers(key.name))
 
 
 def _give_way(view: View, fates: dict[Key, Fate]) -> dict[Key, Fate]:

@@ -5,7 +5,7 @@ Rules:
    stays, as long as the image is on the host. Only `pull_policy` makes a registry be asked again (see `images`).
 2. Nothing else is pulled that no action needs.
 3. A pull is written down before it begins and when it has ended; what a killed pass has pulled, or one that lost the Engine,
-   is found by the next pull or prune.
+   is found by the next pull, or by the next pass that has nothing to pull.
 4. Every `check` command has accepted its candidate file before any file is replaced.
 5. A release that does not fit on the disks is not begun, and a pull that would fill one is ended. Of a repair of known good only
    what lacks space or an image is put off, and the rest is done.
@@ -74,6 +74,7 @@ def pull(references: Iterable[str], session: Session) -> tuple[dict[str, str], d
         return {}, dict.fromkeys(wanted, full)
     recover(session)
     images.begin(wanted, session.observed.image_ids)
+    images.unswept = True
     session.save()
     meter = Meter(session.progress, session.reporter, lambda coming: _room(host, coming))
     pulled: dict[str, str] = {}
@@ -91,7 +92,6 @@ def pull(references: Iterable[str], session: Session) -> tuple[dict[str, str], d
     images.end(reference for reference, error in errors.items() if error.code in UNHEARD)
     if full := _room(host):
         pulled, errors = {}, {**dict.fromkeys(pulled, full), **errors}
-    images.unswept |= any(error.code == "DiskFull" for error in errors.values())
     session.save()
     for trouble in errors.values():
         if isinstance(trouble, Interrupted):

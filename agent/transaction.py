@@ -35,8 +35,9 @@ from agent.images import always, intervals
 from agent.kinds import adoption, oneshots, reaction
 from agent.kinds.base import Held, View
 from agent.kinds.hooks import POST_START
-from agent.model import EMPTY, Action, Manifest, Plan, Refusal, Release
+from agent.model import EMPTY, Action, Key, Manifest, Plan, Refusal, Release
 from agent.observe import Look
+from agent.plan import both, put_off
 from agent.prefetch import recover
 from agent.session import Session
 from agent.store.state import Attempt, Pin, RolledBack
@@ -109,12 +110,12 @@ def repair(session: Session, view: View, plan: Plan) -> Ending:
     remaining = plan
     if plan.changes:
         _correct(session, view, plan)
-        _, left = prune(session, view.target)
+        left = _finish(session, view.target, {refusal.key for refusal in plan.refusals})
         corrected = {action.key for action in plan.actions}  # once more at once would be too often
         remaining = replace(left, refusals=tuple(refusal for refusal in left.refusals if refusal.key not in corrected))
     elif unowned := ownership.entries(plan, view, session.host.save_original):
         session.inventory.own(unowned)
-    if session.state.images.unswept:
+    if session.state.images.unswept and session.wanted is not None:
         collect(session, always=True)
         _collect_images(session)
     if not plan.changes:  # what was just repaired has its time: the next look comes soon
@@ -165,24 +166,30 @@ def commit(session: Session, release: Release, target: Held) -> Ending:
     session.state.images.unswept = True
     session.state.flapping.forget()
     prove(session, release)
-    view, remaining = prune(session, target)
-    if remaining.staged("apply"):  # it was refused because of what has just gone: a directory that was not empty
-        if failure := _carry_out(session, view, remaining):
+    return _settled(session, _finish(session, target))
+
+
+def _finish(session: Session, target: Held, refused: set[Key] | None = None) -> Plan:
+    """Removes what nothing needs any more, and does what that was in the way of (a directory that was not empty); what remains.
+    `refused`: nothing else is done. Errors: LimpetError."""
+    view, left = prune(session, target)
+    if refused is not None:
+        left = put_off(left, {action.key for action in left.staged("apply")} - refused)
+    if left.staged("apply"):
+        if failure := _carry_out(session, view, left, more=True):
             raise failure
-        _, remaining = prune(session, target)
-    return _settled(session, remaining)
+        _, left = prune(session, target)
+    return left
 
 
 def prove(session: Session, release: Release) -> None:
     """Makes a release known good at its revision, durably; nothing is written when nothing changes."""
     state, source, good = session.state, session.settings.source, session.known_good
-    revision, pin = release.revision, state.pin
-    if session.following:
-        revision = session.tip.revision if session.tip else state.attempt.revision if state.attempt else revision
+    pin = state.pin
     if session.following or pin is None:
-        pin = Pin(shown(source.url), source.ref, revision.partition("@sha1:")[2])
+        pin = Pin(shown(source.url), source.ref, release.revision.partition("@sha1:")[2])
     first_seen = good.at if good is not None and good.id == release.id else release.at
-    state.prove(replace(release, revision=revision, at=first_seen), pin, session.clock.wall())
+    state.prove(replace(release, at=first_seen), pin, session.clock.wall())
     session.save()
 
 
@@ -222,9 +229,9 @@ def _go_back(session: Session, good: Release, failed_target: Held) -> tuple[Held
     if target.manifest.digest != good.manifest_digest:
         raise Failed("the manifest of known good was lost on this host", CORRECT_IT, code="ManifestMissing")
     lacking: list[Refusal] = []
-    for _ in range(2):  # what the failed release made may have been in the way
+    for again in (False, True):  # what the failed release made may have been in the way
         view, plan = session.decide(target, target, applied=failed_target)
-        if failure := _carry_out(session, view, plan):
+        if failure := _carry_out(session, view, plan, more=again):
             raise failure
         prune(session, target, applied=failed_target)
         if not (lacking := _lacking(session, view, plan)):
@@ -289,7 +296,7 @@ def collect(session: Session, *, always: bool = False) -> None:
 def _collect_images(session: Session) -> None:
     """Removes what Limpet pulled and no kept release needs. What is in use stays, for the next release. Errors: LimpetError."""
     images, wanted, releases = session.state.images, session.wanted, session.state.releases()
-    if wanted is None or not session.settings.converge.prune:
+    if wanted is None:
         return
     recover(session)
     images.end()
@@ -297,15 +304,20 @@ def _collect_images(session: Session) -> None:
     images.forget({*asks, *(reference for release in releases for reference in release.lock)})
     needed = {image_id for release in releases for image_id in release.lock.values()}
     needed |= {images.asked[reference].id for reference in asks if reference in images.asked}
+    decided = {release.manifest_digest for release in releases}.union(r.manifest_digest for r in session.state.rejected.values())
+    full = session.record.trouble is not None and session.record.trouble.code == "DiskFull"
+    keep = wanted.digest not in decided and not full  # it waits, and would pull them again
+    waiting = images.of(wanted.images()) - needed if keep else set()
+    needed |= waiting
     done: list[Action] | None = None
-    while ours := images.unneeded(needed):
+    while session.settings.converge.prune and (ours := images.unneeded(needed)):
         look = Look(images=tuple(sorted({reference for references in ours.values() for reference in references})))
         actions = images.removals(needed, session.host.observe(look))
         if not actions or actions == done:
             break
         _execute(session, actions, EMPTY)
         done = actions
-    images.unswept = False
+    images.unswept = bool(waiting)
     session.save()
 
 
@@ -320,8 +332,7 @@ def _begin(session: Session, release: Release, view: View, plan: Plan) -> None:
         if known:
             _note(session, session.held(known.release), view)
         excused = judging.excused(session, view, plan) if session.known_good else frozenset()
-        revision = session.tip.revision if session.tip else release.revision
-        state.attempt = Attempt(release, revision, "applying", clock.wall(), clock.monotonic(), clock.boot_id(),
+        state.attempt = Attempt(release, release.revision, "applying", clock.wall(), clock.monotonic(), clock.boot_id(),
                                 tuple(sorted(excused)))
     _note(session, view.target, view)
     session.save()
@@ -339,13 +350,14 @@ def _enter_gate(session: Session, release: Release) -> bool:
     return resumed
 
 
-def _carry_out(session: Session, view: View, plan: Plan) -> LimpetError | None:
-    """Owns, then executes the plan's apply stage; the failure that is the release's own. Errors: Transient, Interrupted."""
+def _carry_out(session: Session, view: View, plan: Plan, *, more: bool = False) -> LimpetError | None:
+    """Owns, then executes the plan's apply stage; the failure that is the release's own. `more`: it is the rest of what was
+    carried out before. Errors: Transient, Interrupted."""
     actions = plan.staged("apply")
     session.inventory.own(ownership.entries(plan, view, session.host.save_original))
     if not actions:
         return None
-    session.record.plan = plan
+    session.record.plan = both(session.record.plan, plan) if more else plan
     session.phase("apply")
     failure = _execute(session, actions, view.target.manifest)
     if failure is None and (telling := reaction.telling(actions, view)):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from agent.errors import Transient
 from agent.images import Asked, Images, always, intervals, short
+from agent.kinds import files
 from agent.model import Manifest, Observed, ObservedContainer
 from agent.settings import Converge, Window
 from tests.fakes.host import Died, FakeHost
@@ -245,6 +246,50 @@ def test_a_pull_whose_answer_is_lost(passes: Passes) -> None:
     assert passes.run().exit_code == 75
     assert passes.run().outcome == "RolledBack" and passes.running() == good
     assert passes.host.image_ids() == {good} and len(passes.host.pulls) == 2
+
+
+@pytest.mark.parametrize("came", [True, False])
+def test_a_pull_that_nobody_repeats(passes: Passes, came: bool) -> None:
+    """After a pull that lost the Engine and whose commit was taken back, its image must go, and one that a person pulls later by
+    the same name must stay."""
+    daily(passes)
+    tool, pull = passes.host.add_image("shop/tool:1", "web", version="tool", local=False), passes.host.pull
+
+    def lost(reference: str, progress: Any = None) -> str:
+        if came:
+            pull(reference, progress)
+        raise Transient("the connection to Docker broke", "the next pass tries again", code="RuntimeUnavailable")
+
+    passes.host.pull = lost  # type: ignore[method-assign]
+    passes.branch.push(service("shop/tool:1"))
+    assert passes.run().exit_code == 75
+    passes.host.pull = pull  # type: ignore[method-assign]
+    passes.branch.push(service("shop/web:1", pull_every=DAY))
+    assert passes.run().exit_code == 0
+    assert tool not in passes.host.image_ids()
+    passes.host.images["shop/tool:1"] = tool
+    for number in range(5):
+        passes.host.add_image(f"shop/new:{number}", "web", local=False)
+        passes.branch.push(service(f"shop/new:{number}"))
+        assert passes.run().exit_code == 0
+    assert tool in passes.host.image_ids()
+
+
+def test_images_of_commits_that_are_never_begun(passes: Passes) -> None:
+    """An image that was pulled for a commit whose file is refused must be pulled once while the branch says so, and go when it
+    does not."""
+    good = daily(passes)
+    passes.host.check = lambda resource, content: "wrong"
+    wrong = files.file("/etc/x", content=passes.host.content.put(b"x"), size=1, check=["false"])
+    for number in range(3):
+        newest = passes.host.add_image(f"shop/new:{number}", "web", version=f"{number}", local=False)
+        passes.branch.push(service(f"shop/new:{number}"), wrong)
+        pulls = len(passes.host.pulls)
+        assert [passes.run().exit_code for _ in range(3)] == [1, 1, 1]
+        assert passes.host.image_ids() == {good, newest} and len(passes.host.pulls) == pulls + 1
+    passes.branch.push(service("shop/web:1", pull_every=DAY))
+    assert passes.run().exit_code == 0
+    assert passes.host.image_ids() == {good}
 
 
 # --- what is removed --------------------------------------------------------------------------------------------------

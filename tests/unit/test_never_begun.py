@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent import transaction
+from agent import judging, transaction
+from agent.errors import Transient
 from agent.kinds import files
 from agent.model import Resource
 from tests.fakes.host import Died
@@ -65,6 +66,42 @@ def test_a_pass_killed_before_it_forgets_leaves_nothing(passes: Passes, monkeypa
     assert passes.run().exit_code == 0
     assert passes.host.files.read("/etc/motd") == b"a person's"
     assert len(list(passes.paths.content.iterdir())) == 1  # of the release before
+
+
+def test_pin_is_what_was_proved(passes: Passes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release that is finished because the newest commit cannot be begun must be proved at its own commit: the newest one has
+    never been here, and may be taken back."""
+    for number in (1, 2):
+        passes.host.add_image(f"shop/web:{number}", "web", version=f"{number}")
+    passes.branch.push(service("shop/web:1"))
+    assert passes.run().exit_code == 0
+    passes.branch.push(service("shop/web:2"))
+    with monkeypatch.context() as patch, pytest.raises(Died):
+        patch.setattr(judging, "judge", lambda *_, **__: _die())
+        passes.run()
+    passes.branch.push(service("shop/missing:1"))
+    assert passes.run().exit_code == 78
+    revision = passes.heartbeat()["revision"]
+    assert [revision[name][-2:] for name in ("observed", "applied", "known_good", "pin")] == ["03", "02", "02", "02"]
+
+
+def test_known_good_that_comes_back_keeps_its_commit(passes: Passes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Known good that comes back because the branch says what was rejected must be applied, and proved, at its own commit."""
+    for number, kind in enumerate(("web", "web", "sick")):
+        passes.host.add_image(f"shop/web:{number}", kind, version=f"{number}")
+    passes.branch.push(service("shop/web:0"))
+    assert passes.run().exit_code == 0
+    passes.branch.push(service("shop/web:2"))
+    assert passes.run().exit_code == 4
+    for image in ("shop/web:1", "shop/web:2"):
+        passes.branch.push(service(image))
+        with monkeypatch.context() as patch, pytest.raises(Died):
+            patch.setattr(judging, "judge", lambda *_, **__: _die())
+            passes.run()
+    passes.branch.down = Transient("the source does not answer", "", code="SourceUnavailable")
+    assert passes.run().exit_code == 75
+    revision = passes.heartbeat()["revision"]
+    assert [revision[name][-2:] for name in ("applied", "known_good", "pin")] == ["01"] * 3
 
 
 def _die() -> None:
