@@ -130,6 +130,7 @@ def converge(session: Session) -> Ending:
     _same_machine(session)
     if suspension := session.state.suspension("*", session.clock.wall()):
         return Ending("HeldBack", EXIT_HELD_BACK, f"suspended: {suspension.reason}", "limpet resume")
+    session.inventory.tidy()
     if recovery.inventory(session):
         session.inventory.save()
     trouble: LimpetError | None = None

@@ -117,17 +117,21 @@ class Document:
 
     def write(self, value: Json) -> bool:
         """Makes `value` the newest generation; false when it is the newest already. Errors: Transient, Stalled."""
+        self.tidy()
         data = self._packed(value)
         current = self._whole()
         if current == data:
             return False
         durable.make_directory(self.path.parent)
-        for path in (self.path, self.previous):
-            durable.clean(path.parent, path.name)
         if current is not None:
             self._keep_generation()
         durable.write(self.path, data)
         return True
+
+    def tidy(self) -> None:
+        """Removes what a killed writer left; only for the single writer."""
+        for path in (self.path, self.previous):
+            durable.clean(path.parent, path.name)
 
     def settle(self) -> bool:
         """From now on the newest schema is written; false when it was already."""

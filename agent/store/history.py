@@ -87,9 +87,9 @@ class History:
             return []
 
     def _bound(self) -> None:
+        durable.clean(self.path.parent, self.path.name)
         lines = self._lines()
         if len(lines) > self.keep + _SLACK:
-            durable.clean(self.path.parent, self.path.name)
             durable.write(self.path, b"\n".join(lines[-self.keep :]) + b"\n")
 
 

@@ -78,6 +78,10 @@ class InventoryStore:
         with self._mutex:
             self._write()
 
+    def tidy(self) -> None:
+        """Removes what a killed writer left; only for the single writer."""
+        self._document.tidy()
+
     def settle(self) -> None:
         """This version has converged once: its own schema from now on. Errors: Transient, Stalled."""
         with self._mutex:

@@ -10,6 +10,7 @@ from agent import judging, transaction
 from agent.errors import Transient
 from agent.kinds import files
 from agent.model import Resource
+from agent.store import durable
 from tests.fakes.host import Died
 from tests.fakes.passes import Passes, service
 
@@ -66,6 +67,18 @@ def test_a_pass_killed_before_it_forgets_leaves_nothing(passes: Passes, monkeypa
     assert passes.run().exit_code == 0
     assert passes.host.files.read("/etc/motd") == b"a person's"
     assert len(list(passes.paths.content.iterdir())) == 1  # of the release before
+
+
+def test_what_a_killed_writer_left_goes(passes: Passes) -> None:
+    """A half-written state or inventory must be gone after the next pass, also when that has nothing to write."""
+    passes.host.add_image("shop/web:1", "web")
+    passes.branch.push(service("shop/web:1"))
+    assert passes.run().exit_code == 0
+    documents = ("state.json", "state.json.1", "inventory.json", "inventory.json.1")
+    for name in documents:
+        (passes.paths.state / f".{name}{durable.MARK}link").write_text("half")
+    assert passes.run().exit_code == 0
+    assert not [path for path in passes.paths.state.iterdir() if durable.MARK in path.name]
 
 
 def test_pin_is_what_was_proved(passes: Passes, monkeypatch: pytest.MonkeyPatch) -> None:
