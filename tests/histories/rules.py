@@ -251,9 +251,10 @@ class Rules:
 
     def snapshot(self) -> dict[str, Any]:
         """The host as a person compares it. Not compared are directories that came with a file, which may have been there
-        before, and what a one-shot that ran to success leaves: its container may be gone."""
+        before, and what a one-shot that ran to success leaves: its container may be gone. What is refused may have been ours."""
         found: dict[str, Any] = {}
         inventory = {key: owned for key, owned in self.world.inventory().items() if owned.digest}
+        refused = {each["resource"] for each in self.world.passes.heartbeat()["refused"]}
         done = self.completed()
         for at in self.host.containers.values():
             seen, networks = at.seen, self.host.networks
@@ -266,7 +267,7 @@ class Rules:
         found |= {f"path {path}": there for path, there in self.host.files.there.items()
                   if there.type != "directory" or Key("directory", path) in inventory}
         found |= {f"owned {key}": (entry.digest, entry.claims, entry.needs, entry.original)
-                  for key, entry in inventory.items() if key.kind != "volume"}
+                  for key, entry in inventory.items() if key.kind != "volume" and str(key) not in refused}
         return found
 
     def no_leftovers(self) -> None:
