@@ -281,16 +281,19 @@ def prune(session: Session, target: Held, *, applied: Held | None = None) -> tup
 
 def collect(session: Session, *, always: bool = False) -> None:
     """Forgets manifests and contents that neither a remembered release needs nor what the branch says now. Releases that are
-    never begun leave them too, so each pass looks; contents only when a manifest went, or `always`."""
+    never begun leave them too, so each pass looks; contents only when a manifest went or others are there than after the last
+    look (a killed pass has stored some), or `always`."""
     wanted, releases = session.wanted, session.state.releases()
     held = {release.manifest_digest for release in releases} | ({wanted.digest} if wanted else set())
-    if not session.desired.manifests.collect(held) and not always:
+    content = session.desired.content
+    if not session.desired.manifests.collect(held) and not always and content.stamp() == session.state.contents:
         return
     keep = {digest for release in releases for digest in session.held(release).manifest.content()}
     keep |= wanted.content() if wanted else set()
     originals = (owned.original for owned in session.inventory.entries.values() if owned.original)
     keep |= {str(original["content"]) for original in originals if original.get("content")}
-    session.desired.content.collect(keep)
+    content.collect(keep)
+    session.state.contents = content.stamp()
 
 
 def _collect_images(session: Session) -> None:

@@ -106,7 +106,8 @@ class Held:
 class State:
     """The pass changes it and saves it. `suspended` and `orders_done` mirror `orders.py`. `ran`: what of one-shots ran to
     success, `irrevocable`: the irreversible ones that were started since a release was proved (`kinds/oneshots.py`). `retried`:
-    the commit whose `Limpet-Retry` was carried out last.
+    the commit whose `Limpet-Retry` was carried out last. `contents`: which were stored when those that
+    nobody needs were removed last.
     """
 
     machine_id: str = ""
@@ -121,6 +122,7 @@ class State:
     ran: dict[str, tuple[str, ...]] = field(default_factory=dict)
     irrevocable: tuple[str, ...] = ()
     retried: str = ""
+    contents: str = ""
     images: Images = field(default_factory=Images)
     flapping: Flapping = field(default_factory=Flapping)
     suspended: dict[str, Suspension] = field(default_factory=dict)
@@ -237,7 +239,8 @@ class State:
             "counters": dict(self.counters),
             "orders_done": self.orders_done,
             **{name: value for name, value in (("ran", {key: list(marks) for key, marks in self.ran.items()}),
-                                               ("irrevocable", list(self.irrevocable)), ("retried", self.retried)) if value},
+                                               ("irrevocable", list(self.irrevocable)), ("retried", self.retried),
+                                               ("contents", self.contents)) if value},
         }
 
     @classmethod
@@ -255,6 +258,7 @@ class State:
             ran={key: tuple(marks) for key, marks in doc.get("ran", {}).items()},
             irrevocable=tuple(doc.get("irrevocable", ())),
             retried=doc.get("retried", ""),
+            contents=doc.get("contents", ""),
             images=Images.from_json(doc.get("images", {})),
             flapping=Flapping.from_json(doc.get("flapping", {})),
             counters=dict(doc.get("counters", {})),

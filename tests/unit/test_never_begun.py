@@ -81,6 +81,17 @@ def test_what_a_killed_writer_left_goes(passes: Passes) -> None:
     assert not [path for path in passes.paths.state.iterdir() if durable.MARK in path.name]
 
 
+@pytest.mark.parametrize("name", ["a" * 64, f".{'a' * 64}{durable.MARK}x"])
+def test_contents_of_a_killed_rendering_go(passes: Passes, name: str) -> None:
+    """Contents that a pass stored for a manifest it was killed before storing must be gone after the next pass."""
+    passes.host.add_image("shop/web:1", "web")
+    passes.branch.push(service("shop/web:1"), motd(passes, "ours"))
+    assert passes.run().exit_code == 0
+    (passes.paths.content / name).write_text("of a release that never was")
+    assert passes.run().exit_code == 0
+    assert len(list(passes.paths.content.iterdir())) == 1
+
+
 def test_pin_is_what_was_proved(passes: Passes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A release that is finished because the newest commit cannot be begun must be proved at its own commit: the newest one has
     never been here, and may be taken back."""
