@@ -4,8 +4,8 @@ Rules:
 1. An image reference is resolved when a release begins, and never again for it: what known good or the attempt at hand resolved
    stays, as long as the image is on the host. Only `pull_policy` makes a registry be asked again (see `images`).
 2. Nothing else is pulled that no action needs.
-3. A pull is written down before it begins and when it has ended; what a killed pass has pulled, or one that lost the Engine,
-   is found by the next pull, or by the next pass that has nothing to pull.
+3. A pull is written down before it begins and when it has ended; what a killed pass has pulled, or one whose Engine was in
+   trouble, is found by the next pull, or by the next pass that has nothing to pull.
 4. Every `check` command has accepted its candidate file before any file is replaced.
 5. A release that does not fit on the disks is not begun, and a pull that would fill one is ended. Of a repair of known good only
    what lacks space or an image is put off, and the rest is done.
@@ -33,7 +33,6 @@ from agent.session import Session
 
 PULLS = 3  # at a time
 INTERVAL = 1.0  # seconds between two heartbeats of pulls at least
-UNHEARD = ("RuntimeUnavailable", "Interrupted")  # after these the Engine may have the image all the same
 
 
 def lock(manifest: Manifest, observed: Observed, earlier: Mapping[str, str], said: Mapping[str, str]) -> dict[str, str]:
@@ -89,7 +88,7 @@ def pull(references: Iterable[str], session: Session) -> tuple[dict[str, str], d
     images.settle(pulled)
     for reference, image_id in pulled.items():
         images.answered(reference, image_id, session.clock.wall())
-    images.end(reference for reference, error in errors.items() if error.code in UNHEARD)
+    images.end(reference for reference, error in errors.items() if _unheard(error))
     if full := _room(host):
         pulled, errors = {}, {**dict.fromkeys(pulled, full), **errors}
     session.save()
@@ -97,6 +96,11 @@ def pull(references: Iterable[str], session: Session) -> tuple[dict[str, str], d
         if isinstance(trouble, Interrupted):
             raise trouble
     return pulled, errors
+
+
+def _unheard(error: LimpetError) -> bool:
+    """Whether the Engine may have the image all the same: no registry said no."""
+    return error.retryable and error.code != "RegistryUnavailable"
 
 
 def _room(host: Host, coming: int = 0) -> LimpetError | None:

@@ -232,14 +232,15 @@ def test_killed_at_any_point(passes: Passes, kind: str, point: int) -> None:
     assert passes.run().exit_code == result.exit_code and len(passes.host.done) == done
 
 
-def test_a_pull_whose_answer_is_lost(passes: Passes) -> None:
-    """An image that came although the Engine was lost meanwhile must be used by the next pass, and be removed like any other."""
+@pytest.mark.parametrize("code", ["RuntimeUnavailable", "EngineError"])
+def test_a_pull_whose_answer_is_lost(passes: Passes, code: str) -> None:
+    """An image that came although the Engine was in trouble must be used by the next pass, and be removed like any other."""
     good, pull = daily(passes), passes.host.pull
     passes.host.add_image("shop/web:2", "sick", version="two", local=False)
 
     def lost(reference: str, progress: Any = None) -> str:
         pull(reference, progress)
-        raise Transient("the connection to Docker broke", "the next pass tries again", code="RuntimeUnavailable")
+        raise Transient("the connection to Docker broke", "the next pass tries again", code=code)
 
     passes.host.pull = lost  # type: ignore[method-assign]
     passes.branch.push(service("shop/web:2"))
