@@ -251,7 +251,8 @@ class Rules:
 
     def snapshot(self) -> dict[str, Any]:
         """The host as a person compares it. Not compared are directories that came with a file, which may have been there
-        before, and what a one-shot that ran to success leaves: its container may be gone. What is refused may have been ours."""
+        before, and what a one-shot that ran to success leaves: its container may be gone. What is refused may have been ours,
+        and a directory above a person's path may have been made by either."""
         found: dict[str, Any] = {}
         inventory = {key: owned for key, owned in self.world.inventory().items() if owned.digest}
         refused = {each["resource"] for each in self.world.passes.heartbeat()["refused"]}
@@ -266,7 +267,8 @@ class Rules:
         found |= {f"network {n.name}": (n.owned, n.digest) for n in self.host.networks.values()}
         found |= {f"path {path}": there for path, there in self.host.files.there.items()
                   if there.type != "directory" or Key("directory", path) in inventory}
-        found |= {f"owned {key}": (entry.digest, entry.claims, entry.needs, entry.original)
+        theirs = {str(above) for path in self.world.persons for above in Path(path).parents}
+        found |= {f"owned {key}": (entry.digest, entry.claims, entry.needs, entry.original if key.name not in theirs else None)
                   for key, entry in inventory.items() if key.kind != "volume" and str(key) not in refused}
         return found
 
