@@ -55,7 +55,7 @@ class Front:
         made: Any = http.client.HTTPSConnection(*self.upstream, context=self.tls, timeout=30) if self.tls else \
             http.client.HTTPConnection(*self.upstream, timeout=30)
         with contextlib.closing(made) as connection:
-            sent = {name: value for name, value in request.headers.items() if name.lower() not in HOP}
+            sent = {name: ", ".join(request.headers.get_all(name)) for name in request.headers if name.lower() not in HOP}
             connection.request(request.command, request.path, body or None, sent)
             with connection.getresponse() as answer:
                 self._pass(answer, request, troubled)
