@@ -30,6 +30,7 @@ class Front:
 
     def __init__(self, port: int, tls: ssl.SSLContext | None) -> None:
         self.upstream, self.tls, self.port = ("127.0.0.1", port), tls, 0
+        self._lock = threading.Lock()
         self.heal()
 
     def heal(self) -> None:
@@ -71,14 +72,23 @@ class Front:
         request.send_header("Connection", "close")
         request.end_headers()
         request.close_connection = True
-        left = self.cut if troubled and self.cuts > 0 else None
-        while request.command != "HEAD" and (piece := answer.read1(PIECE)):
+        if request.command == "HEAD":
+            return
+        left = self._cut() if troubled else None
+        while piece := answer.read1(PIECE):
             time.sleep(self.pause if troubled else 0)
             request.wfile.write(piece if left is None else piece[:left])
             left = None if left is None else left - len(piece)
             if left is not None and left <= 0:
-                self.cuts -= 1
                 return
+
+    def _cut(self) -> int | None:
+        """After how many bytes this body is cut; each cut is given away once, also to bodies at the same time."""
+        with self._lock:
+            if self.cut is None or self.cuts <= 0:
+                return None
+            self.cuts -= 1
+            return self.cut
 
 
 @contextlib.contextmanager
