@@ -205,7 +205,7 @@ def test_a_deleted_network_is_mended_under_a_running_container(bench: RealBench)
     act(bench, web, "connect", container=id, network=front.key.name)
     probe = run(bench, service(bench, "probe", "idle", networks={front.key.name: None}))
     assert bench.engine.client.containers.get(probe).exec_run(["nslookup", "w"]).exit_code == 0
-    answer = wait.eventually(lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2).read(), 10)
+    answer = wait.eventually(lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2).read(), 60)
     assert answer == b"v1\n" and seen(bench, id).started_at == started
 
 

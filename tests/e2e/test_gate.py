@@ -24,7 +24,7 @@ def outside(free_port: int) -> Iterator[subprocess.Popen[bytes]]:
     """A server beside Limpet on `free_port`: what a check may depend on besides this host's release."""
     listen = f"import socket, time; s = socket.create_server(('127.0.0.1', {free_port})); time.sleep(600)"
     with subprocess.Popen([sys.executable, "-c", listen]) as server:
-        eventually(lambda: net.answers("127.0.0.1", free_port), 20, "the server outside")
+        eventually(lambda: net.answers("127.0.0.1", free_port), 60, "the server outside")
         yield server
         server.kill()
 

@@ -35,7 +35,7 @@ def sick(site: Site, prefix: str) -> Site:
 
 def sicken(site: Site, prefix: str) -> None:
     assert site.engine.client.containers.get(f"{prefix}-web-1").exec_run(["touch", "/sick"]).exit_code == 0
-    eventually(lambda: health(site, prefix) == "unhealthy", 20, "it becomes unhealthy")
+    eventually(lambda: health(site, prefix) == "unhealthy", 60, "it becomes unhealthy")
 
 
 def health(site: Site, prefix: str) -> str:
@@ -62,7 +62,7 @@ def test_it_is_reported_then_restarted(sick: Site, prefix: str) -> None:
     assert "1 of it drift" in sick.sync().out
     id, started = life(sick, prefix)
     assert id == before[0] and started != before[1]
-    eventually(lambda: health(sick, prefix) == "healthy", 20, "it is healthy again")
+    eventually(lambda: health(sick, prefix) == "healthy", 60, "it is healthy again")
     assert "nothing to do" in sick.sync().out and sick.heartbeat()["state"] == "Synced"
 
 

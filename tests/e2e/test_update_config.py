@@ -58,7 +58,7 @@ def lives(site: Site, prefix: str) -> dict[str, tuple[Any, Any]]:
 
 def served(site: Site, prefix: str) -> None:
     """Until the client has been answered."""
-    eventually(lambda: "got v1" in answers(site, prefix), 30, "the client to be answered")
+    eventually(lambda: "got v1" in answers(site, prefix), 60, "the client to be answered")
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_client_is_answered_all_the_time(site: Site, prefix: str, update: str, r
     before = lives(site, prefix)
     site.commit({"compose.yaml": compose(prefix, replicas=replicas, update=update, image="limpet-test/web:v2")})
     site.sync()
-    eventually(lambda: "got v2" in answers(site, prefix), 30, "the client to see the new one")
+    eventually(lambda: "got v2" in answers(site, prefix), 60, "the client to see the new one")
     found = answers(site, prefix)
     print(len(found), "requests:", {answer: found.count(answer) for answer in set(found)})
     gap = found[found.index("got v1"):].count("got nothing")

@@ -141,7 +141,7 @@ def test_sigterm_in_the_middle_of_a_pass(engine: Engine, host_net: HostNetwork, 
         reaches(machine, revision("main", good))
         machine.configure(git, branch="main", source={"poll": "1s"}, gate={"settle": "15s", "deadline": "60s"})
         reload = ["systemctl", "reload", "limpet"]  # refused while the daemon is just reading the new file by itself
-        eventually(lambda: machine.run(reload, check=False).code == 0, 30, "the service to be reloaded")
+        eventually(lambda: machine.run(reload, check=False).code == 0, 60, "the service to be reloaded")
         next_one = repo.commit(files("web:v2"), "next")
         eventually(lambda: machine.heartbeat()["phase"] == "gate", PATIENCE, "the gate to wait")
         machine.run(["systemctl", "stop", "limpet"], timeout=60)

@@ -281,7 +281,7 @@ def test_a_check_that_hangs_is_killed_with_its_children(content: MemoryContent, 
     with pytest.raises(Failed, match="did not end"):
         check_candidate(*checked(content, hang), root, deadline=0.5)
     process = Path(f"/proc/{pid.read_text().strip()}/cmdline")
-    eventually(lambda: not process.exists() or not process.read_bytes(), 5, "the end of its child")
+    eventually(lambda: not process.exists() or not process.read_bytes(), 60, "the end of its child")
 
 
 def test_a_check_that_is_not_installed_is_a_failure(content: MemoryContent, root: Path) -> None:
