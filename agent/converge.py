@@ -1,10 +1,11 @@
 """One pass, top to bottom; with `transaction`, the only module that knows all the steps.
 
     fetch -> verify -> render       `_wanted`: what the branch says (`desired`)
+    choose                          `choice.choose`: that, or known good when it was rejected, or what a person holds
     observe -> plan -> brakes       `Session.decide`
     prefetch                        `_prepare`: images and candidates; nothing is touched before this is done
     apply -> gate -> commit         `transaction.attempt`, or `transaction.repair` when the release is known good
-      or roll back -> prune
+      or roll back, `prune`
     report                          `_report`
 
 Rules:
@@ -22,22 +23,23 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from agent import prefetch, recovery, trailers, transaction
+from agent.choice import Choice, begun, choose, held_by_hand, may_start
 from agent.clock import Clock
 from agent.desired import Desired
-from agent.errors import EXIT_HELD_BACK, EXIT_OK, EXIT_ROLLED_BACK, HeldBack, Interrupted, LimpetError, Stalled
+from agent.errors import CORRECT_IT, EXIT_HELD_BACK, EXIT_OK, EXIT_ROLLED_BACK, HeldBack, Interrupted, LimpetError, Stalled
 from agent.fetch.address import repo_name, shown
 from agent.host import RealHost
 from agent.identity import instance, machine_id
 from agent.images import always, short
 from agent.judging import Superseded
 from agent.kinds.base import Held, View
-from agent.model import Manifest, Observed, Plan, Release
+from agent.model import Manifest, Observed, Plan
 from agent.paths import Paths
 from agent.progress import Progress
+from agent.prune import collect
 from agent.report import Reporter
 from agent.session import Session
 from agent.settings import Settings
-from agent.store.state import Rejection
 from agent.summary import counts, report, sentence
 from agent.transaction import Ending
 
@@ -56,16 +58,6 @@ class PassResult:
     observed: str = ""
     again_in: float | None = None
     corrected: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The release to bring the host to. `rejection`: of the branch's release, or of the one that is being undone, which is why
-    known good is held instead."""
-
-    release: Release
-    target: Held
-    rejection: Rejection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +129,10 @@ def converge(session: Session) -> Ending:
     prepared: Prepared | None = None
     try:
         manifest, observed = _wanted(session)
-        transaction.collect(session)
+        collect(session)
         observed = _ask(session, manifest, observed)
-        choice = _choose(session, manifest, observed)
-        _may_start(session, begun=choice.release.id in [release.id for release in _begun(session)])
+        choice = choose(session, manifest, observed)
+        may_start(session, begun=choice.release.id in [release.id for release in begun(session)])
         if session.known_good and choice.release.id != session.known_good.id:
             recovery.known_good(session, repo_name(session.settings.source.url))
         prepared = _prepare(session, choice, observed if choice.target.manifest is manifest else session.observe(choice.target))
@@ -211,25 +203,19 @@ def preview(session: Session) -> tuple[Choice, View, Plan]:
     session.load()
     recovery.inventory(session)
     manifest, observed = _wanted(session)
-    choice = _choose(session, manifest, observed)
+    choice = choose(session, manifest, observed)
     observed = observed if choice.target.manifest is manifest else session.observe(choice.target)
     view, plan = session.decide(choice.target, session.held(session.known_good), observed=observed)
     prefetch.check_engine(plan, choice.target.manifest, observed)
     return choice, view, plan
 
 
-def _begun(session: Session) -> list[Release]:
-    """The releases that have been started here: known good, and the attempt at hand."""
-    attempt = session.state.attempt
-    return [release for release in (session.known_good, attempt.release if attempt else None) if release]
-
-
 def to_ask(session: Session, manifest: Manifest, observed: Observed) -> tuple[set[str], set[str]]:
     """The references that a pass asks registries for: because the manifest is new, and because their time has come.
     None while a person holds a release."""
-    if _held_by_hand(session):
+    if held_by_hand(session):
         return set(), set()
-    known = {release.manifest_digest for release in _begun(session)}
+    known = {release.manifest_digest for release in begun(session)}
     known |= {rejection.manifest_digest for rejection in session.state.rejected.values()}
     new = always(manifest) if manifest.digest not in known else set()
     return new, session.state.images.due(manifest, observed, session.clock.wall())
@@ -242,7 +228,7 @@ def _ask(session: Session, manifest: Manifest, observed: Observed) -> Observed:
     if not new | due:
         return observed
     if new:
-        _may_start(session, begun=False)
+        may_start(session, begun=False)
     session.phase("prefetch")
     _, errors = prefetch.pull(new | due, session)
     for reference, error in errors.items():
@@ -260,69 +246,6 @@ def _asking_again(session: Session, ending: Ending) -> Ending:
     if due is None or ending.exit_code not in (0, EXIT_ROLLED_BACK):
         return ending
     return replace(ending, again_in=max(due, ASK_AT_MOST))
-
-
-def _choose(session: Session, manifest: Manifest, observed: Observed) -> Choice:
-    """The release to bring the host to: what a person holds, else what the branch says, unless it was rejected."""
-    if by_hand := _held_by_hand(session):
-        return by_hand
-    state, good, tip = session.state, session.known_good, session.tip
-    assert tip is not None
-    earlier: dict[str, str] = {}
-    for known in filter(None, (good, state.attempt.release if state.attempt else None)):
-        same = known.manifest_digest == manifest.digest
-        earlier = {**earlier, **known.lock} if same else {**known.lock, **earlier}
-    said = state.images.said(manifest, begun=manifest.digest in [release.manifest_digest for release in _begun(session)])
-    resolved = prefetch.lock(manifest, observed, earlier, said)
-    release = Release(manifest.digest, resolved, tip.revision, session.clock.wall())
-    if good is not None and (rejection := _rejection(session, release, manifest)):
-        held = session.held(good)
-        if held.manifest.digest != good.manifest_digest:
-            raise Stalled("the manifest of known good was lost on this host, and the branch's release was rejected: "
-                          f"{rejection.reason}", transaction.CORRECT_IT, code="ManifestMissing")
-        return Choice(good, held, rejection)
-    return Choice(release, Held(manifest, release.lock))
-
-
-def _held_by_hand(session: Session) -> Choice | None:
-    """The release that `limpet rollback` holds; a branch that has moved since ends it, and so does the loss of its manifest."""
-    state, tip = session.state, session.tip
-    held = state.held
-    if held is None:
-        return None
-    release = next((good for good in state.known_good if good.id == held.release), None)
-    target = session.held(release)
-    moved = tip is not None and held.revision not in ("", tip.revision)
-    if release is None or moved or target.manifest.digest != release.manifest_digest:
-        state.held = None
-        return None
-    last = f"{session.settings.source.ref_name}@sha1:{session.fetched_tip}" if session.fetched_tip else ""
-    state.held = replace(held, revision=held.revision or (tip.revision if tip else last))
-    return Choice(release, target)
-
-
-def _may_start(session: Session, *, begun: bool) -> None:
-    """Windows hold back only the start of a release. Errors: HeldBack."""
-    windows, tip = session.settings.converge.windows, session.tip
-    if not windows or session.state.held or begun:
-        return
-    if tip is not None and session.settings.policy.trailers and trailers.is_urgent(tip.message):
-        return
-    from agent.windows import closed
-
-    if held := closed(windows, session.clock.wall()):
-        raise HeldBack(f"a new release waits: {held.reason}",
-                       "`Limpet-Urgent: yes` in the newest commit's message goes past windows", held.again_in)
-
-
-def _rejection(session: Session, release: Release, manifest: Manifest) -> Rejection | None:
-    """Why this release must not be tried again; while an image is not resolved, or what its registry said to `always` is not
-    known, the manifest alone decides: nothing is pulled for what was rejected."""
-    rejected = session.state.rejected
-    unknown = always(manifest) - session.state.images.asked.keys()
-    if not unknown and all(image in release.lock for image in manifest.images()):
-        return rejected.get(release.id)
-    return next((r for r in rejected.values() if r.manifest_digest == release.manifest_digest), None)
 
 
 def _prepare(session: Session, choice: Choice, observed: Observed) -> Prepared:
@@ -361,7 +284,7 @@ def _check_same(lock: Mapping[str, str], pulled: Mapping[str, str]) -> None:
 def _fall_back(session: Session) -> Prepared | None:
     """What a person holds, or what the host held before: the attempt at hand, else known good; None when there is neither. A
     rollback that was begun is finished."""
-    if by_hand := _held_by_hand(session):
+    if by_hand := held_by_hand(session):
         return _prepare(session, by_hand, session.observe(by_hand.target))
     attempt, good = session.state.attempt, session.known_good
     undoing = attempt is not None and attempt.phase == "rolling-back"
@@ -391,7 +314,7 @@ def _carry_out(session: Session, prepared: Prepared) -> Ending:
     if rejection and ending.outcome == "Converged":
         if session.tip is not None:
             state.hold(rejection, session.tip.revision, session.clock.wall())
-        return Ending("HoldingKnownGood", EXIT_ROLLED_BACK, rejection.reason, transaction.CORRECT_IT)
+        return Ending("HoldingKnownGood", EXIT_ROLLED_BACK, rejection.reason, CORRECT_IT)
     if not attempting and session.tip is not None and session.record.trouble is None:
         transaction.prove(session, release)
     return ending

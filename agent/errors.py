@@ -21,6 +21,8 @@ EXIT_HELD_BACK = 6
 EXIT_TEMPORARY = 75  # EX_TEMPFAIL: try again
 EXIT_STALLED = 78  # EX_CONFIG: needs a person or a new commit
 
+CORRECT_IT = "push a commit that corrects or reverts the change; to try it again: limpet retry"  # the remedy of what was rejected
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

@@ -1,6 +1,6 @@
 """What the steps of one pass share: the host, the stores, the state, and how they look at them.
 
-`decide` is the one way from a target to a plan: observe, take over, plan, brakes.
+`decide` is the one way from a target to a plan: observe, take over, plan, brakes; `execute` the one from there to the host.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from agent import trailers
+from agent import ownership, trailers
+from agent.apply import apply
 from agent.brakes import Policy, brakes
 from agent.clock import Clock
 from agent.desired import Desired, Tip
-from agent.errors import LimpetError, Stalled
+from agent.errors import Interrupted, LimpetError, Stalled
 from agent.host import Host
 from agent.kinds import adoption
 from agent.kinds.base import Held, View
-from agent.model import PATH_KINDS, Manifest, Observed, Outcome, Plan, Release
+from agent.kinds.hooks import POST_START
+from agent.model import PATH_KINDS, Action, Manifest, Observed, Outcome, Plan, Release
 from agent.observe import Look
 from agent.paths import Paths
 from agent.plan import plan
@@ -134,6 +136,25 @@ class Session:
         self.observed = view.observed
         view = replace(view, past=self._past(view.observed, (target, applied, known_good)))
         return view, brakes(plan(view, self.settings.gate.deadline), view, policy)
+
+    def execute(self, actions: list[Action], manifest: Manifest) -> LimpetError | None:
+        """Acts on the host and notes what came of it; the failure that is the release's own. Errors: Transient, Interrupted."""
+        outcomes = apply(actions, manifest, self.host, self.journal, self.progress, self.cancel)
+        self.record.outcomes += outcomes
+        if any(outcome.action.verb == POST_START for outcome in outcomes):
+            self.inventory.own(ownership.hooked(outcomes, self.observe(Held(manifest)), self.inventory.entries))
+        self.record.warnings += [f"{outcome.action.key}: {outcome.error}" for outcome in outcomes if outcome.result == "excused"]
+        failed = [outcome.error for outcome in outcomes if outcome.result == "failed"]
+        errors = [error for error in failed if isinstance(error, LimpetError)]
+        self.record.trouble = self.record.trouble or (errors[0] if errors else None)
+        for error in errors:
+            if error.retryable:
+                raise error
+        if errors:
+            return errors[0]
+        if any(outcome.result == "skipped" for outcome in outcomes):
+            raise Interrupted("the pass was asked to stop", "the next pass goes on where it stopped")
+        return None
 
     def _past(self, observed: Observed, known: Iterable[Held]) -> tuple[Held, ...]:
         """The other releases that are remembered, when a running container belongs to none of `known`; else none is read."""

@@ -17,8 +17,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from agent import gate, judging, ownership
-from agent.apply import apply
 from agent.errors import (
+    CORRECT_IT,
     EXIT_FAILED,
     EXIT_HELD_BACK,
     EXIT_OK,
@@ -31,18 +31,13 @@ from agent.errors import (
     Transient,
 )
 from agent.fetch.address import shown
-from agent.images import always, intervals
 from agent.kinds import adoption, oneshots, reaction
 from agent.kinds.base import Held, View
-from agent.kinds.hooks import POST_START
-from agent.model import EMPTY, Action, Key, Manifest, Plan, Refusal, Release
-from agent.observe import Look
+from agent.model import EMPTY, Key, Plan, Refusal, Release
 from agent.plan import both, put_off
-from agent.prefetch import recover
+from agent.prune import collect, collect_images, prune
 from agent.session import Session
 from agent.store.state import Attempt, Pin, RolledBack
-
-CORRECT_IT = "push a commit that corrects or reverts the change; to try it again: limpet retry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +112,7 @@ def repair(session: Session, view: View, plan: Plan) -> Ending:
         session.inventory.own(unowned)
     if session.state.images.unswept and session.wanted is not None:
         collect(session, always=True)
-        _collect_images(session)
+        collect_images(session)
     if not plan.changes:  # what was just repaired has its time: the next look comes soon
         session.record.red = judging.red(session, view.target.manifest)
     return _settled(session, remaining)
@@ -254,76 +249,6 @@ def unfinished(session: Session, ending: Ending) -> Ending:
     return Ending("RollbackFailed", EXIT_ROLLBACK_FAILED, f"rolling back failed: {ending.reason}", ending.hint)
 
 
-def prune(session: Session, target: Held, *, applied: Held | None = None) -> tuple[View, Plan]:
-    """Removes what nothing needs any more, and disowns it; what is seen then, and the plan that remains. `applied`: the release
-    that was rolled back. It looks again until nothing is left: a directory is empty only when its files are gone. Errors:
-    LimpetError, after a save."""
-    view, plan = session.decide(target, target, applied=applied)
-    session.inventory.own(ownership.settled(view))
-    done: Plan | None = None
-    while (leftover := plan.staged("prune")) and plan != done:
-        session.phase("prune")
-        if not session.state.images.unswept:  # what nobody needs then is looked for even if this pass is killed
-            session.state.images.unswept = True
-            session.save()
-        _execute(session, leftover, target.manifest)
-        done, (view, plan) = plan, session.decide(target, target, applied=applied)
-    view = replace(view, inventory=session.inventory.entries)
-    session.inventory.own(ownership.entries(plan, view, session.host.save_original))  # what is right now that its place is free
-    session.inventory.disown(ownership.disowned(view.inventory, view, plan))
-    session.inventory.save()
-    collect(session, always=True)
-    session.state.ran = oneshots.remembered(oneshots.seen(view), [session.held(release) for release in session.state.releases()])
-    session.save()
-    _collect_images(session)
-    return view, plan
-
-
-def collect(session: Session, *, always: bool = False) -> None:
-    """Forgets manifests and contents that neither a remembered release needs nor what the branch says now. Releases that are
-    never begun leave them too, so each pass looks; contents only when a manifest went or others are there than after the last
-    look (a killed pass has stored some), or `always`."""
-    wanted, releases = session.wanted, session.state.releases()
-    held = {release.manifest_digest for release in releases} | ({wanted.digest} if wanted else set())
-    content = session.desired.content
-    if not session.desired.manifests.collect(held) and not always and content.stamp() == session.state.contents:
-        return
-    keep = {digest for release in releases for digest in session.held(release).manifest.content()}
-    keep |= wanted.content() if wanted else set()
-    originals = (owned.original for owned in session.inventory.entries.values() if owned.original)
-    keep |= {str(original["content"]) for original in originals if original.get("content")}
-    content.collect(keep)
-    session.state.contents = content.stamp()
-
-
-def _collect_images(session: Session) -> None:
-    """Removes what Limpet pulled and no kept release needs. What is in use stays, for the next release. Errors: LimpetError."""
-    images, wanted, releases = session.state.images, session.wanted, session.state.releases()
-    if wanted is None:
-        return
-    recover(session)
-    images.end()
-    asks = {*always(wanted), *intervals(wanted)}
-    images.forget({*asks, *(reference for release in releases for reference in release.lock)})
-    needed = {image_id for release in releases for image_id in release.lock.values()}
-    needed |= {images.asked[reference].id for reference in asks if reference in images.asked}
-    decided = {release.manifest_digest for release in releases}.union(r.manifest_digest for r in session.state.rejected.values())
-    full = session.record.trouble is not None and session.record.trouble.code == "DiskFull"
-    keep = wanted.digest not in decided and not full  # it waits, and would pull them again
-    waiting = images.of(wanted.images()) - needed if keep else set()
-    needed |= waiting
-    done: list[Action] | None = None
-    while session.settings.converge.prune and (ours := images.unneeded(needed)):
-        look = Look(images=tuple(sorted({reference for references in ours.values() for reference in references})))
-        actions = images.removals(needed, session.host.observe(look))
-        if not actions or actions == done:
-            break
-        _execute(session, actions, EMPTY)
-        done = actions
-    images.unswept = bool(waiting)
-    session.save()
-
-
 def _begin(session: Session, release: Release, view: View, plan: Plan) -> None:
     """Writes the attempt down; what failed before it began cannot condemn it. Known good is held no more."""
     state, clock = session.state, session.clock
@@ -362,27 +287,8 @@ def _carry_out(session: Session, view: View, plan: Plan, *, more: bool = False) 
         return None
     session.record.plan = both(session.record.plan, plan) if more else plan
     session.phase("apply")
-    failure = _execute(session, actions, view.target.manifest)
+    failure = session.execute(actions, view.target.manifest)
     if failure is None and (telling := reaction.telling(actions, view)):
         after = replace(view, inventory=session.inventory.entries, observed=session.observe(view.target))
         session.inventory.own(ownership.told(telling, after))
     return failure
-
-
-def _execute(session: Session, actions: list[Action], manifest: Manifest) -> LimpetError | None:
-    outcomes = apply(actions, manifest, session.host, session.journal, session.progress, session.cancel)
-    session.record.outcomes += outcomes
-    if any(outcome.action.verb == POST_START for outcome in outcomes):
-        session.inventory.own(ownership.hooked(outcomes, session.observe(Held(manifest)), session.inventory.entries))
-    session.record.warnings += [f"{outcome.action.key}: {outcome.error}" for outcome in outcomes if outcome.result == "excused"]
-    failed = [outcome.error for outcome in outcomes if outcome.result == "failed"]
-    errors = [error for error in failed if isinstance(error, LimpetError)]
-    session.record.trouble = session.record.trouble or (errors[0] if errors else None)
-    for error in errors:
-        if error.retryable:
-            raise error
-    if errors:
-        return errors[0]
-    if any(outcome.result == "skipped" for outcome in outcomes):
-        raise Interrupted("the pass was asked to stop", "the next pass goes on where it stopped")
-    return None

@@ -117,7 +117,7 @@ def test_each_sdk_is_used_at_its_edge_only(graph: grimp.ImportGraph, sdk: str) -
 
 
 @pytest.mark.parametrize(("module", "importers"), [
-    ("converge", ("cli",)), ("supervisor", ("cli",)), ("cli", ("cli", "__main__")), ("apply", ("converge", "transaction")),
+    ("converge", ("cli",)), ("supervisor", ("cli",)), ("cli", ("cli", "__main__")), ("apply", ("session",)),
     ("settings_load", ("settings", "cli")), ("terminal", ("progress", "cli")),
 ])
 def test_the_top_is_not_known_below(graph: grimp.ImportGraph, module: str, importers: tuple[str, ...]) -> None:

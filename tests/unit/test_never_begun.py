@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import judging, transaction
+from agent import judging, prune
 from agent.errors import Transient
 from agent.kinds import files
 from agent.model import Resource
@@ -61,8 +61,8 @@ def test_a_pass_killed_before_it_forgets_leaves_nothing(passes: Passes, monkeypa
     assert passes.run().exit_code == 0
     passes.branch.push(service("shop/web:1"))
     with monkeypatch.context() as patch, pytest.raises(Died):
-        forget = transaction.collect
-        patch.setattr(transaction, "collect", lambda session, always=False: _die() if always else forget(session))
+        forget = prune.collect
+        patch.setattr(prune, "collect", lambda session, always=False: _die() if always else forget(session))
         passes.run()
     assert passes.run().exit_code == 0
     assert passes.host.files.read("/etc/motd") == b"a person's"

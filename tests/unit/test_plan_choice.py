@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.converge import _rejection
+from agent.choice import rejection
 from agent.images import Asked, Images
 from agent.kinds import container
 from agent.model import Manifest, Release
@@ -37,7 +37,7 @@ def test_rejected_release_is_not_tried_again(policy: str, asked: bool, lock: dic
     pull, or it is not known any more what `always` was told."""
     wanted = manifest(policy)
     failed = Release(wanted.digest, {"web:1": "sha256:bad"})
-    rejection = Rejection(wanted.digest, "sick", 0.0, "main@sha1:x")
+    earlier = Rejection(wanted.digest, "sick", 0.0, "main@sha1:x")
     images = Images({"web:1": Asked(lock.get("web:1", ""), 0.0)} if asked else {})
-    session: Any = SimpleNamespace(state=SimpleNamespace(rejected={failed.id: rejection}, images=images))
-    assert bool(_rejection(session, replace(failed, lock=lock), wanted)) is rejected
+    session: Any = SimpleNamespace(state=SimpleNamespace(rejected={failed.id: earlier}, images=images))
+    assert bool(rejection(session, replace(failed, lock=lock), wanted)) is rejected
