@@ -24,7 +24,7 @@ from agent.fetch.run import handle
 from tests.harness.gitrepo import GitRepo
 from tests.harness.net import Server, free_port
 
-SILENCE = 1.0  # seconds, of the tests' requests
+PATIENCE = 30.0  # seconds that a request of the tests waits for a server that is slow because the machine is
 
 
 class Fetcher:
@@ -37,7 +37,7 @@ class Fetcher:
         self.git_dir.parent.mkdir(parents=True, exist_ok=True)
 
     def request(self, url: str, **more: Any) -> dict[str, Any]:
-        base = {"ref": {"branch": "main"}, "git_dir": str(self.git_dir), "lock": str(self.lock), "timeout": SILENCE}
+        base = {"ref": {"branch": "main"}, "git_dir": str(self.git_dir), "lock": str(self.lock), "timeout": PATIENCE}
         return {"url": str(url), **base, **self.defaults, **more}
 
     def __call__(self, url: str | Path, **more: Any) -> dict[str, Any]:

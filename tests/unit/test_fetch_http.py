@@ -20,7 +20,7 @@ from tests.harness.gitrepo import GitRepo
 from tests.harness.gitserver import HttpsRemote
 from tests.harness.net import free_port
 from tests.harness.tls import Authority
-from tests.unit.fetching import SILENCE, Fetcher, Throttle, git, http_backend, respond, silent_server, web_server
+from tests.unit.fetching import PATIENCE, Fetcher, Throttle, git, http_backend, respond, silent_server, web_server
 
 SECRET = "s3cret-canary-of-the-url"
 
@@ -150,9 +150,9 @@ def test_a_server_that_hangs(remote: HttpsRemote, repo: GitRepo, fetch: Fetcher)
     repo.commit({"a": "1"})
     remote.hang()
     started = time.monotonic()
-    error = fetch.transient(remote.url, credentials=_credentials(remote))
+    error = fetch.transient(remote.url, credentials=_credentials(remote), timeout=1.0)
     assert error.code == "Timeout" and "1 s" in error.message
-    assert SILENCE <= time.monotonic() - started < SILENCE * 5
+    assert 1.0 <= time.monotonic() - started < PATIENCE
     remote.resume()
     assert fetch(remote.url, credentials=_credentials(remote))["changed"]
 
@@ -169,7 +169,7 @@ def test_silence_in_the_middle_of_a_pack(repo: GitRepo, remote: HttpsRemote, fet
     """A transfer that stops moving must end after the time of silence and leave nothing behind."""
     repo.commit({"noise": os.urandom(200_000)})
     with Throttle(remote.port, 50_000).open() as port:
-        error = fetch.transient(f"https://127.0.0.1:{port}/fleet.git", credentials=_credentials(remote))
+        error = fetch.transient(f"https://127.0.0.1:{port}/fleet.git", credentials=_credentials(remote), timeout=1.0)
     assert error.code == "Timeout"
     assert list(fetch.git_dir.parent.iterdir()) == []
 

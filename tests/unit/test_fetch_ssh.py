@@ -22,7 +22,7 @@ def remote(repo: GitRepo, tmp_path: Path) -> Iterator[SshRemote]:
 
 @pytest.fixture
 def fetch(tmp_path: Path) -> Fetcher:
-    return Fetcher(tmp_path / "host", timeout=5)
+    return Fetcher(tmp_path / "host")
 
 
 def _credentials(remote: SshRemote, **other: str) -> dict[str, str]:
