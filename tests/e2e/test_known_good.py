@@ -8,7 +8,7 @@ from tests.harness.site import Site
 
 def test_nothing_is_left_after_six_releases(site: Site, prefix: str) -> None:
     """After six releases and a rejected one, the store must hold manifests and contents of the last three and nothing else."""
-    site.configure(gate={"settle": "0.2s", "deadline": "5s"})
+    site.configure(gate={"settle": "0.2s", "deadline": "20s"})
     store = site.root / "var/lib/limpet"
     service = f"name: {prefix}\nservices:\n  web: {{image: 'limpet-test/idle:v1', environment: {{A: '%s'}}}}\n"
     manifests: list[str] = []

@@ -74,7 +74,7 @@ def test_docker_is_killed(private: PrivateEngine, app: str, repo: GitRepo, tmp_p
     rollback), and the next pass, with the Engine back, in the state of an undisturbed one."""
     with proxy(private.socket, tmp_path / "s") as between:
         site = make_site(private.engine, repo, tmp_path / "site", socket=between.socket)
-        site.configure(gate={"settle": "0.5s", "deadline": "8s"})
+        site.configure(gate={"settle": "0.5s", "deadline": "20s"})
         deadly, changes = [0], [0]
 
         def before(number: int, asked: Request) -> None:

@@ -153,7 +153,7 @@ class RealSoak:
     def __init__(self, site: Site, prefix: str) -> None:
         self.site, self.prefix = site, prefix
         self.round = self.done = 0
-        site.configure(source={"poll": "1h"}, gate={"settle": "0.2s", "deadline": "10s"})
+        site.configure(source={"poll": "1h"}, gate={"settle": "0.2s", "deadline": "20s"})
         self.log = (site.root / "log").open("wb")
         argv = [sys.executable, "-I", "-m", "agent", "--root", str(site.root), "run"]
         self.daemon = subprocess.Popen(argv, stderr=self.log, stdout=self.log)
