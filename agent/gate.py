@@ -10,7 +10,7 @@ Rules:
 4. The source must answer after the change when it answered before (commit-confirmed). What it condemns is tried on known good
    too, after the rollback: a source that is down for everybody condemns nothing.
 5. What somebody stopped says nothing about the release: a container that Docker would restart if it had exited by itself.
-   dockerd stops all containers before it stops answering.
+   dockerd stops all containers before it stops answering. (Of others, `transaction` asks the host whether Docker is steady.)
 """
 
 from __future__ import annotations

@@ -39,9 +39,11 @@ class EngineSettings(Protocol):
 
 
 class Host(Protocol):
-    """Every verb is safe to repeat. Errors: Transient, Stalled, Failed, Interrupted."""
+    """Every verb is safe to repeat. Errors: Transient, Stalled, Failed, Interrupted. `steady` errs when Docker is going down, or
+    was restarted since the first look: then what ended may have ended because of that."""
 
     def observe(self, request: Look) -> Observed: ...
+    def steady(self) -> None: ...
     def execute(self, action: Action, resource: Resource | None) -> None: ...
     def pull(self, reference: str, progress: Progress | None = None) -> str: ...
     def image_id(self, reference: str) -> str | None: ...
@@ -93,6 +95,9 @@ class RealHost:
 
     def observe(self, request: Look) -> Observed:
         return observe(request, str(self.root), self.engine, self.instance, self.unmapped)
+
+    def steady(self) -> None:
+        self.engine.steady()
 
     def execute(self, action: Action, resource: Resource | None) -> None:
         VERBS[action.key.kind, action.verb](self, action, resource)

@@ -3,7 +3,8 @@
 Rules:
 1. What is about to be done is written down before it is done: the attempt before its first action, the rejection before the first
    action of the rollback, the verdict before the prune.
-2. Trouble that may pass (`Transient`) condemns nothing: the attempt stays, and the next pass goes on with it.
+2. Trouble that may pass (`Transient`) condemns nothing: the attempt stays, and the next pass goes on with it. Neither does what
+   failed while Docker went down or came back: it stops all containers meanwhile.
 3. With no known good there is nothing to go back to: the release stays as it is, degraded, and is judged again each pass. But a
    first release that adopts goes back to what was there before: then known good is the release that holds nothing. So does
    one stay that has started what cannot be undone (`kinds/oneshots.py`), and each that follows it until one is proved.
@@ -66,6 +67,7 @@ def attempt(session: Session, release: Release, view: View, plan: Plan) -> Endin
         verdict = judging.judge(session, view.target, plan, resumed=resumed)
     if verdict.decision == "healthy":
         return commit(session, release, view.target)
+    session.host.steady()
     state, now = session.state, session.clock.wall()
     assert state.attempt is not None
     if good is None or good.id == release.id or not session.settings.gate.rollback or state.irrevocable:

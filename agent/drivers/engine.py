@@ -4,7 +4,9 @@ Rules:
 1. Only `GET`. What changes things is `docker.py`.
 2. Unknown is not missing: no connection, another status than 200 (or 404 where a single object is asked for), a cut
    body or broken JSON is `Transient(code="RuntimeUnavailable")`, never an empty answer.
-3. Standard library only, and of that neither `http.client` nor `email`: a pass with nothing to do pays for this module.
+3. dockerd that goes down takes no new connection, but serves the open ones while it stops all containers; when it is gone they
+   are closed. So a connection that was in use a moment ago and is closed says that dockerd restarted.
+4. Standard library only, and of that neither `http.client` nor `email`: a pass with nothing to do pays for this module.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import json
 import re
 import socket
 import threading
+import time
 from contextlib import suppress
 from io import BufferedRWPair
 from typing import Any
@@ -27,6 +30,7 @@ REFERENCE = re.compile(r"[A-Za-z0-9][\w.-]*(?:[/:@][\w.-]+)*", re.ASCII)
 _SERVER = re.compile(r"Docker/(\d[\w.]*)")
 LARGEST_BODY = 256 * 2**20
 SILENCE = patience(30.0)  # seconds
+IN_USE = 5.0  # seconds after its last use in which nobody between us and dockerd closes a connection for being idle
 HINT = "see what Docker says: systemctl status docker; journalctl -u docker -n 50"
 
 
@@ -42,7 +46,8 @@ class Engine:
         self.socket_path = socket_path
         self._timeout = timeout
         self._lock = threading.Lock()
-        self._idle: list[BufferedRWPair] = []
+        self._idle: list[tuple[BufferedRWPair, float]] = []  # with the time of its last use
+        self._restarted = False
         self._api: tuple[int, int] | None = None
         self._version = ""
 
@@ -100,9 +105,17 @@ class Engine:
         """The directory in which the Engine keeps images and containers; empty when it does not say."""
         return str((self._one("/info") or {}).get("DockerRootDir") or "")
 
+    def steady(self) -> None:
+        """Errors: Transient when dockerd is going down, or was restarted since the first question: then containers may have
+        ended because of that."""
+        self._exchange("/_ping", anew=True)
+        self._exchange("/_ping")
+        if self._restarted:
+            raise unavailable(f"Docker at {self.socket_path} was restarted meanwhile")
+
     def close(self) -> None:
         with self._lock:
-            for stream in self._idle:
+            for stream, _ in self._idle:
                 _close(stream)
             self._idle.clear()
 
@@ -151,16 +164,17 @@ class Engine:
         self._version = said[1] if said else ""
         return min((major, minor), NEWEST_API)
 
-    def _exchange(self, path: str) -> tuple[int, dict[str, str], bytes]:
-        """One request. A kept connection that the Engine closed meanwhile is opened anew, once."""
+    def _exchange(self, path: str, *, anew: bool = False) -> tuple[int, dict[str, str], bytes]:
+        """One request, on the connection that was idle for longest unless `anew`. One that the Engine closed meanwhile is opened
+        anew, once."""
         try:
             with self._lock:
-                kept = self._idle.pop() if self._idle else None
+                kept, used = self._idle.pop(0) if self._idle and not anew else (None, 0.0)
             if kept is not None:
                 try:
                     return self._request(kept, path)
-                except (EOFError, ConnectionError):
-                    pass  # it was closed while it was idle
+                except (EOFError, ConnectionError):  # it was closed while it was idle
+                    self._restarted |= time.monotonic() - used < IN_USE
             return self._request(self._connect(), path)
         except (OSError, EOFError, ValueError) as error:
             raise unavailable(f"Docker at {self.socket_path} does not answer: {_words(error)}") from error
@@ -178,7 +192,7 @@ class Engine:
             _close(stream)
         else:
             with self._lock:
-                self._idle.append(stream)
+                self._idle.append((stream, time.monotonic()))
         return status, headers, body
 
     def _connect(self) -> BufferedRWPair:

@@ -268,7 +268,10 @@ def test_a_restart_of_dockerd(tmp_path: Path, prefix: str) -> None:
         act(bench, web, "rename", container=kept, to=f"{web.key.name}.kept-1")
         act(bench, web, "policy", container=kept, policy="no")
         current = run(bench, web)
+        bench.host.steady()
         private.stop()
+        with pytest.raises(Transient):
+            bench.host.steady()
         with pytest.raises(Transient):
             bench.host.observe(Look())
         private.start()

@@ -5,7 +5,7 @@ Rules:
    name that is taken, an image or a network that is missing.
 2. Time does not pass by itself: each `observe` is a tick, `wait` ticks until it knows. What a container does in its
    ticks is its image's `Behaviour`.
-3. It can die (`die_at`), lose its Engine (`down`) or its registry (`registry_down`), and fail a given verb (`errors`).
+3. It can die (`die_at`), lose its Engine (`down`, `restarted`) or its registry (`registry_down`), and fail a verb (`errors`).
 """
 
 from __future__ import annotations
@@ -110,6 +110,7 @@ class FakeHost:
         self.ports_of_others: set[str] = set()  # claims held by processes of the host
         self.down = False
         self.registry_down = False
+        self.restarted = False  # the Engine, since the pass began
         self.space: dict[str, Disk] = {}  # place -> its disk; a place that is not named is not known
         self.sizes: dict[str, int] = {}  # reference -> bytes that an image takes where images are
         self.die_at: int | None = None  # 1: before the first action, 2: after it, 3: before the second, …
@@ -185,6 +186,11 @@ class FakeHost:
                 with suppress(LimpetError):
                     self._container_start(None, at.seen.id)
 
+    def restart_engine(self) -> None:
+        """dockerd goes down and comes back; it stops all containers meanwhile."""
+        self.reboot()
+        self.restarted = True
+
     def tick(self) -> None:
         """Time passes: health checks run, processes end, policies restart them."""
         for container in self.containers.values():
@@ -213,6 +219,12 @@ class FakeHost:
                 engine_version=self.engine_version,
                 engine_api=self.engine_api,
             )
+
+    def steady(self) -> None:
+        self._engine()
+        if self.restarted:
+            self.restarted = False  # the next pass sees nothing of it
+            raise Transient("Docker was restarted meanwhile", "systemctl status docker", code="RuntimeUnavailable")
 
     def execute(self, action: Action, resource: Resource | None) -> None:
         with self._lock:

@@ -1,4 +1,5 @@
-"""A host that nobody can reach: a commit cuts it off, its Git server goes away, or it starts without any network."""
+"""A host that nobody can reach: a commit cuts it off, its Git server goes away, it starts without any network, or its Docker is
+updated in the night."""
 
 from __future__ import annotations
 
@@ -36,6 +37,14 @@ CUT = """\
         trap restore TERM
         ip route flush dev eth0
         while :; do sleep 1000 & wait $$!; done
+"""
+SLOW = """\
+name: shop
+services:
+  web:
+    image: limpet-test/web:v1
+    environment: {{MARK: '{mark}'}}
+    healthcheck: {{test: [CMD, test, -e, /tmp/go], interval: 0.3s, retries: 1000}}
 """
 PATIENCE = 120  # seconds; these machines are slow
 
@@ -155,3 +164,24 @@ def test_a_host_without_any_network(engine: Engine, host_net: HostNetwork, repo:
         machine.run(["ip", "link", "set", "eth0", "up"])
         last = repo.commit({"files/etc/motd": "four\n"}, "four")
         holds(machine, last)
+
+
+def test_docker_is_restarted_in_the_gate(engine: Engine, host_net: HostNetwork, repo: GitRepo, git: HttpsRemote,
+                                         release: str) -> None:
+    """A service that says nothing about restarts ends with dockerd, of which systemd keeps the socket: the commit must not be
+    condemned, and the service be started again and proved."""
+    with service(engine, host_net, git, release, deadline="5m") as machine:
+        def let_go() -> bool:
+            return machine.run(["docker", "exec", "shop-web-1", "touch", "/tmp/go"], check=False).code == 0
+
+        good = repo.commit({"compose.yaml": SLOW.format(mark="a")}, "good")
+        eventually(let_go, PATIENCE, "the first container to run")
+        holds(machine, good)
+        before = machine.engine.client.containers.get("shop-web-1").id
+        better = repo.commit({"compose.yaml": SLOW.format(mark="b")}, "better")
+        eventually(lambda: machine.heartbeat()["phase"] == "gate", PATIENCE, "the gate to wait")
+        machine.restart("docker")
+        eventually(let_go, PATIENCE, "the new container to run again")
+        holds(machine, better)
+        assert machine.heartbeat()["rejected"] == []
+        assert machine.engine.client.containers.get("shop-web-1").id != before

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.drivers import engine as engine_module
 from agent.drivers.engine import Engine
 from agent.errors import LimpetError, Stalled, Transient
 from tests.harness.engine import Engine as RealEngine
@@ -125,6 +126,52 @@ def test_a_kept_connection_that_was_closed_is_opened_anew(tmp_path: Path) -> Non
         assert engine.containers() == [1]
         with pytest.raises(Transient):
             engine.containers()
+
+
+def test_an_engine_that_was_restarted_is_not_steady(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that was in use a moment ago and is closed must be taken as a restart; one long idle says nothing."""
+    for in_use, steady in ((60.0, False), (0.0, True)):
+        monkeypatch.setattr(engine_module, "IN_USE", in_use)
+        answers = iter([PING, reply(b"[]"), None, reply(b"[]"), PING, PING])
+        with server(tmp_path / f"{in_use}.sock", lambda path, answers=answers: next(answers)) as place:  # type: ignore[misc]
+            engine = Engine(place)
+            assert engine.containers() == engine.containers() == []
+            with contextlib.nullcontext() if steady else pytest.raises(Transient, match="restarted"):
+                engine.steady()
+            engine.close()
+
+
+def test_a_restart_is_seen_before_anything_else_is_asked(tmp_path: Path) -> None:
+    """An Engine that was restarted since the last question must not be steady, though the new one answers."""
+    answers = iter([PING, reply(b"[]"), PING, None, PING])
+    with server(tmp_path / "docker.sock", lambda path: next(answers)) as place:
+        engine = Engine(place)
+        engine.containers()
+        with pytest.raises(Transient, match="restarted"):
+            engine.steady()
+        engine.close()
+
+
+def test_a_real_engine_is_steady(engine: RealEngine) -> None:
+    """An Engine that nobody restarts must be steady, whatever was asked."""
+    reader = Engine(engine.socket)
+    for _ in range(3):
+        reader.containers()
+        reader.container("lt-no-such-container")
+        reader.steady()
+    reader.close()
+
+
+def test_an_engine_that_goes_down_is_not_steady(tmp_path: Path) -> None:
+    """dockerd that goes down serves what is open and takes nothing new."""
+    with server(tmp_path / "docker.sock", lambda path: PING if path == "/_ping" else reply(b"[]")) as place:
+        engine = Engine(place)
+        assert engine.containers() == []
+        Path(place).unlink()
+        assert engine.containers() == []
+        with pytest.raises(Transient, match="does not answer"):
+            engine.steady()
+        engine.close()
 
 
 def test_one_connection_is_kept(engine: RealEngine, tmp_path: Path) -> None:

@@ -37,6 +37,25 @@ def took(passes: Passes) -> tuple[str, float]:
     return passes.run().outcome, passes.clock.monotonic() - begun
 
 
+def test_a_restart_of_docker_condemns_nothing(passes: Passes) -> None:
+    """What ended because dockerd was restarted while the gate waits must not condemn the release, and be started again."""
+    behave(passes, health=("starting",) * 5 + ("healthy",))
+    observed, gated = passes.host.observe, list[str]()
+
+    def observe(request):  # type: ignore[no-untyped-def]
+        if passes.state.attempt and passes.state.attempt.phase == "gating":
+            gated.append("look")
+            if len(gated) == 3:
+                passes.host.restart_engine()
+        return observed(request)
+
+    passes.host.observe = observe  # type: ignore[method-assign]
+    passes.branch.push(service("new:1"))
+    cut = passes.run()
+    assert (cut.outcome, cut.exit_code) == ("Temporary", 75) and "restarted" in cut.sentence and not passes.state.rejected
+    assert passes.run().outcome == "Converged" and not passes.state.rejected
+
+
 @pytest.mark.parametrize(("check", "seconds"), [
     ({"StartPeriod": 60e9, "Interval": 2e9, "Timeout": 1e9}, 63.0), ({"StartPeriod": 60e9}, 120.0), ({"Interval": 2e9}, 0.0),
     ({"Test": ["NONE"]}, 0.0), ({}, 0.0), (None, 0.0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,27 @@ def test_a_rollback_runs_no_one_shot(passes: Passes, removed: bool) -> None:
     assert runs(passes) == 2 and passes.running() == passes.host.images["web:1"]
     before = len(passes.host.done)
     assert passes.run().outcome == "HoldingKnownGood" and len(passes.host.done) == before
+
+
+def test_a_one_shot_that_ends_with_docker_is_run_again(passes: Passes) -> None:
+    """A migration that failed because dockerd was restarted must condemn nothing, and be run again by the next pass."""
+    proved(passes, migrate(1), web())
+    executed, cut = passes.host.execute, list[str]()
+
+    def execute(action, resource):  # type: ignore[no-untyped-def]
+        if action.verb == "await" and action.key.name == MIGRATE and not cut:
+            cut.append(action.verb)
+            passes.host.restart_engine()
+            passes.host._find(MIGRATE).seen = replace(passes.host._find(MIGRATE).seen, exit_code=143)
+            raise Failed(f"container {MIGRATE} ended with exit code 143", f"docker logs {MIGRATE}")
+        executed(action, resource)
+
+    passes.host.execute = execute  # type: ignore[method-assign]
+    passes.branch.push(migrate(2), web(mark="new"))
+    ended = passes.run()
+    assert (ended.outcome, ended.exit_code) == ("Temporary", 75) and "restarted" in ended.sentence, ended
+    assert passes.run().outcome == "Converged" and not passes.state.rejected
+    assert runs(passes) == 3
 
 
 @pytest.mark.parametrize("dropped", [False, True])
