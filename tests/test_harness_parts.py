@@ -55,7 +55,7 @@ def test_images_behave_as_their_kind_says(engine: Engine, prefix: str) -> None:
         assert made[kind].wait(timeout=20)["StatusCode"] == code, kind
     eventually(lambda: health_of(engine, f"{prefix}-web") == "healthy", 60, "web to be healthy")
     eventually(lambda: health_of(engine, f"{prefix}-sick") == "unhealthy", 60, "sick to be unhealthy")
-    assert made["web"].exec_run(["wget", "-qO-", "http://127.0.0.1:8080/"]).output == b"v1\n"
+    assert engine.said(f"{prefix}-web", "wget", "-qO-", "http://127.0.0.1:8080/") == "v1\n"
     for kind in ("idle", "plain-web", "stubborn"):
         made[kind].reload()
         assert made[kind].status == "running"

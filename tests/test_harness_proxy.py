@@ -59,7 +59,7 @@ def test_bodies_streams_and_hijacked_connections_pass(through: Through, prefix: 
     assert next(follow) == b"hello\n"
     assert b"hello\n" in attached._sock.recv(100)
     attached.close()
-    assert container.exec_run(["echo", "there"]).output == b"there\n"
+    eventually(lambda: container.exec_run(["echo", "there"]).output == b"there\n", 30, "what a command says")
     assert {r.status for r in made.requests} <= {101, 200, 201, 204}
 
 

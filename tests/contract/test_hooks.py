@@ -89,7 +89,7 @@ def test_a_container_that_has_ended_cannot_run_its_post_start(bench: Bench) -> N
 
 
 def inside(bench: RealBench, id: str, *command: str) -> str:
-    return str(bench.engine.client.containers.get(id).exec_run(list(command)).output.decode())
+    return bench.engine.said(id, *command)
 
 
 def test_a_hook_has_its_user_directory_and_environment(real: RealBench) -> None:

@@ -73,7 +73,7 @@ def test_inconclusive(site: Site, prefix: str, outside: subprocess.Popen[bytes],
     done = site.sync(expect=75)
     assert "known good is not healthy either" in done.err
     assert site.heartbeat()["rejected"] == []
-    assert site.engine.client.containers.get(f"{prefix}-web-1").exec_run(["cat", "/version"]).output == b"v1"
+    assert site.engine.said(f"{prefix}-web-1", "cat", "/version") == "v1"
 
 
 def test_one_shot_runs_once(site: Site, prefix: str) -> None:
@@ -129,11 +129,10 @@ def test_source_must_still_answer(engine: Engine, repo: GitRepo, prefix: str, tm
         done = site.sync(expect=code)
         git.resume()
         assert "source: does not answer any more" in done.err
-        assert engine.client.containers.get(f"{prefix}-web-1").exec_run(["cat", "/version"]).output == b"v1"
+        assert engine.said(f"{prefix}-web-1", "cat", "/version") == "v1"
         assert len(site.heartbeat()["rejected"]) == mends
         site.sync(expect=4 if mends else 0)
-        version = engine.client.containers.get(f"{prefix}-web-1").exec_run(["cat", "/version"]).output
-        assert version == (b"v1" if mends else b"v2")
+        assert engine.said(f"{prefix}-web-1", "cat", "/version") == ("v1" if mends else "v2")
 
 
 def test_closed_window(site: Site, prefix: str) -> None:
@@ -146,8 +145,8 @@ def test_closed_window(site: Site, prefix: str) -> None:
     site.engine.client.containers.get(f"{prefix}-web-1").stop(timeout=1)
     done = site.sync(expect=6)
     assert "denies changes until" in done.err and "Limpet-Urgent" in done.err
-    assert site.engine.client.containers.get(f"{prefix}-web-1").exec_run(["cat", "/version"]).output == b"v1"
+    assert site.engine.said(f"{prefix}-web-1", "cat", "/version") == "v1"
     assert site.heartbeat()["next"]["blocked_by"]
     site.commit({"README.md": "now\n"}, "Now\n\nLimpet-Urgent: yes")
     site.sync()
-    assert site.engine.client.containers.get(f"{prefix}-web-1").exec_run(["cat", "/version"]).output == b"v2"
+    assert site.engine.said(f"{prefix}-web-1", "cat", "/version") == "v2"

@@ -37,8 +37,7 @@ def note(word: str, event: str = "post_start") -> str:
 
 def traces(site: Site, prefix: str, path: str = "/traces/all", name: str = "web-1") -> list[str]:
     """What the hooks left, in their order."""
-    container = site.engine.client.containers.get(f"{prefix}-{name}")
-    return list(container.exec_run(["sh", "-c", f"cat {path} 2>/dev/null"]).output.decode().split())
+    return site.engine.said(f"{prefix}-{name}", "cat", path).split()
 
 
 def test_hooks_run_once_and_in_order(site: Site, prefix: str) -> None:

@@ -134,11 +134,10 @@ services:
 volumes: {{traces: {{}}}}
 """})
     site.sync()
-    web = site.engine.client.containers.get(f"{prefix}-web-1")
     site.engine.client.containers.get(f"{prefix}-migrate-1").remove()
     lose(site, ("inventory",), "damaged")
     assert "nothing to do" in site.sync().out
-    assert set(site.ids(prefix)) == {f"{prefix}-web-1"} and web.exec_run(["cat", "/traces/all"]).output == b"up\n"
+    assert set(site.ids(prefix)) == {f"{prefix}-web-1"} and site.engine.said(f"{prefix}-web-1", "cat", "/traces/all") == "up\n"
 
 
 def test_adopting_release_fails_after_the_inventory_was_lost(site: Site, prefix: str) -> None:

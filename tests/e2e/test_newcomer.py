@@ -40,8 +40,7 @@ def shop(site: Site, prefix: str) -> Site:
 
 def page(site: Site, name: str) -> str:
     """What a container serves."""
-    _, out = site.engine.client.containers.get(name).exec_run(["wget", "-q", "-O", "-", "http://127.0.0.1:8080/"])
-    return str(out.decode())
+    return site.engine.said(name, "wget", "-q", "-O", "-", "http://127.0.0.1:8080/")
 
 
 def data(site: Site, prefix: str) -> Path:
@@ -94,8 +93,7 @@ def test_data_survives_changes_rollback_and_prune(shop: Site, prefix: str) -> No
     assert (data(shop, prefix) / "precious").read_text() == "gold"
     shop.commit({"compose.yaml": COMPOSE.format(app=prefix)})
     shop.sync()
-    worker = shop.engine.client.containers.get(f"{prefix}-worker-1")
-    assert worker.exec_run(["cat", "/var/cache/precious"]).output == b"gold\n"
+    assert shop.engine.said(f"{prefix}-worker-1", "cat", "/var/cache/precious") == "gold\n"
 
 
 def test_commit_without_content_does_nothing(shop: Site, prefix: str) -> None:

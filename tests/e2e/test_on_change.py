@@ -39,7 +39,7 @@ def compose(prefix: str, *, kind: str = "web", other: str = "idle") -> str:
 
 def read(site: Site, prefix: str, path: str) -> str:
     """What the container sees."""
-    return str(site.engine.client.containers.get(f"{prefix}-web-1").exec_run(["cat", path]).output.decode())
+    return site.engine.said(f"{prefix}-web-1", "cat", path)
 
 
 def life(site: Site, prefix: str) -> tuple[Any, Any]:

@@ -34,7 +34,7 @@ def test_registry_down(site: Site, prefix: str, tmp_path: Path) -> None:
         assert seen(site, prefix) == before
         server.start()
         site.sync()
-        assert site.engine.client.containers.get(f"{prefix}-web-1").exec_run(["cat", "/version"]).output == b"v2"
+        assert site.engine.said(f"{prefix}-web-1", "cat", "/version") == "v2"
         assert site.heartbeat()["rejected"] == []
 
 
@@ -54,7 +54,7 @@ def test_git_server_down(engine: Engine, repo: GitRepo, prefix: str, tmp_path: P
         assert engine.client.containers.get(f"{prefix}-web-1").status == "running"
         git.start()
         site.sync()
-        assert engine.client.containers.get(f"{prefix}-web-1").exec_run(["cat", "/version"]).output == b"v2"
+        assert engine.said(f"{prefix}-web-1", "cat", "/version") == "v2"
 
 
 def test_docker_stopped(repo: GitRepo, tmp_path: Path) -> None:

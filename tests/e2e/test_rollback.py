@@ -85,7 +85,7 @@ def test_next_good_commit_is_applied(good: Site, prefix: str) -> None:
     good.sync(expect=4)
     good.commit({"compose.yaml": GOOD.format(app=prefix, image="limpet-test/web:v2")})
     good.sync()
-    assert good.engine.client.containers.get(f"{prefix}-web-1").exec_run(["cat", "/version"]).output == b"v2"
+    assert good.engine.said(f"{prefix}-web-1", "cat", "/version") == "v2"
     assert good.heartbeat()["state"] == "Synced"
     assert good.heartbeat()["rolled_back"] is None
 

@@ -38,9 +38,8 @@ def files(version: str, word: str, app: str) -> dict[str, str]:
 
 def says(site: Site, app: str) -> tuple[str, str, str]:
     """The version that runs, and the first line of the file of the app and of the host."""
-    web = site.engine.client.containers.get(f"{app}-web-1")
-    version = web.exec_run(["cat", "/version"]).output.decode()
-    return version, web.exec_run(["cat", "/etc/conf/app.conf"]).output.decode(), (site.root / "etc/app.conf").read_text()[:4]
+    version, conf = (site.engine.said(f"{app}-web-1", "cat", path) for path in ("/version", "/etc/conf/app.conf"))
+    return version, conf, (site.root / "etc/app.conf").read_text()[:4]
 
 
 def test_a_read_only_disk(site: Site, prefix: str, state: Path) -> None:

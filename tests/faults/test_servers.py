@@ -45,7 +45,7 @@ def test_a_registry_in_trouble(site: Site, prefix: str, tmp_path: Path) -> None:
         between.pause, between.only, between.cut, between.cuts = 0.01, "/blobs/", 100, 1
         site.sync()
         assert between.cuts == 0
-        assert site.engine.client.containers.get(f"{prefix}-web-1").exec_run(["cat", "/version"]).output == b"v14"
+        assert site.engine.said(f"{prefix}-web-1", "cat", "/version") == "v14"
 
 
 def test_a_git_server_in_trouble(engine: Engine, repo: GitRepo, prefix: str, tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_git_server_in_trouble(engine: Engine, repo: GitRepo, prefix: str, tmp
         between.heal()
         between.pause = 0.05
         site.sync()
-        assert engine.client.containers.get(f"{prefix}-web-1").exec_run(["cat", "/version"]).output == b"v2"
+        assert engine.said(f"{prefix}-web-1", "cat", "/version") == "v2"
 
 
 def test_the_branch_is_deleted_or_rewritten(site: Site, prefix: str) -> None:

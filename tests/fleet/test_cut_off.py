@@ -84,7 +84,7 @@ def holds(on: Host, commit: str, state: str = "Synced") -> None:
 
 
 def version(on: Host) -> str:
-    return on.run(["docker", "exec", "shop-web-1", "cat", "/version"]).out
+    return on.engine.said("shop-web-1", "cat", "/version")
 
 
 def test_the_commit_itself_cuts_the_host_off(engine: Engine, host_net: HostNetwork, repo: GitRepo, git: HttpsRemote,

@@ -87,13 +87,13 @@ def test_three_hosts_on_two_branches(engine: Engine, host_net: HostNetwork, repo
         for each in (one, two):
             reaches(each, revision("main", second))
             assert each.read("/etc/motd") == "second\n"
-            assert each.run(["docker", "exec", "shop-web-1", "cat", "/version"]).out == "v2"
+            assert each.engine.said("shop-web-1", "cat", "/version") == "v2"
             assert each.heartbeat()["revision"]["applied_at"]
         back = repo.revert()
         for each in (one, two):
             reaches(each, revision("main", back))
             assert each.read("/etc/motd") == "welcome\n"
-            assert each.run(["docker", "exec", "shop-web-1", "cat", "/version"]).out == "v1"
+            assert each.engine.said("shop-web-1", "cat", "/version") == "v1"
         assert applied(three, revision("stable", first))
         assert web(three)["Id"] == steady
 

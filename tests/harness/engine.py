@@ -32,6 +32,7 @@ from tests.harness.wait import eventually
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PROJECT_LABEL = "com.docker.compose.project"
+END = "-- end --"
 
 
 def unique(word: str = "lt") -> str:
@@ -60,6 +61,16 @@ class Engine:
             return False
         finally:
             connection.close()
+
+    def said(self, container: str, *command: str) -> str:
+        """What a command in a container prints. An Engine loses the output of one that is short now and then, so it is run until
+        all of it is there."""
+        def whole() -> str:
+            script = ["sh", "-c", f'"$@" 2>/dev/null; echo {END}', "-", *command]
+            printed = str(self.client.containers.get(container).exec_run(script).output.decode())
+            return printed if printed.endswith(f"{END}\n") else ""
+
+        return eventually(whole, 30, f"the output of {' '.join(command)} in {container}").removesuffix(f"{END}\n")
 
     @contextmanager
     def prefix(self, word: str = "lt") -> Iterator[str]:
