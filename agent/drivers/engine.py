@@ -4,8 +4,8 @@ Rules:
 1. Only `GET`. What changes things is `docker.py`.
 2. Unknown is not missing: no connection, another status than 200 (or 404 where a single object is asked for), a cut
    body or broken JSON is `Transient(code="RuntimeUnavailable")`, never an empty answer.
-3. dockerd that goes down takes no new connection, but serves the open ones while it stops all containers; when it is gone they
-   are closed. So a connection that was in use a moment ago and is closed says that dockerd restarted.
+3. dockerd that goes down takes no new connection, but serves the open ones while it stops all containers. Whenever it starts it
+   makes its network `bridge` anew.
 4. Standard library only, and of that neither `http.client` nor `email`: a pass with nothing to do pays for this module.
 """
 
@@ -15,7 +15,6 @@ import json
 import re
 import socket
 import threading
-import time
 from contextlib import suppress
 from io import BufferedRWPair
 from typing import Any
@@ -30,7 +29,6 @@ REFERENCE = re.compile(r"[A-Za-z0-9][\w.-]*(?:[/:@][\w.-]+)*", re.ASCII)
 _SERVER = re.compile(r"Docker/(\d[\w.]*)")
 LARGEST_BODY = 256 * 2**20
 SILENCE = patience(30.0)  # seconds
-IN_USE = 5.0  # seconds after its last use in which nobody between us and dockerd closes a connection for being idle
 HINT = "see what Docker says: systemctl status docker; journalctl -u docker -n 50"
 
 
@@ -46,8 +44,8 @@ class Engine:
         self.socket_path = socket_path
         self._timeout = timeout
         self._lock = threading.Lock()
-        self._idle: list[tuple[BufferedRWPair, float]] = []  # with the time of its last use
-        self._restarted = False
+        self._idle: list[BufferedRWPair] = []
+        self._bridges: set[str] = set()  # the ids that the network of that name had so far
         self._api: tuple[int, int] | None = None
         self._version = ""
 
@@ -77,7 +75,9 @@ class Engine:
         return self._list(f"/containers/json?all=1{f'&filters={filters}' if filters else ''}")
 
     def networks(self) -> list[dict[str, Any]]:
-        return self._list("/networks")
+        found = self._list("/networks")
+        self._bridges.update(network["Id"] for network in found if network["Name"] == "bridge")
+        return found
 
     def volumes(self) -> list[dict[str, Any]]:
         answer = self._get("/volumes")
@@ -106,16 +106,16 @@ class Engine:
         return str((self._one("/info") or {}).get("DockerRootDir") or "")
 
     def steady(self) -> None:
-        """Errors: Transient when dockerd is going down, or was restarted since the first question: then containers may have
-        ended because of that."""
+        """Errors: Transient when dockerd is going down, or was restarted since networks were first asked for: then containers may
+        have ended because of that."""
         self._exchange("/_ping", anew=True)
-        self._exchange("/_ping")
-        if self._restarted:
+        self.networks()
+        if len(self._bridges) > 1:
             raise unavailable(f"Docker at {self.socket_path} was restarted meanwhile")
 
     def close(self) -> None:
         with self._lock:
-            for stream, _ in self._idle:
+            for stream in self._idle:
                 _close(stream)
             self._idle.clear()
 
@@ -165,16 +165,15 @@ class Engine:
         return min((major, minor), NEWEST_API)
 
     def _exchange(self, path: str, *, anew: bool = False) -> tuple[int, dict[str, str], bytes]:
-        """One request, on the connection that was idle for longest unless `anew`. One that the Engine closed meanwhile is opened
-        anew, once."""
+        """One request, on a new connection if `anew`. A kept connection that the Engine closed meanwhile is opened anew, once."""
         try:
             with self._lock:
-                kept, used = self._idle.pop(0) if self._idle and not anew else (None, 0.0)
+                kept = self._idle.pop() if self._idle and not anew else None
             if kept is not None:
                 try:
                     return self._request(kept, path)
-                except (EOFError, ConnectionError):  # it was closed while it was idle
-                    self._restarted |= time.monotonic() - used < IN_USE
+                except (EOFError, ConnectionError):
+                    pass  # it was closed while it was idle
             return self._request(self._connect(), path)
         except (OSError, EOFError, ValueError) as error:
             raise unavailable(f"Docker at {self.socket_path} does not answer: {_words(error)}") from error
@@ -192,7 +191,7 @@ class Engine:
             _close(stream)
         else:
             with self._lock:
-                self._idle.append((stream, time.monotonic()))
+                self._idle.append(stream)
         return status, headers, body
 
     def _connect(self) -> BufferedRWPair:

@@ -275,6 +275,8 @@ def test_a_restart_of_dockerd(tmp_path: Path, prefix: str) -> None:
         with pytest.raises(Transient):
             bench.host.observe(Look())
         private.start()
+        with pytest.raises(Transient, match="restarted"):
+            bench.host.steady()
         eventually(bench, current, lambda c: c.state == "running")
         there = seen(bench, kept)
         assert (there.state, there.restart_policy) == ("exited", "no")

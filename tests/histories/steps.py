@@ -46,6 +46,8 @@ PASSES = st.one_of(
     st.tuples(st.just("power"), st.integers(1, 160)),
     st.tuples(st.just("trouble"), st.integers(1, 30)),
     st.tuples(st.just("docker"), st.integers(1, 30)),
+    st.tuples(st.just("docker-restarts"), st.integers(1, 4)),
+    st.tuples(st.just("docker-restarts"), st.integers(1, 30)),
     st.tuples(st.just("full"), st.integers(1, 20)),
     st.tuples(st.just("asked-to-stop"), st.integers(1, 30)),
     st.tuples(st.just("cut-off"), st.integers(1, 3)),

@@ -43,6 +43,7 @@ class Host(FakeHost):
 
     def begin(self, misfortune: str = "", moment: int = 0) -> None:
         self._points, self.misfortune, self.moment, self.dead = 0, misfortune, moment, False
+        self.restarted = False
 
     def _point(self) -> None:
         self._points += 1
@@ -59,6 +60,8 @@ class Host(FakeHost):
             case "docker":
                 self.down = True
                 self._engine()
+            case "docker-restarts":
+                self.restart_engine()
             case "full":
                 self.files.full = True
             case "asked-to-stop":
@@ -295,6 +298,8 @@ class World:
         self.trouble = bool(self.outages) or name != "pass"
         if name == "cut-off":
             self.clock.at_sleep = lambda sleeps: setattr(self.branch, "unreachable", "no route" if sleeps >= moment else "")
+        if name == "docker-restarts":
+            self.clock.at_sleep = lambda sleeps: self.host.restart_engine() if sleeps == moment else None
         if name == "newer":
             self.clock.at_sleep = lambda sleeps: self.happen(how[2]) if sleeps == moment else None
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -10,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from agent.drivers import engine as engine_module
 from agent.drivers.engine import Engine
 from agent.errors import LimpetError, Stalled, Transient
 from tests.harness.engine import Engine as RealEngine
@@ -128,26 +128,20 @@ def test_a_kept_connection_that_was_closed_is_opened_anew(tmp_path: Path) -> Non
             engine.containers()
 
 
-def test_an_engine_that_was_restarted_is_not_steady(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that was in use a moment ago and is closed must be taken as a restart; one long idle says nothing."""
-    for in_use, steady in ((60.0, False), (0.0, True)):
-        monkeypatch.setattr(engine_module, "IN_USE", in_use)
-        answers = iter([PING, reply(b"[]"), None, reply(b"[]"), PING, PING])
-        with server(tmp_path / f"{in_use}.sock", lambda path, answers=answers: next(answers)) as place:  # type: ignore[misc]
-            engine = Engine(place)
-            assert engine.containers() == engine.containers() == []
-            with contextlib.nullcontext() if steady else pytest.raises(Transient, match="restarted"):
-                engine.steady()
-            engine.close()
+@pytest.mark.parametrize(("later", "steady"), [("first", True), ("second", False), (None, True)])
+def test_an_engine_that_was_restarted_is_not_steady(tmp_path: Path, later: str | None, steady: bool) -> None:
+    """An Engine whose network `bridge` is another one was restarted; one that has none says nothing."""
+    networks = [[{"Name": "front", "Id": "other"}, {"Name": "bridge", "Id": "first"}]]
 
+    def answer(path: str) -> bytes:
+        return PING if path == "/_ping" else reply(json.dumps(networks[-1]).encode())
 
-def test_a_restart_is_seen_before_anything_else_is_asked(tmp_path: Path) -> None:
-    """An Engine that was restarted since the last question must not be steady, though the new one answers."""
-    answers = iter([PING, reply(b"[]"), PING, None, PING])
-    with server(tmp_path / "docker.sock", lambda path: next(answers)) as place:
+    with server(tmp_path / "docker.sock", answer) as place:
         engine = Engine(place)
-        engine.containers()
-        with pytest.raises(Transient, match="restarted"):
+        engine.networks()
+        engine.steady()
+        networks.append([{"Name": "bridge", "Id": later}] if later else [])
+        with contextlib.nullcontext() if steady else pytest.raises(Transient, match="restarted"):
             engine.steady()
         engine.close()
 
@@ -156,7 +150,7 @@ def test_a_real_engine_is_steady(engine: RealEngine) -> None:
     """An Engine that nobody restarts must be steady, whatever was asked."""
     reader = Engine(engine.socket)
     for _ in range(3):
-        reader.containers()
+        reader.networks()
         reader.container("lt-no-such-container")
         reader.steady()
     reader.close()
@@ -167,6 +161,7 @@ def test_an_engine_that_goes_down_is_not_steady(tmp_path: Path) -> None:
     with server(tmp_path / "docker.sock", lambda path: PING if path == "/_ping" else reply(b"[]")) as place:
         engine = Engine(place)
         assert engine.containers() == []
+        engine.steady()
         Path(place).unlink()
         assert engine.containers() == []
         with pytest.raises(Transient, match="does not answer"):
