@@ -9,6 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PROMISED = (
     "Power cut in a state file", "Full disk, at each step", "Read-only disk", "Docker killed, at each step",
+    "Docker restarted or updated while a release is applied or judged",
     "Docker API cut after n bytes", "Registry answers 401", "Registry answers 404", "Registry answers 429 or 500",
     "Registry is slow, cut, down or hangs", "Git answers 401, 404, 429 or 500", "Git is slow, cut, down or hangs",
     "Deleted branch", "Rewritten branch", "Hung exec check", "Hung hook", "Hung stop", "Clock ±10 years, also while it works",
