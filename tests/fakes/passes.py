@@ -11,7 +11,7 @@ from agent.clock import FakeClock
 from agent.converge import PassResult, _one_round
 from agent.desired import Tip
 from agent.kinds import container
-from agent.model import Manifest, Resource
+from agent.model import Manifest, Plan, Resource
 from agent.paths import Paths
 from agent.progress import Silent
 from agent.report import Reporter, read
@@ -92,6 +92,12 @@ class Passes:
     @property
     def state(self) -> State:
         return StateStore(self.paths.state).load()
+
+    @property
+    def plan(self) -> Plan:
+        """The plan of the last pass."""
+        assert self.session is not None
+        return self.session.record.plan
 
     def heartbeat(self) -> dict[str, Any]:
         return read(self.paths.host("/run/limpet/heartbeat.json"))
