@@ -88,7 +88,7 @@ def may_start(session: Session, *, begun: bool) -> None:
         return
     if tip is not None and session.settings.policy.trailers and trailers.is_urgent(tip.message):
         return
-    from agent.windows import closed
+    from agent.settings.windows import closed
 
     if held := closed(windows, session.clock.wall()):
         raise HeldBack(f"a new release waits: {held.reason}",

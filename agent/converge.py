@@ -39,7 +39,7 @@ from agent.progress import Progress
 from agent.prune import collect
 from agent.report import Reporter
 from agent.session import Session
-from agent.settings import Settings
+from agent.settings.values import Settings
 from agent.summary import counts, report, sentence
 from agent.transaction import Ending
 

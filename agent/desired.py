@@ -16,7 +16,7 @@ from agent.clock import patience
 from agent.errors import Interrupted, LimpetError, Stalled, Transient
 from agent.model import SCHEME, Manifest, canonical_json, sha256
 from agent.paths import Paths
-from agent.settings import Settings
+from agent.settings.values import Settings
 from agent.store.content import Content
 from agent.store.manifests import Manifests, Rendered
 

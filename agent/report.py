@@ -35,7 +35,7 @@ from agent.errors import LimpetError, Stalled
 from agent.images import short
 from agent.model import Json, Refusal, canonical_json
 from agent.paths import Paths
-from agent.settings import Settings
+from agent.settings.values import Settings
 from agent.store import durable
 from agent.store.history import History
 from agent.store.locks import Lock

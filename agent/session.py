@@ -26,7 +26,7 @@ from agent.paths import Paths
 from agent.plan import plan
 from agent.progress import Progress, Told
 from agent.report import Reporter
-from agent.settings import Settings
+from agent.settings.values import Settings
 from agent.store.inventory import InventoryStore
 from agent.store.journal import Journal
 from agent.store.state import State, StateStore

@@ -29,7 +29,7 @@ from agent.log import logger
 from agent.paths import Paths
 from agent.progress import Event
 from agent.schedule import Cadence, Schedule
-from agent.settings import Settings
+from agent.settings.values import Settings
 from agent.store.locks import Lock
 
 ALIVE = 1.5  # poll intervals between two heartbeats at most, however long a poll takes

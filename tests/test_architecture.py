@@ -36,8 +36,9 @@ IMPURE_CALL_EXCEPTIONS: set[tuple[str, str]] = set()
 # SDK -> the packages that may import it. Nothing else may.
 SDK = {
     "docker": ("drivers", "cli.demo"), "requests": ("drivers",), "dulwich": ("fetch", "render"), "paramiko": ("fetch",),
-    "pydantic": ("settings_load",), "pydantic_settings": ("settings_load",), "jinja2": ("render",), "yaml": ("compose", "render"),
-    "apscheduler": ("windows",), "rich": ("terminal", "cli"),
+    "pydantic": ("settings.check",), "pydantic_settings": ("settings.check",),
+    "jinja2": ("render",), "yaml": ("compose", "render"),
+    "apscheduler": ("settings.windows",), "rich": ("terminal", "cli"),
     "systemd": ("systemd_notify", "drivers"), "subprocess": ("children", "jobs", "drivers", "cli"),
 }
 
@@ -118,7 +119,7 @@ def test_each_sdk_is_used_at_its_edge_only(graph: grimp.ImportGraph, sdk: str) -
 
 @pytest.mark.parametrize(("module", "importers"), [
     ("converge", ("cli",)), ("supervisor", ("cli",)), ("cli", ("cli", "__main__")), ("apply", ("session",)),
-    ("settings_load", ("settings", "cli")), ("terminal", ("progress", "cli")),
+    ("settings.check", ("settings.load", "cli")), ("terminal", ("progress", "cli")),
 ])
 def test_the_top_is_not_known_below(graph: grimp.ImportGraph, module: str, importers: tuple[str, ...]) -> None:
     """The modules that know others must be known only where they are called."""

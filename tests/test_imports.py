@@ -137,7 +137,7 @@ def test_a_pass_with_nothing_to_do_is_light(site: Path, tmp_path: Path) -> None:
     code, modules = loaded(tmp_path / "second", "--root", str(site), "sync")
     assert code == 0
     assert modules & HEAVY == set()
-    assert "agent.settings_load" not in modules
+    assert "agent.settings.check" not in modules
     assert "agent.converge" in modules
 
 

@@ -9,13 +9,14 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent import log, settings
+from agent import log
 from agent.children import error_document
 from agent.clock import SystemClock
 from agent.errors import LimpetError
 from agent.paths import Paths
 from agent.progress import Events, JsonLines, Progress
 from agent.schedule import TRIGGERS
+from agent.settings.load import load_settings
 
 if TYPE_CHECKING:
     from agent.converge import PassResult
@@ -46,7 +47,7 @@ def one_pass(root: Path, *, trigger: str, progress: Progress, cancel: threading.
 
     paths, clock = Paths(root), SystemClock()
     with Lock(paths.run / "lock", "a pass"):
-        current = settings.load(root)
+        current = load_settings(root)
         return run_pass(paths, current, trigger=trigger, reporter=Reporter(paths, current, clock), clock=clock,
                         progress=progress, cancel=cancel)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 
-from agent import settings
 from agent.children import error_document
 from agent.errors import LimpetError
+from agent.settings.load import load_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     try:
-        print(json.dumps({"settings": settings.load(args.root).to_json()}))
+        print(json.dumps({"settings": load_settings(args.root).to_json()}))
     except LimpetError as error:
         print(json.dumps(error_document(error)))
         return error.exit_code

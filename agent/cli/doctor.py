@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from agent import heartbeat, settings
+from agent import heartbeat
 from agent.errors import EXIT_FAILED, EXIT_OK, BadInput, LimpetError
 from agent.paths import Paths
-from agent.settings import Settings
+from agent.settings.load import CREDENTIALS_AS_PATH, load_settings
+from agent.settings.values import Settings
 
 SECRET_FILES = ("ssh_key", "token_file")
 SOURCE_TIMEOUT = 60.0  # seconds
@@ -58,7 +59,7 @@ def examine(paths: Paths) -> Iterator[tuple[str, Finding]]:
     """The checks, in the order in which their troubles should be mended."""
     current: Settings | None = None
     try:
-        current = settings.load(paths.root)
+        current = load_settings(paths.root)
         yield "settings", Finding("ok", f"{paths.settings}: {heartbeat.redact(current.source.url)} {current.source.ref_name}")
     except BadInput as error:
         for problem in error.problems:
@@ -106,7 +107,7 @@ def _state(paths: Paths) -> Iterator[Finding]:
 
 def _credentials(paths: Paths, current: Settings) -> Iterator[Finding]:
     source = current.source
-    given = {f"source.{name}": getattr(source, name) for name in settings.CREDENTIALS_AS_PATH if getattr(source, name)}
+    given = {f"source.{name}": getattr(source, name) for name in CREDENTIALS_AS_PATH if getattr(source, name)}
     for registry, table in current.engine.registries.items():
         files = {"token_file": table.token_file, "ca_file": table.ca_file}
         given |= {f'engine.registries."{registry}".{name}': path for name, path in files.items() if path}

@@ -75,7 +75,6 @@ class _Found:
 
 def _of_host(args: argparse.Namespace) -> _Found:
     """The plan of this host: fetches and renders as a pass does, looks, and stops there."""
-    from agent import settings
     from agent.clock import SystemClock
     from agent.converge import preview, to_ask
     from agent.desired import Desired
@@ -85,8 +84,9 @@ def _of_host(args: argparse.Namespace) -> _Found:
     from agent.progress import Silent
     from agent.report import Reporter
     from agent.session import Session
+    from agent.settings.load import load_settings
 
-    paths, current, clock, cancel = Paths(args.root), settings.load(args.root), SystemClock(), threading.Event()
+    paths, current, clock, cancel = Paths(args.root), load_settings(args.root), SystemClock(), threading.Event()
     desired = Desired(paths, current, cancel)
     host = RealHost(paths, current.engine, desired.content, instance(paths), cancel)
     try:

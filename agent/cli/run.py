@@ -16,7 +16,7 @@ from agent.errors import Stalled, Transient
 from agent.identity import instance
 from agent.paths import Paths
 from agent.schedule import phase
-from agent.settings import Settings
+from agent.settings.values import Settings
 from agent.supervisor import Command, Supervisor
 
 SETTINGS_TIMEOUT = 20.0  # seconds

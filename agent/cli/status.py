@@ -132,12 +132,13 @@ def _print(text: list[str]) -> None:
 
 def _file(root: Path) -> Path:
     """Where the heartbeat is; at its usual place when the settings are wrong."""
-    from agent import settings
+    from agent.settings.load import load_settings
+    from agent.settings.values import Heartbeat
 
     try:
-        return Paths(root).host(settings.load(root).heartbeat.file)
+        return Paths(root).host(load_settings(root).heartbeat.file)
     except LimpetError:
-        return Paths(root).host(settings.Heartbeat().file)
+        return Paths(root).host(Heartbeat().file)
 
 
 def _boot_id() -> str:

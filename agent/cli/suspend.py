@@ -43,7 +43,7 @@ def checked(resource: str) -> str:
 
 def seconds(duration: str) -> float:
     """Errors: LimpetError."""
-    from agent.settings_load import parse_duration
+    from agent.settings.check import parse_duration
 
     try:
         return parse_duration(duration)

@@ -16,7 +16,7 @@ from agent.kinds import claims, container, engine_request, network, volume
 from agent.model import Action, ObservedContainer, Resource
 from agent.observe import Look
 from agent.paths import Paths
-from agent.settings import Engine as EngineSettings
+from agent.settings.values import Engine as EngineSettings
 from agent.store.content import Content
 from tests.fakes import compose
 from tests.fakes.files import MemoryContent

@@ -19,7 +19,7 @@ from agent.kinds import container
 from agent.model import Action, Resource
 from agent.observe import Look
 from agent.paths import Paths
-from agent.settings import Engine as EngineSettings
+from agent.settings.values import Engine as EngineSettings
 from agent.store.content import Content
 from tests.contract.bench import RealBench, a_network, a_volume, act, create, eventually, run, seen, service
 from tests.harness import images, wait

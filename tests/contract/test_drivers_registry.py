@@ -22,8 +22,8 @@ from agent.drivers.registry import refusal
 from agent.errors import Interrupted, LimpetError, Stalled, Transient
 from agent.host import RealHost
 from agent.paths import Paths
-from agent.settings import Engine as EngineSettings
-from agent.settings import Registry as Table
+from agent.settings.values import Engine as EngineSettings
+from agent.settings.values import Registry as Table
 from agent.store.content import Content
 from tests.harness import images
 from tests.harness.engine import Engine

@@ -16,7 +16,7 @@ from agent.paths import Paths
 from agent.progress import Silent
 from agent.report import Reporter, read
 from agent.session import Session
-from agent.settings import Converge, Gate, Policy, Settings, Source
+from agent.settings.values import Converge, Gate, Policy, Settings, Source
 from agent.store.content import Content
 from agent.store.manifests import Manifests
 from agent.store.state import State, StateStore

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from agent import desired, settings
+from agent import desired
 from agent.paths import Paths
+from agent.settings.load import load_settings
 from tests.faults.ground import SERIAL, Ground
 from tests.harness.hosts import Result
 
@@ -85,7 +86,7 @@ class Tracer:
 
     def _request(self) -> str:
         root = self.ground.site.root
-        return json.dumps(desired.request(Paths(root), settings.load(root), ""))
+        return json.dumps(desired.request(Paths(root), load_settings(root), ""))
 
     def _run(self, tracer: Sequence[str], request: str) -> Result:
         verb = ["_fetch"] if request else ["--root", str(self.ground.site.root), "sync"]

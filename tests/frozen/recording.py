@@ -85,7 +85,8 @@ class Recorder:
         state, heartbeat = wordless(passes.state.to_json()), passes.heartbeat()
         said = {key: value for key, value in wordless(heartbeat).items() if key != "conditions"}
         again = "" if result.again_in is None else f" again in {result.again_in:g}"
-        self.lines.append(f"  {result.outcome} {result.exit_code}{again}; {heartbeat['state']}: {', '.join(conditions(heartbeat))}")
+        said_of_it = f"{heartbeat['state']}: {', '.join(conditions(heartbeat))}"
+        self.lines.append(f"  {result.outcome} {result.exit_code}{again}; {said_of_it}")
         self.lines += plan_lines(passes.plan)
         self.lines.append(f"    state {sha256(canonical_json(state))[:12]} heartbeat {sha256(canonical_json(said))[:12]}")
         return result

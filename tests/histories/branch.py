@@ -10,7 +10,7 @@ from typing import Any
 from agent import verify
 from agent.desired import Tip
 from agent.model import Check, Manifest
-from agent.settings import Source
+from agent.settings.values import Source
 from tests.fakes.passes import Branch
 from tests.histories.steps import BAD
 from tests.plan.cases import release

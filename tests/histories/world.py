@@ -17,7 +17,7 @@ from agent.clock import FakeClock
 from agent.converge import PassResult
 from agent.errors import Failed, Transient
 from agent.model import Action, Key, ObservedFile, Resource
-from agent.settings import Gate
+from agent.settings.values import Gate
 from agent.store.inventory import InventoryStore
 from agent.store.orders import Orders, Suspension
 from tests.fakes.dying import patched

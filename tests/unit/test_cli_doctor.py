@@ -10,7 +10,7 @@ from agent.__main__ import main
 from agent.clock import SystemClock
 from agent.paths import Paths
 from agent.report import Reporter
-from agent.settings import Settings, Source
+from agent.settings.values import Settings, Source
 from agent.store.state import State, StateStore
 
 

@@ -21,7 +21,7 @@ from agent.errors import Failed, Stalled, Transient
 from agent.model import Key, Release
 from agent.paths import Paths
 from agent.report import PassReport, Reporter
-from agent.settings import Host, Settings, Source
+from agent.settings.values import Host, Settings, Source
 from agent.store.history import Entry, History
 from agent.store.locks import Lock
 from agent.store.state import Pin, RolledBack, State, StateStore

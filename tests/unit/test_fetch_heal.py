@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent.desired import Desired
 from agent.paths import Paths
-from agent.settings import Settings, Source
+from agent.settings.values import Settings, Source
 from tests.harness.gitrepo import GitRepo
 
 

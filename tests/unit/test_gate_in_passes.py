@@ -9,7 +9,7 @@ import pytest
 
 from agent.kinds.health import patience
 from agent.model import Key, Need, Resource
-from agent.settings import Gate
+from agent.settings.values import Gate
 from tests.fakes.host import Behaviour, Died
 from tests.fakes.passes import Passes, service
 from tests.unit.test_returning import proved

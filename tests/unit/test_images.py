@@ -14,7 +14,7 @@ from agent.errors import Transient
 from agent.images import Asked, Images, always, intervals, short
 from agent.kinds import files
 from agent.model import Manifest, Observed, ObservedContainer
-from agent.settings import Converge, Window
+from agent.settings.values import Converge, Window
 from tests.fakes.host import Died, FakeHost
 from tests.fakes.passes import Passes, service
 

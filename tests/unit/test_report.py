@@ -26,7 +26,7 @@ from agent.model import Key, Refusal, Release
 from agent.paths import Paths
 from agent.progress import Silent
 from agent.report import PassReport, Reporter, read
-from agent.settings import Heartbeat, Host, Settings, Source
+from agent.settings.values import Heartbeat, Host, Settings, Source
 from agent.store.history import Entry, History
 from agent.store.orders import Orders, Suspension
 from agent.store.state import Attempt, Held, Pin, RolledBack, State, StateStore
@@ -469,7 +469,7 @@ def test_daemon_and_pass_do_not_overwrite_each_other(site: Site) -> None:
     """What the pass wrote must survive the daemon's beats, from several processes at once, and no beat may be lost."""
     site.finish(proved(), created=3)
     code = ("import sys; from pathlib import Path; from agent.report import Reporter; from agent.paths import Paths\n"
-            "from agent.clock import SystemClock; from agent.settings import Settings, Source\n"
+            "from agent.clock import SystemClock; from agent.settings.values import Settings, Source\n"
             "r = Reporter(Paths(Path(sys.argv[1])), Settings(source=Source(url=sys.argv[2], branch='main')), SystemClock())\n"
             "for n in range(10): r.source(commit=sys.argv[3])")
     children = [subprocess.Popen([sys.executable, "-c", code, str(site.paths.root), SOURCE.url, letter * 40], cwd=ROOT)

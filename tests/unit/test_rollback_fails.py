@@ -11,7 +11,7 @@ from agent.errors import EXIT_ROLLBACK_FAILED, Failed, Transient
 from agent.kinds import files
 from agent.model import Key, Need
 from agent.report import Reporter
-from agent.settings import Settings, Source
+from agent.settings.values import Settings, Source
 from agent.store.orders import Orders
 from tests.fakes.host import KINDS, Died
 from tests.fakes.passes import Passes, service

@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from agent import settings_load
 from agent.errors import BadInput, Stalled
-from agent.settings import FILES_DENY, Heartbeat, Registry, Settings, Window, load
+from agent.settings import check
+from agent.settings.load import load_settings
+from agent.settings.values import FILES_DENY, Heartbeat, Registry, Settings, Window
 
 ROOT = Path(__file__).resolve().parents[2]
 MINIMAL = '[source]\nurl = "https://git.example.org/fleet.git"\nbranch = "main"\n'
@@ -102,7 +103,7 @@ def problems(root: Path, text: str, environ: dict[str, str] | None = None) -> li
     """(line, message, hint) of each problem; the environment's have line -1."""
     path = written(root, text)
     with pytest.raises(BadInput) as caught:
-        load(root, environ or {})
+        load_settings(root, environ or {})
     assert {p.file for p in caught.value.problems} <= {str(path), "environment"}
     return [(-1 if p.file == "environment" else p.line, p.message, p.hint) for p in caught.value.problems]
 
@@ -110,7 +111,7 @@ def problems(root: Path, text: str, environ: dict[str, str] | None = None) -> li
 def test_three_lines_are_enough(tmp_path: Path) -> None:
     """A host that says only where its source is must work, with the contract's defaults."""
     written(tmp_path, MINIMAL)
-    found = load(tmp_path, {})
+    found = load_settings(tmp_path, {})
     assert found.source.url == "https://git.example.org/fleet.git" and found.source.ref == "refs/heads/main"
     assert found.host.name == os.uname().nodename and found.host.labels == {}
     assert (found.source.poll, found.source.timeout, found.source.path, found.source.verify) == (60.0, 30.0, ".", "none")
@@ -128,13 +129,13 @@ def test_three_lines_are_enough(tmp_path: Path) -> None:
 def test_branch_defaults_to_main(tmp_path: Path) -> None:
     """A host that names only the url must follow main."""
     written(tmp_path, '[source]\nurl = "/srv/fleet"\n')
-    assert load(tmp_path, {}).source.ref_name == "main"
+    assert load_settings(tmp_path, {}).source.ref_name == "main"
 
 
 def test_every_key(tmp_path: Path) -> None:
     """Every key of the contract must be read, differ from its default here, and survive the cache."""
     written(tmp_path, FULL)
-    found = load(tmp_path, {})
+    found = load_settings(tmp_path, {})
     default = Settings()
     for section in fields(Settings):
         for key in fields(getattr(default, section.name)):
@@ -150,7 +151,7 @@ def test_every_key(tmp_path: Path) -> None:
         ("mirror.example.org:5000", "harbor.example.org/proxy"))  # fmt: skip
     assert found.engine.registries["docker.io"] == Registry(mirrors=("mirror.example.org",))
     assert Settings.from_json(json.loads(json.dumps(found.to_json()))) == found
-    assert load(tmp_path, {}) == found
+    assert load_settings(tmp_path, {}) == found
 
 
 @pytest.mark.parametrize(("text", "ref", "name"), [
@@ -159,7 +160,7 @@ def test_every_key(tmp_path: Path) -> None:
 def test_refs(tmp_path: Path, text: str, ref: str, name: str) -> None:
     """Branch, tag and commit must each be the pin."""
     written(tmp_path, f'[source]\nurl = "/srv/fleet"\n{text}\n')
-    assert (load(tmp_path, {}).source.ref, load(tmp_path, {}).source.ref_name) == (ref, name)
+    assert (load_settings(tmp_path, {}).source.ref, load_settings(tmp_path, {}).source.ref_name) == (ref, name)
 
 
 @pytest.mark.parametrize("url", [
@@ -168,7 +169,7 @@ def test_refs(tmp_path: Path, text: str, ref: str, name: str) -> None:
 def test_urls(tmp_path: Path, url: str) -> None:
     """Every way to write a source must be taken."""
     written(tmp_path, f'[source]\nurl = "{url}"\n')
-    assert load(tmp_path, {}).source.url == url
+    assert load_settings(tmp_path, {}).source.url == url
 
 
 @pytest.mark.parametrize(("text", "line", "message", "hint"), [
@@ -233,24 +234,24 @@ def test_all_mistakes_at_once(tmp_path: Path) -> None:
 def test_missing_file_says_the_three_lines(tmp_path: Path) -> None:
     """With no settings at all, the message must say exactly which three lines to write."""
     with pytest.raises(BadInput) as caught:
-        load(tmp_path, {})
+        load_settings(tmp_path, {})
     hint = caught.value.hint
     assert str(tmp_path / "etc/limpet/limpet.toml") in caught.value.message
     lines = [line.strip() for line in hint.splitlines()[1:]]
     assert len(lines) == 3
     written(tmp_path, "\n".join(lines))
-    assert load(tmp_path, {}).source.branch == "main"
+    assert load_settings(tmp_path, {}).source.branch == "main"
 
 
 def test_unreadable_settings(tmp_path: Path) -> None:
     """Settings that are no text, or a directory, must be an error with a remedy, not a crash."""
     written(tmp_path, "").write_bytes(b"\xff\xfe")
     with pytest.raises(BadInput, match="UTF-8"):
-        load(tmp_path, {})
+        load_settings(tmp_path, {})
     (tmp_path / "etc/limpet/limpet.toml").unlink()
     (tmp_path / "etc/limpet/limpet.toml").mkdir()
     with pytest.raises(Stalled, match="cannot read"):
-        load(tmp_path, {})
+        load_settings(tmp_path, {})
 
 
 def test_no_credential_in_a_message(tmp_path: Path) -> None:
@@ -267,7 +268,7 @@ def test_no_credential_in_a_message(tmp_path: Path) -> None:
 def test_environment_wins(tmp_path: Path) -> None:
     """Every key must also be a variable, which wins over the file; lists and maps are JSON."""
     written(tmp_path, MINIMAL + '[host]\nname = "from-file"\nlabels = {role = "web"}\n')
-    found = load(tmp_path, {
+    found = load_settings(tmp_path, {
         "LIMPET_SOURCE__BRANCH": "next", "LIMPET_SOURCE__POLL": "5m", "LIMPET_CONVERGE__PRUNE": "false",
         "LIMPET_CONVERGE__MAX_PRUNE": "0.1", "LIMPET_SOURCE__MIRRORS": '["/srv/f.bundle"]',
         "LIMPET_HOST__LABELS": '{"ring": "canary"}',
@@ -282,7 +283,7 @@ def test_environment_wins(tmp_path: Path) -> None:
 
 def test_environment_alone_is_enough(tmp_path: Path) -> None:
     """Without a file, the variables alone must do."""
-    assert load(tmp_path, {"LIMPET_SOURCE__URL": "/srv/fleet"}).source.url == "/srv/fleet"
+    assert load_settings(tmp_path, {"LIMPET_SOURCE__URL": "/srv/fleet"}).source.url == "/srv/fleet"
 
 
 @pytest.mark.parametrize(("name", "value", "message"), [
@@ -306,10 +307,10 @@ def test_systemd_credentials(tmp_path: Path) -> None:
     directory.mkdir()
     for name in ("ssh_key", "known_hosts", "username", "token_file", "ca_file", "proxy"):
         (directory / f"source.{name}").write_text(f"content of {name}\n")
-    source = load(tmp_path, {"CREDENTIALS_DIRECTORY": str(directory)}).source
+    source = load_settings(tmp_path, {"CREDENTIALS_DIRECTORY": str(directory)}).source
     assert source.ssh_key == str(directory / "source.ssh_key") and source.token_file == str(directory / "source.token_file")
     assert (source.username, source.proxy, source.ca_file) == ("content of username", "content of proxy", "/etc/own.pem")
-    assert load(tmp_path, {}).source.ssh_key == "", "a credential must not outlive its service in the cache"
+    assert load_settings(tmp_path, {}).source.ssh_key == "", "a credential must not outlive its service in the cache"
     assert "content of" not in (tmp_path / "run/limpet/settings.json").read_text()
 
 
@@ -320,7 +321,7 @@ def test_systemd_credentials_of_registries(tmp_path: Path) -> None:
     directory.mkdir()
     for name in ("r.example_5000.token_file", "r.example_5000.ca_file", "r.example_5000.username", "t.example.token_file"):
         (directory / f"engine.registries.{name}").write_text("robot\n")
-    found = load(tmp_path, {"CREDENTIALS_DIRECTORY": str(directory)}).engine.registries
+    found = load_settings(tmp_path, {"CREDENTIALS_DIRECTORY": str(directory)}).engine.registries
     token = str(directory / "engine.registries.r.example_5000.token_file")
     assert found == {"r.example:5000": Registry("robot", token, "/own.pem"), "s.example": Registry()}
 
@@ -330,14 +331,15 @@ def test_changed_table_is_noticed(tmp_path: Path) -> None:
     for name in ("one", "two"):
         written(tmp_path, MINIMAL + f'[engine.registries."r.example"]\nusername = "{name}"\n')
         for _ in range(2):
-            assert load(tmp_path, {}).engine.registries["r.example"].username == name
+            assert load_settings(tmp_path, {}).engine.registries["r.example"].username == name
     environ = {"LIMPET_ENGINE__REGISTRIES": '{"r.example": {"username": "three"}}'}
-    assert load(tmp_path, environ).engine.registries["r.example"].username == "three"
+    assert load_settings(tmp_path, environ).engine.registries["r.example"].username == "three"
 
 
 # --- the cache --------------------------------------------------------------------------------------------------------
 
-LOADED = ("import sys, time; from pathlib import Path; from agent import settings; s = settings.load(Path(sys.argv[1]))\n"
+LOADED = ("import sys, time; from pathlib import Path\n"
+          "from agent.settings.load import load_settings; s = load_settings(Path(sys.argv[1]))\n"
           "print(s.source.branch, 'pydantic' in sys.modules)")
 
 
@@ -365,30 +367,30 @@ def test_second_load_needs_no_pydantic(tmp_path: Path) -> None:
 def test_damaged_cache_is_ignored(tmp_path: Path, damage: str) -> None:
     """A damaged cache must cost a validation and nothing else."""
     written(tmp_path, MINIMAL)
-    load(tmp_path, {})
+    load_settings(tmp_path, {})
     cache = tmp_path / "run/limpet/settings.json"
     assert cache.stat().st_mode & 0o777 == 0o600
     cache.write_text(damage)
-    assert load(tmp_path, {}).source.branch == "main"
+    assert load_settings(tmp_path, {}).source.branch == "main"
 
 
 def test_wrong_settings_are_not_hidden_by_the_cache(tmp_path: Path) -> None:
     """Settings that became wrong, or were deleted, must be an error although good ones are cached."""
     path = written(tmp_path, MINIMAL)
-    load(tmp_path, {})
+    load_settings(tmp_path, {})
     path.write_text(MINIMAL + "x = 1\n")
     with pytest.raises(BadInput):
-        load(tmp_path, {})
+        load_settings(tmp_path, {})
     path.unlink()
     with pytest.raises(BadInput):
-        load(tmp_path, {})
+        load_settings(tmp_path, {})
 
 
 def test_cache_that_cannot_be_written(tmp_path: Path) -> None:
     """A run-time directory that cannot be written must not fail the load."""
     written(tmp_path, MINIMAL)
     (tmp_path / "run").write_text("in the way")
-    assert load(tmp_path, {}).source.branch == "main"
+    assert load_settings(tmp_path, {}).source.branch == "main"
 
 
 # --- durations and schema ---------------------------------------------------------------------------------------------
@@ -398,27 +400,27 @@ def test_cache_that_cannot_be_written(tmp_path: Path) -> None:
 @examples(max_examples=200, deadline=None)
 def test_durations_come_back(seconds: int) -> None:
     """Every duration must be written so that it reads back the same."""
-    assert settings_load.parse_duration(settings_load.format_duration(float(seconds))) == seconds
+    assert check.parse_duration(check.format_duration(float(seconds))) == seconds
 
 
 @pytest.mark.parametrize(("text", "seconds"), [
     ("60s", 60), ("5m", 300), ("2h30m", 9000), ("1h", 3600), ("1.5s", 1.5), ("1d12h", 129600)])
 def test_durations(text: str, seconds: float) -> None:
     """Durations must be read as people write them."""
-    assert settings_load.parse_duration(text) == seconds
+    assert check.parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "60", "s", "-5m", "5 m", "1w", "1.s", "5m30", "∞", "٣s"])
 def test_no_durations(text: str) -> None:
     """What is no duration must be refused with the remedy."""
     with pytest.raises(ValueError, match="no duration") as caught:
-        settings_load.parse_duration(text)
+        check.parse_duration(text)
     assert "2h30m" in caught.value.args[1]
 
 
 def test_schema_accepts_what_the_loader_accepts() -> None:
     """The published schema must accept full settings, refuse mistakes, and describe defaults as they are written."""
-    schema = settings_load.json_schema()
+    schema = check.json_schema()
     validator = jsonschema.Draft202012Validator(schema)
     jsonschema.Draft202012Validator.check_schema(schema)
     validator.validate(tomllib.loads(FULL))

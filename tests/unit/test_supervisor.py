@@ -31,7 +31,7 @@ from agent.clock import SystemClock
 from agent.errors import LimpetError, Stalled
 from agent.paths import Paths
 from agent.report import Reporter
-from agent.settings import Converge, Gate, Settings, Source
+from agent.settings.values import Converge, Gate, Settings, Source
 
 root = Path(sys.argv[1])
 for name, value in json.loads(sys.argv[2]).items():

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.settings import Window
-from agent.windows import check, closed
+from agent.settings.values import Window
+from agent.settings.windows import check, closed
 
 HOUR = 3600.0
 

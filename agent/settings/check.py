@@ -29,11 +29,11 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from agent import settings as values
 from agent.errors import BadInput, Problem, Stalled
 from agent.heartbeat import redact
 from agent.model import Json
-from agent.settings_lines import Lines
+from agent.settings import values
+from agent.settings.lines import Lines
 
 FIRST_LINES = """write these three lines:
         [source]
@@ -130,7 +130,7 @@ def _zone(value: object) -> object:
 
 def _cron(value: object) -> object:
     if isinstance(value, str) and value:
-        from agent import windows
+        from agent.settings import windows
 
         try:
             windows.check(value)
