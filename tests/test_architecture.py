@@ -16,7 +16,7 @@ AGENT = ROOT / "agent"
 MODULES = sorted(AGENT.rglob("*.py"))
 
 PURE = (
-    "errors", "model", "kinds", "compose", "plan", "order", "rollout", "brakes", "gate", "schedule", "heartbeat", "images",
+    "errors", "model", "kinds", "compose", "plan", "order", "rollout", "brakes", "gate", "daemon.schedule", "heartbeat", "images",
     "flapping", "space",
 )
 OUTSIDE = {  # what touches the world, or is a client of something that does
@@ -28,7 +28,7 @@ OUTSIDE = {  # what touches the world, or is a client of something that does
 # (module, import): each with its reason.
 PURE_EXCEPTIONS = {
     ("agent.compose.schema", "pathlib"),  # reads the specification's JSON Schema, which lies beside it, once at import
-    ("agent.schedule", "random"),  # for the type: the generator is an argument
+    ("agent.daemon.schedule", "random"),  # for the type: the generator is an argument
 }
 IMPURE_CALLS = {"open", "input", "print", "exec", "eval", "breakpoint", "now", "utcnow", "today", "monotonic", "time_ns"}
 IMPURE_CALL_EXCEPTIONS: set[tuple[str, str]] = set()
@@ -39,7 +39,7 @@ SDK = {
     "pydantic": ("settings.check",), "pydantic_settings": ("settings.check",),
     "jinja2": ("render",), "yaml": ("compose", "render"),
     "apscheduler": ("settings.windows",), "rich": ("terminal", "cli"),
-    "systemd": ("systemd_notify", "drivers"), "subprocess": ("children", "jobs", "drivers", "cli"),
+    "systemd": ("daemon.systemd", "drivers"), "subprocess": ("children", "daemon.child", "drivers", "cli"),
 }
 
 MAX_MODULE_LINES = 400
@@ -118,7 +118,7 @@ def test_each_sdk_is_used_at_its_edge_only(graph: grimp.ImportGraph, sdk: str) -
 
 
 @pytest.mark.parametrize(("module", "importers"), [
-    ("converge", ("cli",)), ("supervisor", ("cli",)), ("cli", ("cli", "__main__")), ("apply", ("session",)),
+    ("converge", ("cli",)), ("daemon.supervisor", ("cli",)), ("cli", ("cli", "__main__")), ("apply", ("session",)),
     ("settings.check", ("settings.load", "cli")), ("terminal", ("progress", "cli")),
 ])
 def test_the_top_is_not_known_below(graph: grimp.ImportGraph, module: str, importers: tuple[str, ...]) -> None:

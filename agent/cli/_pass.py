@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from agent import log
 from agent.children import error_document
 from agent.clock import SystemClock
+from agent.daemon.schedule import TRIGGERS
 from agent.errors import LimpetError
 from agent.paths import Paths
 from agent.progress import Events, JsonLines, Progress
-from agent.schedule import TRIGGERS
 from agent.settings.load import load_settings
 
 if TYPE_CHECKING:

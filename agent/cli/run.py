@@ -12,12 +12,12 @@ from random import Random
 
 from agent import log
 from agent.clock import SystemClock
+from agent.daemon.schedule import phase
+from agent.daemon.supervisor import Command, Supervisor
 from agent.errors import Stalled, Transient
 from agent.identity import instance
 from agent.paths import Paths
-from agent.schedule import phase
 from agent.settings.values import Settings
-from agent.supervisor import Command, Supervisor
 
 SETTINGS_TIMEOUT = 20.0  # seconds
 

@@ -12,7 +12,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent import control, log
+from agent import log
+from agent.daemon import control
 from agent.errors import EXIT_FAILED, EXIT_OK, Stalled, Transient
 from agent.paths import Paths
 from agent.progress import Event, Progress, for_person, replay

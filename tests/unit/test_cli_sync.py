@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from agent.cli.sync import run as run_sync
-from agent.control import Client, Listener
+from agent.daemon.control import Client, Listener
 from agent.errors import Stalled
 from agent.store.locks import Lock
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from agent import control
+from agent.daemon import control
 
 WITHIN = 60.0  # seconds until a test gives up
 

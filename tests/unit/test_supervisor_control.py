@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent import control
-from agent.control import MAX_BACKLOG, Client, Listener
+from agent.daemon import control
+from agent.daemon.control import MAX_BACKLOG, Client, Listener
 
 
 def pair() -> tuple[Client, socket.socket]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.jobs import MAX_LINE, Ending, Job, Limits
+from agent.daemon.child import MAX_LINE, Ending, Job, Limits
 
 PATIENT = Limits(silence=60.0, total=60.0, grace=60.0)
 STARTED: list[Job] = []

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.daemon.schedule import JITTER, NEVER, POLL_BACKOFF_CAP, Cadence, Schedule, phase
 from agent.errors import (
     EXIT_FAILED,
     EXIT_HELD_BACK,
@@ -17,7 +18,6 @@ from agent.errors import (
     EXIT_STALLED,
     EXIT_TEMPORARY,
 )
-from agent.schedule import JITTER, NEVER, POLL_BACKOFF_CAP, Cadence, Schedule, phase
 
 MINUTE = Cadence(poll=60.0, resync=600.0)
 

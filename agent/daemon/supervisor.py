@@ -19,16 +19,16 @@ from collections.abc import Callable, Iterator, Mapping
 from random import Random
 from typing import Any, Protocol
 
-from agent import systemd_notify as systemd
 from agent.clock import Clock
-from agent.control import Client, Listener
+from agent.daemon import systemd
+from agent.daemon.child import Ending, Job, Limits
+from agent.daemon.control import Client, Listener
+from agent.daemon.schedule import Cadence, Schedule
 from agent.desired import request
 from agent.errors import EXIT_OK, EXIT_TEMPORARY, LimpetError, Stalled, Transient
-from agent.jobs import Ending, Job, Limits
 from agent.log import logger
 from agent.paths import Paths
 from agent.progress import Event
-from agent.schedule import Cadence, Schedule
 from agent.settings.values import Settings
 from agent.store.locks import Lock
 

@@ -7,8 +7,8 @@ import time
 
 from systemd.daemon import notify as send
 
+from agent.daemon.schedule import NEVER
 from agent.log import redact
-from agent.schedule import NEVER
 
 
 def notify(*assignments: str) -> None:

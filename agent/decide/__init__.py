@@ -1,0 +1,1 @@
+"""What is decided, and nothing done: pure functions of what was found."""
