@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from agent import prefetch, trailers
+from agent import prefetch
+from agent.decide import commit
+from agent.decide.image_memory import always
 from agent.errors import CORRECT_IT, HeldBack, Stalled
-from agent.images import always
 from agent.kinds.base import Held
 from agent.model import Manifest, Observed, Release
 from agent.session import Session
@@ -86,7 +87,7 @@ def may_start(session: Session, *, begun: bool) -> None:
     windows, tip = session.settings.converge.windows, session.tip
     if not windows or session.state.held or begun:
         return
-    if tip is not None and session.settings.policy.trailers and trailers.is_urgent(tip.message):
+    if tip is not None and session.settings.policy.trailers and commit.is_urgent(tip.message):
         return
     from agent.settings.windows import closed
 

@@ -22,15 +22,16 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from agent import prefetch, recovery, trailers, transaction
+from agent import prefetch, recovery, transaction
 from agent.choice import Choice, begun, choose, held_by_hand, may_start
 from agent.clock import Clock
+from agent.decide import commit
+from agent.decide.image_memory import always, short
 from agent.desired import Desired
 from agent.errors import CORRECT_IT, EXIT_HELD_BACK, EXIT_OK, EXIT_ROLLED_BACK, HeldBack, Interrupted, LimpetError, Stalled
 from agent.fetch.address import repo_name, shown
 from agent.host import RealHost
 from agent.identity import instance, machine_id
-from agent.images import always, short
 from agent.judging import Superseded
 from agent.kinds.base import Held, View
 from agent.model import Manifest, Observed, Plan
@@ -187,7 +188,7 @@ def _wanted(session: Session) -> tuple[Manifest, Observed]:
         session.record.fetched = session.source_answered = True
         session.fetched_tip = session.desired.newest_observed()
         if session.settings.policy.trailers:
-            state.retry_once(trailers.retries(session.tip.message), session.tip.commit)
+            state.retry_once(commit.retries(session.tip.message), session.tip.commit)
         session.journal.step("render")
         manifest = session.desired.render(session.tip, repo_name(source.url))
         session.record.warnings += manifest.warnings

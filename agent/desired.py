@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from agent import __version__, children, verify
+from agent import __version__, children
 from agent.clock import patience
+from agent.decide.commit import verify
 from agent.errors import Interrupted, LimpetError, Stalled, Transient
 from agent.model import SCHEME, Manifest, canonical_json, sha256
 from agent.paths import Paths
@@ -59,7 +60,7 @@ class Desired:
     def fetch(self, pin: str) -> Tip:
         """The tip of the pinned ref, verified to descend from `pin` (empty: none yet). Errors: Transient, Stalled."""
         answer, _ = children.call("_fetch", request(self.paths, self.settings, pin), timeout=FETCH_LIMIT, cancel=self.cancel)
-        verify.verify(answer, pin, self.settings.source)
+        verify(answer, pin, self.settings.source)
         return self._tip(answer)
 
     def _tip(self, answer: dict[str, Any]) -> Tip:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from agent.decide.space import IMAGES, STATE, Disk
 from agent.drivers.engine import Engine
 from agent.drivers.files import Blobs, Files
 from agent.model import Action, Observed, Resource, Spec
 from agent.observe import Look, observe
 from agent.paths import Paths
-from agent.space import IMAGES, STATE, Disk
 
 if TYPE_CHECKING:
     from agent.drivers.docker import Docker

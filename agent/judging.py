@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agent import gate
+from agent.decide import gate
 from agent.errors import Interrupted
 from agent.fetch.address import parse
 from agent.kinds import oneshots

@@ -20,13 +20,13 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from agent import space
+from agent.decide import space
+from agent.decide.plan import put_off
 from agent.errors import Interrupted, LimpetError, Stalled
 from agent.host import Host
 from agent.kinds.base import View
 from agent.kinds.engine_versions import ENGINES, newer_keys
 from agent.model import Key, Manifest, Observed, Plan
-from agent.plan import put_off
 from agent.progress import Progress
 from agent.report import Reporter
 from agent.session import Session

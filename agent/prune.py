@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agent import ownership
-from agent.images import always, intervals
+from agent.decide import ownership
+from agent.decide.image_memory import always, intervals
 from agent.kinds import oneshots
 from agent.kinds.base import Held, View
 from agent.model import EMPTY, Action, Plan

@@ -11,7 +11,7 @@ Rules:
 
 from __future__ import annotations
 
-from agent import ownership
+from agent.decide import ownership
 from agent.desired import Tip
 from agent.errors import Interrupted, LimpetError
 from agent.kinds.base import Held

@@ -31,8 +31,8 @@ from typing import Any
 
 from agent import __version__, heartbeat
 from agent.clock import Clock
+from agent.decide.image_memory import short
 from agent.errors import LimpetError, Stalled
-from agent.images import short
 from agent.model import Json, Refusal, canonical_json
 from agent.paths import Paths
 from agent.settings.values import Settings

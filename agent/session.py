@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from agent import ownership, trailers
 from agent.apply import apply
-from agent.brakes import Policy, brakes
 from agent.clock import Clock
+from agent.decide import commit, ownership
+from agent.decide.brakes import Policy, brakes
+from agent.decide.plan import plan
 from agent.desired import Desired, Tip
 from agent.errors import Interrupted, LimpetError, Stalled
 from agent.host import Host
@@ -23,7 +24,6 @@ from agent.kinds.hooks import POST_START
 from agent.model import PATH_KINDS, Action, Manifest, Observed, Outcome, Plan, Release
 from agent.observe import Look
 from agent.paths import Paths
-from agent.plan import plan
 from agent.progress import Progress, Told
 from agent.report import Reporter
 from agent.settings.values import Settings
@@ -167,7 +167,7 @@ class Session:
         """The host owner's word, what the newest commit allows where the owner lets it, and what flaps while drift is
         repaired."""
         converge, policy = self.settings.converge, self.settings.policy
-        allowed = trailers.allowed_prunes(self.tip.message) if self.tip and policy.trailers else 0
+        allowed = commit.allowed_prunes(self.tip.message) if self.tip and policy.trailers else 0
         now = self.clock.wall()
         held = {name: s.reason for name, s in self.state.suspended.items() if name != "*" and s.holds(now)}
         return Policy(converge.prune, converge.max_prune, allowed, policy.files_deny, None, held,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from agent.decide.gate import describe, probes
 from agent.errors import EXIT_ROLLED_BACK, Failed, LimpetError, Transient
-from agent.gate import describe, probes
 from agent.heartbeat import FINE
 from agent.model import Manifest, ObservedContainer, Resource
 from agent.report import PassReport

@@ -17,7 +17,9 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from agent import gate, judging, ownership
+from agent import judging
+from agent.decide import gate, ownership
+from agent.decide.plan import both, put_off
 from agent.errors import (
     CORRECT_IT,
     EXIT_FAILED,
@@ -35,7 +37,6 @@ from agent.fetch.address import shown
 from agent.kinds import adoption, oneshots, reaction
 from agent.kinds.base import Held, View
 from agent.model import EMPTY, Key, Plan, Refusal, Release
-from agent.plan import both, put_off
 from agent.prune import collect, collect_images, prune
 from agent.session import Session
 from agent.store.state import Attempt, Pin, RolledBack

@@ -109,7 +109,7 @@ def _of_host(args: argparse.Namespace) -> _Found:
 
 def _of_repository(args: argparse.Namespace) -> _Found:
     """What a host with nothing on it would do: needs no settings, Docker, network or root."""
-    from agent.plan import plan as planned
+    from agent.decide.plan import plan as planned
     from agent.render import local
     from agent.render.render import render
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from agent.space import Disk
+from agent.decide.space import Disk
 
 
 def disk(path: Path) -> Disk | None:

@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from agent.flapping import Flapping
-from agent.images import Images
+from agent.decide.flapping import Flapping
+from agent.decide.image_memory import Images
 from agent.model import EMPTY, Json, Release
 from agent.store.documents import Document
 from agent.store.orders import Orders, Rollback, Suspension

@@ -25,11 +25,11 @@ import docker
 import yaml
 
 from agent.apply import apply
+from agent.decide.plan import plan
 from agent.host import Host, RealHost
 from agent.kinds.base import Held, View
 from agent.model import Action, Manifest, Resource
 from agent.observe import Look
-from agent.plan import plan
 from agent.prefetch import check_engine
 from agent.progress import Silent
 from agent.render.assembly import Context

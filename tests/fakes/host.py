@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from agent.decide.space import IMAGES, Disk
 from agent.errors import Failed, LimpetError, Stalled, Transient
 from agent.host import Progress
 from agent.kinds import adoption, claims, engine_request
@@ -33,7 +34,6 @@ from agent.model import (
     sha256,
 )
 from agent.observe import Look, familiar
-from agent.space import IMAGES, Disk
 from tests.fakes import compose
 from tests.fakes.files import HINT, FakeFiles, MemoryContent
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent import verify
+from agent.decide.commit import verify
 from agent.desired import Tip
 from agent.model import Check, Manifest
 from agent.settings.values import Source
@@ -177,7 +177,7 @@ class HistoryBranch(Branch):
         if self.down:
             raise self.down
         answer = {"commit": self.tip, "descends": self.descends(self.tip, pin)}
-        verify.verify(answer, pin, Source(url="x", branch="main"))
+        verify(answer, pin, Source(url="x", branch="main"))
         return Tip(self.tip, f"main@sha1:{self.tip}", self.message)
 
     def render(self, tip: Tip, name: str) -> Manifest:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.decide.plan import plan
 from agent.kinds.adoption import take_over
 from agent.model import Plan
-from agent.plan import plan
 from tests.plan.cases import view
 
 HERE = Path(__file__).parent

@@ -10,14 +10,14 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agent import ownership
+from agent.decide import ownership
+from agent.decide.plan import plan
 from agent.kinds import reaction
 from agent.kinds.adoption import handles, is_first, take_over
 from agent.kinds.base import Held, View
 from agent.kinds.files import KINDS as PATHS
 from agent.model import Action, Key, Need, Observed, ObservedContainer, Outcome, Owned, Plan, Stage
 from agent.observe import Look
-from agent.plan import plan
 from tests.fakes.host import Died, FakeHost
 
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from agent.brakes import Policy, brakes
+from agent.decide.brakes import Policy, brakes
+from agent.decide.plan import plan
 from agent.kinds.base import Held, View
 from agent.model import Plan
-from agent.plan import plan
 from tests.properties.machine import Machine
 from tests.properties.strategies import Doc, docs, held, host
 

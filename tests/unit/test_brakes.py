@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from agent.brakes import Policy, brakes, matches
+from agent.decide.brakes import Policy, brakes, matches
+from agent.decide.plan import plan
 from agent.kinds.base import View
 from agent.model import Plan
-from agent.plan import plan
 from tests.plan.cases import view
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.decide.flapping import MOST, WITHIN, Flapping
 from agent.errors import Transient
-from agent.flapping import MOST, WITHIN, Flapping
 from agent.kinds import files
 from agent.model import Need, Resource
 from agent.store.orders import Orders

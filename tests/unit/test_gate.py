@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from agent import gate
-from agent.gate import Progress, Sample, Terms, Verdict
+from agent.decide import gate
+from agent.decide.gate import Progress, Sample, Terms, Verdict
 from agent.model import Check, Key, Manifest, ObservedContainer
 from tests.plan.cases import instance, release
 

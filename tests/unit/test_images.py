@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from agent.decide.image_memory import Asked, Images, always, intervals, short
 from agent.errors import Transient
-from agent.images import Asked, Images, always, intervals, short
 from agent.kinds import files
 from agent.model import Manifest, Observed, ObservedContainer
 from agent.settings.values import Converge, Window

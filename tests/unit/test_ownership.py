@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent import ownership
-from agent.brakes import Policy, brakes
+from agent.decide import ownership
+from agent.decide.brakes import Policy, brakes
+from agent.decide.plan import plan
 from agent.kinds import files, oneshots
 from agent.model import Key, Outcome, Owned, Spec, sha256
-from agent.plan import plan
 from tests.plan.cases import Case, view
 
 FILE = Key("file", "/etc/motd")

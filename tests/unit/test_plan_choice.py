@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.choice import rejection
-from agent.images import Asked, Images
+from agent.decide.image_memory import Asked, Images
 from agent.kinds import container
 from agent.model import Manifest, Release
 from agent.store.state import Rejection

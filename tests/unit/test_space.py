@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from agent.decide.plan import plan
+from agent.decide.space import IMAGE_RESERVE, IMAGES, RESERVE, STATE, Disk, lacking, places
 from agent.drivers.disks import disk
 from agent.kinds import files
 from agent.model import Action, Resource
-from agent.plan import plan
-from agent.space import IMAGE_RESERVE, IMAGES, RESERVE, STATE, Disk, lacking, places
 from tests.fakes.passes import Passes, service
 from tests.plan.cases import view
 

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from agent.decide.commit import Verified, verify
 from agent.errors import Stalled
-from agent.verify import Verified, verify
 
 PIN, TIP = "1" * 40, "2" * 40
 SOURCE = SimpleNamespace(verify="none", ref_name="main")

@@ -16,10 +16,10 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from agent.decide.plan import without
 from agent.kinds import files
 from agent.kinds.base import View
 from agent.model import PATH_KINDS, Change, Key, Plan, Refusal
-from agent.plan import without
 
 FEW = 5  # so many deletions of a kind are never braked
 

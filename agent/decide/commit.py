@@ -1,19 +1,25 @@
-"""Whether a fetched commit may be used: the fetch child says what it found, this decides. Pure.
+"""What a fetched commit may do: whether it descends from what this host has proved, and what its message asks for besides. Pure.
 
 Rules:
 1. History only goes forward: a commit is used only when the pin is in its history. A `git revert` is; a rewritten
    branch is not.
 2. The pin is that of this (url, ref); the first commit of a new one is trusted as it comes.
 3. Unknown is not yes: an answer that does not say is refused.
+4. Trailers (`Limpet-...`) of the newest commit are levers for a whole fleet; the host's owner says whether they count.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from agent.errors import Stalled
+
+_ALLOW_PRUNE = re.compile(r"^Limpet-Allow-Prune:\s*(\d+)\s*$", re.MULTILINE)
+_RETRY = re.compile(r"^Limpet-Retry:\s*(\S+)\s*$", re.MULTILINE)
+_URGENT = re.compile(r"^Limpet-Urgent:\s*yes\s*$", re.MULTILINE)
 
 
 class Source(Protocol):
@@ -56,3 +62,19 @@ def verify(answer: Mapping[str, Any], pin: str, source: Source) -> Verified:
             code="NotDescended",
         )
     return Verified(source.verify, "none")
+
+
+def allowed_prunes(message: str) -> int:
+    """So many deletions of a kind are meant."""
+    found = _ALLOW_PRUNE.search(message)
+    return int(found[1]) if found else 0
+
+
+def retries(message: str) -> list[str]:
+    """The releases that may be tried again: "all", or what an id, a manifest digest or a commit begins with."""
+    return _RETRY.findall(message)
+
+
+def is_urgent(message: str) -> bool:
+    """Whether it goes past windows."""
+    return _URGENT.search(message) is not None

@@ -14,12 +14,12 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from agent.decide.batches import Rollout, batches, rollouts
 from agent.kinds import KINDS, adoption, claims, files, oneshots
 from agent.kinds.base import Fate, Part, Step, View
 from agent.kinds.changing import manner
 from agent.kinds.container import RUNNING
 from agent.model import Action, Key, Need, ObservedContainer, Stage
-from agent.rollout import Rollout, batches, rollouts
 
 PARTS: tuple[Part, ...] = ("prepare", "ahead", "release", "start", "prune")
 BEGIN: tuple[Part, ...] = ("ahead", "start")  # where a resource begins to use what it needs

@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from agent.decide.graph import Graph, app_of, held_claims, running_claims, wants
 from agent.kinds import KINDS, changing, claims, container, files, network
 from agent.kinds.base import Fate, View, refuse
 from agent.model import Change, Key, Plan, Refusal, Stage
-from agent.order import Graph, app_of, held_claims, running_claims, wants
 
 WAIT_LIMIT = 300.0  # seconds that an `await` action may take
 
