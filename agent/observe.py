@@ -23,7 +23,7 @@ from agent.drivers.engine import Engine
 from agent.errors import Stalled, Transient
 from agent.kinds import claims
 from agent.kinds.adoption import handle, remembered, unproved
-from agent.kinds.health import patience
+from agent.kinds.engine.health import patience
 from agent.model import (
     APP_LABEL,
     DIGEST_LABEL,

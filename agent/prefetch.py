@@ -25,7 +25,7 @@ from agent.decide.plan import put_off
 from agent.errors import Interrupted, LimpetError, Stalled
 from agent.host import Host
 from agent.kinds.base import View
-from agent.kinds.engine_versions import ENGINES, newer_keys
+from agent.kinds.engine.versions import ENGINES, newer_keys
 from agent.model import Key, Manifest, Observed, Plan
 from agent.progress import Progress
 from agent.report import Reporter

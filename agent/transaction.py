@@ -34,7 +34,7 @@ from agent.errors import (
     Transient,
 )
 from agent.fetch.address import shown
-from agent.kinds import adoption, oneshots, reaction
+from agent.kinds import adoption, notify, oneshots
 from agent.kinds.base import Held, View
 from agent.model import EMPTY, Key, Plan, Refusal, Release
 from agent.prune import collect, collect_images, prune
@@ -291,7 +291,7 @@ def _carry_out(session: Session, view: View, plan: Plan, *, more: bool = False) 
     session.record.plan = both(session.record.plan, plan) if more else plan
     session.phase("apply")
     failure = session.execute(actions, view.target.manifest)
-    if failure is None and (telling := reaction.telling(actions, view)):
+    if failure is None and (telling := notify.telling(actions, view)):
         after = replace(view, inventory=session.inventory.entries, observed=session.observe(view.target))
         session.inventory.own(ownership.told(telling, after))
     return failure

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from agent.kinds.base import Fate, View
-from agent.kinds.changing import Manner, manner, serving
+from agent.kinds.update_policy import Manner, manner, serving
 from agent.model import Key
 
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from agent.decide.batches import Rollout, batches, rollouts
 from agent.kinds import KINDS, adoption, claims, files, oneshots
 from agent.kinds.base import Fate, Part, Step, View
-from agent.kinds.changing import manner
 from agent.kinds.container import RUNNING
+from agent.kinds.update_policy import manner
 from agent.model import Action, Key, Need, ObservedContainer, Stage
 
 PARTS: tuple[Part, ...] = ("prepare", "ahead", "release", "start", "prune")

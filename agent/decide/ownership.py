@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from agent.kinds import adoption, container, files, hooks, oneshots, reaction
+from agent.kinds import adoption, container, files, hooks, notify, oneshots
 from agent.kinds.base import Held, View
 from agent.model import Inventory, Key, Observed, Outcome, Owned, Plan, Resource, Spec
 
@@ -27,7 +27,7 @@ def entries(plan: Plan, view: View, save_original: Callable[[str], Spec]) -> dic
     touched = {action.key for action in plan.actions}
     adopted = {r.key: id for r in view.target.manifest.of_kind("container") if (id := adoption.newcomer(r.key, view))}
     told = {key: id for key, id in adopted.items() if view.target.manifest.resources[key].spec["on_change"]}
-    told |= {action.key: str(action.args["container"]) for action in plan.actions if action.verb in reaction.VERBS}
+    told |= {action.key: str(action.args["container"]) for action in plan.actions if action.verb in notify.VERBS}
     started = {action.args["container"] for action in plan.actions if action.verb in hooks.STARTING}
     refused = {refusal.key for refusal in plan.refusals}
     found: dict[Key, Owned] = {}
@@ -41,7 +41,7 @@ def entries(plan: Plan, view: View, save_original: Callable[[str], Spec]) -> dic
         if known is None and key.kind in files.KINDS:
             entry = replace(entry, original=_original(resource, view, key in touched, save_original))
         if key in told:
-            entry = replace(entry, delivered=reaction.untold(resource, told[key], view))
+            entry = replace(entry, delivered=notify.untold(resource, told[key], view))
         ran = [*entry.hooked, *([adopted[key]] if key in adopted else [])]  # somebody else started what is adopted
         entry = replace(entry, hooked=tuple(id for id in ran if id not in started))
         if entry != known:
@@ -153,7 +153,7 @@ def settled(view: View) -> dict[Key, Owned]:
 def told(keys: Iterable[Key], view: View) -> dict[Key, Owned]:
     """The entries of containers that were just told of their changed files: a pass that goes on does not tell them again."""
     resources = view.target.manifest.resources
-    return {key: replace(owned, delivered=reaction.told(resources[key], view))
+    return {key: replace(owned, delivered=notify.told(resources[key], view))
             for key in keys if (owned := view.inventory.get(key)) is not None}
 
 

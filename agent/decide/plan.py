@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from agent.decide.graph import Graph, app_of, held_claims, running_claims, wants
-from agent.kinds import KINDS, changing, claims, container, files, network
+from agent.kinds import KINDS, claims, container, files, network, update_policy
 from agent.kinds.base import Fate, View, refuse
 from agent.model import Change, Key, Plan, Refusal, Stage
 
@@ -155,7 +155,7 @@ def _start_first(view: View, fates: dict[Key, Fate]) -> dict[Key, Fate]:
     wanted = {key: taken for key, fate in fates.items() if (taken := wants(key, fate, view))}
     found = dict(fates)
     for key, fate in fates.items():
-        ahead = changing.start_first(fate, view) if key.kind == "container" and not fate.refusal else fate
+        ahead = update_policy.start_first(fate, view) if key.kind == "container" and not fate.refusal else fate
         held = held_claims(key, view) if ahead is not fate else set()
         if ahead is not fate and not any(claims.clashing(taken, held) for other, taken in wanted.items() if other != key):
             found[key] = ahead

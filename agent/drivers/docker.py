@@ -33,8 +33,8 @@ from agent.drivers import engine_errors, hooks, registry, waiting
 from agent.drivers.engine import Engine
 from agent.drivers.registries import Registries
 from agent.errors import Failed, Transient
-from agent.kinds import engine_mounts, engine_request
-from agent.kinds.engine_resources import restart_policy
+from agent.kinds.engine import mounts, request
+from agent.kinds.engine.resources import restart_policy
 from agent.kinds.hooks import POST_START, PRE_STOP
 from agent.model import DIGEST_LABEL, INSTANCE_LABEL, NAME_LABEL, Resource, Spec
 
@@ -62,7 +62,7 @@ class Docker:
     # --- networks, volumes, images ---
 
     def create_network(self, resource: Resource) -> None:
-        body = engine_request.network_request(resource, self._instance)
+        body = request.network_request(resource, self._instance)
         name = body["Name"]
         with self._translated(f"network {name}", "create"):
             try:
@@ -93,7 +93,7 @@ class Docker:
                 ) from error
 
     def create_volume(self, resource: Resource) -> None:
-        body = engine_request.volume_request(resource, self._instance)
+        body = request.volume_request(resource, self._instance)
         with self._translated(f"volume {body['Name']}", "create"):
             self._post("/volumes/create", body)
 
@@ -121,7 +121,7 @@ class Docker:
         same = local is not None and local["Id"] == image
         there = local if same else self._engine.image(image)
         settings = (there or {}).get("Config") or {}
-        body = engine_request.create_request(
+        body = request.create_request(
             self._inheriting(resource, settings.get("Volumes") or {}, heir_of),
             reference if same else image,
             instance=self._instance,
@@ -179,9 +179,9 @@ class Docker:
 
     def connect(self, resource: Resource, *, container: str, network: str) -> None:
         """Joins a network with the aliases and addresses of the resource, unless it did so when it was created."""
-        if self._engine.api >= engine_request.ALL_AT_CREATE and self._is_connected(container, network):
+        if self._engine.api >= request.ALL_AT_CREATE and self._is_connected(container, network):
             return
-        endpoint = engine_request.endpoint(resource.spec, network, self._engine.api)
+        endpoint = request.endpoint(resource.spec, network, self._engine.api)
         with self._translated(f"container {container}", f"connect to {network}"):
             try:
                 self._post(f"/networks/{network}/connect", {"Container": container, "EndpointConfig": endpoint})
@@ -263,7 +263,7 @@ class Docker:
         """The resource with the unnamed volumes of the container that it replaces: the current one, or the last one kept."""
         name = resource.key.name
         if heir_of and (there := self._engine.container(heir_of)):
-            config = engine_mounts.inherit(resource.spec["config"], declared, there.get("Mounts") or ())
+            config = mounts.inherit(resource.spec["config"], declared, there.get("Mounts") or ())
             return replace(resource, spec={**resource.spec, "config": config})
         listed = self._engine.containers(f"{INSTANCE_LABEL}={self._instance}", f"{NAME_LABEL}={name}")
         before = [c for c in listed if f"/{name}" in c["Names"]] or sorted(
@@ -271,7 +271,7 @@ class Docker:
         )
         if not before:
             return resource
-        config = engine_mounts.inherit(resource.spec["config"], declared, before[0].get("Mounts") or ())
+        config = mounts.inherit(resource.spec["config"], declared, before[0].get("Mounts") or ())
         return replace(resource, spec={**resource.spec, "config": config})
 
     def _client(self) -> APIClient:

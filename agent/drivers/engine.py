@@ -24,7 +24,7 @@ from agent.clock import patience
 from agent.errors import Stalled, Transient
 
 OLDEST_API = (1, 41)  # Engine 20.10
-NEWEST_API = (1, 49)  # what this module and `engine_request` were written for
+NEWEST_API = (1, 49)  # what this module and `kinds.engine.request` were written for
 REFERENCE = re.compile(r"[A-Za-z0-9][\w.-]*(?:[/:@][\w.-]+)*", re.ASCII)
 _SERVER = re.compile(r"Docker/(\d[\w.]*)")
 LARGEST_BODY = 256 * 2**20

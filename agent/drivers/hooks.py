@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.drivers.engine import Engine
 from agent.errors import Failed, Transient
-from agent.kinds import engine_request
+from agent.kinds.engine import request
 from agent.kinds.hooks import PRE_STOP
 from agent.model import Spec
 
@@ -37,7 +37,7 @@ def run(api: APIClient, engine: Engine, container: str, event: str, number: int,
     what = f"{event} command {number} of container {name}"
     made = api.exec_create(container, list(hook.get("command") or ()), stdout=False, stderr=False, user=hook.get("user") or "",
                            privileged=bool(hook.get("privileged")), workdir=hook.get("working_dir") or None,
-                           environment=engine_request.environment(hook))
+                           environment=request.environment(hook))
     api.exec_start(made["Id"], detach=True)
     pause = POLL[0]
     while (code := _exit_code(api.exec_inspect(made["Id"]))) is None:

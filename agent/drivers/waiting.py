@@ -10,7 +10,7 @@ from typing import Any
 from agent.drivers.engine import Engine
 from agent.errors import Failed, Interrupted, Transient
 from agent.kinds.base import KEPT_UP
-from agent.kinds.health import patience
+from agent.kinds.engine.health import patience
 
 POLL = 0.1, 1.0  # seconds between two looks: first, longest
 ENDED = ("exited", "dead", "removing")

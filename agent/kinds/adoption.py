@@ -9,7 +9,7 @@ Rules:
 4. Until a release that adopts it is proved, it keeps its `original`, and is given back as it was found by every plan whose target
    does not adopt it: a rollback, a revert. It is not removed before, and no network is taken from under it.
 
-What compares (`likeness`) is imported only when there is something to compare: a pass with nothing to do does not pay for it.
+What compares (`engine.compare`) is imported only when there is something to compare.
 """
 
 from __future__ import annotations
@@ -119,13 +119,13 @@ def _project(resource: Resource) -> str:
 
 def _taken(resource: Resource, instance: ObservedContainer, names: Mapping[str, str], view: View) -> ObservedContainer | None:
     """The instance as ours; None when it must not be touched."""
-    from agent.kinds import likeness
+    from agent.kinds.engine import compare
 
     assert instance.found is not None
-    if likeness.moved(resource, instance.found):
+    if compare.moved(resource, instance.found):
         return None
     differs = [] if view.target.image(resource) == instance.image_id else ["image"]
-    differs += likeness.differences(resource, instance.found, names)
+    differs += compare.differences(resource, instance.found, names)
     differs += [path for path, content in sorted(resource.spec["inputs"].items()) if _content(path, view) != content]
     original: Spec = {"name": instance.name, "policy": instance.restart_policy or "no", "running": instance.state in RUNNING,
                       "claims": list(instance.ports)}
@@ -174,10 +174,10 @@ def object_differences(resource: Resource, there: ObservedNetwork | ObservedVolu
     """Names of what differs between a network or volume that is there and the one that is wanted."""
     if there.found is None:
         return []
-    from agent.kinds import likeness
+    from agent.kinds.engine import compare
 
-    compare = likeness.network_differences if resource.key.kind == "network" else likeness.volume_differences
-    return compare(resource, there.found)
+    differences = compare.network_differences if resource.key.kind == "network" else compare.volume_differences
+    return differences(resource, there.found)
 
 
 def _may_take(there: ObservedNetwork | ObservedVolume, resource: Resource, wanted: set[str]) -> bool:
@@ -214,15 +214,15 @@ def refusal(desired: Resource, view: View) -> Fate | None:
     instance = _candidate(desired, view)
     if instance is None:
         return None
-    from agent.kinds import likeness
+    from agent.kinds.engine import compare
 
-    moves = likeness.moved(desired, instance.found or {})
+    moves = compare.moved(desired, instance.found or {})
     if not moves:
         return None
     target, there, wanted = moves[0]
     more = f", and {len(moves) - 1} more binds would move" if len(moves) > 1 else ""
     cause = f"is to take over {instance.name}, but the source of {target} would move from {there} to {wanted}{more}"
-    directory = likeness.directory_for(desired, there, wanted)
+    directory = compare.directory_for(desired, there, wanted)
     app = desired.spec["app"]
     hint = f"move the data there and remove {instance.name}, or write the absolute path {there} into the Compose file"
     if directory:
@@ -306,7 +306,7 @@ def record(key: Key, view: View, *, proved: bool) -> Spec:
 def put_aside(key: Key, id: str, resource: Resource) -> Spec:
     """The record of a container that was put aside before the release that adopts it was proved, when the inventory was lost: its
     service says how it ran."""
-    from agent.kinds.engine_resources import restart_policy
+    from agent.kinds.engine.resources import restart_policy
 
     said = restart_policy(resource.spec["config"])
     policy = ":".join(filter(None, [said["Name"] or "no", str(said["MaximumRetryCount"] or "")]))

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from agent.kinds import adoption, claims, hooks, oneshots, reaction
+from agent.kinds import adoption, claims, hooks, notify, oneshots
 from agent.kinds.base import Fate, Part, Step, View, differences, digest, ok, refuse
 from agent.model import Key, Need, ObservedContainer, Resource, sha256
 
@@ -207,12 +207,12 @@ def _mend(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step
         steps += [] if whole else [Step("start", "policy", at)]
         steps.append(Step("start", "rename", at | {"to": desired.key.name}))
     if keeper.state == "paused":
-        steps += [Step("start", "unpause", at), *hooks.beside(reaction.steps(desired, keeper, view), desired, keeper, view)]
+        steps += [Step("start", "unpause", at), *hooks.beside(notify.steps(desired, keeper, view), desired, keeper, view)]
     elif keeper.state not in RUNNING:
         starting = [] if _done(desired, keeper, view) else [Step("start", "start", at), *hooks.after_start(desired, keeper.id)]
         return [*steps, *starting]
     elif keeper.state == "running":
-        steps += hooks.beside(reaction.steps(desired, keeper, view), desired, keeper, view)
+        steps += hooks.beside(notify.steps(desired, keeper, view), desired, keeper, view)
     return steps
 
 
@@ -238,8 +238,8 @@ def _mending_cause(key: Key, desired: Resource, keeper: ObservedContainer, steps
     connects = [step.args["network"] for step in verbs if step.verb == "connect"]
     if connects:
         return f"is not attached to {', '.join(connects)}"
-    if keeper.state == "running" and any(step.verb in reaction.VERBS for step in verbs):
-        changed = reaction.changed_files(desired, keeper.id, view)
+    if keeper.state == "running" and any(step.verb in notify.VERBS for step in verbs):
+        changed = notify.changed_files(desired, keeper.id, view)
         return f"{_listed(changed)} changed" if changed else "is unhealthy"
     if not verbs:
         return "an old instance is left"

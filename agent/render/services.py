@@ -16,17 +16,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.compose.tree import Map
-from agent.kinds.engine_request import SUPPORTED
+from agent.kinds.engine.request import SUPPORTED
 from agent.kinds.hooks import POST_START, PRE_STOP
 from agent.model import PATH_KINDS, Condition, Key, Need, Resource
 from agent.render.assembly import Assembly, Draft, Reaction, origin
-from agent.render.extension import Extension, read_extension
 from agent.render.hooks import draft_pre_start
 from agent.render.images import image_problem
 from agent.render.mounts import AppFiles, Used
-from agent.render.pulling import pulling
+from agent.render.pull_policy import pulling
 from agent.render.schema import plain
-from agent.render.updates import manners
+from agent.render.update_config import manners
+from agent.render.x_limpet import Extension, read_extension
 
 CONDITIONS: dict[str, Condition] = {
     "service_started": "started", "service_healthy": "healthy", "service_completed_successfully": "completed",

@@ -21,7 +21,7 @@ import yaml
 
 from agent.compose.schema import SPECIFICATION
 from agent.errors import BadInput
-from agent.kinds.engine_request import create_request, network_request, volume_request
+from agent.kinds.engine.request import create_request, network_request, volume_request
 from agent.model import Manifest, Resource
 from agent.render.assembly import Context
 from agent.render.render import render

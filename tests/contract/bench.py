@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from agent.host import Host, RealHost
-from agent.kinds import claims, container, engine_request, network, volume
+from agent.kinds import claims, container, network, volume
+from agent.kinds.engine import request
 from agent.model import Action, ObservedContainer, Resource
 from agent.observe import Look
 from agent.paths import Paths
@@ -125,7 +126,7 @@ class RealBench:
         body = compose.body(resource, resource.spec["image"], self.real.mapped)
         id = str(api.create_container_from_config(body, name)["Id"])
         for other in container.networks(resource)[1:]:
-            endpoint = engine_request.endpoint(resource.spec, other)
+            endpoint = request.endpoint(resource.spec, other)
             api._post_json(api._url("/networks/{0}/connect", other), data={"Container": id, "EndpointConfig": endpoint})
         api.start(id)
         return id

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from agent.kinds import adoption, likeness
+from agent.kinds import adoption
 from agent.kinds.base import Held, View
+from agent.kinds.engine import compare
 from agent.model import Key, Manifest, Need, ObservedContainer, Owned, Resource
 from agent.observe import Look
 from tests.contract.bench import Bench, a_network, a_volume, act, seen, service
@@ -59,8 +60,8 @@ def test_what_compose_made_is_compared_only_when_it_may_be_adopted(bench: Bench)
     assert one(bench, id, look(plain)).found is None
     there = one(bench, id, look(resource))
     assert not there.owned and there.restart_policy == "unless-stopped" and there.found is not None
-    assert likeness.moved(resource, there.found) == []
-    assert likeness.differences(resource, there.found, {}) == []
+    assert compare.moved(resource, there.found) == []
+    assert compare.differences(resource, there.found, {}) == []
 
 
 def test_a_plain_container_of_compose_is_equal(bench: Bench) -> None:
@@ -69,9 +70,9 @@ def test_a_plain_container_of_compose_is_equal(bench: Bench) -> None:
         resource = adopting(bench, name, **config)
         there = one(bench, bench.compose_container(resource, f"{bench.prefix}_{name}_1"), look(resource))
         assert there.found is not None
-        assert likeness.differences(resource, there.found, {}) == []
+        assert compare.differences(resource, there.found, {}) == []
         more = adopting(bench, name, **config, mem_limit="64m", environment={"A": "1"})
-        assert likeness.differences(more, there.found, {}) == ["environment.A", "mem_limit"]
+        assert compare.differences(more, there.found, {}) == ["environment.A", "mem_limit"]
 
 
 def test_what_the_inventory_knows_is_ours(bench: Bench) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.kinds import engine_request
+from agent.kinds.engine import request
 from agent.model import Resource, Spec
 
 OURS = ("io.limpet.", "com.docker.compose.image", "com.docker.compose.depends_on")
@@ -12,22 +12,22 @@ OURS = ("io.limpet.", "com.docker.compose.image", "com.docker.compose.depends_on
 
 def body(resource: Resource, image: str, mapped: Any = str, api: tuple[int, int] = (1, 41)) -> dict[str, Any]:
     """The create request that Compose would send."""
-    request = engine_request.create_request(resource, image, instance="", mapped=mapped, api=api)
-    request["Labels"] = {key: value for key, value in request["Labels"].items() if not key.startswith(OURS)}
-    return request
+    asked = request.create_request(resource, image, instance="", mapped=mapped, api=api)
+    asked["Labels"] = {key: value for key, value in asked["Labels"].items() if not key.startswith(OURS)}
+    return asked
 
 
 def found(resource: Resource, id: str, name: str, image_config: Spec | None = None) -> Spec:
-    """What `likeness` compares, of a container that is just what `resource` says."""
-    request, image, config = body(resource, "image"), image_config or {}, resource.spec["config"]
+    """What `compare` compares, of a container that is just what `resource` says."""
+    asked, image, config = body(resource, "image"), image_config or {}, resource.spec["config"]
     host = {
         "IpcMode": "private", "CgroupnsMode": "host", "ShmSize": 2**26, "Runtime": "runc", "MaskedPaths": ["/proc/kcore"],
         "NetworkMode": "default", "LogConfig": {"Type": "json-file", "Config": {}}, "RestartPolicy": {"Name": ""},
-    } | request["HostConfig"]  # fmt: skip
-    said = {key: value for key, value in request.items() if key not in ("HostConfig", "NetworkingConfig")}
+    } | asked["HostConfig"]  # fmt: skip
+    said = {key: value for key, value in asked.items() if key not in ("HostConfig", "NetworkingConfig")}
     networks = {
         network: {**endpoint, "Aliases": [*endpoint["Aliases"][1:], id[:12]]}
-        for network in config.get("networks") or () for endpoint in [engine_request.endpoint(resource.spec, network)]
+        for network in config.get("networks") or () for endpoint in [request.endpoint(resource.spec, network)]
     }  # fmt: skip
     mounts = [
         {"Type": v["type"], "Name": v.get("source", "") if v["type"] == "volume" else "", "Source": v.get("source", ""),
@@ -43,14 +43,14 @@ def found(resource: Resource, id: str, name: str, image_config: Spec | None = No
 
 def network(resource: Resource) -> Spec:
     """What the Engine says of a network that Compose made."""
-    request = engine_request.network_request(resource, "")
-    labels = {key: value for key, value in request["Labels"].items() if not key.startswith(OURS)}
+    asked = request.network_request(resource, "")
+    labels = {key: value for key, value in asked["Labels"].items() if not key.startswith(OURS)}
     pools = {"Config": [{"Subnet": "172.18.0.0/16", "Gateway": "172.18.0.1"}], "Driver": "default"}
-    return {"Driver": "bridge", "Scope": "local", "Attachable": True, "IPAM": pools, **request, "Labels": labels}
+    return {"Driver": "bridge", "Scope": "local", "Attachable": True, "IPAM": pools, **asked, "Labels": labels}
 
 
 def volume(resource: Resource) -> Spec:
     """What the Engine says of a volume that Compose made."""
-    request = engine_request.volume_request(resource, "")
-    labels = {key: value for key, value in request["Labels"].items() if not key.startswith(OURS)}
-    return {"Driver": "local", "Options": request.get("DriverOpts"), "Labels": labels}
+    asked = request.volume_request(resource, "")
+    labels = {key: value for key, value in asked["Labels"].items() if not key.startswith(OURS)}
+    return {"Driver": "local", "Options": asked.get("DriverOpts"), "Labels": labels}

@@ -20,9 +20,10 @@ from typing import Any
 from agent.decide.space import IMAGES, Disk
 from agent.errors import Failed, LimpetError, Stalled, Transient
 from agent.host import Progress
-from agent.kinds import adoption, claims, engine_request
-from agent.kinds.engine_resources import restart_policy
-from agent.kinds.health import patience
+from agent.kinds import adoption, claims
+from agent.kinds.engine import request
+from agent.kinds.engine.health import patience
+from agent.kinds.engine.resources import restart_policy
 from agent.model import (
     Action,
     Observed,
@@ -349,7 +350,7 @@ class FakeHost:
             raise Transient(f"cannot create container {name}: no such image", "pull it", code="ImageMissing")
         config = resource.spec["config"]
         self._mount(name, config)
-        primary = engine_request.primary_network(resource.spec)
+        primary = request.primary_network(resource.spec)
         seen = ObservedContainer(
             self._id(), name, True, "created", image, resource.key.name, resource.spec["app"], resource.digest,
             networks={primary: ""} if primary else {},
@@ -364,7 +365,7 @@ class FakeHost:
             published=tuple(c for c in all_claims if c.startswith("port/")),
             addresses=tuple(c for c in all_claims if c.startswith("address/")),
             policy=_policy(config),
-            patience=patience(engine_request.healthcheck(config.get("healthcheck") or {})),
+            patience=patience(request.healthcheck(config.get("healthcheck") or {})),
         )
 
     def _mount(self, name: str, config: Spec) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from agent.decide import ownership
 from agent.decide.plan import plan
-from agent.kinds import reaction
+from agent.kinds import notify
 from agent.kinds.adoption import handles, is_first, take_over
 from agent.kinds.base import Held, View
 from agent.kinds.files import KINDS as PATHS
@@ -82,7 +82,7 @@ class Machine:
         view, found = self.decide(target, applied)
         self.inventory |= ownership.entries(found, view, self.host.save_original)
         self._execute(found, "apply", target)
-        telling = reaction.telling(found.staged("apply"), view)
+        telling = notify.telling(found.staged("apply"), view)
         after = replace(view, inventory=self.inventory, observed=self.observe(target))
         self.inventory |= ownership.told(telling, after)
 

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 
 from agent.compose import ComposeErrors, MemoryFiles, Project, load
 from agent.kinds import container, network, volume
-from agent.kinds.engine_mounts import inherit, volumes
-from agent.kinds.engine_request import (
+from agent.kinds.engine.mounts import inherit, volumes
+from agent.kinds.engine.request import (
     SUPPORTED,
     create_request,
     endpoint,
@@ -26,7 +26,7 @@ from agent.kinds.engine_request import (
     primary_network,
     volume_request,
 )
-from agent.kinds.engine_resources import restart_policy, size
+from agent.kinds.engine.resources import restart_policy, size
 from agent.model import Resource
 from tests.compose.strategies import projects
 

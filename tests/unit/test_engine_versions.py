@@ -10,7 +10,7 @@ from agent.decide.plan import plan
 from agent.errors import Stalled
 from agent.kinds.base import Held, View
 from agent.kinds.container import container
-from agent.kinds.engine_versions import ENGINES, newer_keys
+from agent.kinds.engine.versions import ENGINES, newer_keys
 from agent.kinds.network import network
 from agent.model import Manifest, Observed
 from agent.prefetch import check_engine

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent.kinds.health import patience
+from agent.kinds.engine.health import patience
 from agent.model import Key, Need, Resource
 from agent.settings.values import Gate
 from tests.fakes.host import Behaviour, Died

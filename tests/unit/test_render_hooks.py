@@ -6,7 +6,7 @@ import pytest
 
 from agent.compose import canonical, load
 from agent.errors import BadInput
-from agent.kinds.engine_request import container_labels, endpoint
+from agent.kinds.engine.request import container_labels, endpoint
 from agent.model import Key, Manifest, Resource
 from agent.render.apps import ComposeFiles
 from agent.render.layers import Overlay

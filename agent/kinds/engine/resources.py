@@ -1,4 +1,4 @@
-"""Limits, devices and the restart policy of a service, as the Engine wants them. Pure; a part of `engine_request`."""
+"""Limits, devices and the restart policy of a service, as the Engine wants them. Pure; a part of `request`."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from decimal import Decimal
 from typing import Any
 
 from agent import __version__
-from agent.kinds.engine_mounts import Mapped, volumes
-from agent.kinds.engine_resources import RESOURCE_KEYS, restart_policy, size, ulimits_and_limits, whole
+from agent.kinds.engine.mounts import Mapped, volumes
+from agent.kinds.engine.resources import RESOURCE_KEYS, restart_policy, size, ulimits_and_limits, whole
 from agent.model import APP_LABEL, DIGEST_LABEL, INSTANCE_LABEL, NAME_LABEL, Resource, Spec
 
 Body = dict[str, Any]

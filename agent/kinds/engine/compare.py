@@ -16,10 +16,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from agent.kinds import engine_request as ours
-from agent.kinds import engine_resources as resources
 from agent.kinds.base import differences as named
-from agent.kinds.engine_mounts import UNNAMED, volumes
+from agent.kinds.engine import request as ours
+from agent.kinds.engine import resources
+from agent.kinds.engine.mounts import UNNAMED, volumes
 from agent.model import Resource, Spec
 
 Form = dict[str, Any]

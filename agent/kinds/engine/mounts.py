@@ -1,4 +1,4 @@
-"""The volumes of a service as the Engine's Binds and Mounts. Pure; a part of `engine_request`."""
+"""The volumes of a service as the Engine's Binds and Mounts. Pure; a part of `request`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from agent.kinds.engine_resources import size
+from agent.kinds.engine.resources import size
 from agent.model import Spec
 
 Body = dict[str, Any]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from agent.kinds import likeness
 from agent.kinds.container import container
+from agent.kinds.engine import compare
 from agent.kinds.network import network
 from agent.kinds.volume import volume
 from agent.model import Resource
@@ -59,7 +59,7 @@ def there(resource: Resource | None = None, image: dict[str, Any] | None = None)
 
 
 def differences(found: dict[str, Any], resource: Resource | None = None) -> list[str]:
-    return likeness.differences(resource or service(), found, {})
+    return compare.differences(resource or service(), found, {})
 
 
 def test_what_compose_makes_is_equal() -> None:
@@ -140,8 +140,8 @@ def test_a_shared_namespace_is_known_by_the_name_that_the_other_will_have() -> N
     found = there(resource)
     found["container"]["HostConfig"] |= {"NetworkMode": f"container:{ID}", "VolumesFrom": [f"{ID}:ro"]}
     found["container"]["Config"]["Hostname"] = "vpn"
-    assert likeness.differences(resource, found, {ID: "shop-vpn-1"}) == []
-    assert likeness.differences(resource, found, {ID: "shop-other-1"}) == ["network_mode", "volumes_from"]
+    assert compare.differences(resource, found, {ID: "shop-vpn-1"}) == []
+    assert compare.differences(resource, found, {ID: "shop-other-1"}) == ["network_mode", "volumes_from"]
 
 
 def test_links_that_compose_v1_adds_are_left_out() -> None:
@@ -159,18 +159,18 @@ def test_a_bind_that_moves_names_the_directory_that_keeps_it() -> None:
     """The same target with another source below the app's directory must be found, and the directory that would keep it."""
     resource, found = service(), there()
     found["container"]["Mounts"][0]["Source"] = "/opt/shop/conf"
-    assert likeness.moved(resource, found) == [("/conf", "/opt/shop/conf", "/apps/shop/conf")]
-    assert likeness.directory_for(resource, "/opt/shop/conf", "/apps/shop/conf") == "/opt/shop"
-    assert likeness.directory_for(resource, "/elsewhere", "/apps/shop/conf") == ""
+    assert compare.moved(resource, found) == [("/conf", "/opt/shop/conf", "/apps/shop/conf")]
+    assert compare.directory_for(resource, "/opt/shop/conf", "/apps/shop/conf") == "/opt/shop"
+    assert compare.directory_for(resource, "/elsewhere", "/apps/shop/conf") == ""
     whole = service(volumes=[{"type": "bind", "source": "/apps/shop", "target": "/conf"}])
-    assert likeness.moved(whole, found) == [("/conf", "/opt/shop/conf", "/apps/shop")]
-    assert likeness.directory_for(whole, "/opt/shop/conf", "/apps/shop") == "/opt/shop/conf"
+    assert compare.moved(whole, found) == [("/conf", "/opt/shop/conf", "/apps/shop")]
+    assert compare.directory_for(whole, "/opt/shop/conf", "/apps/shop") == "/opt/shop/conf"
 
 
 def test_a_bind_that_the_file_moves_elsewhere_is_a_difference_only() -> None:
     """An absolute source that the file changes is a change like any other."""
     mounts = [CONFIG["volumes"][0] | {"source": "/srv/conf"}, CONFIG["volumes"][1]]
-    assert likeness.moved(service(volumes=mounts), there()) == []
+    assert compare.moved(service(volumes=mounts), there()) == []
     assert differences(there(), service(volumes=mounts)) == ["volumes./conf.source"]
 
 
@@ -185,7 +185,7 @@ def test_a_bind_that_the_file_moves_elsewhere_is_a_difference_only() -> None:
 def test_networks(config: dict[str, Any], said: dict[str, Any], named: list[str]) -> None:
     """A network must be equal when driver, options and asked-for addresses are."""
     resource = network("shop_default", app="shop", config=config)
-    assert likeness.network_differences(resource, {**compose.network(resource), **said}) == named
+    assert compare.network_differences(resource, {**compose.network(resource), **said}) == named
 
 
 @pytest.mark.parametrize(("config", "said", "named"), [
@@ -195,4 +195,4 @@ def test_networks(config: dict[str, Any], said: dict[str, Any], named: list[str]
 def test_volumes(config: dict[str, Any], said: dict[str, Any], named: list[str]) -> None:
     """A volume must be equal when driver and options are."""
     resource = volume("shop_data", app="shop", config=config)
-    assert likeness.volume_differences(resource, {**compose.volume(resource), **said}) == named
+    assert compare.volume_differences(resource, {**compose.volume(resource), **said}) == named
