@@ -21,7 +21,7 @@ from agent.errors import LimpetError
 from agent.host import Host
 from agent.kinds.hooks import POST_START, PRE_STOP
 from agent.model import Action, Manifest, Outcome
-from agent.progress import Progress
+from agent.report.progress import Progress
 from agent.store.journal import Journal
 
 WORKERS = 4

@@ -36,9 +36,9 @@ from agent.judging import Superseded
 from agent.kinds.base import Held, View
 from agent.model import Manifest, Observed, Plan
 from agent.paths import Paths
-from agent.progress import Progress
 from agent.prune import collect
-from agent.report import Reporter
+from agent.report.progress import Progress
+from agent.report.writer import Reporter
 from agent.session import Session
 from agent.settings.values import Settings
 from agent.summary import counts, report, sentence

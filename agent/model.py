@@ -210,7 +210,7 @@ class ObservedContainer:
     health check gives it for its start. From `restart_policy` to it, all is None or empty unless the container was inspected.
 
     `adopted`: ours by its id in the inventory, not by a label; then `original` says how it was found, as long as no release that
-    has it was proved. `found` (what `kinds.engine.compare` compares) is only there when it may be adopted; `differs` is what it found.
+    has it was proved. `found` (for `kinds.engine.compare`) is only there when it may be adopted; `differs` is what that says.
     """
 
     id: str

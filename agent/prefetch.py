@@ -27,8 +27,8 @@ from agent.host import Host
 from agent.kinds.base import View
 from agent.kinds.engine.versions import ENGINES, newer_keys
 from agent.model import Key, Manifest, Observed, Plan
-from agent.progress import Progress
-from agent.report import Reporter
+from agent.report.progress import Progress
+from agent.report.writer import Reporter
 from agent.session import Session
 
 PULLS = 3  # at a time

@@ -24,8 +24,8 @@ from agent.kinds.hooks import POST_START
 from agent.model import PATH_KINDS, Action, Manifest, Observed, Outcome, Plan, Release
 from agent.observe import Look
 from agent.paths import Paths
-from agent.progress import Progress, Told
-from agent.report import Reporter
+from agent.report.progress import Progress, Told
+from agent.report.writer import Reporter
 from agent.settings.values import Settings
 from agent.store.inventory import InventoryStore
 from agent.store.journal import Journal

@@ -6,9 +6,9 @@ from collections import Counter
 
 from agent.decide.gate import describe, probes
 from agent.errors import EXIT_ROLLED_BACK, Failed, LimpetError, Transient
-from agent.heartbeat import FINE
 from agent.model import Manifest, ObservedContainer, Resource
-from agent.report import PassReport
+from agent.report.heartbeat import FINE
+from agent.report.writer import PassReport
 from agent.session import Session
 from agent.store.history import Entry, History
 from agent.transaction import Ending

@@ -16,7 +16,7 @@ AGENT = ROOT / "agent"
 MODULES = sorted(AGENT.rglob("*.py"))
 
 PURE = (
-    "errors", "model", "kinds", "compose", "decide", "daemon.schedule", "heartbeat",
+    "errors", "model", "kinds", "compose", "decide", "daemon.schedule", "report.heartbeat", "report.redact",
 )
 OUTSIDE = {  # what touches the world, or is a client of something that does
     "os", "io", "pathlib", "shutil", "tempfile", "glob", "socket", "ssl", "select", "selectors", "subprocess", "signal",
@@ -37,7 +37,7 @@ SDK = {
     "docker": ("drivers", "cli.demo"), "requests": ("drivers",), "dulwich": ("fetch", "render"), "paramiko": ("fetch",),
     "pydantic": ("settings.check",), "pydantic_settings": ("settings.check",),
     "jinja2": ("render",), "yaml": ("compose", "render"),
-    "apscheduler": ("settings.windows",), "rich": ("terminal", "cli"),
+    "apscheduler": ("settings.windows",), "rich": ("report.terminal", "cli"),
     "systemd": ("daemon.systemd", "drivers"), "subprocess": ("children", "daemon.child", "drivers", "cli"),
 }
 
@@ -118,7 +118,7 @@ def test_each_sdk_is_used_at_its_edge_only(graph: grimp.ImportGraph, sdk: str) -
 
 @pytest.mark.parametrize(("module", "importers"), [
     ("converge", ("cli",)), ("daemon.supervisor", ("cli",)), ("cli", ("cli", "__main__")), ("apply", ("session",)),
-    ("settings.check", ("settings.load", "cli")), ("terminal", ("progress", "cli")),
+    ("settings.check", ("settings.load", "cli")), ("report.terminal", ("report.progress", "cli")),
 ])
 def test_the_top_is_not_known_below(graph: grimp.ImportGraph, module: str, importers: tuple[str, ...]) -> None:
     """The modules that know others must be known only where they are called."""

@@ -9,13 +9,13 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent import log
 from agent.children import error_document
 from agent.clock import SystemClock
 from agent.daemon.schedule import TRIGGERS
 from agent.errors import LimpetError
 from agent.paths import Paths
-from agent.progress import Events, JsonLines, Progress
+from agent.report import log
+from agent.report.progress import Events, JsonLines, Progress
 from agent.settings.load import load_settings
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 def one_pass(root: Path, *, trigger: str, progress: Progress, cancel: threading.Event) -> PassResult:
     """A pass in this process. Errors: Transient when one runs already, BadInput when the settings are wrong."""
     from agent.converge import run_pass
-    from agent.report import Reporter
+    from agent.report.writer import Reporter
     from agent.store.locks import Lock
 
     paths, clock = Paths(root), SystemClock()

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from agent import heartbeat
 from agent.errors import EXIT_FAILED, EXIT_OK, BadInput, LimpetError
 from agent.paths import Paths
+from agent.report import heartbeat
+from agent.report.redact import redact
 from agent.settings.load import CREDENTIALS_AS_PATH, load_settings
 from agent.settings.values import Settings
 
@@ -60,7 +61,7 @@ def examine(paths: Paths) -> Iterator[tuple[str, Finding]]:
     current: Settings | None = None
     try:
         current = load_settings(paths.root)
-        yield "settings", Finding("ok", f"{paths.settings}: {heartbeat.redact(current.source.url)} {current.source.ref_name}")
+        yield "settings", Finding("ok", f"{paths.settings}: {redact(current.source.url)} {current.source.ref_name}")
     except BadInput as error:
         for problem in error.problems:
             where = f"{problem.file}:{problem.line}" if problem.line else problem.file
@@ -79,7 +80,7 @@ def examine(paths: Paths) -> Iterator[tuple[str, Finding]]:
 
 
 def _of(error: LimpetError) -> Finding:
-    return Finding("wrong", heartbeat.redact(error.message), heartbeat.redact(error.hint))
+    return Finding("wrong", redact(error.message), redact(error.hint))
 
 
 def _state(paths: Paths) -> Iterator[Finding]:
@@ -166,7 +167,7 @@ def _docker(current: Settings) -> Iterator[Finding]:
 def _heartbeat(paths: Paths, current: Settings) -> Iterator[Finding]:
     from agent.cli.status import lateness
     from agent.clock import SystemClock
-    from agent.report import read
+    from agent.report.writer import read
     from agent.store.locks import holder
 
     clock = SystemClock()

@@ -81,8 +81,8 @@ def _of_host(args: argparse.Namespace) -> _Found:
     from agent.host import RealHost
     from agent.identity import instance
     from agent.prefetch import missing
-    from agent.progress import Silent
-    from agent.report import Reporter
+    from agent.report.progress import Silent
+    from agent.report.writer import Reporter
     from agent.session import Session
     from agent.settings.load import load_settings
 

@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 from random import Random
 
-from agent import log
 from agent.clock import SystemClock
 from agent.daemon.schedule import phase
 from agent.daemon.supervisor import Command, Supervisor
 from agent.errors import Stalled, Transient
 from agent.identity import instance
 from agent.paths import Paths
+from agent.report import log
 from agent.settings.values import Settings
 
 SETTINGS_TIMEOUT = 20.0  # seconds
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from agent.report import Reporter
+    from agent.report.writer import Reporter
 
     log.set_up(level=logging.DEBUG if args.verbose else logging.INFO)
     paths, clock, command = Paths(args.root), SystemClock(), child_command(args.root)

@@ -12,11 +12,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent import log
 from agent.daemon import control
 from agent.errors import EXIT_FAILED, EXIT_OK, Stalled, Transient
 from agent.paths import Paths
-from agent.progress import Event, Progress, for_person, replay
+from agent.report import log
+from agent.report.progress import Event, Progress, for_person, replay
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

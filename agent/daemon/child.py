@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent import children
-from agent.progress import Event
+from agent.report.progress import Event
 
 MAX_LINE = 1 << 20  # bytes; a longer line is dropped
 CLEAN = {"PATH": children.PATH, "HOME": "/", "LANG": "C.UTF-8"}  # what a child that handles foreign bytes may know

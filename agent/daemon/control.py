@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from agent.progress import Event
+from agent.report.progress import Event
 
 MAX_REQUEST = 4096  # bytes
 MAX_BACKLOG = 65536  # bytes that wait for one client; progress beyond is dropped

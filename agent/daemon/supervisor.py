@@ -26,9 +26,9 @@ from agent.daemon.control import Client, Listener
 from agent.daemon.schedule import Cadence, Schedule
 from agent.desired import request
 from agent.errors import EXIT_OK, EXIT_TEMPORARY, LimpetError, Stalled, Transient
-from agent.log import logger
 from agent.paths import Paths
-from agent.progress import Event
+from agent.report.log import logger
+from agent.report.progress import Event
 from agent.settings.values import Settings
 from agent.store.locks import Lock
 

@@ -30,8 +30,8 @@ from pydantic_settings import (
 )
 
 from agent.errors import BadInput, Problem, Stalled
-from agent.heartbeat import redact
 from agent.model import Json
+from agent.report.redact import redact
 from agent.settings import values
 from agent.settings.lines import Lines
 

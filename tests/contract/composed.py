@@ -31,10 +31,10 @@ from agent.kinds.base import Held, View
 from agent.model import Action, Manifest, Resource
 from agent.observe import Look
 from agent.prefetch import check_engine
-from agent.progress import Silent
 from agent.render.assembly import Context
 from agent.render.render import render
 from agent.render.tree import MemoryTree
+from agent.report.progress import Silent
 from agent.store.journal import Journal
 from tests.harness import images, net
 from tests.harness.engine import Engine

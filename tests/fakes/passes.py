@@ -13,8 +13,8 @@ from agent.desired import Tip
 from agent.kinds import container
 from agent.model import Manifest, Plan, Resource
 from agent.paths import Paths
-from agent.progress import Silent
-from agent.report import Reporter, read
+from agent.report.progress import Silent
+from agent.report.writer import Reporter, read
 from agent.session import Session
 from agent.settings.values import Converge, Gate, Policy, Settings, Source
 from agent.store.content import Content

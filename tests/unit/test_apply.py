@@ -13,7 +13,7 @@ import pytest
 from agent.apply import apply
 from agent.errors import Failed, Interrupted, Transient
 from agent.model import EMPTY, Action, Key, Outcome, Resource
-from agent.progress import Silent
+from agent.report.progress import Silent
 from agent.store.journal import Journal
 from tests.fakes.host import FakeHost
 

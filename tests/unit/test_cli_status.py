@@ -20,7 +20,7 @@ from agent.clock import SystemClock
 from agent.errors import Failed, Stalled, Transient
 from agent.model import Key, Release
 from agent.paths import Paths
-from agent.report import PassReport, Reporter
+from agent.report.writer import PassReport, Reporter
 from agent.settings.values import Host, Settings, Source
 from agent.store.history import Entry, History
 from agent.store.locks import Lock

@@ -161,7 +161,8 @@ def test_a_pass_child_answers_its_errors(tmp_path: Path) -> None:
 
 def test_a_pass_child_keeps_its_answer_apart(tmp_path: Path) -> None:
     """Whatever prints to stdout in a pass must not disturb the answer, nor may its children inherit it."""
-    script = ("import os, subprocess, sys; from agent.cli._pass import _take_stdout; from agent.progress import JsonLines\n"
+    script = ("import os, subprocess, sys; from agent.cli._pass import _take_stdout\n"
+              "from agent.report.progress import JsonLines\n"
               "emit = JsonLines(_take_stdout()); print('noise', flush=True); subprocess.run(['echo', 'more noise'])\n"
               "emit({'step': 'one'}); print(os.get_inheritable(emit._descriptor))")
     done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, timeout=WITHIN)

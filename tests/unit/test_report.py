@@ -18,14 +18,15 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from agent import heartbeat, prometheus, report
 from agent.cli import schema
 from agent.clock import FakeClock
 from agent.errors import Failed, Interrupted, LimpetError, Stalled, Transient
 from agent.model import Key, Refusal, Release
 from agent.paths import Paths
-from agent.progress import Silent
-from agent.report import PassReport, Reporter, read
+from agent.report import heartbeat, prometheus, writer
+from agent.report.progress import Silent
+from agent.report.redact import redact
+from agent.report.writer import PassReport, Reporter, read
 from agent.settings.values import Heartbeat, Host, Settings, Source
 from agent.store.history import Entry, History
 from agent.store.orders import Orders, Suspension
@@ -306,7 +307,7 @@ def test_pulls_are_shown_in_bytes_while_they_run(site: Site) -> None:
     site.clock.advance(5)
     site.reporter.pulls({"b:1": (0, 0), "a:1": (10, 20)})
     assert site.doc["pulls"] == [{"reference": "a:1", "bytes": 10, "total": 20}, {"reference": "b:1", "bytes": 0, "total": 0}]
-    assert report.seconds_of(site.doc["last_progress_at"]) == int(site.clock.wall())
+    assert writer.seconds_of(site.doc["last_progress_at"]) == int(site.clock.wall())
     site.reporter.phase("apply")
     assert site.doc["pulls"] == []
     site.reporter.pulls({"a:1": (10, 20)})
@@ -468,7 +469,7 @@ def test_alive_fields(site: Site) -> None:
 def test_daemon_and_pass_do_not_overwrite_each_other(site: Site) -> None:
     """What the pass wrote must survive the daemon's beats, from several processes at once, and no beat may be lost."""
     site.finish(proved(), created=3)
-    code = ("import sys; from pathlib import Path; from agent.report import Reporter; from agent.paths import Paths\n"
+    code = ("import sys; from pathlib import Path; from agent.report.writer import Reporter; from agent.paths import Paths\n"
             "from agent.clock import SystemClock; from agent.settings.values import Settings, Source\n"
             "r = Reporter(Paths(Path(sys.argv[1])), Settings(source=Source(url=sys.argv[2], branch='main')), SystemClock())\n"
             "for n in range(10): r.source(commit=sys.argv[3])")
@@ -563,7 +564,7 @@ def test_what_is_cut_does_not_change_the_state(site: Site) -> None:
 ])
 def test_redaction(text: str, shown: str) -> None:
     """No password or token of a URL may be shown; what is no secret stays readable."""
-    assert heartbeat.redact(text) == shown
+    assert redact(text) == shown
 
 
 def test_secret_canary(tmp_path: Path) -> None:
@@ -661,5 +662,5 @@ def test_read_says_what_to_do(tmp_path: Path) -> None:
 
 def test_times() -> None:
     """Times must come back as they were written; nothing is 0."""
-    assert report.seconds_of("2023-11-14T22:13:20Z") == 1_700_000_000.0
-    assert report.seconds_of("") == report.seconds_of(None) == 0.0
+    assert writer.seconds_of("2023-11-14T22:13:20Z") == 1_700_000_000.0
+    assert writer.seconds_of("") == writer.seconds_of(None) == 0.0

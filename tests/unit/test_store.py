@@ -469,8 +469,8 @@ def test_lock_is_no_link(tmp_path: Path) -> None:
 
 def test_store_is_light() -> None:
     """Importing the store, the settings and the report must load no third-party package: they are on the hot path."""
-    code = ("import sys, agent.report, agent.settings, agent.store.manifests, agent.store.journal, agent.store.content, "
-            "agent.store.inventory, agent.prometheus\n"
+    code = ("import sys, agent.report.writer, agent.settings, agent.store.manifests, agent.store.journal, agent.store.content, "
+            "agent.store.inventory, agent.report.prometheus\n"
             "print([m for m in sys.modules if m.split('.')[0] in ('pydantic', 'pydantic_settings', 'docker', 'yaml', 'jinja2', "
             "'dulwich', 'paramiko', 'rich', 'urllib3', 'requests')])")
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

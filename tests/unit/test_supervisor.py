@@ -30,7 +30,7 @@ from agent import log, supervisor
 from agent.clock import SystemClock
 from agent.errors import LimpetError, Stalled
 from agent.paths import Paths
-from agent.report import Reporter
+from agent.report.writer import Reporter
 from agent.settings.values import Converge, Gate, Settings, Source
 
 root = Path(sys.argv[1])

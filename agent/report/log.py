@@ -3,7 +3,7 @@
 Rules:
 1. Under systemd (`JOURNAL_STREAM` names our stderr) every line starts with its priority, `<6>` and the like; else it is
    plain.
-2. A value that was given to `hide`, and credentials in a URL, never appear, neither in a message nor in a traceback.
+2. Credentials in a URL never appear, neither in a message nor in a traceback.
 3. The log is for people and may be lost: nothing reads it back.
 """
 
@@ -15,28 +15,9 @@ import sys
 from collections.abc import Mapping
 from typing import TextIO
 
-from agent import heartbeat
-
-SHORTEST_SECRET = 4  # shorter values are not hidden: they would blank out ordinary words
+from agent.report.redact import redact
 
 _PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
-_hidden: set[str] = set()
-
-
-def hide(secret: str) -> None:
-    """From now on, and in every line, `***` stands for this value, each line of it, and its form in a URL."""
-    from urllib.parse import quote
-
-    for part in {secret, quote(secret, safe=""), *secret.splitlines()}:
-        if len(part.strip()) >= SHORTEST_SECRET:
-            _hidden.add(part.strip())
-
-
-def redact(text: str) -> str:
-    """The text without any value that is hidden, and without the credentials of its URLs."""
-    for secret in sorted(_hidden, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return heartbeat.redact(text)
 
 
 class _Formatter(logging.Formatter):

@@ -29,12 +29,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agent import __version__, heartbeat
+from agent import __version__
 from agent.clock import Clock
 from agent.decide.image_memory import short
 from agent.errors import LimpetError, Stalled
 from agent.model import Json, Refusal, canonical_json
 from agent.paths import Paths
+from agent.report import heartbeat
+from agent.report.redact import redact
 from agent.settings.values import Settings
 from agent.store import durable
 from agent.store.history import History
@@ -183,7 +185,7 @@ class Reporter:
             doc = heartbeat.bounded(heartbeat.concluded(doc | self._alive(doc), previous, self._text(self._clock.wall())))
             durable.write(self.path, canonical_json(doc).encode() + b"\n", mode=0o644)
         if self._settings.heartbeat.prometheus:
-            from agent import prometheus
+            from agent.report import prometheus
 
             prometheus.write(self._paths.host(self._settings.heartbeat.prometheus), doc)
 
@@ -207,7 +209,7 @@ class Reporter:
             doc = read(self.path)
             if doc["schema"] == heartbeat.SCHEMA and set(_FIRST) <= set(doc):
                 about = {"url": source.url, "branch": source.ref_name}
-                same = all(doc["source"][name] == heartbeat.redact(value) for name, value in about.items())
+                same = all(doc["source"][name] == redact(value) for name, value in about.items())
                 return doc if same else {**doc, "source": _first_source(self._settings)}
         except (LimpetError, KeyError, TypeError):
             pass
@@ -296,7 +298,7 @@ class Reporter:
         return {key: self._text(value or 0.0) if key in names else value for key, value in section.items()}
 
     def _put(self) -> None:
-        from agent import push
+        from agent.report import push
 
         failure = push.put(self._settings.heartbeat.url, self.path.read_bytes(), timeout=_PUT_TIMEOUT)
         if failure:

@@ -161,7 +161,7 @@ def for_person(*, quiet: bool = False) -> Iterator[Progress]:
     if quiet:
         yield Silent()
     elif sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
-        from agent.terminal import Terminal
+        from agent.report.terminal import Terminal
 
         with contextlib.closing(Terminal()) as terminal:
             yield terminal

@@ -11,11 +11,11 @@ Rules:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from agent.model import Json, canonical_json
+from agent.report.redact import redact
 
 SCHEMA = 1
 MAX_BYTES = 64 * 1024
@@ -37,9 +37,6 @@ _LONGEST_TEXT = 600
 _CUT = (("warnings",), ("images",), ("pulls",), ("drift", "now"), ("refused",), ("history",), ("rejected",),
         ("resources", "problems"), ("damaged",), ("suspended",), ("drift", "flapping"), ("host", "labels"), ("last_pass",),
         ("counters",), ("system",))
-_USERINFO = re.compile(r"\b([a-zA-Z][a-zA-Z0-9+.-]*://)([^/\s?#\"'<>]*)@")
-_SECRET_WORDS = "token|password|passwd|secret|signature|api_?key|auth"
-_QUERY = re.compile(rf"([?&][^=&\s]*(?:{_SECRET_WORDS})[^=&\s]*=)[^&\s#\"'<>]+", re.IGNORECASE)
 
 
 def state_of(doc: Mapping[str, Json]) -> str:
@@ -252,15 +249,6 @@ def _trim(value: Any, name: str, cut: list[str]) -> Any:
             cut.append(name)
         return [_trim(item, "", cut) for item in value[:bound]]
     return value
-
-
-def redact(text: str) -> str:
-    """The text without passwords and tokens in its URLs. The user of an ssh URL is no secret and stays."""
-    def userinfo(found: re.Match[str]) -> str:
-        user = found[2].partition(":")[0] if "ssh" in found[1] else ""
-        return f"{found[1]}{user}@" if user else found[1]
-
-    return _QUERY.sub(r"\1***", _USERINFO.sub(userinfo, text))
 
 
 def _excused(error: Mapping[str, Json] | None) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
-from agent.heartbeat import STATES
 from agent.model import Json
+from agent.report.heartbeat import STATES
 from agent.store import durable
 
 NAME = "limpet.prom"

@@ -1,0 +1,1 @@
+"""What a host says of itself: the heartbeat, the log, progress, metrics."""

@@ -1,0 +1,18 @@
+"""Texts without the credentials that URLs may hold: everything that leaves the agent goes through here. Pure."""
+
+from __future__ import annotations
+
+import re
+
+_USERINFO = re.compile(r"\b([a-zA-Z][a-zA-Z0-9+.-]*://)([^/\s?#\"'<>]*)@")
+_SECRET_WORDS = "token|password|passwd|secret|signature|api_?key|auth"
+_QUERY = re.compile(rf"([?&][^=&\s]*(?:{_SECRET_WORDS})[^=&\s]*=)[^&\s#\"'<>]+", re.IGNORECASE)
+
+
+def redact(text: str) -> str:
+    """The text without passwords and tokens in its URLs. The user of an ssh URL is no secret and stays."""
+    def userinfo(found: re.Match[str]) -> str:
+        user = found[2].partition(":")[0] if "ssh" in found[1] else ""
+        return f"{found[1]}{user}@" if user else found[1]
+
+    return _QUERY.sub(r"\1***", _USERINFO.sub(userinfo, text))
