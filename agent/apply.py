@@ -17,8 +17,8 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExec
 from graphlib import TopologicalSorter
 from typing import Any
 
+from agent.drivers.host import Host
 from agent.errors import LimpetError
-from agent.host import Host
 from agent.kinds.hooks import POST_START, PRE_STOP
 from agent.model import Action, Manifest, Outcome
 from agent.report.progress import Progress

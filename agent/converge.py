@@ -28,14 +28,13 @@ from agent.clock import Clock
 from agent.decide import commit
 from agent.decide.image_memory import always, short
 from agent.desired import Desired
+from agent.drivers.host import RealHost
 from agent.errors import CORRECT_IT, EXIT_HELD_BACK, EXIT_OK, EXIT_ROLLED_BACK, HeldBack, Interrupted, LimpetError, Stalled
 from agent.fetch.address import repo_name, shown
-from agent.host import RealHost
-from agent.identity import instance, machine_id
+from agent.installation import Paths, instance, machine_id
 from agent.judging import Superseded
 from agent.kinds.base import Held, View
 from agent.model import Manifest, Observed, Plan
-from agent.paths import Paths
 from agent.prune import collect
 from agent.report.progress import Progress
 from agent.report.writer import Reporter

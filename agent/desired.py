@@ -11,12 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from agent import __version__, children
+from agent import __version__, sandbox
 from agent.clock import patience
 from agent.decide.commit import verify
 from agent.errors import Interrupted, LimpetError, Stalled, Transient
+from agent.installation import Paths
 from agent.model import SCHEME, Manifest, canonical_json, sha256
-from agent.paths import Paths
 from agent.settings.values import Settings
 from agent.store.content import Content
 from agent.store.manifests import Manifests, Rendered
@@ -52,14 +52,14 @@ def request(paths: Paths, settings: Settings, pin: str, *, probe: bool = False) 
 class Desired:
     """The parent's side of fetch and render for one installation."""
 
-    def __init__(self, paths: Paths, settings: Settings, cancel: children.Cancel) -> None:
+    def __init__(self, paths: Paths, settings: Settings, cancel: sandbox.Cancel) -> None:
         self.paths, self.settings, self.cancel = paths, settings, cancel
         self.content, self.manifests = Content(paths.content), Manifests(paths.manifests)
         self.rendered = Rendered(paths.run / "rendered.json")
 
     def fetch(self, pin: str) -> Tip:
         """The tip of the pinned ref, verified to descend from `pin` (empty: none yet). Errors: Transient, Stalled."""
-        answer, _ = children.call("_fetch", request(self.paths, self.settings, pin), timeout=FETCH_LIMIT, cancel=self.cancel)
+        answer, _ = sandbox.call("_fetch", request(self.paths, self.settings, pin), timeout=FETCH_LIMIT, cancel=self.cancel)
         verify(answer, pin, self.settings.source)
         return self._tip(answer)
 
@@ -71,7 +71,7 @@ class Desired:
     def source_answers(self) -> str:
         """Empty when the source gives any protocol answer, else what is wrong (commit-confirmed)."""
         try:
-            children.call("_fetch", request(self.paths, self.settings, "", probe=True),
+            sandbox.call("_fetch", request(self.paths, self.settings, "", probe=True),
                           timeout=self.settings.source.timeout * (1 + len(self.settings.source.mirrors)) + 5, cancel=self.cancel)
         except Interrupted:
             raise
@@ -111,13 +111,13 @@ class Desired:
     def _from_sound_cache(self, wanted: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
         """The render child's answer; when it meets a damaged object, the cache is read through, replaced, and asked once more."""
         try:
-            return children.call("_render", wanted, timeout=RENDER_LIMIT, cancel=self.cancel)
+            return sandbox.call("_render", wanted, timeout=RENDER_LIMIT, cancel=self.cancel)
         except Transient as error:
             if error.code != "CacheDamaged":
                 raise
         again = request(self.paths, self.settings, "") | {"check": True}
-        children.call("_fetch", again, timeout=FETCH_LIMIT, cancel=self.cancel)
-        return children.call("_render", wanted, timeout=RENDER_LIMIT, cancel=self.cancel)
+        sandbox.call("_fetch", again, timeout=FETCH_LIMIT, cancel=self.cancel)
+        return sandbox.call("_render", wanted, timeout=RENDER_LIMIT, cancel=self.cancel)
 
     def _rendered(self, tip: Tip, context: dict[str, Any]) -> Manifest:
         wanted = {"git_dir": str(self.paths.git), "commit": tip.commit, "path": self.settings.source.path, "context": context}

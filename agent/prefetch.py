@@ -22,8 +22,8 @@ from contextlib import suppress
 
 from agent.decide import space
 from agent.decide.plan import put_off
+from agent.drivers.host import Host
 from agent.errors import Interrupted, LimpetError, Stalled
-from agent.host import Host
 from agent.kinds.base import View
 from agent.kinds.engine.versions import ENGINES, newer_keys
 from agent.model import Key, Manifest, Observed, Plan

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from agent.decide import ownership
 from agent.decide.image_memory import always, intervals
+from agent.drivers.observe import Look
 from agent.kinds import oneshots
 from agent.kinds.base import Held, View
 from agent.model import EMPTY, Action, Plan
-from agent.observe import Look
 from agent.prefetch import recover
 from agent.session import Session
 

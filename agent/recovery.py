@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from agent.decide import ownership
 from agent.desired import Tip
+from agent.drivers.observe import Look
 from agent.errors import Interrupted, LimpetError
 from agent.kinds.base import Held
 from agent.model import EMPTY, PATH_KINDS, Release
-from agent.observe import Look
 from agent.session import Session
 from agent.store.history import History
 

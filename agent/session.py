@@ -16,14 +16,14 @@ from agent.decide import commit, ownership
 from agent.decide.brakes import Policy, brakes
 from agent.decide.plan import plan
 from agent.desired import Desired, Tip
+from agent.drivers.host import Host
+from agent.drivers.observe import Look
 from agent.errors import Interrupted, LimpetError, Stalled
-from agent.host import Host
+from agent.installation import Paths
 from agent.kinds import adoption
 from agent.kinds.base import Held, View
 from agent.kinds.hooks import POST_START
 from agent.model import PATH_KINDS, Action, Manifest, Observed, Outcome, Plan, Release
-from agent.observe import Look
-from agent.paths import Paths
 from agent.report.progress import Progress, Told
 from agent.report.writer import Reporter
 from agent.settings.values import Settings

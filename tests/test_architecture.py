@@ -38,7 +38,7 @@ SDK = {
     "pydantic": ("settings.check",), "pydantic_settings": ("settings.check",),
     "jinja2": ("render",), "yaml": ("compose", "render"),
     "apscheduler": ("settings.windows",), "rich": ("report.terminal", "cli"),
-    "systemd": ("daemon.systemd", "drivers"), "subprocess": ("children", "daemon.child", "drivers", "cli"),
+    "systemd": ("daemon.systemd", "drivers"), "subprocess": ("sandbox", "daemon.child", "drivers", "cli"),
 }
 
 MAX_MODULE_LINES = 400

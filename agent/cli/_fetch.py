@@ -1,10 +1,10 @@
-"""The hidden verb behind which the fetch child runs: request on stdin, answer on stdout (see `agent.children`)."""
+"""The hidden verb behind which the fetch child runs: request on stdin, answer on stdout (see `agent.sandbox`)."""
 
 from __future__ import annotations
 
 import argparse
 
-from agent.children import serve
+from agent.sandbox import serve
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,13 +9,13 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.children import error_document
 from agent.clock import SystemClock
 from agent.daemon.schedule import TRIGGERS
 from agent.errors import LimpetError
-from agent.paths import Paths
+from agent.installation import Paths
 from agent.report import log
 from agent.report.progress import Events, JsonLines, Progress
+from agent.sandbox import error_document
 from agent.settings.load import load_settings
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from agent.children import serve
+from agent.sandbox import serve
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 
-from agent.children import error_document
 from agent.errors import LimpetError
+from agent.sandbox import error_document
 from agent.settings.load import load_settings
 
 

@@ -233,8 +233,7 @@ class Demo:
 
     def clean(self) -> None:
         """Removes all that the demo made, by its instance label, and its directory."""
-        from agent.identity import instance
-        from agent.paths import Paths
+        from agent.installation import Paths, instance
 
         mine: dict[str, str | list[str] | bool] = {"label": f"{INSTANCE_LABEL}={instance(Paths(self.root))}"}
         for container in self.client.containers.list(all=True, filters=mine, ignore_removed=True):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from agent.errors import EXIT_FAILED, EXIT_OK, BadInput, LimpetError
-from agent.paths import Paths
+from agent.installation import Paths
 from agent.report import heartbeat
 from agent.report.redact import redact
 from agent.settings.load import CREDENTIALS_AS_PATH, load_settings
@@ -84,7 +84,7 @@ def _of(error: LimpetError) -> Finding:
 
 
 def _state(paths: Paths) -> Iterator[Finding]:
-    from agent.identity import machine_id
+    from agent.installation import machine_id
     from agent.store.inventory import InventoryStore
     from agent.store.state import StateStore
 
@@ -133,14 +133,14 @@ def _credentials(paths: Paths, current: Settings) -> Iterator[Finding]:
 
 
 def _source(paths: Paths, current: Settings) -> Iterator[Finding]:
-    from agent import children, desired
+    from agent import desired, sandbox
 
     started, local = time.monotonic(), current.source.url.removeprefix("file://")
     if local.startswith("/") and not Path(local).exists():
         yield Finding("wrong", f"there is no {local}", "correct source.url")
         return
     try:
-        answer, _ = children.call("_fetch", desired.request(paths, current, "", probe=True), timeout=SOURCE_TIMEOUT)
+        answer, _ = sandbox.call("_fetch", desired.request(paths, current, "", probe=True), timeout=SOURCE_TIMEOUT)
     except LimpetError as error:
         yield _of(error)
         return

@@ -6,7 +6,7 @@ import argparse
 import json
 import time
 
-from agent.paths import Paths
+from agent.installation import Paths
 from agent.store.history import Entry, History
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.errors import EXIT_CHANGES, EXIT_FAILED, EXIT_OK, LimpetError
+from agent.installation import Paths
 from agent.kinds.base import Held, View
 from agent.model import Action, Manifest, Observed, Plan
-from agent.paths import Paths
 
 LARGEST_DIFF = 100_000  # bytes of a file whose difference is shown
 
@@ -78,8 +78,8 @@ def _of_host(args: argparse.Namespace) -> _Found:
     from agent.clock import SystemClock
     from agent.converge import preview, to_ask
     from agent.desired import Desired
-    from agent.host import RealHost
-    from agent.identity import instance
+    from agent.drivers.host import RealHost
+    from agent.installation import instance
     from agent.prefetch import missing
     from agent.report.progress import Silent
     from agent.report.writer import Reporter

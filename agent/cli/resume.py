@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from agent.cli.suspend import checked
-from agent.paths import Paths
+from agent.installation import Paths
 from agent.store.orders import ALL, Orders
 
 

@@ -7,8 +7,8 @@ import argparse
 import time
 
 from agent.errors import EXIT_FAILED
+from agent.installation import Paths
 from agent.kinds import KINDS
-from agent.paths import Paths
 from agent.store.orders import Orders
 from agent.store.state import StateStore
 

@@ -12,8 +12,8 @@ import time
 from agent.cli import sync
 from agent.cli.history import short_revision
 from agent.errors import Stalled
+from agent.installation import Paths
 from agent.model import Release
-from agent.paths import Paths
 from agent.store.orders import Orders
 from agent.store.state import State, StateStore
 

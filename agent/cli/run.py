@@ -14,8 +14,7 @@ from agent.clock import SystemClock
 from agent.daemon.schedule import phase
 from agent.daemon.supervisor import Command, Supervisor
 from agent.errors import Stalled, Transient
-from agent.identity import instance
-from agent.paths import Paths
+from agent.installation import Paths, instance
 from agent.report import log
 from agent.settings.values import Settings
 

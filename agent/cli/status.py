@@ -14,8 +14,8 @@ from pathlib import Path
 
 from agent.cli.history import short_revision
 from agent.errors import EXIT_FAILED, LimpetError
+from agent.installation import Paths
 from agent.model import Json
-from agent.paths import Paths
 from agent.report.heartbeat import ALWAYS, explanation
 from agent.report.writer import read, seconds_of
 from agent.store.locks import holder

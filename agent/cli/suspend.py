@@ -10,7 +10,7 @@ import re
 import time
 
 from agent.errors import LimpetError
-from agent.paths import Paths
+from agent.installation import Paths
 from agent.store.orders import ALL, Orders, Suspension
 
 _RESOURCE = re.compile(r"[a-z]+/.+")

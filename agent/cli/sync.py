@@ -14,7 +14,7 @@ from pathlib import Path
 
 from agent.daemon import control
 from agent.errors import EXIT_FAILED, EXIT_OK, Stalled, Transient
-from agent.paths import Paths
+from agent.installation import Paths
 from agent.report import log
 from agent.report.progress import Event, Progress, for_person, replay
 

@@ -1,6 +1,6 @@
 """A child of the daemon: a fresh process in its own session that answers in JSON lines on stdout.
 
-A pass says progress events and then `{"result": {...}}`. A fetch is asked in JSON on stdin (see `children`) and gives its answer
+A pass says progress events and then `{"result": {...}}`. A fetch is asked in JSON on stdin (see `sandbox`) and gives its answer
 in one line; that is its result.
 
 Rules:
@@ -21,11 +21,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent import children
+from agent import sandbox
 from agent.report.progress import Event
 
 MAX_LINE = 1 << 20  # bytes; a longer line is dropped
-CLEAN = {"PATH": children.PATH, "HOME": "/", "LANG": "C.UTF-8"}  # what a child that handles foreign bytes may know
+CLEAN = {"PATH": sandbox.PATH, "HOME": "/", "LANG": "C.UTF-8"}  # what a child that handles foreign bytes may know
 PRIVATE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
 
 

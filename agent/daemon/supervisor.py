@@ -26,7 +26,7 @@ from agent.daemon.control import Client, Listener
 from agent.daemon.schedule import Cadence, Schedule
 from agent.desired import request
 from agent.errors import EXIT_OK, EXIT_TEMPORARY, LimpetError, Stalled, Transient
-from agent.paths import Paths
+from agent.installation import Paths
 from agent.report.log import logger
 from agent.report.progress import Event
 from agent.settings.values import Settings

@@ -14,10 +14,10 @@ from typing import Any
 
 from agent.compose import ComposeError, Project, load
 from agent.compose.tree import Map
+from agent.installation import APPS
 from agent.kinds.network import network
 from agent.kinds.volume import volume
 from agent.model import Resource
-from agent.paths import APPS
 from agent.render.assembly import Assembly, origin
 from agent.render.layers import SUFFIX, Overlay
 from agent.render.mounts import AppFiles, Used

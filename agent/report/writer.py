@@ -33,8 +33,8 @@ from agent import __version__
 from agent.clock import Clock
 from agent.decide.image_memory import short
 from agent.errors import LimpetError, Stalled
+from agent.installation import Paths
 from agent.model import Json, Refusal, canonical_json
-from agent.paths import Paths
 from agent.report import heartbeat
 from agent.report.redact import redact
 from agent.settings.values import Settings

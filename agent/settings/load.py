@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from agent import __version__
+from agent.installation import Paths
 from agent.model import Json, canonical_json, sha256
-from agent.paths import Paths
 from agent.settings.values import PREFIX, Registry, Settings, Source
 
 CREDENTIALS_AS_PATH = ("ssh_key", "known_hosts", "token_file", "ca_file")

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from agent.host import Host, RealHost
+from agent.drivers.host import Host, RealHost
+from agent.drivers.observe import Look
+from agent.installation import Paths
 from agent.kinds import claims, container, network, volume
 from agent.kinds.engine import request
 from agent.model import Action, ObservedContainer, Resource
-from agent.observe import Look
-from agent.paths import Paths
 from agent.settings.values import Engine as EngineSettings
 from agent.store.content import Content
 from tests.fakes import compose

@@ -26,10 +26,10 @@ import yaml
 
 from agent.apply import apply
 from agent.decide.plan import plan
-from agent.host import Host, RealHost
+from agent.drivers.host import Host, RealHost
+from agent.drivers.observe import Look
 from agent.kinds.base import Held, View
 from agent.model import Action, Manifest, Resource
-from agent.observe import Look
 from agent.prefetch import check_engine
 from agent.render.assembly import Context
 from agent.render.render import render

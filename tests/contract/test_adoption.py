@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from agent.drivers.observe import Look
 from agent.kinds import adoption
 from agent.kinds.base import Held, View
 from agent.kinds.engine import compare
 from agent.model import Key, Manifest, Need, ObservedContainer, Owned, Resource
-from agent.observe import Look
 from tests.contract.bench import Bench, a_network, a_volume, act, seen, service
 from tests.harness.net import free_port
 

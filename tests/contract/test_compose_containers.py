@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from agent.drivers.host import RealHost
 from agent.errors import LimpetError
-from agent.host import RealHost
-from agent.paths import APPS
+from agent.installation import APPS
 from tests.contract import composed
 from tests.contract.accepted import ACCEPTED, table
 from tests.contract.bench import HostBench, RealBench

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from agent.drivers.observe import Look
 from agent.errors import Failed, Transient
 from agent.kinds import claims
-from agent.observe import Look
 from tests.contract.bench import (
     Bench,
     FakeBench,

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from agent.drivers.engine_errors import from_words
+from agent.drivers.host import RealHost
+from agent.drivers.observe import Look
 from agent.errors import Failed, Interrupted, LimpetError, Transient
-from agent.host import RealHost
+from agent.installation import Paths
 from agent.kinds import container
 from agent.model import Action, Resource
-from agent.observe import Look
-from agent.paths import Paths
 from agent.settings.values import Engine as EngineSettings
 from agent.store.content import Content
 from tests.contract.bench import RealBench, a_network, a_volume, act, create, eventually, run, seen, service

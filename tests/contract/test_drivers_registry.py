@@ -17,11 +17,11 @@ import docker.errors
 import pytest
 
 from agent.drivers import registry as driver
+from agent.drivers.host import RealHost
 from agent.drivers.registries import MARK, Registries, split, split_registry
 from agent.drivers.registry import refusal
 from agent.errors import Interrupted, LimpetError, Stalled, Transient
-from agent.host import RealHost
-from agent.paths import Paths
+from agent.installation import Paths
 from agent.settings.values import Engine as EngineSettings
 from agent.settings.values import Registry as Table
 from agent.store.content import Content

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from agent.drivers.observe import Look
 from agent.errors import Failed, Stalled, Transient
 from agent.kinds import files
 from agent.model import Key, ObservedFile, Resource
-from agent.observe import Look
 from tests.contract.bench import Bench, act, twice
 
 pytestmark = pytest.mark.parametrize("bench", ["fake", "real"], indirect=True)

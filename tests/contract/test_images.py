@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from agent.drivers.observe import Look
 from agent.kinds import container
 from agent.model import Action, Key, Observed
-from agent.observe import Look
 from tests.contract.bench import Bench, act, create
 
 

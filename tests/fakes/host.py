@@ -18,8 +18,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent.decide.space import IMAGES, Disk
+from agent.drivers.host import Progress
+from agent.drivers.observe import Look, familiar
 from agent.errors import Failed, LimpetError, Stalled, Transient
-from agent.host import Progress
 from agent.kinds import adoption, claims
 from agent.kinds.engine import request
 from agent.kinds.engine.health import patience
@@ -34,7 +35,6 @@ from agent.model import (
     Spec,
     sha256,
 )
-from agent.observe import Look, familiar
 from tests.fakes import compose
 from tests.fakes.files import HINT, FakeFiles, MemoryContent
 

@@ -10,9 +10,9 @@ from typing import Any
 from agent.clock import FakeClock
 from agent.converge import PassResult, _one_round
 from agent.desired import Tip
+from agent.installation import Paths
 from agent.kinds import container
 from agent.model import Manifest, Plan, Resource
-from agent.paths import Paths
 from agent.report.progress import Silent
 from agent.report.writer import Reporter, read
 from agent.session import Session

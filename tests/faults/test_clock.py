@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.drivers.observe import Look
 from agent.model import Observed
-from agent.observe import Look
 from tests.e2e.test_daemon import APP, Daemon
 from tests.fakes.passes import Passes, service
 from tests.harness.site import Site

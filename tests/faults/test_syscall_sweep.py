@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from agent import desired
-from agent.paths import Paths
+from agent.installation import Paths
 from agent.settings.load import load_settings
 from tests.faults.ground import SERIAL, Ground
 from tests.harness.hosts import Result

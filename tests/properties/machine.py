@@ -12,12 +12,12 @@ from typing import Any
 
 from agent.decide import ownership
 from agent.decide.plan import plan
+from agent.drivers.observe import Look
 from agent.kinds import notify
 from agent.kinds.adoption import handles, is_first, take_over
 from agent.kinds.base import Held, View
 from agent.kinds.files import KINDS as PATHS
 from agent.model import Action, Key, Need, Observed, ObservedContainer, Outcome, Owned, Plan, Stage
-from agent.observe import Look
 from tests.fakes.host import Died, FakeHost
 
 

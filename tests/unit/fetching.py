@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from agent import children
+from agent import sandbox
 from agent.errors import Stalled, Transient
 from agent.fetch.run import handle
 from tests.harness.gitrepo import GitRepo
@@ -43,8 +43,8 @@ class Fetcher:
     def __call__(self, url: str | Path, **more: Any) -> dict[str, Any]:
         return handle(self.request(str(url), **more))[0]
 
-    def child(self, url: str | Path, *, limits: children.Limits | None = None, **more: Any) -> dict[str, Any]:
-        return children.call("_fetch", self.request(str(url), **more), timeout=60, limits=limits)[0]
+    def child(self, url: str | Path, *, limits: sandbox.Limits | None = None, **more: Any) -> dict[str, Any]:
+        return sandbox.call("_fetch", self.request(str(url), **more), timeout=60, limits=limits)[0]
 
     def transient(self, url: str | Path, **more: Any) -> Transient:
         with pytest.raises(Transient) as caught:

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from agent import children
-from agent.children import Limits, call
+from agent import sandbox
 from agent.errors import BadInput, Failed, Interrupted, LimpetError, Problem, Stalled, Transient
+from agent.sandbox import Limits, call
 
 Run = Callable[..., tuple[dict[str, Any], bytes]]
 SERVE = "import sys, os, time, json\nfrom agent import children, errors\n"
@@ -29,7 +29,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     def start(code: str, request: dict[str, Any] | None = None, **how: Any) -> tuple[dict[str, Any], bytes]:
         program = tmp_path / "program.py"
         program.write_text(code)
-        monkeypatch.setattr(children, "command", lambda verb: [sys.executable, "-I", str(program)])
+        monkeypatch.setattr(sandbox, "command", lambda verb: [sys.executable, "-I", str(program)])
         return call("_fetch", request or {}, **{"timeout": 20, **how})
 
     return start
@@ -37,7 +37,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
 
 def _serve(body: str) -> str:
     indented = "\n".join(f"    {line}" for line in body.splitlines())
-    return f"{SERVE}def handle(request):\n{indented}\nsys.exit(children.serve(handle))\n"
+    return f"{SERVE}def handle(request):\n{indented}\nsys.exit(sandbox.serve(handle))\n"
 
 
 def test_header_and_bytes_come_back(run: Run) -> None:
@@ -48,7 +48,7 @@ def test_header_and_bytes_come_back(run: Run) -> None:
 
 def test_a_large_request_does_not_block(run: Run) -> None:
     """A request larger than a pipe must go through while the child already talks."""
-    code = f"{SERVE}sys.stderr.write('x' * 300_000)\nsys.exit(children.serve(lambda r: ({{'n': len(r['text'])}}, ())))\n"
+    code = f"{SERVE}sys.stderr.write('x' * 300_000)\nsys.exit(sandbox.serve(lambda r: ({{'n': len(r['text'])}}, ())))\n"
     assert run(code, {"text": "y" * 3_000_000})[0] == {"n": 3_000_000}
 
 
@@ -59,7 +59,7 @@ def test_a_large_request_does_not_block(run: Run) -> None:
 ])  # fmt: skip
 def test_errors_arrive_as_what_they_were(error: LimpetError, run: Run) -> None:
     """Class, message, hint, code, resource and every problem must survive the pipe; the exit code tells the class."""
-    document = json.dumps(children.error_document(error))
+    document = json.dumps(sandbox.error_document(error))
     with pytest.raises(type(error)) as caught:
         run(f"import sys, json\nprint(json.dumps(json.loads({document!r})))\nsys.exit(75)\n")
     got = caught.value
@@ -124,7 +124,7 @@ time.sleep(60)
 @pytest.mark.parametrize("how", ["timeout", "cancel"])
 def test_the_whole_group_ends(how: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A timeout and a cancel must end the child and its children, also those that ignore TERM."""
-    monkeypatch.setattr(children, "GRACE_S", 0.2)
+    monkeypatch.setattr(sandbox, "GRACE_S", 0.2)
     code = FAMILY.format(pids=str(tmp_path / "pids"), done=str(tmp_path / "done"))
     cancel = threading.Event()
     if how == "cancel":
@@ -159,7 +159,7 @@ def _group(leader: int) -> list[int]:
 
 def test_limits_hold(run: Run) -> None:
     """Memory, CPU, file size, descriptors and output must be bounded, and running into them is no crash."""
-    small = Limits(memory=300 * children.MIB, cpu=1, files=20, file_size=1000, output=10_000)
+    small = Limits(memory=300 * sandbox.MIB, cpu=1, files=20, file_size=1000, output=10_000)
     for body in ("x = bytearray(10**9)\nreturn {}, ()", "while True: pass", "return {}, [b'x' * 100_000]"):
         with pytest.raises(Stalled) as caught:
             run(_serve(body), limits=small)
@@ -190,13 +190,13 @@ def test_nothing_of_the_parent_reaches_the_child(run: Run, monkeypatch: pytest.M
 def test_a_child_can_be_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
     """The seam for unprivileged children: user and groups of the child are the named one's only."""
     code = "import os, json\nprint(json.dumps({'uid': os.getuid(), 'gid': os.getgid(), 'groups': os.getgroups()}))"
-    monkeypatch.setattr(children, "command", lambda verb: ["/usr/bin/python3", "-I", "-c", code])
+    monkeypatch.setattr(sandbox, "command", lambda verb: ["/usr/bin/python3", "-I", "-c", code])
     assert call("_fetch", {}, timeout=20, user=65534)[0] == {"uid": 65534, "gid": 65534, "groups": []}
 
 
 def test_a_child_that_cannot_be_started_is_transient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing interpreter must be told, not be a crash of the parent."""
-    monkeypatch.setattr(children, "command", lambda verb: ["/nowhere/python"])
+    monkeypatch.setattr(sandbox, "command", lambda verb: ["/nowhere/python"])
     with pytest.raises(Transient) as caught:
         call("_fetch", {}, timeout=20)
     assert caught.value.code == "ChildCrashed" and "No such file" in caught.value.message
@@ -226,7 +226,7 @@ def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
 def test_the_module_is_light() -> None:
     """The resident process imports this module: only the standard library may come with it."""
     code = (
-        "import sys; before = set(sys.modules); import agent.children;"
+        "import sys; before = set(sys.modules); import agent.sandbox;"
         "new = {m.split('.')[0] for m in set(sys.modules) - before};"
         "print(sorted(m for m in new if m not in sys.stdlib_module_names and m != 'agent'))"
     )

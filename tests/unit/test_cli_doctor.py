@@ -8,7 +8,7 @@ import pytest
 
 from agent.__main__ import main
 from agent.clock import SystemClock
-from agent.paths import Paths
+from agent.installation import Paths
 from agent.report.writer import Reporter
 from agent.settings.values import Settings, Source
 from agent.store.state import State, StateStore

@@ -25,7 +25,6 @@ def logging_as_before() -> Iterator[None]:
     yield
     root.handlers[:] = before
     root.setLevel(level)
-    log._hidden.clear()
 
 
 def journal(path: Path) -> tuple[io.TextIOWrapper, dict[str, str]]:

@@ -18,8 +18,8 @@ from agent.__main__ import main
 from agent.cli import status
 from agent.clock import SystemClock
 from agent.errors import Failed, Stalled, Transient
+from agent.installation import Paths
 from agent.model import Key, Release
-from agent.paths import Paths
 from agent.report.writer import PassReport, Reporter
 from agent.settings.values import Host, Settings, Source
 from agent.store.history import Entry, History

@@ -15,10 +15,10 @@ import pytest
 from agent.drivers.beneath import Beneath
 from agent.drivers.candidate import check_candidate
 from agent.drivers.files import TEMPORARY, Files
+from agent.drivers.observe import observe_files
 from agent.errors import Failed, Stalled, Transient
 from agent.kinds import files
 from agent.model import Resource
-from agent.observe import observe_files
 from tests.fakes.files import MemoryContent
 from tests.harness.wait import eventually
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import children
+from agent import sandbox
 from agent.errors import LimpetError, Stalled, Transient
 from agent.fetch import packs
 from agent.fetch.cache import Damaged
@@ -239,7 +239,7 @@ def test_a_killed_fetch_leaves_a_usable_cache(allow: int, first: bool, repo: Git
         throttle = Throttle(int(base.rsplit(":", 1)[1]), allow)
         with throttle.open() as port:
             request = fetch.request(f"git://127.0.0.1:{port}/fleet.git", timeout=60)
-            child = subprocess.Popen(children.command("_fetch"), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            child = subprocess.Popen(sandbox.command("_fetch"), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             assert child.stdin and child.stdout
             child.stdin.write(json.dumps(request).encode())
             child.stdin.close()
@@ -258,7 +258,7 @@ def test_a_pack_over_the_file_limit_stalls(repo: GitRepo, fetch: Fetcher) -> Non
     """A child that may not write so large a file must say so, and leave nothing behind."""
     repo.commit({"noise": os.urandom(300_000)})
     with git_daemon(repo.path.parent) as base, pytest.raises(Stalled) as caught:
-        fetch.child(f"{base}/fleet.git", limits=children.Limits(file_size=100_000))
+        fetch.child(f"{base}/fleet.git", limits=sandbox.Limits(file_size=100_000))
     assert caught.value.code == "TooLarge"
     assert list(fetch.git_dir.parent.iterdir()) == []
 

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from agent.desired import Desired
-from agent.paths import Paths
+from agent.installation import Paths
 from agent.settings.values import Settings, Source
 from tests.harness.gitrepo import GitRepo
 

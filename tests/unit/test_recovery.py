@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from agent.installation import Paths
 from agent.kinds import files
 from agent.model import Resource
-from agent.paths import Paths
 from agent.store.content import Content
 from tests.fakes.host import Died, FakeHost
 from tests.fakes.passes import Passes, service

@@ -11,7 +11,7 @@ import pytest
 from dulwich import porcelain
 from dulwich.repo import Repo
 
-from agent import children
+from agent import sandbox
 from agent.__main__ import main
 from agent.compose import MemoryFiles, load
 from agent.errors import BadInput, Stalled, Transient
@@ -201,7 +201,7 @@ def test_child_renders_a_commit(fleet: Path) -> None:
         "host": "a", "labels": {}, "facts": {"cpus": 2, "arch": "x", "os": {"name": "n", "version": "1"}},
         "root": "/", "repo_name": "fleet", "strict": False,
     }}
-    header, body = children.call("_render", request, timeout=60)
+    header, body = sandbox.call("_render", request, timeout=60)
     manifest = Manifest.from_json(header["manifest"])
     assert len(manifest.resources) == 9
     position = 0
@@ -209,7 +209,7 @@ def test_child_renders_a_commit(fleet: Path) -> None:
         assert sha256(body[position : position + size]) == digest
         position += size
     assert position == len(body)
-    again, _ = children.call("_render", request, timeout=60)
+    again, _ = sandbox.call("_render", request, timeout=60)
     assert again == header
 
 
@@ -219,7 +219,7 @@ def test_child_tells_all_problems(tmp_path: Path) -> None:
     request = {"git_dir": str(root / ".git"), "commit": broken.commit(root), "path": ".",
                "context": {"host": "web-01"}}
     with pytest.raises(BadInput) as caught:
-        children.call("_render", request, timeout=60)
+        sandbox.call("_render", request, timeout=60)
     assert len(caught.value.problems) == 4 and all(p.file and p.line and p.hint for p in caught.value.problems)
 
 
@@ -228,7 +228,7 @@ def test_child_reports_a_damaged_cache(fleet: Path) -> None:
     committed(fleet)
     request = {"git_dir": str(fleet / ".git"), "commit": "1" * 40, "path": "", "context": {"host": "a"}}
     with pytest.raises(Transient) as caught:
-        children.call("_render", request, timeout=60)
+        sandbox.call("_render", request, timeout=60)
     assert caught.value.code == "CacheDamaged"
 
 
@@ -238,7 +238,7 @@ def test_child_is_bounded(tmp_path: Path) -> None:
     sha = committed(write(tmp_path, {"files/etc/x.j2": loops}))
     request = {"git_dir": str(tmp_path / ".git"), "commit": sha, "path": "", "context": {"host": "a"}}
     with pytest.raises(Stalled):
-        children.call("_render", request, timeout=60, limits=children.Limits(cpu=2))
+        sandbox.call("_render", request, timeout=60, limits=sandbox.Limits(cpu=2))
 
 
 def test_untracked_files_are_noted(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:

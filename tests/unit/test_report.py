@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from agent.cli import schema
 from agent.clock import FakeClock
 from agent.errors import Failed, Interrupted, LimpetError, Stalled, Transient
+from agent.installation import Paths
 from agent.model import Key, Refusal, Release
-from agent.paths import Paths
 from agent.report import heartbeat, prometheus, writer
 from agent.report.progress import Silent
 from agent.report.redact import redact
@@ -469,7 +469,8 @@ def test_alive_fields(site: Site) -> None:
 def test_daemon_and_pass_do_not_overwrite_each_other(site: Site) -> None:
     """What the pass wrote must survive the daemon's beats, from several processes at once, and no beat may be lost."""
     site.finish(proved(), created=3)
-    code = ("import sys; from pathlib import Path; from agent.report.writer import Reporter; from agent.paths import Paths\n"
+    code = ("import sys; from pathlib import Path; from agent.report.writer import Reporter\n"
+            "from agent.installation import Paths\n"
             "from agent.clock import SystemClock; from agent.settings.values import Settings, Source\n"
             "r = Reporter(Paths(Path(sys.argv[1])), Settings(source=Source(url=sys.argv[2], branch='main')), SystemClock())\n"
             "for n in range(10): r.source(commit=sys.argv[3])")

@@ -29,7 +29,7 @@ from random import Random
 from agent import log, supervisor
 from agent.clock import SystemClock
 from agent.errors import LimpetError, Stalled
-from agent.paths import Paths
+from agent.installation import Paths
 from agent.report.writer import Reporter
 from agent.settings.values import Converge, Gate, Settings, Source
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from agent.decide.space import IMAGES, STATE, Disk
 from agent.drivers.engine import Engine
 from agent.drivers.files import Blobs, Files
+from agent.drivers.observe import Look, observe
+from agent.installation import Paths
 from agent.model import Action, Observed, Resource, Spec
-from agent.observe import Look, observe
-from agent.paths import Paths
 
 if TYPE_CHECKING:
     from agent.drivers.docker import Docker

@@ -1,9 +1,16 @@
-"""Where things lie. Every path of the host, the settings and the state is below `root` (`--root DIR`; default `/`)."""
+"""One installation: where its things lie, and which machine it is on.
+
+Every path of the host, the settings and the state is below `root` (`--root DIR`; default `/`). Two roots on one machine are two
+installations.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+
+from agent.errors import Stalled
+from agent.model import sha256
 
 APPS = "/var/lib/limpet/apps"  # the default directory of the apps' files, as a host path
 
@@ -50,3 +57,20 @@ class Paths:
     @property
     def history(self) -> Path:
         return self.state / "history.jsonl"
+
+
+def machine_id(paths: Paths) -> str:
+    """The machine's id: that of the root, when it has one, else of the running machine. Errors: Stalled."""
+    for path in (paths.host("/etc/machine-id"), Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id")):
+        try:
+            found = path.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            continue
+        if found and found != "uninitialized":
+            return found
+    raise Stalled("this machine has no machine-id", "make one: systemd-machine-id-setup", code="NoMachineId")
+
+
+def instance(paths: Paths) -> str:
+    """The value of the instance label: what carries it is ours. Two roots on one machine are two installations."""
+    return sha256(f"{machine_id(paths)}\0{paths.root}")[:16]
