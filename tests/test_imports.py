@@ -138,7 +138,7 @@ def test_a_pass_with_nothing_to_do_is_light(site: Path, tmp_path: Path) -> None:
     assert code == 0
     assert modules & HEAVY == set()
     assert "agent.settings.check" not in modules
-    assert "agent.converge" in modules
+    assert "agent.converge.one_pass" in modules
 
 
 @pytest.mark.parametrize("argv", [["--help"], ["version"], ["status"], ["history"]])
@@ -147,7 +147,7 @@ def test_looking_is_light(argv: list[str], site: Path, tmp_path: Path) -> None:
     loaded(tmp_path / "first", "--root", str(site), "_settings")
     _, modules = loaded(tmp_path / "out", "--root", str(site), *argv)
     assert modules & (HEAVY - {"rich"}) == set()
-    assert "agent.converge" not in modules
+    assert "agent.converge.one_pass" not in modules
 
 
 def test_only_the_chosen_verb_is_imported(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from agent.sandbox import error_document
 from agent.settings.load import load_settings
 
 if TYPE_CHECKING:
-    from agent.converge import PassResult
+    from agent.converge.one_pass import PassResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
 def one_pass(root: Path, *, trigger: str, progress: Progress, cancel: threading.Event) -> PassResult:
     """A pass in this process. Errors: Transient when one runs already, BadInput when the settings are wrong."""
-    from agent.converge import run_pass
+    from agent.converge.one_pass import run_pass
     from agent.report.writer import Reporter
     from agent.store.locks import Lock
 

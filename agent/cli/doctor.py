@@ -133,7 +133,8 @@ def _credentials(paths: Paths, current: Settings) -> Iterator[Finding]:
 
 
 def _source(paths: Paths, current: Settings) -> Iterator[Finding]:
-    from agent import desired, sandbox
+    from agent import sandbox
+    from agent.converge import desired
 
     started, local = time.monotonic(), current.source.url.removeprefix("file://")
     if local.startswith("/") and not Path(local).exists():

@@ -76,14 +76,14 @@ class _Found:
 def _of_host(args: argparse.Namespace) -> _Found:
     """The plan of this host: fetches and renders as a pass does, looks, and stops there."""
     from agent.clock import SystemClock
-    from agent.converge import preview, to_ask
-    from agent.desired import Desired
+    from agent.converge.context import Session
+    from agent.converge.desired import Desired
+    from agent.converge.one_pass import preview, to_ask
+    from agent.converge.prefetch import missing
     from agent.drivers.host import RealHost
     from agent.installation import instance
-    from agent.prefetch import missing
     from agent.report.progress import Silent
     from agent.report.writer import Reporter
-    from agent.session import Session
     from agent.settings.load import load_settings
 
     paths, current, clock, cancel = Paths(args.root), load_settings(args.root), SystemClock(), threading.Event()

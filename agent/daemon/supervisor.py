@@ -20,11 +20,11 @@ from random import Random
 from typing import Any, Protocol
 
 from agent.clock import Clock
+from agent.converge.desired import request
 from agent.daemon import systemd
 from agent.daemon.child import Ending, Job, Limits
 from agent.daemon.control import Client, Listener
 from agent.daemon.schedule import Cadence, Schedule
-from agent.desired import request
 from agent.errors import EXIT_OK, EXIT_TEMPORARY, LimpetError, Stalled, Transient
 from agent.installation import Paths
 from agent.report.log import logger

@@ -5,7 +5,7 @@ Rules:
    write, because an entry too many is only looked at once more, while one too few leaks.
 2. When both generations are lost, it starts empty and says so (`lost`); when one is, the other may lack the newest entries
    (`damaged`). Containers, networks and volumes are known by their labels; paths, and what a container did, are rebuilt from what
-   can be proved (`agent.recovery`); what was adopted is adopted anew where it is equal and the service still says so.
+   can be proved (`agent.converge.recover`); what was adopted is adopted anew where it is equal and the service still says so.
 """
 
 from __future__ import annotations

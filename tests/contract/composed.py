@@ -24,13 +24,13 @@ from typing import Any
 import docker
 import yaml
 
-from agent.apply import apply
+from agent.converge.apply import apply
+from agent.converge.prefetch import check_engine
 from agent.decide.plan import plan
 from agent.drivers.host import Host, RealHost
 from agent.drivers.observe import Look
 from agent.kinds.base import Held, View
 from agent.model import Action, Manifest, Resource
-from agent.prefetch import check_engine
 from agent.render.assembly import Context
 from agent.render.render import render
 from agent.render.tree import MemoryTree

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from agent.clock import FakeClock
-from agent.converge import PassResult, _one_round
-from agent.desired import Tip
+from agent.converge.context import Session
+from agent.converge.desired import Tip
+from agent.converge.one_pass import PassResult, _one_round
 from agent.installation import Paths
 from agent.kinds import container
 from agent.model import Manifest, Plan, Resource
 from agent.report.progress import Silent
 from agent.report.writer import Reporter, read
-from agent.session import Session
 from agent.settings.values import Converge, Gate, Policy, Settings, Source
 from agent.store.content import Content
 from agent.store.manifests import Manifests

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import desired
+from agent.converge import desired
 from agent.installation import Paths
 from agent.settings.load import load_settings
 from tests.faults.ground import SERIAL, Ground

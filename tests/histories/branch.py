@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.converge.desired import Tip
 from agent.decide.commit import verify
-from agent.desired import Tip
 from agent.model import Check, Manifest
 from agent.settings.values import Source
 from tests.fakes.passes import Branch

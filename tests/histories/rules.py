@@ -15,7 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from agent.converge import PassResult
+from agent.converge.one_pass import PassResult
 from agent.kinds import files
 from agent.model import Action, Key, Manifest, Resource
 from agent.store.durable import MARK

@@ -14,7 +14,7 @@ from typing import Any
 from unittest import mock
 
 from agent.clock import FakeClock
-from agent.converge import PassResult
+from agent.converge.one_pass import PassResult
 from agent.errors import Failed, Transient
 from agent.model import Action, Key, ObservedFile, Resource
 from agent.settings.values import Gate
@@ -28,7 +28,7 @@ from tests.histories.steps import BAD, PATHS, Event
 from tests.properties.strategies import IMAGES, NETWORKS, SERVICES
 
 DOWN = Transient("the source does not answer", "wait", code="SourceUnavailable")
-ROUNDS = 5  # as in agent.converge
+ROUNDS = 5  # as in agent.converge.one_pass
 URL = "https://git.example.org/fleet.git"
 
 

@@ -1,7 +1,7 @@
 """A pass without its shell: plans and applies on the fake host, in any order that the plan allows, killed where one likes.
 
 It keeps what a pass keeps (known good, applied, the attempt, the inventory) and changes it in the order in which
-`agent.transaction` does; the verdict of the gate is an argument.
+`agent.converge.transaction` does; the verdict of the gate is an argument.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.apply import apply
+from agent.converge.apply import apply
 from agent.errors import Failed, Interrupted, Transient
 from agent.model import EMPTY, Action, Key, Outcome, Resource
 from agent.report.progress import Silent

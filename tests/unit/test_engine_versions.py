@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from agent.converge.prefetch import check_engine
 from agent.decide.plan import plan
 from agent.errors import Stalled
 from agent.kinds.base import Held, View
@@ -13,7 +14,6 @@ from agent.kinds.container import container
 from agent.kinds.engine.versions import ENGINES, newer_keys
 from agent.kinds.network import network
 from agent.model import Manifest, Observed
-from agent.prefetch import check_engine
 
 SERVICES: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
     "annotations": ({"annotations": {"a": "b"}}, (1, 43)),

@@ -7,7 +7,7 @@ import os
 import threading
 from pathlib import Path
 
-from agent.desired import Desired
+from agent.converge.desired import Desired
 from agent.installation import Paths
 from agent.settings.values import Settings, Source
 from tests.harness.gitrepo import GitRepo

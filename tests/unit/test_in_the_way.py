@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent import judging, transaction
+from agent.converge import transaction, watch_gate
 from agent.kinds import files
 from agent.model import Key, Resource
 from agent.store.inventory import InventoryStore
@@ -92,7 +92,7 @@ def test_port_that_a_refused_service_does_not_hold(passes: Passes, at: str, monk
     passes.branch.push(on_port("s", 81), on_port("t", 80 if at == "gate" else 90))
     with monkeypatch.context() as patch, pytest.raises(Died):
         if at == "gate":
-            patch.setattr(judging, "judge", dies)
+            patch.setattr(watch_gate, "judge", dies)
         else:
             passes.host.die_at = passes.host._points + 1
         passes.run()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.choice import rejection
+from agent.converge.choose import rejection
 from agent.decide.image_memory import Asked, Images
 from agent.kinds import container
 from agent.model import Manifest, Release

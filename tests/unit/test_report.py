@@ -317,7 +317,7 @@ def test_pulls_are_shown_in_bytes_while_they_run(site: Site) -> None:
 
 def test_pulls_are_written_once_a_second_at_most(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """However fast a pull tells its progress, the heartbeat must be written about once a second, and its trouble end no pull."""
-    from agent import prefetch
+    from agent.converge import prefetch
 
     now, written = [0.0], []
     monkeypatch.setattr(prefetch.time, "monotonic", lambda: now[0])

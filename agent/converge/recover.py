@@ -11,13 +11,13 @@ Rules:
 
 from __future__ import annotations
 
+from agent.converge.context import Session
+from agent.converge.desired import Tip
 from agent.decide import ownership
-from agent.desired import Tip
 from agent.drivers.observe import Look
 from agent.errors import Interrupted, LimpetError
 from agent.kinds.base import Held
 from agent.model import EMPTY, PATH_KINDS, Release
-from agent.session import Session
 from agent.store.history import History
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from agent.converge.context import Session
 from agent.decide import gate
 from agent.errors import Interrupted
 from agent.fetch.address import parse
 from agent.kinds import oneshots
 from agent.kinds.base import Held, View
 from agent.model import Manifest, Observed, Plan
-from agent.session import Session
 
 INTERVAL = 0.5  # seconds between two looks
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
+from agent.converge.context import Session
+from agent.converge.transaction import Ending
 from agent.decide.gate import describe, probes
 from agent.errors import EXIT_ROLLED_BACK, Failed, LimpetError, Transient
 from agent.model import Manifest, ObservedContainer, Resource
 from agent.report.heartbeat import FINE
 from agent.report.writer import PassReport
-from agent.session import Session
 from agent.store.history import Entry, History
-from agent.transaction import Ending
 
 COUNTED = {
     "create": "created", "replace": "replaced", "update": "updated", "start": "started", "return": "returned",

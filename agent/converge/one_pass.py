@@ -22,26 +22,26 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from agent import prefetch, recovery, transaction
-from agent.choice import Choice, begun, choose, held_by_hand, may_start
 from agent.clock import Clock
+from agent.converge import prefetch, recover, transaction
+from agent.converge.account import counts, report, sentence
+from agent.converge.choose import Choice, begun, choose, held_by_hand, may_start
+from agent.converge.context import Session
+from agent.converge.desired import Desired
+from agent.converge.prune import collect
+from agent.converge.transaction import Ending
+from agent.converge.watch_gate import Superseded
 from agent.decide import commit
 from agent.decide.image_memory import always, short
-from agent.desired import Desired
 from agent.drivers.host import RealHost
 from agent.errors import CORRECT_IT, EXIT_HELD_BACK, EXIT_OK, EXIT_ROLLED_BACK, HeldBack, Interrupted, LimpetError, Stalled
 from agent.fetch.address import repo_name, shown
 from agent.installation import Paths, instance, machine_id
-from agent.judging import Superseded
 from agent.kinds.base import Held, View
 from agent.model import Manifest, Observed, Plan
-from agent.prune import collect
 from agent.report.progress import Progress
 from agent.report.writer import Reporter
-from agent.session import Session
 from agent.settings.values import Settings
-from agent.summary import counts, report, sentence
-from agent.transaction import Ending
 
 ASK_AT_MOST = 60.0  # seconds between two passes for the sake of `pull_policy`, at least
 ROUNDS = 5  # passes in a row when newer revisions cancel the gate
@@ -123,7 +123,7 @@ def converge(session: Session) -> Ending:
     if suspension := session.state.suspension("*", session.clock.wall()):
         return Ending("HeldBack", EXIT_HELD_BACK, f"suspended: {suspension.reason}", "limpet resume")
     session.inventory.tidy()
-    if recovery.inventory(session):
+    if recover.inventory(session):
         session.inventory.save()
     trouble: LimpetError | None = None
     prepared: Prepared | None = None
@@ -134,7 +134,7 @@ def converge(session: Session) -> Ending:
         choice = choose(session, manifest, observed)
         may_start(session, begun=choice.release.id in [release.id for release in begun(session)])
         if session.known_good and choice.release.id != session.known_good.id:
-            recovery.known_good(session, repo_name(session.settings.source.url))
+            recover.known_good(session, repo_name(session.settings.source.url))
         prepared = _prepare(session, choice, observed if choice.target.manifest is manifest else session.observe(choice.target))
         trouble = session.record.trouble  # of a registry: the pass goes on with the images at hand
     except Interrupted:
@@ -201,7 +201,7 @@ def _wanted(session: Session) -> tuple[Manifest, Observed]:
 def preview(session: Session) -> tuple[Choice, View, Plan]:
     """What a pass would do now, touching nothing. Errors: LimpetError."""
     session.load()
-    recovery.inventory(session)
+    recover.inventory(session)
     manifest, observed = _wanted(session)
     choice = choose(session, manifest, observed)
     observed = observed if choice.target.manifest is manifest else session.observe(choice.target)

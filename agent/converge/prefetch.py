@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
+from agent.converge.context import Session
 from agent.decide import space
 from agent.decide.plan import put_off
 from agent.drivers.host import Host
@@ -29,7 +30,6 @@ from agent.kinds.engine.versions import ENGINES, newer_keys
 from agent.model import Key, Manifest, Observed, Plan
 from agent.report.progress import Progress
 from agent.report.writer import Reporter
-from agent.session import Session
 
 PULLS = 3  # at a time
 INTERVAL = 1.0  # seconds between two heartbeats of pulls at least

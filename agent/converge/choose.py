@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from agent import prefetch
+from agent.converge import prefetch
+from agent.converge.context import Session
 from agent.decide import commit
 from agent.decide.image_memory import always
 from agent.errors import CORRECT_IT, HeldBack, Stalled
 from agent.kinds.base import Held
 from agent.model import Manifest, Observed, Release
-from agent.session import Session
 from agent.store.state import Rejection
 
 

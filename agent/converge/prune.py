@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from agent.converge.context import Session
+from agent.converge.prefetch import recover
 from agent.decide import ownership
 from agent.decide.image_memory import always, intervals
 from agent.drivers.observe import Look
 from agent.kinds import oneshots
 from agent.kinds.base import Held, View
 from agent.model import EMPTY, Action, Plan
-from agent.prefetch import recover
-from agent.session import Session
 
 
 def prune(session: Session, target: Held, *, applied: Held | None = None) -> tuple[View, Plan]:

@@ -17,7 +17,9 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from agent import judging
+from agent.converge import watch_gate
+from agent.converge.context import Session
+from agent.converge.prune import collect, collect_images, prune
 from agent.decide import gate, ownership
 from agent.decide.plan import both, put_off
 from agent.errors import (
@@ -37,8 +39,6 @@ from agent.fetch.address import shown
 from agent.kinds import adoption, notify, oneshots
 from agent.kinds.base import Held, View
 from agent.model import EMPTY, Key, Plan, Refusal, Release
-from agent.prune import collect, collect_images, prune
-from agent.session import Session
 from agent.store.state import Attempt, Pin, RolledBack
 
 
@@ -65,7 +65,7 @@ def attempt(session: Session, release: Release, view: View, plan: Plan) -> Endin
         verdict = gate.Verdict("rejected", (gate.Finding(failure.resource, "bad", failure.message, failure.hint),))
     else:
         resumed = _enter_gate(session, release)
-        verdict = judging.judge(session, view.target, plan, resumed=resumed)
+        verdict = watch_gate.judge(session, view.target, plan, resumed=resumed)
     if verdict.decision == "healthy":
         return commit(session, release, view.target)
     session.host.steady()
@@ -117,7 +117,7 @@ def repair(session: Session, view: View, plan: Plan) -> Ending:
         collect(session, always=True)
         collect_images(session)
     if not plan.changes:  # what was just repaired has its time: the next look comes soon
-        session.record.red = judging.red(session, view.target.manifest)
+        session.record.red = watch_gate.red(session, view.target.manifest)
     return _settled(session, remaining)
 
 
@@ -233,7 +233,7 @@ def _go_back(session: Session, good: Release, failed_target: Held) -> tuple[Held
             raise failure
         prune(session, target, applied=failed_target)
         if not (lacking := _lacking(session, view, plan)):
-            return target, judging.judge(session, target, plan, again=True)
+            return target, watch_gate.judge(session, target, plan, again=True)
     raise Failed(f"{lacking[0].key}: {lacking[0].cause}", lacking[0].hint, code="Refused", resource=str(lacking[0].key))
 
 
@@ -262,7 +262,7 @@ def _begin(session: Session, release: Release, view: View, plan: Plan) -> None:
     else:
         if known:
             _note(session, session.held(known.release), view)
-        excused = judging.excused(session, view, plan) if session.known_good else frozenset()
+        excused = watch_gate.excused(session, view, plan) if session.known_good else frozenset()
         state.attempt = Attempt(release, release.revision, "applying", clock.wall(), clock.monotonic(), clock.boot_id(),
                                 tuple(sorted(excused)))
     _note(session, view.target, view)

@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from agent.apply import apply
 from agent.clock import Clock
+from agent.converge.apply import apply
+from agent.converge.desired import Desired, Tip
 from agent.decide import commit, ownership
 from agent.decide.brakes import Policy, brakes
 from agent.decide.plan import plan
-from agent.desired import Desired, Tip
 from agent.drivers.host import Host
 from agent.drivers.observe import Look
 from agent.errors import Interrupted, LimpetError, Stalled

@@ -1,0 +1,1 @@
+"""One pass, top to bottom: a module for each step."""
