@@ -16,7 +16,7 @@ AGENT = ROOT / "agent"
 MODULES = sorted(AGENT.rglob("*.py"))
 
 PURE = (
-    "errors", "model", "kinds", "compose", "decide", "daemon.schedule", "report.heartbeat", "report.redact",
+    "errors", "model", "kinds", "compose", "decide", "daemon.schedule", "report.heartbeat", "redact",
 )
 OUTSIDE = {  # what touches the world, or is a client of something that does
     "os", "io", "pathlib", "shutil", "tempfile", "glob", "socket", "ssl", "select", "selectors", "subprocess", "signal",

@@ -18,8 +18,8 @@ from typing import Literal
 
 from agent.errors import EXIT_FAILED, EXIT_OK, BadInput, LimpetError
 from agent.installation import Paths
+from agent.redact import redact
 from agent.report import heartbeat
-from agent.report.redact import redact
 from agent.settings.load import CREDENTIALS_AS_PATH, load_settings
 from agent.settings.values import Settings
 

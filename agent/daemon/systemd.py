@@ -8,7 +8,7 @@ import time
 from systemd.daemon import notify as send
 
 from agent.daemon.schedule import NEVER
-from agent.report.redact import redact
+from agent.redact import redact
 
 
 def notify(*assignments: str) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.model import Json, canonical_json
-from agent.report.redact import redact
+from agent.redact import redact
 
 SCHEMA = 1
 MAX_BYTES = 64 * 1024

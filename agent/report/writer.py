@@ -35,8 +35,8 @@ from agent.decide.image_memory import short
 from agent.errors import LimpetError, Stalled
 from agent.installation import Paths
 from agent.model import Json, Refusal, canonical_json
+from agent.redact import redact
 from agent.report import heartbeat
-from agent.report.redact import redact
 from agent.settings.values import Settings
 from agent.store import durable
 from agent.store.history import History

@@ -31,7 +31,7 @@ from pydantic_settings import (
 
 from agent.errors import BadInput, Problem, Stalled
 from agent.model import Json
-from agent.report.redact import redact
+from agent.redact import redact
 from agent.settings import values
 from agent.settings.lines import Lines
 

@@ -23,9 +23,9 @@ from agent.clock import FakeClock
 from agent.errors import Failed, Interrupted, LimpetError, Stalled, Transient
 from agent.installation import Paths
 from agent.model import Key, Refusal, Release
+from agent.redact import redact
 from agent.report import heartbeat, prometheus, writer
 from agent.report.progress import Silent
-from agent.report.redact import redact
 from agent.report.writer import PassReport, Reporter, read
 from agent.settings.values import Heartbeat, Host, Settings, Source
 from agent.store.history import Entry, History
