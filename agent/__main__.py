@@ -1,11 +1,12 @@
-"""The command `limpet`: finds the verb, imports its module, and turns errors into a message, a hint and an exit code.
+"""The command `limpet`: finds the verb, imports its module, and turns errors into a message, a hint and an
+exit code.
 
 Rules:
 1. Only the module of the chosen verb is imported.
 2. `--root DIR` may stand before or after the verb.
-3. A `LimpetError` becomes `limpet: message` and `hint: remedy` on stderr and its own exit code. Wrong usage exits 64;
-   ctrl-C 130 and a reader that went away (`limpet history | head`) 141, both without a word. Anything else is a bug: a
-   traceback, and 1.
+3. A `LimpetError` becomes `limpet: message` and `hint: remedy` on stderr and its own exit code. Wrong usage
+   exits 64; ctrl-C 130 and a reader that went away (`limpet history | head`) 141, both without a word.
+   Anything else is a bug: a traceback, and 1.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at exit is quiet, too
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # so that the flush at exit is quiet, too
         return EXIT_BROKEN_PIPE
 
 
@@ -103,10 +106,19 @@ def _dispatch(argv: list[str]) -> int:
         _unknown(verb)
     module = importlib.import_module(f"agent.cli.{verb}")
     summary = next((group[verb] for group in GROUPS.values() if verb in group), "")
-    parser = _Parser(prog=f"limpet {verb}", description=module.__doc__ or summary, allow_abbrev=False,
-                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, default=root, metavar="DIR",
-                        help="where host paths, settings and state lie (default: /)")
+    parser = _Parser(
+        prog=f"limpet {verb}",
+        description=module.__doc__ or summary,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--root",
+        type=Path,
+        default=root,
+        metavar="DIR",
+        help="where host paths, settings and state lie (default: /)",
+    )
     module.add_arguments(parser)
     args = parser.parse_args(rest)
     args.root = args.root.resolve()
@@ -137,12 +149,18 @@ def verbs() -> dict[str, str]:
 def overview() -> str:
     """The help of `limpet` itself."""
     there = verbs()
-    lines = ["usage: limpet [--root DIR] COMMAND …", "",
-             "Converges this host to what its branch in Git says, proves it healthy or goes back.", ""]
+    lines = [
+        "usage: limpet [--root DIR] COMMAND …",
+        "",
+        "Converges this host to what its branch in Git says, proves it healthy or goes back.",
+        "",
+    ]
     for title, group in GROUPS.items():
         listed = [f"  {verb:<10} {text}" for verb, text in group.items() if verb in there]
         lines += [f"{title}:", *listed, ""] if listed else []
-    lines.append("`limpet COMMAND --help` tells more. `limpet init DIR` writes a fleet repository to start from.")
+    lines.append(
+        "`limpet COMMAND --help` tells more. `limpet init DIR` writes a fleet repository to start from."
+    )
     return "\n".join(lines)
 
 

@@ -1,7 +1,7 @@
 """Time as an argument: the real clock, and one that tests turn by hand.
 
-Rules: every interval is measured with `monotonic`; `wall` is for people and for windows; a boot is told apart by
-`boot_id`.
+Rules: every interval is measured with `monotonic`; `wall` is for people and for windows; a boot is told apart
+by `boot_id`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import Protocol
 
 
 def patience(seconds: float) -> float:
-    """How long we wait for something outside of us; the fault tests wait less (LIMPET_TEST_PATIENCE, in seconds)."""
+    """How long we wait for something outside of us; the fault tests wait less (LIMPET_TEST_PATIENCE, in
+    seconds).
+    """
     return min(seconds, float(os.environ.get("LIMPET_TEST_PATIENCE", "inf")))
 
 

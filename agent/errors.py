@@ -1,7 +1,8 @@
 """Errors are classified by what the loop does next; every message carries its remedy as a separate hint.
 
 Rules:
-1. Each edge (Git, Docker, files, children) turns foreign exceptions into `Transient` or `Stalled`, once, where they arise.
+1. Each edge (Git, Docker, files, children) turns foreign exceptions into `Transient` or `Stalled`, once,
+   where they arise.
 2. `message` names the object and what is wrong, with numbers; `hint` says what a person can do.
 3. Neither ever holds a secret, file content or a URL with credentials.
 4. Anything else that escapes is a bug and ends the process.
@@ -21,12 +22,15 @@ EXIT_HELD_BACK = 6
 EXIT_TEMPORARY = 75  # EX_TEMPFAIL: try again
 EXIT_STALLED = 78  # EX_CONFIG: needs a person or a new commit
 
-CORRECT_IT = "push a commit that corrects or reverts the change; to try it again: limpet retry"  # the remedy of what was rejected
+# the remedy of what was rejected
+CORRECT_IT = "push a commit that corrects or reverts the change; to try it again: limpet retry"
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong in a repository or in settings: where, what, remedy. `line` counts from 1; 0 is the whole file."""
+    """One thing wrong in a repository or in settings: where, what, remedy. `line` counts from 1; 0 is the
+    whole file.
+    """
 
     file: str
     line: int
@@ -39,7 +43,9 @@ class Problem:
 
 
 class LimpetError(Exception):
-    """Base of what the agent reports. `code` is a stable word for machines, `resource` a `kind/name` or empty."""
+    """Base of what the agent reports. `code` is a stable word for machines, `resource` a `kind/name` or
+    empty.
+    """
 
     retryable = False
     exit_code = EXIT_FAILED
@@ -56,7 +62,9 @@ class LimpetError(Exception):
 
 
 class Transient(LimpetError):
-    """The world did not answer; the same pass may succeed later. Retried with backoff, condemns no release."""
+    """The world did not answer; the same pass may succeed later. Retried with backoff, condemns no
+    release.
+    """
 
     retryable = True
     exit_code = EXIT_TEMPORARY
@@ -76,8 +84,11 @@ class BadInput(Stalled):
         first = self.problems[0]
         more = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
         where = f"{first.file}:{first.line}: " if first.line else f"{first.file}: "
-        super().__init__(f"{where}{first.message}{more}", first.hint or "run `limpet validate` to see all problems",
-                         code="BadInput")
+        super().__init__(
+            f"{where}{first.message}{more}",
+            first.hint or "run `limpet validate` to see all problems",
+            code="BadInput",
+        )
 
 
 class Failed(LimpetError):
@@ -85,7 +96,9 @@ class Failed(LimpetError):
 
 
 class HeldBack(LimpetError):
-    """A release that must not start now (a window): not an error of anybody. `again_in`: seconds until it may."""
+    """A release that must not start now (a window): not an error of anybody. `again_in`: seconds until it
+    may.
+    """
 
     retryable = True
     exit_code = EXIT_HELD_BACK

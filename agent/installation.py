@@ -1,7 +1,7 @@
 """One installation: where its things lie, and which machine it is on.
 
-Every path of the host, the settings and the state is below `root` (`--root DIR`; default `/`). Two roots on one machine are two
-installations.
+Every path of the host, the settings and the state is below `root` (`--root DIR`; default `/`). Two roots on
+one machine are two installations.
 """
 
 from __future__ import annotations
@@ -72,5 +72,7 @@ def machine_id(paths: Paths) -> str:
 
 
 def instance(paths: Paths) -> str:
-    """The value of the instance label: what carries it is ours. Two roots on one machine are two installations."""
+    """The value of the instance label: what carries it is ours. Two roots on one machine are two
+    installations.
+    """
     return sha256(f"{machine_id(paths)}\0{paths.root}")[:16]

@@ -3,7 +3,8 @@
 Rules:
 1. Everything here is a value that can be printed, compared and written as JSON.
 2. `Resource.spec` holds only JSON values, only what a person set; a digest covers it under a numbered scheme.
-3. Names are the words of the contract: resource, manifest, release, observed, inventory, claim, plan, action, refusal.
+3. Names are the words of the contract: resource, manifest, release, observed, inventory, claim, plan, action,
+   refusal.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """This resource cannot be started (or created) before `key` is `condition`. `required=False` bends to its absence."""
+    """This resource cannot be started (or created) before `key` is `condition`. `required=False` bends to its
+    absence.
+    """
 
     key: Key
     condition: Condition = "present"
@@ -77,21 +80,32 @@ class Resource:
 
     def images(self) -> list[str]:
         """The image references of a container: its own first, then those that it mounts."""
-        mounted = (volume["source"] for volume in self.spec["config"].get("volumes") or () if volume["type"] == "image")
+        mounted = (
+            volume["source"]
+            for volume in self.spec["config"].get("volumes") or ()
+            if volume["type"] == "image"
+        )
         return [self.spec["image"], *mounted]
 
     def to_json(self) -> dict[str, Json]:
         return {
-            "key": str(self.key), "spec": dict(self.spec), "digest": self.digest, "claims": list(self.claims),
-            "needs": [[str(n.key), n.condition, n.required] for n in self.needs], "origin": self.origin,
+            "key": str(self.key),
+            "spec": dict(self.spec),
+            "digest": self.digest,
+            "claims": list(self.claims),
+            "needs": [[str(n.key), n.condition, n.required] for n in self.needs],
+            "origin": self.origin,
         }
 
     @classmethod
     def from_json(cls, doc: Mapping[str, Json]) -> Resource:
         return cls(
-            Key.parse(doc["key"]), doc["spec"], doc["digest"],
+            Key.parse(doc["key"]),
+            doc["spec"],
+            doc["digest"],
             tuple(Need(Key.parse(key), condition, required) for key, condition, required in doc["needs"]),
-            tuple(doc["claims"]), doc.get("origin", ""),
+            tuple(doc["claims"]),
+            doc.get("origin", ""),
         )
 
 
@@ -122,10 +136,16 @@ class Manifest:
         """Over keys, digests, what may be adopted, and checks without their origins."""
         checks = [{k: v for k, v in asdict(check).items() if k != "origin"} for check in self.checks]
         adopting = sorted(str(key) for key, resource in self.resources.items() if resource.spec.get("adopt"))
-        return sha256(canonical_json({
-            "scheme": SCHEME, "resources": {str(k): r.digest for k, r in self.resources.items()}, "checks": checks,
-            **({"adopt": adopting} if adopting else {}),
-        }))
+        return sha256(
+            canonical_json(
+                {
+                    "scheme": SCHEME,
+                    "resources": {str(k): r.digest for k, r in self.resources.items()},
+                    "checks": checks,
+                    **({"adopt": adopting} if adopting else {}),
+                }
+            )
+        )
 
     def of_kind(self, kind: str) -> list[Resource]:
         return [self.resources[key] for key in sorted(self.resources) if key.kind == kind]
@@ -160,8 +180,8 @@ EMPTY = Manifest({})
 class Release:
     """What is applied, proved, rejected and returned to: a manifest digest and its image lock.
 
-    `lock` maps each image reference to the image id (`sha256:...`) it was resolved to. `revision` and `at` (wall time, seconds)
-    say where and when it was first seen; they are no part of its identity.
+    `lock` maps each image reference to the image id (`sha256:...`) it was resolved to. `revision` and `at`
+    (wall time, seconds) say where and when it was first seen; they are no part of its identity.
     """
 
     manifest_digest: str
@@ -174,20 +194,27 @@ class Release:
         return sha256(canonical_json([self.manifest_digest, dict(self.lock)]))[:16]
 
     def to_json(self) -> dict[str, Json]:
-        return {"manifest_digest": self.manifest_digest, "lock": dict(self.lock), "revision": self.revision, "at": self.at}
+        return {
+            "manifest_digest": self.manifest_digest,
+            "lock": dict(self.lock),
+            "revision": self.revision,
+            "at": self.at,
+        }
 
     @classmethod
     def from_json(cls, doc: Mapping[str, Json]) -> Release:
         return cls(doc["manifest_digest"], doc["lock"], doc.get("revision", ""), doc.get("at", 0.0))
 
 
-# --- observed -------------------------------------------------------------------------------------------------------
+# --- observed -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedFile:
-    """What lies at one path, links not followed. `type`: file, directory, symlink, other. Of files only: `content`, a SHA-256,
-    and `size` in bytes. `owner` and `group` are names as the host knows them, or the number as text."""
+    """What lies at one path, links not followed. `type`: file, directory, symlink, other. Of files only:
+    `content`, a SHA-256, and `size` in bytes. `owner` and `group` are names as the host knows them, or the
+    number as text.
+    """
 
     type: str
     mode: int  # permission bits only
@@ -205,12 +232,14 @@ class ObservedFile:
 class ObservedContainer:
     """One container, ours or not. `key_name` is the final name from our label, empty when it is not ours.
 
-    `state`: created, running, paused, restarting, removing, exited, dead. `health`: "", starting, healthy, unhealthy.
-    `networks`: network name -> network id. `ports`: claims of published ports that are held now. `patience`: seconds that its
-    health check gives it for its start. From `restart_policy` to it, all is None or empty unless the container was inspected.
+    `state`: created, running, paused, restarting, removing, exited, dead. `health`: "", starting, healthy,
+    unhealthy. `networks`: network name -> network id. `ports`: claims of published ports that are held now.
+    `patience`: seconds that its health check gives it for its start. From `restart_policy` to it, all is None
+    or empty unless the container was inspected.
 
-    `adopted`: ours by its id in the inventory, not by a label; then `original` says how it was found, as long as no release that
-    has it was proved. `found` (for `kinds.engine.compare`) is only there when it may be adopted; `differs` is what that says.
+    `adopted`: ours by its id in the inventory, not by a label; then `original` says how it was found, as long
+    as no release that has it was proved. `found` (for `kinds.engine.compare`) is only there when it may be
+    adopted; `differs` is what that says.
     """
 
     id: str
@@ -239,7 +268,9 @@ class ObservedContainer:
 
 @dataclass(frozen=True, slots=True)
 class ObservedNetwork:
-    """One network, ours or not. `claims`: the subnets and the interface that it holds now; the rest as for containers."""
+    """One network, ours or not. `claims`: the subnets and the interface that it holds now; the rest as for
+    containers.
+    """
 
     id: str
     name: str
@@ -263,10 +294,12 @@ class ObservedVolume:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What is really there, read once per pass. `images`: reference -> image id, for references that exist locally.
+    """What is really there, read once per pass. `images`: reference -> image id, for references that exist
+    locally.
 
-    `image_ids` are all local image ids, `tagged` those with a name. Missing paths are absent from `files`. `engine_version`
-    (`20.10.24`) and `engine_api` (the API version spoken to it) are empty when the Engine was not asked.
+    `image_ids` are all local image ids, `tagged` those with a name. Missing paths are absent from `files`.
+    `engine_version` (`20.10.24`) and `engine_api` (the API version spoken to it) are empty when the Engine
+    was not asked.
     """
 
     files: Mapping[str, ObservedFile] = field(default_factory=dict)
@@ -280,18 +313,20 @@ class Observed:
     engine_api: tuple[int, ...] = ()
 
 
-# --- owned ----------------------------------------------------------------------------------------------------------
+# --- owned --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """One inventory entry: what we own and must be able to delete, in order, when the manifest no longer mentions it.
+    """One inventory entry: what we own and must be able to delete, in order, when the manifest no longer
+    mentions it.
 
-    `original` (files only): what was there before us, as {"content": sha256, "mode", "uid", "gid", "type", "target"}.
-    `delivered`: for containers, path -> content digest of files whose change it was told of, under its container id.
-    `hooked`: the ids of the containers in which all `post_start` commands have run since Limpet started them.
-    `attempted`: it came with a release, and none that has it was proved. `adopted`: for what Docker holds and has no label of
-    ours, {"id", "digest" that it counts as}, and {"original"}, how it was found, until a release that adopts it is proved.
+    `original` (files only): what was there before us, as {"content": sha256, "mode", "uid", "gid", "type",
+    "target"}. `delivered`: for containers, path -> content digest of files whose change it was told of, under
+    its container id. `hooked`: the ids of the containers in which all `post_start` commands have run since
+    Limpet started them. `attempted`: it came with a release, and none that has it was proved. `adopted`: for
+    what Docker holds and has no label of ours, {"id", "digest" that it counts as}, and {"original"}, how it
+    was found, until a release that adopts it is proved.
     """
 
     digest: str
@@ -309,15 +344,17 @@ class Owned:
 Inventory = Mapping[Key, Owned]
 
 
-# --- the plan -------------------------------------------------------------------------------------------------------
+# --- the plan -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One host operation. `cause` says why it is needed; `after` are ids of actions that must be done before it.
+    """One host operation. `cause` says why it is needed; `after` are ids of actions that must be done before
+    it.
 
-    `args` hold what the driver needs besides the resource (a container id, a name), `secret` what of it nobody may read in a
-    plan, a log or a journal. `corrective`: repairs drift. What is not `required` stops nothing when it fails.
+    `args` hold what the driver needs besides the resource (a container id, a name), `secret` what of it
+    nobody may read in a plan, a log or a journal. `corrective`: repairs drift. What is not `required` stops
+    nothing when it fails.
     """
 
     id: int
@@ -343,7 +380,9 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happens to one resource, for people: `verb` is create, replace, update, start, return, delete, forget, keep."""
+    """What happens to one resource, for people: `verb` is create, replace, update, start, return, delete,
+    forget, keep.
+    """
 
     key: Key
     verb: str
@@ -354,7 +393,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The difference as data. `str(plan)` is stable text: the golden file, the dry run and the log are the same."""
+    """The difference as data. `str(plan)` is stable text: the golden file, the dry run and the log are the
+    same.
+    """
 
     changes: tuple[Change, ...] = ()
     actions: tuple[Action, ...] = ()
@@ -391,10 +432,11 @@ def _short(value: Json) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one action: done, failed, excused (it failed, and was not required; both with `error`), or skipped."""
+    """What became of one action: done, failed, excused (it failed, and was not required; both with `error`),
+    or skipped.
+    """
 
     action: Action
     result: Literal["done", "failed", "excused", "skipped"]
     error: Exception | None = None
     duration_s: float = 0.0
-

@@ -1,16 +1,17 @@
-"""Runs the hostile-input parts (`fetch`, `render`) as fresh, limited processes, and is their entry on the other side.
+"""Runs the hostile-input parts (`fetch`, `render`) as fresh, limited processes, and is their entry on the
+other side.
 
-Protocol: the request is one JSON object on the child's stdin. The answer on stdout is one line of JSON, then raw
-bytes whose meaning the header tells. A failure is `{"error": {"class", "message", "hint", "code", "resource",
-"problems"}}`.
+Protocol: the request is one JSON object on the child's stdin. The answer on stdout is one line of JSON, then
+raw bytes whose meaning the header tells. A failure is `{"error": {"class", "message", "hint", "code",
+"resource", "problems"}}`.
 
 Rules:
-1. A child is an `exec`, not a fork: nothing of the parent's memory, descriptors or environment reaches it but the
-   request.
+1. A child is an `exec`, not a fork: nothing of the parent's memory, descriptors or environment reaches it but
+   the request.
 2. A child takes on its limits before it reads a single byte of input, and cannot get out of them.
 3. Whatever ends a call (answer, timeout, cancel, crash), no process of the child's group is left behind.
-4. A child that gives no answer condemns nothing: that is `Transient`, with the last line it said. One that ran into a
-   limit is `Stalled`: the same input would run into it again.
+4. A child that gives no answer condemns nothing: that is `Transient`, with the last line it said. One that
+   ran into a limit is `Stalled`: the same input would run into it again.
 5. Only the standard library is imported: the resident process and the light pass use this module.
 """
 
@@ -56,7 +57,9 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one child may use. Sizes in bytes, `cpu` in seconds. `output` bounds the answer that the parent takes."""
+    """What one child may use. Sizes in bytes, `cpu` in seconds. `output` bounds the answer that the parent
+    takes.
+    """
 
     memory: int = 2048 * MIB  # address space
     cpu: int = 300
@@ -82,9 +85,9 @@ def call(
 ) -> tuple[Json, bytes]:
     """Runs `limpet VERB` as a child; gives the answer's header and the bytes after it.
 
-    `timeout` in seconds for the whole call; `user` is who the child runs as (default: the caller). Errors: what the
-    child reported; Transient `ChildTimeout`, `ChildCrashed`; Stalled `LimitExceeded`; Interrupted when `cancel` was
-    set.
+    `timeout` in seconds for the whole call; `user` is who the child runs as (default: the caller). Errors:
+    what the child reported; Transient `ChildTimeout`, `ChildCrashed`; Stalled `LimitExceeded`; Interrupted
+    when `cancel` was set.
     """
     limits = limits or Limits()
     name = verb.lstrip("_")
@@ -92,14 +95,18 @@ def call(
         process = _spawn(verb, user, limits)
     except OSError as error:
         why = error.strerror or str(error)
-        raise Transient(f"{name} cannot be started: {why}", "it is tried again", code="ChildCrashed") from None
+        raise Transient(
+            f"{name} cannot be started: {why}", "it is tried again", code="ChildCrashed"
+        ) from None
     try:
         ended, stdout, stderr = _talk(process, json.dumps(request).encode(), timeout, limits.output, cancel)
         if ended != "closed":
             raise _unfinished(name, ended, timeout, limits)
         return _answer(name, process.wait(GRACE_S), bytes(stdout), bytes(stderr), limits)
     except subprocess.TimeoutExpired:
-        raise Transient(f"{name} answered but did not end", "it is tried again", code="ChildTimeout") from None
+        raise Transient(
+            f"{name} answered but did not end", "it is tried again", code="ChildTimeout"
+        ) from None
     finally:
         _end(process)
 
@@ -218,7 +225,9 @@ def _answer(name: str, status: int, stdout: bytes, stderr: bytes, limits: Limits
             "make the repository smaller or simpler",
             code="LimitExceeded",
         )
-    words = stderr.decode("utf-8", "replace").partition("\nException ignored in")[0]  # what follows is noise of the exit
+    words = stderr.decode("utf-8", "replace").partition("\nException ignored in")[
+        0
+    ]  # what follows is noise of the exit
     said = [text for text in words.splitlines() if text.strip()]
     how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
     raise Transient(
@@ -232,7 +241,9 @@ def _error(document: Mapping[str, Any]) -> LimpetError:
     """The child's error as the exception it was."""
     kind = document.get("class")
     if kind == "BadInput" and document.get("problems"):
-        return BadInput(Problem(p["file"], p["line"], p["message"], p.get("hint", "")) for p in document["problems"])
+        return BadInput(
+            Problem(p["file"], p["line"], p["message"], p.get("hint", "")) for p in document["problems"]
+        )
     known: dict[Any, type[LimpetError]] = {"Stalled": Stalled, "Failed": Failed, "Interrupted": Interrupted}
     return known.get(kind, Transient)(
         str(document.get("message", "")),
@@ -242,11 +253,13 @@ def _error(document: Mapping[str, Any]) -> LimpetError:
     )
 
 
-# --- the child's side -----------------------------------------------------------------------------------------------
+# --- the child's side ---------------------------------------------------------------------------------------
 
 
 def serve(handle: Callable[[Json], Answer]) -> int:
-    """Reads the request, gives it to `handle`, writes its answer (header and chunks) or its error. The exit code."""
+    """Reads the request, gives it to `handle`, writes its answer (header and chunks) or its error. The exit
+    code.
+    """
     _confine()
     try:
         request = json.loads(sys.stdin.buffer.read(REQUEST_LIMIT))
@@ -304,7 +317,11 @@ def _confine() -> None:
     limits = Limits(**json.loads(os.environ.pop(LIMITS, "{}")))
     for kind, soft, hard in (
         (resource.RLIMIT_AS, limits.memory, limits.memory),
-        (resource.RLIMIT_CPU, limits.cpu, limits.cpu + 5),  # at the soft limit it ends with a signal that tells why
+        (
+            resource.RLIMIT_CPU,
+            limits.cpu,
+            limits.cpu + 5,
+        ),  # at the soft limit it ends with a signal that tells why
         (resource.RLIMIT_NOFILE, limits.files, limits.files),
         (resource.RLIMIT_FSIZE, limits.file_size, limits.file_size),
         (resource.RLIMIT_CORE, 0, 0),

@@ -25,7 +25,9 @@ from tests.harness.site import Site, make_site
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--sweep", default="sample", help="fault sweeps: `sample`, `all`, or a number of points per scenario and mechanism"
+        "--sweep",
+        default="sample",
+        help="fault sweeps: `sample`, `all`, or a number of points per scenario and mechanism",
     )
 
 
@@ -65,7 +67,9 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture(scope="session")
 def roomy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """An Engine of this run alone, with room for many networks and with no port or name taken. Tests clean up as everywhere."""
+    """An Engine of this run alone, with room for many networks and with no port or name taken. Tests clean up
+    as everywhere.
+    """
     pools = [{"base": "10.16.0.0/12", "size": 24}]
     with private_engine(tmp_path_factory.mktemp("roomy"), **{"default-address-pools": pools}) as made:
         images.load_all(made.client, ("v1",))
@@ -74,7 +78,9 @@ def roomy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 @pytest.fixture
 def prefix(engine: Engine) -> Iterator[str]:
-    """A unique prefix; containers, networks, volumes and image tags that carry it are removed after the test."""
+    """A unique prefix; containers, networks, volumes and image tags that carry it are removed after the
+    test.
+    """
     with engine.prefix() as name:
         yield name
 
@@ -109,8 +115,15 @@ def free_port() -> int:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """How many points the fault tests have visited, of how many: each test says its own as the property `sweep`."""
-    reports = [report for found in terminalreporter.stats.values() for report in found if getattr(report, "when", "") == "call"]
+    """How many points the fault tests have visited, of how many: each test says its own as the property
+    `sweep`.
+    """
+    reports = [
+        report
+        for found in terminalreporter.stats.values()
+        for report in found
+        if getattr(report, "when", "") == "call"
+    ]
     lines = sorted(value for report in reports for name, value in report.user_properties if name == "sweep")
     for mechanism, scenario, visited, total in lines:
         terminalreporter.write_line(f"{mechanism}: {scenario}: {visited} points of {total}")

@@ -16,29 +16,87 @@ AGENT = ROOT / "agent"
 MODULES = sorted(AGENT.rglob("*.py"))
 
 PURE = (
-    "errors", "model", "kinds", "compose", "decide", "daemon.schedule", "report.heartbeat", "redact",
+    "errors",
+    "model",
+    "kinds",
+    "compose",
+    "decide",
+    "daemon.schedule",
+    "report.heartbeat",
+    "redact",
 )
 OUTSIDE = {  # what touches the world, or is a client of something that does
-    "os", "io", "pathlib", "shutil", "tempfile", "glob", "socket", "ssl", "select", "selectors", "subprocess", "signal",
-    "threading", "asyncio", "multiprocessing", "concurrent", "time", "random", "secrets", "urllib", "http", "logging",
-    "docker", "dulwich", "paramiko", "pydantic", "pydantic_settings", "jinja2", "requests", "rich", "systemd",
-    "apscheduler", "cryptography",
+    "os",
+    "io",
+    "pathlib",
+    "shutil",
+    "tempfile",
+    "glob",
+    "socket",
+    "ssl",
+    "select",
+    "selectors",
+    "subprocess",
+    "signal",
+    "threading",
+    "asyncio",
+    "multiprocessing",
+    "concurrent",
+    "time",
+    "random",
+    "secrets",
+    "urllib",
+    "http",
+    "logging",
+    "docker",
+    "dulwich",
+    "paramiko",
+    "pydantic",
+    "pydantic_settings",
+    "jinja2",
+    "requests",
+    "rich",
+    "systemd",
+    "apscheduler",
+    "cryptography",
 }
 # (module, import): each with its reason.
 PURE_EXCEPTIONS = {
-    ("agent.compose.schema", "pathlib"),  # reads the specification's JSON Schema, which lies beside it, once at import
+    (
+        "agent.compose.schema",
+        "pathlib",
+    ),  # reads the specification's JSON Schema, which lies beside it, once at import
     ("agent.daemon.schedule", "random"),  # for the type: the generator is an argument
 }
-IMPURE_CALLS = {"open", "input", "print", "exec", "eval", "breakpoint", "now", "utcnow", "today", "monotonic", "time_ns"}
+IMPURE_CALLS = {
+    "open",
+    "input",
+    "print",
+    "exec",
+    "eval",
+    "breakpoint",
+    "now",
+    "utcnow",
+    "today",
+    "monotonic",
+    "time_ns",
+}
 IMPURE_CALL_EXCEPTIONS: set[tuple[str, str]] = set()
 
 # SDK -> the packages that may import it. Nothing else may.
 SDK = {
-    "docker": ("drivers", "cli.demo"), "requests": ("drivers",), "dulwich": ("fetch", "render"), "paramiko": ("fetch",),
-    "pydantic": ("settings.check",), "pydantic_settings": ("settings.check",),
-    "jinja2": ("render",), "yaml": ("compose", "render"),
-    "apscheduler": ("settings.windows",), "rich": ("report.terminal", "cli"),
-    "systemd": ("daemon.systemd", "drivers"), "subprocess": ("sandbox", "daemon.child", "drivers", "cli"),
+    "docker": ("drivers", "cli.demo"),
+    "requests": ("drivers",),
+    "dulwich": ("fetch", "render"),
+    "paramiko": ("fetch",),
+    "pydantic": ("settings.check",),
+    "pydantic_settings": ("settings.check",),
+    "jinja2": ("render",),
+    "yaml": ("compose", "render"),
+    "apscheduler": ("settings.windows",),
+    "rich": ("report.terminal", "cli"),
+    "systemd": ("daemon.systemd", "drivers"),
+    "subprocess": ("sandbox", "daemon.child", "drivers", "cli"),
 }
 
 MAX_MODULE_LINES = 400
@@ -50,7 +108,9 @@ LONG_FUNCTIONS: dict[str, int] = {}
 
 @pytest.fixture(scope="module")
 def graph() -> grimp.ImportGraph:
-    return grimp.build_graph("agent", include_external_packages=True, exclude_type_checking_imports=True, cache_dir=None)
+    return grimp.build_graph(
+        "agent", include_external_packages=True, exclude_type_checking_imports=True, cache_dir=None
+    )
 
 
 def within(module: str, parts: tuple[str, ...]) -> bool:
@@ -70,18 +130,22 @@ def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-# --- imports ----------------------------------------------------------------------------------------------------------
+# --- imports ------------------------------------------------------------------------------------------------
 
 
 def test_deciding_modules_import_nothing_that_touches_the_world(graph: grimp.ImportGraph) -> None:
     """What decides must neither import, nor reach through others, an SDK, the system, the clock or chance."""
     bad = []
     for module in (module for module in ours(graph) if within(module, PURE)):
-        reached = {module} | {other for other in graph.find_upstream_modules(module) if other.startswith("agent")}
+        reached = {module} | {
+            other for other in graph.find_upstream_modules(module) if other.startswith("agent")
+        }
         for reach in sorted(reached):
-            bad += [f"{module} reaches {reach}, which imports {outside}"
-                    for outside in sorted(graph.find_modules_directly_imported_by(reach))
-                    if outside.split(".")[0] in OUTSIDE and (reach, outside) not in PURE_EXCEPTIONS]
+            bad += [
+                f"{module} reaches {reach}, which imports {outside}"
+                for outside in sorted(graph.find_modules_directly_imported_by(reach))
+                if outside.split(".")[0] in OUTSIDE and (reach, outside) not in PURE_EXCEPTIONS
+            ]
     assert not bad, "\n".join(bad)
 
 
@@ -102,9 +166,13 @@ def test_deciding_modules_call_nothing_that_touches_the_world() -> None:
 
 def test_the_compose_library_knows_nothing_of_ours(graph: grimp.ImportGraph) -> None:
     """agent.compose must be a library that could be taken out."""
-    bad = [f"{module} imports {other}" for module in ours(graph) if within(module, ("compose",))
-           for other in graph.find_modules_directly_imported_by(module)
-           if other.startswith("agent") and not within(other, ("compose",))]
+    bad = [
+        f"{module} imports {other}"
+        for module in ours(graph)
+        if within(module, ("compose",))
+        for other in graph.find_modules_directly_imported_by(module)
+        if other.startswith("agent") and not within(other, ("compose",))
+    ]
     assert not bad, "\n".join(bad)
 
 
@@ -112,31 +180,52 @@ def test_the_compose_library_knows_nothing_of_ours(graph: grimp.ImportGraph) -> 
 def test_each_sdk_is_used_at_its_edge_only(graph: grimp.ImportGraph, sdk: str) -> None:
     """A foreign library must be imported only where its errors are translated."""
     if sdk in graph.modules:
-        bad = {module for module in graph.find_modules_that_directly_import(sdk) if not within(module, SDK[sdk])}
+        bad = {
+            module for module in graph.find_modules_that_directly_import(sdk) if not within(module, SDK[sdk])
+        }
         assert not bad
 
 
-@pytest.mark.parametrize(("module", "importers"), [
-    ("converge", ("cli",)), ("daemon.supervisor", ("cli",)), ("cli", ("cli", "__main__")), ("converge.apply", ("converge.context",)),
-    ("settings.check", ("settings.load", "cli")), ("report.terminal", ("report.progress", "cli")),
-])
-def test_the_top_is_not_known_below(graph: grimp.ImportGraph, module: str, importers: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("module", "importers"),
+    [
+        ("converge", ("cli",)),
+        ("daemon.supervisor", ("cli",)),
+        ("cli", ("cli", "__main__")),
+        ("converge.apply", ("converge.context",)),
+        ("settings.check", ("settings.load", "cli")),
+        ("report.terminal", ("report.progress", "cli")),
+    ],
+)
+def test_the_top_is_not_known_below(
+    graph: grimp.ImportGraph, module: str, importers: tuple[str, ...]
+) -> None:
     """The modules that know others must be known only where they are called."""
-    found = {other for known in ours(graph) if within(known, (module,))
-             for other in graph.find_modules_that_directly_import(known)}
+    found = {
+        other
+        for known in ours(graph)
+        if within(known, (module,))
+        for other in graph.find_modules_that_directly_import(known)
+    }
     assert not {other for other in found if not within(other, (module, *importers))}
 
 
 def test_drivers_decide_nothing(graph: grimp.ImportGraph) -> None:
     """What does must not import what decides: it gets actions."""
-    bad = [f"{module} imports {other}" for module in ours(graph) if within(module, ("drivers", "converge.apply"))
-           for other in graph.find_modules_directly_imported_by(module)
-           if within(other, ("decide.plan", "decide.graph", "decide.brakes", "decide.gate"))]
+    bad = [
+        f"{module} imports {other}"
+        for module in ours(graph)
+        if within(module, ("drivers", "converge.apply"))
+        for other in graph.find_modules_directly_imported_by(module)
+        if within(other, ("decide.plan", "decide.graph", "decide.brakes", "decide.gate"))
+    ]
     assert not bad, "\n".join(bad)
 
 
 def test_packages_of_the_system_are_not_hidden() -> None:
-    """packaging/ and systemd/ must never be importable: they would hide the installed packages of these names."""
+    """packaging/ and systemd/ must never be importable: they would hide the installed packages of these
+    names.
+    """
     for directory in ("packaging", "systemd"):
         assert not list((ROOT / directory).rglob("__init__.py"))
     import packaging
@@ -147,7 +236,7 @@ def test_packages_of_the_system_are_not_hidden() -> None:
     assert ROOT / "systemd" not in Path(systemd.__file__).parents
 
 
-# --- size and text ----------------------------------------------------------------------------------------------------
+# --- size and text ------------------------------------------------------------------------------------------
 
 
 def test_modules_stay_small() -> None:
@@ -160,10 +249,16 @@ def test_modules_stay_small() -> None:
 
 def test_functions_stay_small() -> None:
     """A function must stay within its lines; the exceptions are counted and may only shrink."""
-    found = {f"{name(path)}:{node.name}": (node.end_lineno or 0) - node.lineno + 1 for path in MODULES
-             for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    found = {
+        f"{name(path)}:{node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for path in MODULES
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
     long = {function: lines for function, lines in found.items() if lines > MAX_FUNCTION_LINES}
-    assert {function: lines for function, lines in long.items() if lines > LONG_FUNCTIONS.get(function, 0)} == {}
+    assert {
+        function: lines for function, lines in long.items() if lines > LONG_FUNCTIONS.get(function, 0)
+    } == {}
     assert set(LONG_FUNCTIONS) <= set(long), "an exception that is no longer needed"
 
 
@@ -195,8 +290,11 @@ def test_no_shell_anywhere() -> None:
     for path in MODULES:
         for node in ast.walk(tree(path)):
             if (isinstance(node, ast.keyword) and node.arg == "shell") or (
-                    isinstance(node, ast.Attribute) and node.attr in ("system", "popen", "getoutput", "getstatusoutput")
-                    and isinstance(node.value, ast.Name) and node.value.id in ("os", "subprocess")):
+                isinstance(node, ast.Attribute)
+                and node.attr in ("system", "popen", "getoutput", "getstatusoutput")
+                and isinstance(node.value, ast.Name)
+                and node.value.id in ("os", "subprocess")
+            ):
                 bad.append(f"{name(path)}:{node.lineno}")
             if isinstance(node, ast.Constant) and node.value in ("/bin/sh", "sh -c", "/bin/bash", "bash -c"):
                 bad.append(f"{name(path)}:{node.lineno}: {node.value}")
@@ -205,15 +303,18 @@ def test_no_shell_anywhere() -> None:
 
 def test_the_code_is_clean_and_typed() -> None:
     """ruff and mypy --strict must have nothing to say."""
-    for tool in (["ruff", "check", "--quiet", "--output-format", "concise", "agent", "tests"], ["mypy", "--no-error-summary"]):
+    for tool in (
+        ["ruff", "check", "--quiet", "--output-format", "concise", "agent", "tests"],
+        ["mypy", "--no-error-summary"],
+    ):
         done = subprocess.run([sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-# --- pure, seen from outside ------------------------------------------------------------------------------------------
+# --- pure, seen from outside --------------------------------------------------------------------------------
 
-# Everything is imported first. Then every event of the interpreter that touches the world, and every question for the time or for
-# chance, ends the process. A breach is proved to be noticed first.
+# Everything is imported first. Then every event of the interpreter that touches the world, and every question
+# for the time or for chance, ends the process. A breach is proved to be noticed first.
 PURE_CALLS = """
 import os, random, sys, time
 from agent.decide.brakes import Policy, brakes
@@ -279,6 +380,8 @@ assert second[0] == first[0]
 
 
 def test_deciding_touches_nothing() -> None:
-    """Loading, planning, braking and judging must open nothing, connect to nothing, and ask neither time nor chance."""
+    """Loading, planning, braking and judging must open nothing, connect to nothing, and ask neither time nor
+    chance.
+    """
     done = subprocess.run([sys.executable, "-I", "-c", PURE_CALLS], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -72,7 +72,9 @@ def test_a_file_remote_can_be_cloned(repo: GitRepo, tmp_path: Path) -> None:
 
 
 def test_https_serves_with_token_and_ca(repo: GitRepo, tmp_path: Path) -> None:
-    """A client with the CA and the token must get the repository, and each request must be counted with its bytes."""
+    """A client with the CA and the token must get the repository, and each request must be counted with its
+    bytes.
+    """
     repo.commit({"a": "x" * 100_000})
     with HttpsRemote(repo, tmp_path / "https") as remote:
         settings = remote.settings()
@@ -82,7 +84,11 @@ def test_https_serves_with_token_and_ca(repo: GitRepo, tmp_path: Path) -> None:
         }  # fmt: skip
         done = clone(settings["url"], tmp_path / "c", **config)
         assert done.returncode == 0, done.stderr
-        assert [(r.method, r.status) for r in remote.requests()] == [("GET", 200), ("POST", 200), ("POST", 200)]
+        assert [(r.method, r.status) for r in remote.requests()] == [
+            ("GET", 200),
+            ("POST", 200),
+            ("POST", 200),
+        ]
         assert sum(r.sent for r in remote.requests()) > 300
         remote.forget_requests()
         assert remote.requests() == []
@@ -122,7 +128,9 @@ def test_ssh_serves_by_key(repo: GitRepo, tmp_path: Path) -> None:
         settings = remote.settings()
 
         def command(key: str) -> str:
-            options = f"-o IdentitiesOnly=yes -o BatchMode=yes -o UserKnownHostsFile={settings['known_hosts']}"
+            options = (
+                f"-o IdentitiesOnly=yes -o BatchMode=yes -o UserKnownHostsFile={settings['known_hosts']}"
+            )
             return f"ssh -F none -i {key} {options}"
 
         done = clone(settings["url"], tmp_path / "c", GIT_SSH_COMMAND=command(settings["ssh_key"]))

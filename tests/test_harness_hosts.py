@@ -1,4 +1,6 @@
-"""Test hosts must be what they claim: machines with systemd and their own Engine, which reach the tests' servers."""
+"""Test hosts must be what they claim: machines with systemd and their own Engine, which reach the tests'
+servers.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def web(engine: Engine, host_net: HostNetwork, request: pytest.FixtureRequest) -
 
 
 def test_a_host_runs_systemd_and_its_own_engine(web: Host, engine: Engine) -> None:
-    """PID 1 must be systemd, the host name ours, the release as asked for, and the Engine not the machine's."""
+    """PID 1 must be systemd, the host name ours, the release as asked for, and the Engine not the
+    machine's.
+    """
     assert web.read("/proc/1/comm") == "systemd\n"
     assert web.read("/etc/hostname") == "web-01\n"
     assert f"VERSION_CODENAME={web.release}" in web.read("/etc/os-release")
@@ -40,7 +44,9 @@ def test_its_engine_runs_containers_with_networks_and_ports(web: Host) -> None:
         web.engine.client.containers.run(
             images.image("web").ref, name=f"{prefix}-web", network=net, ports={"8080/tcp": 8080}, detach=True
         )
-        fetch = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8080/').read().decode(), end='')"
+        fetch = (
+            "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8080/').read().decode(), end='')"
+        )
         assert eventually(lambda: web.run(["python3", "-c", fetch]).out, 60, "an answer") == "v1\n"
 
 
@@ -69,7 +75,9 @@ def test_a_restart_of_docker_keeps_the_host_usable(web: Host) -> None:
     """After `restart("docker")` the Engine must answer with its containers."""
     web.load_image(images.image("idle"))
     with web.engine.prefix() as prefix:
-        web.engine.client.containers.run(images.image("idle").ref, name=prefix, detach=True, restart_policy={"Name": "always"})
+        web.engine.client.containers.run(
+            images.image("idle").ref, name=prefix, detach=True, restart_policy={"Name": "always"}
+        )
         web.restart("docker")
         containers = web.engine.client.containers
         eventually(lambda: containers.get(prefix).status == "running", 60, "the container to be back")
@@ -83,17 +91,25 @@ def test_a_host_survives_power_off(web: Host, off: str) -> None:
     web.put("/var/lib/kept", "kept")
     web.put("/run/lost", "lost")
     with web.engine.prefix() as prefix:
-        web.engine.client.containers.run(images.image("idle").ref, name=prefix, detach=True, restart_policy={"Name": "always"})
+        web.engine.client.containers.run(
+            images.image("idle").ref, name=prefix, detach=True, restart_policy={"Name": "always"}
+        )
         getattr(web, off)()
         web.boot()
         assert web.read("/var/lib/kept") == "kept" and not web.exists("/run/lost")
         assert web.read("/etc/machine-id") == machine_id
         assert web.read("/proc/1/stat").split()[21] != boot_time
-        eventually(lambda: web.engine.client.containers.get(prefix).status == "running", 60, "the container to be back")
+        eventually(
+            lambda: web.engine.client.containers.get(prefix).status == "running",
+            60,
+            "the container to be back",
+        )
 
 
 def test_a_host_reaches_git_and_the_registry(web: Host, host_net: HostNetwork, tmp_path: Path) -> None:
-    """The servers of the tests must be reachable at the gateway, with the settings that `configure` writes."""
+    """The servers of the tests must be reachable at the gateway, with the settings that `configure`
+    writes.
+    """
     repo = GitRepo(tmp_path / "fleet.git")
     repo.commit({"compose.yaml": "services: {}\n"})
     probe = (
@@ -120,7 +136,9 @@ def test_a_host_reaches_git_and_the_registry(web: Host, host_net: HostNetwork, t
 
 
 def test_the_checkout_installs_as_a_service(web: Host) -> None:
-    """The installed layout must run without the network: the command, the units, the user, the state directories."""
+    """The installed layout must run without the network: the command, the units, the user, the state
+    directories.
+    """
     web.install_limpet()
     version = web.limpet("--version")
     assert version.code == 0 and version.out.startswith("limpet "), version

@@ -46,10 +46,13 @@ def health_of(engine: Engine, name: str) -> str:
 
 
 def test_images_behave_as_their_kind_says(engine: Engine, prefix: str) -> None:
-    """`web` must get healthy, `sick` unhealthy, `crash`, `late`, `once` and `fail-once` exit with their codes."""
+    """`web` must get healthy, `sick` unhealthy, `crash`, `late`, `once` and `fail-once` exit with their
+    codes.
+    """
     expected = {"crash": 3, "late": 1, "once": 0, "fail-once": 7}
     made = {
-        kind: engine.client.containers.run(images.image(kind).ref, name=f"{prefix}-{kind}", detach=True) for kind in images.KINDS
+        kind: engine.client.containers.run(images.image(kind).ref, name=f"{prefix}-{kind}", detach=True)
+        for kind in images.KINDS
     }
     for kind, code in expected.items():
         assert made[kind].wait(timeout=20)["StatusCode"] == code, kind
@@ -108,8 +111,9 @@ def test_a_registry_with_a_login_refuses_others(engine: Engine, prefix: str, tmp
 
 
 def test_a_private_engine_can_be_stopped(engine: Engine, tmp_path: Path) -> None:
-    """A private Engine must run containers, refuse while stopped, know its containers after a start, and leave the
-    machine's bridge alone."""
+    """A private Engine must run containers, refuse while stopped, know its containers after a start, and
+    leave the machine's bridge alone.
+    """
     bridge = Path("/sys/class/net/docker0/ifindex")
     before = bridge.read_text()
     with private_engine(tmp_path) as private:

@@ -22,7 +22,9 @@ from tests.harness.wait import eventually
 @pytest.fixture
 def through(engine: Engine, tmp_path: Path) -> Iterator[tuple[Proxy, docker.DockerClient]]:
     with proxy(engine.socket, tmp_path / "s") as made:
-        client = docker.DockerClient(base_url=f"unix://{made.socket}", version=engine.client.api.api_version, timeout=60)
+        client = docker.DockerClient(
+            base_url=f"unix://{made.socket}", version=engine.client.api.api_version, timeout=60
+        )
         yield made, client
         client.close()
 
@@ -52,7 +54,9 @@ def test_bodies_streams_and_hijacked_connections_pass(through: Through, prefix: 
     made, client = through
     attached: Any
     client.images.load(images.image("idle").archive)
-    container = client.containers.run(images.image("idle").ref, ["cat"], name=f"{prefix}-c", detach=True, stdin_open=True)
+    container = client.containers.run(
+        images.image("idle").ref, ["cat"], name=f"{prefix}-c", detach=True, stdin_open=True
+    )
     attached = container.attach_socket(params={"stdin": 1, "stream": 1, "stdout": 1})
     attached._sock.sendall(b"hello\n")
     follow = container.logs(stream=True, follow=True)
@@ -129,7 +133,9 @@ print("survived")
 
 
 @pytest.mark.parametrize(("when", "left"), [("before", 1), ("after", 2)])
-def test_a_process_is_killed_at_the_chosen_request(through: Through, engine: Engine, prefix: str, when: str, left: int) -> None:
+def test_a_process_is_killed_at_the_chosen_request(
+    through: Through, engine: Engine, prefix: str, when: str, left: int
+) -> None:
     """A kill before the second request must leave one done, a kill after it two."""
     made, client = through
     version = client.api.api_version

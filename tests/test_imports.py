@@ -1,6 +1,8 @@
-"""What the processes of the agent have loaded: the resident one stays light, and so does a pass that finds nothing to do.
+"""What the processes of the agent have loaded: the resident one stays light, and so does a pass that finds
+nothing to do.
 
-The modules are listed by the test's own child, after the real command has run in it; the product knows nothing of this.
+The modules are listed by the test's own child, after the real command has run in it; the product knows
+nothing of this.
 """
 
 from __future__ import annotations
@@ -18,8 +20,24 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parent.parent
-HEAVY = {"docker", "dulwich", "paramiko", "pydantic", "pydantic_core", "pydantic_settings", "jinja2", "yaml", "typer",
-         "rich", "cryptography", "requests", "urllib3", "apscheduler", "asyncio", "ssl"}
+HEAVY = {
+    "docker",
+    "dulwich",
+    "paramiko",
+    "pydantic",
+    "pydantic_core",
+    "pydantic_settings",
+    "jinja2",
+    "yaml",
+    "typer",
+    "rich",
+    "cryptography",
+    "requests",
+    "urllib3",
+    "apscheduler",
+    "asyncio",
+    "ssl",
+}
 RESIDENT_LIMIT = 28 * 1024  # KiB of RSS
 
 # Runs `limpet ARGV` and then prints the modules that are loaded.
@@ -33,22 +51,35 @@ with open(sys.argv[1], "w") as out: json.dump([code, sorted(sys.modules)], out)
 
 def loaded(out: Path, *argv: str, environ: dict[str, str] | None = None) -> tuple[int, set[str]]:
     """The exit code of a command, and the top-level names of what it has loaded."""
-    done = subprocess.run([sys.executable, "-I", "-c", LOADED, str(out), *argv], capture_output=True, text=True, timeout=120,
-                          env={**os.environ, **(environ or {})})
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", LOADED, str(out), *argv],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **(environ or {})},
+    )
     assert out.exists(), done.stderr
     code, modules = json.loads(out.read_text())
-    return code, {module.split(".")[0] for module in modules} | {module for module in modules if module.startswith("agent.")}
+    return code, {module.split(".")[0] for module in modules} | {
+        module for module in modules if module.startswith("agent.")
+    }
 
 
 def settings(root: Path, source: Path) -> None:
     path = root / "etc/limpet/limpet.toml"
     path.parent.mkdir(parents=True)
-    path.write_text(f'[source]\nurl = "file://{source}"\nbranch = "main"\npoll = "0.3s"\n[gate]\nsettle = "0s"\n')
+    path.write_text(
+        f'[source]\nurl = "file://{source}"\nbranch = "main"\npoll = "0.3s"\n[gate]\nsettle = "0s"\n'
+    )
 
 
 def git(directory: Path, *argv: str) -> None:
-    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *argv], cwd=directory, check=True,
-                   capture_output=True)
+    subprocess.run(
+        ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *argv],
+        cwd=directory,
+        check=True,
+        capture_output=True,
+    )
 
 
 @pytest.fixture
@@ -69,8 +100,9 @@ class Resident:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.process = subprocess.Popen([sys.executable, "-I", "-m", "agent", "--root", str(root), "run"],
-                                        stderr=(root / "log").open("w"))
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-m", "agent", "--root", str(root), "run"], stderr=(root / "log").open("w")
+        )
 
     def heartbeat(self) -> dict[str, Any]:
         path = self.root / "run/limpet/heartbeat.json"
@@ -79,7 +111,9 @@ class Resident:
     def until_sequence(self, seq: int) -> None:
         deadline = time.monotonic() + 60
         while self.heartbeat().get("seq", 0) < seq:
-            assert self.process.poll() is None and time.monotonic() < deadline, (self.root / "log").read_text()
+            assert self.process.poll() is None and time.monotonic() < deadline, (
+                self.root / "log"
+            ).read_text()
             time.sleep(0.05)
 
     def rss(self) -> int:
@@ -113,7 +147,9 @@ def test_the_daemon_s_modules_are_light(tmp_path: Path) -> None:
 
 
 def test_a_running_daemon_stays_light(site: Path) -> None:
-    """The resident process must stay below its memory budget after its first pass and some polls, and grow no further."""
+    """The resident process must stay below its memory budget after its first pass and some polls, and grow no
+    further.
+    """
     daemon = Resident(site)
     try:
         daemon.until_sequence(8)

@@ -1,4 +1,6 @@
-"""The hidden verb behind which the fetch child runs: request on stdin, answer on stdout (see `agent.sandbox`)."""
+"""The hidden verb behind which the fetch child runs: request on stdin, answer on stdout (see
+`agent.sandbox`).
+"""
 
 from __future__ import annotations
 

@@ -30,17 +30,30 @@ def run(args: argparse.Namespace) -> int:
     log.set_up()
     emit = JsonLines(_take_stdout())
     try:
-        result = one_pass(args.root, trigger=args.trigger, progress=Events(emit), cancel=cancelled_by_signals())
+        result = one_pass(
+            args.root, trigger=args.trigger, progress=Events(emit), cancel=cancelled_by_signals()
+        )
     except LimpetError as error:
         emit({"result": {"exit_code": error.exit_code, "sentence": error.message, **error_document(error)}})
         return error.exit_code
-    emit({"result": {"exit_code": result.exit_code, "sentence": result.sentence, "observed": result.observed,
-                     "again_in": result.again_in, "corrected": result.corrected}})
+    emit(
+        {
+            "result": {
+                "exit_code": result.exit_code,
+                "sentence": result.sentence,
+                "observed": result.observed,
+                "again_in": result.again_in,
+                "corrected": result.corrected,
+            }
+        }
+    )
     return result.exit_code
 
 
 def one_pass(root: Path, *, trigger: str, progress: Progress, cancel: threading.Event) -> PassResult:
-    """A pass in this process. Errors: Transient when one runs already, BadInput when the settings are wrong."""
+    """A pass in this process. Errors: Transient when one runs already, BadInput when the settings are
+    wrong.
+    """
     from agent.converge.one_pass import run_pass
     from agent.report.writer import Reporter
     from agent.store.locks import Lock
@@ -48,12 +61,21 @@ def one_pass(root: Path, *, trigger: str, progress: Progress, cancel: threading.
     paths, clock = Paths(root), SystemClock()
     with Lock(paths.run / "lock", "a pass"):
         current = load_settings(root)
-        return run_pass(paths, current, trigger=trigger, reporter=Reporter(paths, current, clock), clock=clock,
-                        progress=progress, cancel=cancel)
+        return run_pass(
+            paths,
+            current,
+            trigger=trigger,
+            reporter=Reporter(paths, current, clock),
+            clock=clock,
+            progress=progress,
+            cancel=cancel,
+        )
 
 
 def cancelled_by_signals() -> threading.Event:
-    """Is set by the first SIGTERM or SIGINT: the pass ends after the action at hand. A second SIGINT interrupts."""
+    """Is set by the first SIGTERM or SIGINT: the pass ends after the action at hand. A second SIGINT
+    interrupts.
+    """
     cancel = threading.Event()
 
     def ask(number: int, frame: object) -> None:
@@ -67,7 +89,9 @@ def cancelled_by_signals() -> threading.Event:
 
 
 def _take_stdout() -> int:
-    """The answer's descriptor, which no child inherits; whatever else prints to stdout goes to stderr from now on."""
+    """The answer's descriptor, which no child inherits; whatever else prints to stdout goes to stderr from
+    now on.
+    """
     answer = os.dup(1)
     os.dup2(2, 1)
     return answer

@@ -1,4 +1,6 @@
-"""Reads and checks the settings for the daemon, which must not import what checks them; answers with one JSON line."""
+"""Reads and checks the settings for the daemon, which must not import what checks them; answers with one JSON
+line.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The main job on an embedded example: on this machine, below a directory of its own, in under two minutes.
 
-Every step says what it did, what came of it, and how long it took, and is checked; the exit code is 0 only when all
-happened. Containers, networks, volumes, the image and the directory are removed at the end. Another Limpet on this machine
-is not touched: the demo is an installation of its own.
+Every step says what it did, what came of it, and how long it took, and is checked; the exit code is 0 only
+when all happened. Containers, networks, volumes, the image and the directory are removed at the end. Another
+Limpet on this machine is not touched: the demo is an installation of its own.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ class StepFailed(Exception):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--socket", default="/var/run/docker.sock", help="the Docker Engine to use")
-    parser.add_argument("--keep", action="store_true", help="leave everything as it is at the end, to look around")
+    parser.add_argument(
+        "--keep", action="store_true", help="leave everything as it is at the end, to look around"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -63,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"kept: limpet --root {demo.root} status")
         else:
             demo.clean()
-    print("\nall steps happened as they must, and nothing is left. Next: README.md, \"On a host\".")
+    print('\nall steps happened as they must, and nothing is left. Next: README.md, "On a host".')
     return EXIT_OK
 
 
@@ -84,7 +86,9 @@ class Demo:
         """The steps, in order. Errors: StepFailed."""
         print(f"Limpet demo, all of it below {self.home}\n")
         self.step("make an image from this machine's busybox", self.make_image)
-        self.step("limpet init: write a fleet repository, put it behind a bare Git repository", self.make_repository)
+        self.step(
+            "limpet init: write a fleet repository, put it behind a bare Git repository", self.make_repository
+        )
         self.step("limpet plan: what would happen, and why", self.plan)
         self.step("limpet sync: apply it and prove it healthy", self.first_sync)
         self.step("limpet status", self.status)
@@ -117,11 +121,23 @@ class Demo:
                 link.type, link.linkname = tarfile.SYMTYPE, "busybox"
                 archive.addfile(link)
         name, _, tag = self.image.partition(":")
-        self.client.api.import_image_from_data(buffer.getvalue(), repository=name, tag=tag, changes=["ENV PATH=/bin"])
+        self.client.api.import_image_from_data(
+            buffer.getvalue(), repository=name, tag=tag, changes=["ENV PATH=/bin"]
+        )
         return f"-> {self.image}, {len(buffer.getvalue()) // 1024} KiB, no registry needed"
 
     def make_repository(self) -> str:
-        self.limpet("init", str(self.work), "--image", self.image, "--name", self.app, "--port", str(self.port), root=False)
+        self.limpet(
+            "init",
+            str(self.work),
+            "--image",
+            self.image,
+            "--name",
+            self.app,
+            "--port",
+            str(self.port),
+            root=False,
+        )
         self.git("init", "-q", "--bare", "-b", "main", str(self.bare), at=self.home)
         self.git("init", "-q", "-b", "main")
         self.git("remote", "add", "origin", str(self.bare))
@@ -172,7 +188,9 @@ class Demo:
     def bad_commit(self) -> str:
         before = self.containers()
         compose = self.work / f"apps/{self.app}/compose.yaml"
-        compose.write_text(compose.read_text().replace('["httpd", "-f", "-p", "8080"', '["httpd", "-f", "-p", "8081"'))
+        compose.write_text(
+            compose.read_text().replace('["httpd", "-f", "-p", "8080"', '["httpd", "-f", "-p", "8081"')
+        )
         self.push("Listen on 8081")
         said = self.limpet("sync", expect=EXIT_ROLLED_BACK)
         self.check(self.containers() == before, "the old containers are not back")
@@ -191,17 +209,30 @@ class Demo:
 
     def history(self) -> str:
         said = self.limpet("history")
-        self.check(said.count("Converged") == 2 and said.count("RolledBack") == 1, f"the history is not as it was:\n{said}")
+        self.check(
+            said.count("Converged") == 2 and said.count("RolledBack") == 1,
+            f"the history is not as it was:\n{said}",
+        )
         return said
 
     # --- means ---
 
     def limpet(self, *arguments: str, expect: int = EXIT_OK, root: bool = True) -> str:
         """Runs the real command; what it said. Errors: StepFailed on another exit code."""
-        argv = [sys.executable, "-I", "-m", "agent", *(["--root", str(self.root)] if root else []), *arguments]
+        argv = [
+            sys.executable,
+            "-I",
+            "-m",
+            "agent",
+            *(["--root", str(self.root)] if root else []),
+            *arguments,
+        ]
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
         said = f"{done.stdout}{done.stderr}"
-        self.check(done.returncode == expect, f"limpet {arguments[0]} exited {done.returncode}, not {expect}:\n{said}")
+        self.check(
+            done.returncode == expect,
+            f"limpet {arguments[0]} exited {done.returncode}, not {expect}:\n{said}",
+        )
         return done.stdout.strip() or (done.stderr.strip().splitlines() or [""])[-1]
 
     def check(self, holds: bool, otherwise: str) -> None:
@@ -209,8 +240,17 @@ class Demo:
             raise StepFailed(otherwise)
 
     def git(self, *arguments: str, at: Path | None = None) -> None:
-        identity = ["-c", "user.name=Limpet demo", "-c", "user.email=demo@example.org", "-c", "commit.gpgsign=false"]
-        done = subprocess.run(["git", *identity, *arguments], cwd=at or self.work, capture_output=True, text=True, check=False)
+        identity = [
+            "-c",
+            "user.name=Limpet demo",
+            "-c",
+            "user.email=demo@example.org",
+            "-c",
+            "commit.gpgsign=false",
+        ]
+        done = subprocess.run(
+            ["git", *identity, *arguments], cwd=at or self.work, capture_output=True, text=True, check=False
+        )
         self.check(done.returncode == 0, f"git {arguments[0]}: {done.stderr.strip()}")
 
     def push(self, message: str) -> None:
@@ -220,7 +260,9 @@ class Demo:
 
     def containers(self) -> dict[str, str]:
         """Name -> id of the demo's containers."""
-        found = self.client.api.containers(all=True, filters={"label": f"com.docker.compose.project={self.app}"})
+        found = self.client.api.containers(
+            all=True, filters={"label": f"com.docker.compose.project={self.app}"}
+        )
         return {entry["Names"][0].lstrip("/"): entry["Id"] for entry in found}
 
     def page(self) -> str:
@@ -260,7 +302,10 @@ def _client(path: str) -> docker.DockerClient:
 
 
 def _no_engine(path: str) -> LimpetError:
-    return Stalled(f"no Docker Engine answers at {path}", "start it (systemctl start docker), or run `make demo`, which does")
+    return Stalled(
+        f"no Docker Engine answers at {path}",
+        "start it (systemctl start docker), or run `make demo`, which does",
+    )
 
 
 def _free_port() -> int:

@@ -1,4 +1,5 @@
-"""Checks what Limpet needs on this host, and says what to do: settings, credentials, state, source, Docker, systemd, disk, clock.
+"""Checks what Limpet needs on this host, and says what to do: settings, credentials, state, source, Docker,
+systemd, disk, clock.
 
 Changes nothing. Exit code: 0 nothing is wrong (there may be warnings), 1 otherwise.
 """
@@ -61,7 +62,10 @@ def examine(paths: Paths) -> Iterator[tuple[str, Finding]]:
     current: Settings | None = None
     try:
         current = load_settings(paths.root)
-        yield "settings", Finding("ok", f"{paths.settings}: {redact(current.source.url)} {current.source.ref_name}")
+        yield (
+            "settings",
+            Finding("ok", f"{paths.settings}: {redact(current.source.url)} {current.source.ref_name}"),
+        )
     except BadInput as error:
         for problem in error.problems:
             where = f"{problem.file}:{problem.line}" if problem.line else problem.file
@@ -71,8 +75,12 @@ def examine(paths: Paths) -> Iterator[tuple[str, Finding]]:
     checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [("state", lambda: _state(paths))]
     if current is not None:
         known = current
-        checks += [("credentials", lambda: _credentials(paths, known)), ("source", lambda: _source(paths, known)),
-                   ("docker", lambda: _docker(known)), ("heartbeat", lambda: _heartbeat(paths, known))]
+        checks += [
+            ("credentials", lambda: _credentials(paths, known)),
+            ("source", lambda: _source(paths, known)),
+            ("docker", lambda: _docker(known)),
+            ("heartbeat", lambda: _heartbeat(paths, known)),
+        ]
     checks += [("systemd", lambda: _systemd(paths)), ("disk", lambda: _disk(paths)), ("clock", _clock)]
     for name, check in checks:
         for finding in check():
@@ -98,7 +106,11 @@ def _state(paths: Paths) -> Iterator[Finding]:
     for note in (*state.damaged, *inventory.damaged):
         yield Finding("warning", note, "the next pass writes it anew")
     if known.machine_id and known.machine_id != here:
-        yield Finding("wrong", "the state belongs to another machine", "limpet accept machine, if this is the same host restored")
+        yield Finding(
+            "wrong",
+            "the state belongs to another machine",
+            "limpet accept machine, if this is the same host restored",
+        )
     directory = next(path for path in (paths.state, *paths.state.parents) if path.exists())
     if not os.access(directory, os.W_OK):
         yield Finding("wrong", f"{directory} cannot be written", "run as root")
@@ -125,9 +137,15 @@ def _credentials(paths: Paths, current: Settings) -> Iterator[Finding]:
         permissions = stat.S_IMODE(mode)
         if name.rpartition(".")[2] in SECRET_FILES and permissions & 0o077:
             wrong = True
-            yield Finding("wrong", f"{name}: {path} is open to others (mode {permissions:04o})", f"chmod 600 {path}")
+            yield Finding(
+                "wrong", f"{name}: {path} is open to others (mode {permissions:04o})", f"chmod 600 {path}"
+            )
     if source.url.startswith("ssh://") and not source.known_hosts:
-        yield Finding("warning", "source.known_hosts is not set", "write the server's host key into a file, and name it there")
+        yield Finding(
+            "warning",
+            "source.known_hosts is not set",
+            "write the server's host key into a file, and name it there",
+        )
     if not wrong:
         yield Finding("ok", f"{', '.join(given)} given" if given else "none are given")
 
@@ -141,7 +159,9 @@ def _source(paths: Paths, current: Settings) -> Iterator[Finding]:
         yield Finding("wrong", f"there is no {local}", "correct source.url")
         return
     try:
-        answer, _ = sandbox.call("_fetch", desired.request(paths, current, "", probe=True), timeout=SOURCE_TIMEOUT)
+        answer, _ = sandbox.call(
+            "_fetch", desired.request(paths, current, "", probe=True), timeout=SOURCE_TIMEOUT
+        )
     except LimpetError as error:
         yield _of(error)
         return
@@ -182,9 +202,15 @@ def _heartbeat(paths: Paths, current: Settings) -> Iterator[Finding]:
     if daemon is None:
         yield Finding("warning", "no daemon runs here", "systemctl start limpet")
     elif late:
-        yield Finding("wrong", f"the daemon (pid {daemon}) is {late:.0f} s late with its heartbeat", "systemctl restart limpet")
+        yield Finding(
+            "wrong",
+            f"the daemon (pid {daemon}) is {late:.0f} s late with its heartbeat",
+            "systemctl restart limpet",
+        )
     why, hint = heartbeat.explanation(doc, doc["state"])
-    yield Finding("ok" if doc["state"] in ("Synced", "Progressing") else "wrong", f"{doc['state']}: {why}", hint)
+    yield Finding(
+        "ok" if doc["state"] in ("Synced", "Progressing") else "wrong", f"{doc['state']}: {why}", hint
+    )
 
 
 def _systemd(paths: Paths) -> Iterator[Finding]:
@@ -194,11 +220,20 @@ def _systemd(paths: Paths) -> Iterator[Finding]:
     if paths.root != Path("/"):
         yield Finding("ok", "runs; the service is for the root / only")
         return
-    enabled, active = _said("systemctl", "is-enabled", "limpet.service"), _said("systemctl", "is-active", "limpet.service")
+    enabled, active = (
+        _said("systemctl", "is-enabled", "limpet.service"),
+        _said("systemctl", "is-active", "limpet.service"),
+    )
     if active != "active":
-        yield Finding("warning", f"limpet.service is {active or 'unknown'}", "systemctl enable --now limpet.service")
+        yield Finding(
+            "warning", f"limpet.service is {active or 'unknown'}", "systemctl enable --now limpet.service"
+        )
     elif enabled != "enabled":
-        yield Finding("warning", f"limpet.service is {enabled}: it does not start at boot", "systemctl enable limpet.service")
+        yield Finding(
+            "warning",
+            f"limpet.service is {enabled}: it does not start at boot",
+            "systemctl enable limpet.service",
+        )
     else:
         yield Finding("ok", "limpet.service is active and enabled")
 
@@ -208,9 +243,15 @@ def _disk(paths: Paths) -> Iterator[Finding]:
     disk = os.statvfs(directory)
     free, nodes = disk.f_bavail * disk.f_frsize, disk.f_favail if disk.f_files else None
     if free < heartbeat.LOW_DISK:
-        yield Finding("wrong", f"{free >> 20} MiB are free for {paths.state}", "free space: docker image prune, old logs")
+        yield Finding(
+            "wrong",
+            f"{free >> 20} MiB are free for {paths.state}",
+            "free space: docker image prune, old logs",
+        )
     elif nodes is not None and nodes < 1000:
-        yield Finding("wrong", f"{nodes} inodes are free for {paths.state}", "remove small files that nobody needs")
+        yield Finding(
+            "wrong", f"{nodes} inodes are free for {paths.state}", "remove small files that nobody needs"
+        )
     else:
         yield Finding("ok", f"{free >> 20} MiB are free for {paths.state}")
 
@@ -221,14 +262,23 @@ def _clock() -> Iterator[Finding]:
     elif (synchronized := _said("timedatectl", "show", "--property=NTPSynchronized", "--value")) == "no":
         yield Finding("warning", "the clock is not synchronised", "timedatectl set-ntp true")
     else:
-        yield Finding("ok", "synchronised" if synchronized == "yes" else "plausible; nothing says whether it is synchronised")
+        yield Finding(
+            "ok",
+            "synchronised" if synchronized == "yes" else "plausible; nothing says whether it is synchronised",
+        )
 
 
 def _said(*argv: str) -> str:
     """The first line that a command prints, whatever its exit code; empty when it cannot run or hangs."""
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                              timeout=COMMAND_TIMEOUT, check=False)
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=COMMAND_TIMEOUT,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.decode(sys.getdefaultencoding(), "replace").partition("\n")[0].strip()

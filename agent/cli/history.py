@@ -1,4 +1,6 @@
-"""What was applied on this host: when, from which commit, with what result, how long it took, and by whom. Newest first."""
+"""What was applied on this host: when, from which commit, with what result, how long it took, and by whom.
+Newest first.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from agent.store.history import Entry, History
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-n", type=int, default=20, metavar="COUNT", help="how many (default: 20; at most 500 are kept)")
+    parser.add_argument(
+        "-n", type=int, default=20, metavar="COUNT", help="how many (default: 20; at most 500 are kept)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON value per line")
 
 
@@ -35,8 +39,16 @@ def row(entry: Entry) -> tuple[str, ...]:
     """The cells of one entry. Times are local."""
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.at))
     result = f"{entry.outcome}: {_short(entry.message, 40)}" if entry.message else entry.outcome
-    return (when, short_revision(entry.revision), entry.release[:8], result, f"{entry.duration_s:.1f} s", _counts(entry),
-            _short(entry.by.partition(" <")[0], 24), _short(entry.subject, 40))
+    return (
+        when,
+        short_revision(entry.revision),
+        entry.release[:8],
+        result,
+        f"{entry.duration_s:.1f} s",
+        _counts(entry),
+        _short(entry.by.partition(" <")[0], 24),
+        _short(entry.subject, 40),
+    )
 
 
 def short_revision(revision: str) -> str:
@@ -48,8 +60,13 @@ def short_revision(revision: str) -> str:
 
 
 def _counts(entry: Entry) -> str:
-    counts = ((entry.created, "created"), (entry.replaced, "replaced"), (entry.deleted, "deleted"),
-              (entry.corrective, "repaired"), (entry.failed, "failed"))
+    counts = (
+        (entry.created, "created"),
+        (entry.replaced, "replaced"),
+        (entry.deleted, "deleted"),
+        (entry.corrective, "repaired"),
+        (entry.failed, "failed"),
+    )
     return ", ".join(f"{count} {word}" for count, word in counts if count) or "no change"
 
 

@@ -1,6 +1,7 @@
 """Writes a small, working fleet repository into DIR, which must be empty or new.
 
-It holds one app of three services and two host files. `limpet validate` is content with it; read its README first.
+It holds one app of three services and two host files. `limpet validate` is content with it; read its README
+first.
 """
 
 from __future__ import annotations
@@ -17,14 +18,20 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}\Z")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", type=Path, metavar="DIR")
-    parser.add_argument("--image", default=IMAGE, metavar="REF", help=f"what the services run (default: {IMAGE})")
+    parser.add_argument(
+        "--image", default=IMAGE, metavar="REF", help=f"what the services run (default: {IMAGE})"
+    )
     parser.add_argument("--name", default="hello", metavar="APP", help="the app's name (default: hello)")
-    parser.add_argument("--port", type=int, default=8080, metavar="N", help="the port on 127.0.0.1 (default: 8080)")
+    parser.add_argument(
+        "--port", type=int, default=8080, metavar="N", help="the port on 127.0.0.1 (default: 8080)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     if not NAME.match(args.name):
-        raise Stalled(f"{args.name!r} cannot be the name of an app", "use lower-case letters, digits, - and _")
+        raise Stalled(
+            f"{args.name!r} cannot be the name of an app", "use lower-case letters, digits, - and _"
+        )
     if args.directory.exists() and any(item.name != ".git" for item in args.directory.iterdir()):
         raise Stalled(f"{args.directory} is not empty", "name a new directory, or one that holds only .git")
     values = {"@IMAGE@": args.image, "@APP@": args.name, "@PORT@": str(args.port)}
@@ -34,9 +41,11 @@ def run(args: argparse.Namespace) -> int:
         target = args.directory / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
-    print(f"a fleet repository is in {args.directory}\n\nnext:\n  cd {args.directory}\n"
-          "  git init && git add -A && git commit -m First\n"
-          "  limpet validate\n  limpet render\n\nREADME.md tells what is what.")
+    print(
+        f"a fleet repository is in {args.directory}\n\nnext:\n  cd {args.directory}\n"
+        "  git init && git add -A && git commit -m First\n"
+        "  limpet validate\n  limpet render\n\nREADME.md tells what is what."
+    )
     return 0
 
 

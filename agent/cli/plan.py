@@ -1,4 +1,6 @@
-"""What a pass would do now and why; touches nothing. Exit 0: nothing to do, 2: there are changes, 1: an error."""
+"""What a pass would do now and why; touches nothing. Exit 0: nothing to do, 2: there are changes, 1: an
+error.
+"""
 
 from __future__ import annotations
 
@@ -86,11 +88,18 @@ def _of_host(args: argparse.Namespace) -> _Found:
     from agent.report.writer import Reporter
     from agent.settings.load import load_settings
 
-    paths, current, clock, cancel = Paths(args.root), load_settings(args.root), SystemClock(), threading.Event()
+    paths, current, clock, cancel = (
+        Paths(args.root),
+        load_settings(args.root),
+        SystemClock(),
+        threading.Event(),
+    )
     desired = Desired(paths, current, cancel)
     host = RealHost(paths, current.engine, desired.content, instance(paths), cancel)
     try:
-        session = Session(paths, current, host, desired, clock, Silent(), Reporter(paths, current, clock), cancel)
+        session = Session(
+            paths, current, host, desired, clock, Silent(), Reporter(paths, current, clock), cancel
+        )
         choice, view, plan = preview(session)
         assert session.tip is not None
         head = f"{session.tip.revision} {(session.tip.message.splitlines() or [''])[0]}".rstrip()
@@ -101,7 +110,9 @@ def _of_host(args: argparse.Namespace) -> _Found:
         pulls = missing(plan, choice.target.manifest, session.observed, choice.target.lock)
         head += "".join(f"\npull image {reference}" for reference in pulls)
         asks = set().union(*to_ask(session, session.wanted, session.observed)) if session.wanted else set()
-        head += "".join(f"\nask for image {reference}: pull_policy" for reference in sorted(asks - set(pulls)))
+        head += "".join(
+            f"\nask for image {reference}: pull_policy" for reference in sorted(asks - set(pulls))
+        )
         return _Found(session.tip.revision, head, view, plan, _Contents(paths, desired.content.get))
     finally:
         host.close()
@@ -116,13 +127,23 @@ def _of_repository(args: argparse.Namespace) -> _Found:
     tree = local.open_tree(args)
     rendered = render(tree, local.context_of(args, tree))
     view = View(Held(rendered.manifest), Observed(), {})
-    return _Found("", f"{tree.name} on an empty host", view, planned(view), _Contents(None, rendered.content.__getitem__))
+    return _Found(
+        "",
+        f"{tree.name} on an empty host",
+        view,
+        planned(view),
+        _Contents(None, rendered.content.__getitem__),
+    )
 
 
 def _text(found: _Found) -> str:
     parts, plan = [found.head], found.plan
     if plan.changes or plan.refusals:
-        parts += [str(plan), *_file_differences(plan, found.view.target.manifest, found.contents), _count(plan)]
+        parts += [
+            str(plan),
+            *_file_differences(plan, found.view.target.manifest, found.contents),
+            _count(plan),
+        ]
     else:
         parts.append("nothing to do")
     return "\n".join(parts)
@@ -148,8 +169,14 @@ def _file_differences(plan: Plan, manifest: Manifest, contents: _Contents) -> li
         old, new = contents.old(action.key.name), contents.new(resource.spec["content"])
         if max(len(old), len(new)) > LARGEST_DIFF or b"\0" in old + new:
             continue
-        lines = difflib.unified_diff(old.decode("utf-8", "replace").splitlines(), new.decode("utf-8", "replace").splitlines(),
-                                     f"{action.key.name} (now)", f"{action.key.name} (then)", lineterm="", n=2)
+        lines = difflib.unified_diff(
+            old.decode("utf-8", "replace").splitlines(),
+            new.decode("utf-8", "replace").splitlines(),
+            f"{action.key.name} (now)",
+            f"{action.key.name} (then)",
+            lineterm="",
+            n=2,
+        )
         found += list(lines)
     return found
 
@@ -158,14 +185,29 @@ def as_json(plan: Plan, revision: str) -> dict[str, Any]:
     """The plan as data; schema: `limpet schema plan`."""
     return {
         "revision": revision,
-        "changes": [{"resource": str(c.key), "verb": c.verb, "cause": c.cause, "stage": c.stage, "corrective": c.corrective}
-                    for c in plan.changes],
+        "changes": [
+            {
+                "resource": str(c.key),
+                "verb": c.verb,
+                "cause": c.cause,
+                "stage": c.stage,
+                "corrective": c.corrective,
+            }
+            for c in plan.changes
+        ],
         "actions": [_action(action) for action in plan.actions],
         "refusals": [{"resource": str(r.key), "cause": r.cause, "hint": r.hint} for r in plan.refusals],
     }
 
 
 def _action(action: Action) -> dict[str, Any]:
-    return {"id": action.id, "verb": action.verb, "resource": str(action.key), "cause": action.cause, "args": dict(action.args),
-            "after": list(action.after), "stage": action.stage, "corrective": action.corrective}
-
+    return {
+        "id": action.id,
+        "verb": action.verb,
+        "resource": str(action.key),
+        "cause": action.cause,
+        "args": dict(action.args),
+        "after": list(action.after),
+        "stage": action.stage,
+        "corrective": action.corrective,
+    }

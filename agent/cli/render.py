@@ -1,9 +1,10 @@
 """Renders a checked-out fleet repository for one host: files, apps and manifest.
 
-    limpet render --repo . --host web-01 --label role=web      the list of resources
-    limpet render -o out                                       the files below out/files, manifest.json, compose/APP.yaml
-    limpet render --compose shop                               one app as canonical Compose YAML; what this host could not
-                                                               run is a warning
+limpet render --repo . --host web-01 --label role=web      the list of resources
+limpet render -o out                                       the files below out/files, manifest.json,
+compose/APP.yaml limpet render --compose shop                               one app as canonical Compose YAML;
+what this host could not
+                                                           run is a warning
 """
 
 from __future__ import annotations
@@ -26,9 +27,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from agent.render import local
 
     local.add_arguments(parser)
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="writes everything below DIR, which must be empty")
-    parser.add_argument("--compose", nargs="?", const="", default=None, metavar="APP",
-                        help="prints one app as canonical Compose YAML; APP may be left out when there is one")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="writes everything below DIR, which must be empty"
+    )
+    parser.add_argument(
+        "--compose",
+        nargs="?",
+        const="",
+        default=None,
+        metavar="APP",
+        help="prints one app as canonical Compose YAML; APP may be left out when there is one",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,12 +82,17 @@ def _warn(warnings: Iterable[object]) -> None:
 
 
 def _print_compose(apps: list[Project], problems: list[Problem], warnings: tuple[str, ...], name: str) -> int:
-    """One app as YAML; what keeps it from being run here is said beside it. Errors: Stalled when it is not clear which."""
+    """One app as YAML; what keeps it from being run here is said beside it. Errors: Stalled when it is not
+    clear which.
+    """
     from agent.compose import canonical
 
     names = sorted(app.name for app in apps)
     if not name and len(names) != 1:
-        raise Stalled(f"the host has {len(names)} apps", f"name one: {', '.join(names)}" if names else "add compose.yaml")
+        raise Stalled(
+            f"the host has {len(names)} apps",
+            f"name one: {', '.join(names)}" if names else "add compose.yaml",
+        )
     chosen = [app for app in apps if app.name == (name or names[0])]
     if not chosen:
         raise Stalled(f"there is no app {name}", f"this host has {', '.join(names) or 'none'}")
@@ -105,5 +119,9 @@ def _write(rendered: Rendered, output: Path) -> None:
         target.write_text(canonical(app.project), encoding="utf-8")
     output.mkdir(parents=True, exist_ok=True)
     document = {**rendered.manifest.to_json(), "digest": rendered.manifest.digest}
-    (output / "manifest.json").write_text(json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    print(f"{len(rendered.manifest.resources)} resources of manifest {rendered.manifest.digest[:12]} are in {output}")
+    (output / "manifest.json").write_text(
+        json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+    )
+    print(
+        f"{len(rendered.manifest.resources)} resources of manifest {rendered.manifest.digest[:12]} are in {output}"
+    )

@@ -10,7 +10,13 @@ from agent.store.orders import ALL, Orders
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("resource", nargs="?", default=ALL, metavar="RESOURCE", help="what was suspended (default: everything)")
+    parser.add_argument(
+        "resource",
+        nargs="?",
+        default=ALL,
+        metavar="RESOURCE",
+        help="what was suspended (default: everything)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -18,8 +24,11 @@ def run(args: argparse.Namespace) -> int:
     resource = checked(args.resource)
     left = [name for name in orders.load().suspended if name != resource]
     what = "convergence" if resource == ALL else resource
-    print(f"{what} goes on with the next pass; to start one now: limpet sync" if orders.resume(resource)
-          else f"{what} was not suspended")
+    print(
+        f"{what} goes on with the next pass; to start one now: limpet sync"
+        if orders.resume(resource)
+        else f"{what} was not suspended"
+    )
     if left:
         print(f"still suspended: {', '.join(sorted(left))}")
     return 0

@@ -1,7 +1,7 @@
 """Goes back to a known good release of this host, and holds it until the branch changes or `limpet retry`.
 
-Without RELEASE: to the one before what the host runs now. `git revert` and push is the way to take a commit back from
-all hosts; this is for one host, now. exit: as `limpet sync`; 4 when the release is held.
+Without RELEASE: to the one before what the host runs now. `git revert` and push is the way to take a commit
+back from all hosts; this is for one host, now. exit: as `limpet sync`; 4 when the release is held.
 """
 
 from __future__ import annotations
@@ -19,9 +19,16 @@ from agent.store.state import State, StateStore
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("release", nargs="?", default="", metavar="RELEASE",
-                        help="a known good release or commit, or the beginning of one")
-    parser.add_argument("--reason", default="asked for on this host", help="for those who find the host held back")
+    parser.add_argument(
+        "release",
+        nargs="?",
+        default="",
+        metavar="RELEASE",
+        help="a known good release or commit, or the beginning of one",
+    )
+    parser.add_argument(
+        "--reason", default="asked for on this host", help="for those who find the host held back"
+    )
     sync.add_arguments(parser)
 
 
@@ -40,9 +47,16 @@ def chosen(state: State, which: str) -> Release:
     if len({good.id for good in found}) == 1:
         return found[0]
     known = ", ".join(f"{good.id} ({short_revision(good.revision)})" for good in others) or "none"
-    what = f"{len(found)} known good releases begin with {which}" if which else "there is no other known good release"
+    what = (
+        f"{len(found)} known good releases begin with {which}"
+        if which
+        else "there is no other known good release"
+    )
     raise Stalled(what, f"known good besides what runs now: {known}", code="NoRelease")
 
 
 def _begins(release: Release, which: str) -> bool:
-    return any(name.startswith(which) for name in (release.id, release.revision, release.revision.partition("@sha1:")[2]))
+    return any(
+        name.startswith(which)
+        for name in (release.id, release.revision, release.revision.partition("@sha1:")[2])
+    )

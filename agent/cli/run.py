@@ -31,28 +31,48 @@ def run(args: argparse.Namespace) -> int:
     log.set_up(level=logging.DEBUG if args.verbose else logging.INFO)
     paths, clock, command = Paths(args.root), SystemClock(), child_command(args.root)
     supervisor = Supervisor(
-        paths, load=lambda: load_settings(command), reporter=lambda settings: Reporter(paths, settings, clock),
-        command=command, clock=clock, random=Random(), phase=phase(instance(paths)),
+        paths,
+        load=lambda: load_settings(command),
+        reporter=lambda settings: Reporter(paths, settings, clock),
+        command=command,
+        clock=clock,
+        random=Random(),
+        phase=phase(instance(paths)),
     )
     return supervisor.run()
 
 
 def child_command(root: Path) -> Command:
-    """Children are our interpreter, isolated, with the installed package: an upgrade takes effect at the next child."""
-    return lambda verb, *arguments: [sys.executable, "-I", "-m", "agent", "--root", str(root), verb, *arguments]
+    """Children are our interpreter, isolated, with the installed package: an upgrade takes effect at the next
+    child.
+    """
+    return lambda verb, *arguments: [
+        sys.executable,
+        "-I",
+        "-m",
+        "agent",
+        "--root",
+        str(root),
+        verb,
+        *arguments,
+    ]
 
 
 def load_settings(command: Command) -> Settings:
-    """The settings, checked by a child. Errors: Stalled with what is wrong with them; Transient: the child failed."""
+    """The settings, checked by a child. Errors: Stalled with what is wrong with them; Transient: the child
+    failed.
+    """
     try:
-        child = subprocess.run(command("_settings"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               timeout=SETTINGS_TIMEOUT)
+        child = subprocess.run(
+            command("_settings"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=SETTINGS_TIMEOUT
+        )
         answer = json.loads(child.stdout)
     except (OSError, subprocess.TimeoutExpired, ValueError) as error:
-        raise Transient(f"the settings could not be checked: {error}", "see the log for what the check said") from error
+        raise Transient(
+            f"the settings could not be checked: {error}", "see the log for what the check said"
+        ) from error
     if "error" in answer:
         said = answer["error"]
         problems = [f"{p['file']}:{p['line']}: {p['message']}" for p in said.get("problems", ())]
         raise Stalled("\n".join(problems) or said["message"], said["hint"], code=said["code"])
     return Settings.from_json(answer["settings"])
-

@@ -1,4 +1,5 @@
-"""The heartbeat, for a person: the state first, why, what to do, since when; then what is there, the last pass, the next look.
+"""The heartbeat, for a person: the state first, why, what to do, since when; then what is there, the last
+pass, the next look.
 
 Exit code: 0 Synced or on its way with nothing wrong, 1 otherwise, or when the heartbeat is late.
 """
@@ -46,7 +47,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def lateness(doc: Mapping[str, Json], *, now: float, monotonic: float, boot_id: str) -> float:
-    """Seconds since the heartbeat was due; 0 when it is on time. In the same boot the wall clock may have jumped."""
+    """Seconds since the heartbeat was due; 0 when it is on time. In the same boot the wall clock may have
+    jumped.
+    """
     allowed = seconds_of(doc["due_by"]) - seconds_of(doc["written_at"])
     same_boot = bool(boot_id) and boot_id == doc["boot_id"]
     age = monotonic - doc["uptime_s"] if same_boot else now - seconds_of(doc["written_at"])
@@ -58,8 +61,11 @@ def lines(doc: Mapping[str, Json], *, late: float, daemon: bool, now: float) -> 
     why, remedy = explanation(doc, doc["state"])
     if late:
         yield f"LATE: the heartbeat is {_span(late)} overdue; what it said last is old"
-        yield "  to do       " + ("the daemon hangs: systemctl restart limpet" if daemon else
-                                 "no daemon runs here: systemctl start limpet, or `limpet sync` for one pass")
+        yield "  to do       " + (
+            "the daemon hangs: systemctl restart limpet"
+            if daemon
+            else "no daemon runs here: systemctl start limpet, or `limpet sync` for one pass"
+        )
         yield f"  it was      {doc['state']}: {why}"
     else:
         yield f"{doc['state']}: {why}"
@@ -70,11 +76,19 @@ def lines(doc: Mapping[str, Json], *, late: float, daemon: bool, now: float) -> 
     yield from _what(doc, now)
     for condition in doc["conditions"]:
         bad = condition["status"] == "False" if condition["type"] in ALWAYS else True
-        told = ("Ready", "Reconciling", "Healthy", doc["state"], "SourceFresh" if doc["state"] == "Offline" else "")
+        told = (
+            "Ready",
+            "Reconciling",
+            "Healthy",
+            doc["state"],
+            "SourceFresh" if doc["state"] == "Offline" else "",
+        )
         if bad and condition["type"] not in told:
             yield f"  {condition['type']:<11} {condition['message']} (since {_when(condition['since'], now)})"
     for problem in doc["resources"]["problems"]:
-        yield f"  {problem['health']:<11} {problem['resource']}" + (f": {problem['message']}" if problem["message"] else "")
+        yield f"  {problem['health']:<11} {problem['resource']}" + (
+            f": {problem['message']}" if problem["message"] else ""
+        )
     for name in doc["drift"]["flapping"]:
         yield f"  flapping    {name} is left alone until a new commit, or: limpet retry {name}"
     for warning in (*doc["damaged"], *doc["warnings"]):
@@ -87,8 +101,9 @@ def _what(doc: Mapping[str, Json], now: float) -> Iterator[str]:
     yield f"  host        {doc['host']['name']}  limpet {doc['agent_version']}"
     yield f"  source      {source['url']} {source['branch']}, last answer {_when(source['last_success_at'], now)}"
     applied = short_revision(revision["applied"]) or "nothing"
-    yield f"  applied     {applied}" + (f", release {doc['release'][:8]}, {_when(revision['applied_at'], now)}"
-                                        if doc["release"] else "")
+    yield f"  applied     {applied}" + (
+        f", release {doc['release'][:8]}, {_when(revision['applied_at'], now)}" if doc["release"] else ""
+    )
     if revision["observed"] and revision["observed"] != revision["applied"]:
         yield f"  observed    {short_revision(revision['observed'])}"
     for rejected in doc["rejected"][:3]:
@@ -101,17 +116,27 @@ def _passes(doc: Mapping[str, Json], why: str, daemon: bool, now: float) -> Iter
     last = doc["last_pass"]
     if last:
         nothing = "nothing to do" if doc["outcome"] == "Converged" else "nothing was changed"
-        counts = ", ".join(f"{last[word]} {word}" for word in ("created", "replaced", "deleted", "corrective", "failed")
-                           if last.get(word))
-        yield (f"  last pass   {doc['outcome']}, {_when(last['started_at'], now)}, {last['duration_s']:.1f} s"
-               f" ({last['trigger']}): {counts or nothing}")
+        counts = ", ".join(
+            f"{last[word]} {word}"
+            for word in ("created", "replaced", "deleted", "corrective", "failed")
+            if last.get(word)
+        )
+        yield (
+            f"  last pass   {doc['outcome']}, {_when(last['started_at'], now)}, {last['duration_s']:.1f} s"
+            f" ({last['trigger']}): {counts or nothing}"
+        )
         error = last["error"]
         if error and error["message"] not in why:
             yield f"  error       {error['message']}"
             yield from [f"  to do       {error['hint']}"] if error["hint"] else []
     due = seconds_of(doc["next"]["poll_at"])
-    yield "  next        " + (f"look in {_span(due - now)}" if due > now else "look is due now" if daemon else
-                             "nobody looks: no daemon runs here")
+    yield "  next        " + (
+        f"look in {_span(due - now)}"
+        if due > now
+        else "look is due now"
+        if daemon
+        else "nobody looks: no daemon runs here"
+    )
     failures = {kind: count for kind, count in doc["next"].get("backoff", {}).items() if count}
     if failures:
         yield f"  backoff     {', '.join(f'{count} passes in a row: {kind}' for kind, count in failures.items())}"
@@ -151,7 +176,11 @@ def _when(time_text: str, now: float) -> str:
     at = seconds_of(time_text)
     if not at:
         return "never"
-    return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(at))} ({_span(now - at)} ago)" if now >= at else time_text
+    return (
+        f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(at))} ({_span(now - at)} ago)"
+        if now >= at
+        else time_text
+    )
 
 
 def _span(seconds: float) -> str:

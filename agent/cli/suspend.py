@@ -1,4 +1,5 @@
-"""Freezes convergence, of everything or of one resource, until `limpet resume` or for a time. Survives reboots.
+"""Freezes convergence, of everything or of one resource, until `limpet resume` or for a time. Survives
+reboots.
 
 A running pass finishes; the next one holds still. The heartbeat says who is suspended, and why.
 """
@@ -17,10 +18,21 @@ _RESOURCE = re.compile(r"[a-z]+/.+")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("resource", nargs="?", default=ALL, metavar="RESOURCE",
-                        help="such as container/shop-web-1 or file/etc/motd (default: everything)")
+    parser.add_argument(
+        "resource",
+        nargs="?",
+        default=ALL,
+        metavar="RESOURCE",
+        help="such as container/shop-web-1 or file/etc/motd (default: everything)",
+    )
     parser.add_argument("--reason", required=True, help="for those who find the host suspended")
-    parser.add_argument("--for", dest="duration", default="", metavar="TIME", help="such as 30m or 2h (default: until resumed)")
+    parser.add_argument(
+        "--for",
+        dest="duration",
+        default="",
+        metavar="TIME",
+        help="such as 30m or 2h (default: until resumed)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,8 +48,11 @@ def run(args: argparse.Namespace) -> int:
 def checked(resource: str) -> str:
     """The resource's name, as `limpet plan` writes it. Errors: LimpetError."""
     if resource != ALL and not _RESOURCE.fullmatch(resource):
-        raise LimpetError(f"{resource!r} is no resource", "write it as `limpet plan` does: container/shop-web-1",
-                          code="NoResource")
+        raise LimpetError(
+            f"{resource!r} is no resource",
+            "write it as `limpet plan` does: container/shop-web-1",
+            code="NoResource",
+        )
     return resource
 
 

@@ -1,7 +1,10 @@
-"""One pass now. Beside a running daemon, asks the daemon, shows its progress and waits; ctrl-C ends only the waiting.
+"""One pass now. Beside a running daemon, asks the daemon, shows its progress and waits; ctrl-C ends only the
+waiting.
 
-exit: 0 converged, 1 failed, 4 rolled back (or still holding known good against a rejected release), 5 a rollback
-      failed, 6 held back (suspended, window, brake), 75 temporary: try again, 78 needs a person or a new commit
+exit: 0 converged, 1 failed, 4 rolled back (or still holding known good against a rejected release), 5 a
+rollback
+      failed, 6 held back (suspended, window, brake), 75 temporary: try again, 78 needs a person or a new
+      commit
 """
 
 from __future__ import annotations
@@ -20,8 +23,9 @@ from agent.report.progress import Event, Progress, for_person, replay
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-q", "--quiet", action="store_true",
-                        help="no progress; a sentence only when it did not converge")
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="no progress; a sentence only when it did not converge"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,7 +44,9 @@ def _pass(root: Path, progress: Progress) -> tuple[int, str]:
     try:
         answer = control.ask(Paths(root).run, {"verb": "sync"})
     except PermissionError:
-        raise Stalled("only who runs the daemon may ask it for a pass", "run it as root: sudo limpet sync") from None
+        raise Stalled(
+            "only who runs the daemon may ask it for a pass", "run it as root: sudo limpet sync"
+        ) from None
     if answer is not None:
         return _wait(answer, progress)
     from agent.cli._pass import cancelled_by_signals, one_pass

@@ -13,7 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     local.add_arguments(parser)
     parser.add_argument("--strict", action="store_true", help="warnings are errors")
-    parser.add_argument("--all", action="store_true", help="all hosts and labels that the repository mentions")
+    parser.add_argument(
+        "--all", action="store_true", help="all hosts and labels that the repository mentions"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -29,8 +31,10 @@ def run(args: argparse.Namespace) -> int:
     unseen = tree.untracked()
     if unseen:
         shown = ", ".join(unseen[:3]) + (", …" if len(unseen) > 3 else "")
-        print(f"note: Git does not track {len(unseen)} of the files here, so no host will see them: {shown}\n"
-              "    hint: git add them")
+        print(
+            f"note: Git does not track {len(unseen)} of the files here, so no host will see them: {shown}\n"
+            "    hint: git add them"
+        )
     for warning in verdict.warnings:
         print(f"warning: {warning}")
     for problem in verdict.problems:

@@ -1,4 +1,6 @@
-"""Compose projects, loaded as the Compose Specification's reference loader does. The README describes the interface."""
+"""Compose projects, loaded as the Compose Specification's reference loader does. The README describes the
+interface.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Several files to one model: parsed, interpolated, included, extended, laid over one another, checked, expanded.
+"""Several files to one model: parsed, interpolated, included, extended, laid over one another, checked,
+expanded.
 
-Rules: this is the reference loader's order for each file; includes are resolved before extends, so what they bring can be
-extended; the schema sees the merged tree before short forms are expanded; an entry that fails is reported and left out, and
-the rest goes on.
+Rules: this is the reference loader's order for each file; includes are resolved before extends, so what they
+bring can be extended; the schema sees the merged tree before short forms are expanded; an entry that fails is
+reported and left out, and the rest goes on.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ class Assembler:
                 continue
             for document in documents:
                 if not isinstance(document.root, Map):
-                    self.problems.error(Place(path, 1), "the file is not a mapping", "start it with `services:`")
+                    self.problems.error(
+                        Place(path, 1), "the file is not a mapping", "start it with `services:`"
+                    )
                     continue
                 interpolate(document.root, environment.get, self.problems, self.source.budget)
                 _promote_develop(document.root, self.problems)
@@ -79,7 +82,9 @@ class Assembler:
         def load_base(name: str, place: Place) -> tuple[str, Map, list[Path]]:
             file = join(directory, name)
             if is_host_path(name) or escapes(file):
-                raise ComposeError(f"the file {name!r} is outside the repository", *place, hint="move it into the repository")
+                raise ComposeError(
+                    f"the file {name!r} is outside the repository", *place, hint="move it into the repository"
+                )
             if file not in bases:
                 bases[file] = self.base(file, place, environment, relative(file, directory))
             services, removed = bases[file]
@@ -87,7 +92,9 @@ class Assembler:
 
         apply_extends(document.root, path, document.removed, load_base, self.problems, self.source.budget)
 
-    def base(self, file: str, place: Place, environment: dict[str, str], seen_from: str) -> tuple[Map, list[Path]]:
+    def base(
+        self, file: str, place: Place, environment: dict[str, str], seen_from: str
+    ) -> tuple[Map, list[Path]]:
         """The services of a file that is only extended: interpolated and expanded, not checked on its own."""
         root, removed = Map(at=Place(file)), []
         for document in self.source.documents(file, place):
@@ -98,11 +105,15 @@ class Assembler:
                 root = self.lay_over(root, document.root, checked=False)
                 removed = document.removed
         if not isinstance(root.get("services"), Map):
-            raise ComposeError(f"{file} has no services", *place, hint="extend a file that has a `services:` section")
+            raise ComposeError(
+                f"{file} has no services", *place, hint="extend a file that has a `services:` section"
+            )
         rebase(root, seen_from.rpartition("/")[0] or ".")
         return root["services"], removed
 
-    def include(self, document: Document, environment: dict[str, str], directory: str, included: tuple[str, ...]) -> None:
+    def include(
+        self, document: Document, environment: dict[str, str], directory: str, included: tuple[str, ...]
+    ) -> None:
         entries = include_entries(document.root, self.problems)
         document.root.pop("include", None)
         for entry in entries:
@@ -113,32 +124,48 @@ class Assembler:
                 continue
             import_model(model, document.root, document.removed, self.problems)
 
-    def included(self, entry: Include, environment: dict[str, str], directory: str, included: tuple[str, ...]) -> Map:
+    def included(
+        self, entry: Include, environment: dict[str, str], directory: str, included: tuple[str, ...]
+    ) -> Map:
         for path in entry.paths:
             if is_host_path(path) or escapes(join(directory, path)):
-                raise ComposeError(f"the file {path!r} is outside the repository", *entry.place, hint="move it into it")
+                raise ComposeError(
+                    f"the file {path!r} is outside the repository", *entry.place, hint="move it into it"
+                )
         paths = [join(directory, path) for path in entry.paths]
         if paths[0] in included or len(included) > MAX_INCLUDES:
             way = " -> ".join([*included, paths[0]])
-            raise ComposeError(f"the files include one another in a circle: {way}", *entry.place, hint="break the circle")
+            raise ComposeError(
+                f"the files include one another in a circle: {way}", *entry.place, hint="break the circle"
+            )
         below = join(directory, entry.directory) if entry.directory else paths[0].rpartition("/")[0] or "."
         if is_host_path(entry.directory) or escapes(below):
-            raise ComposeError(f"{entry.directory!r} is outside the repository", *entry.place, hint="move it into it")
+            raise ComposeError(
+                f"{entry.directory!r} is outside the repository", *entry.place, hint="move it into it"
+            )
         base = below if self.source.files.is_dir(below) else below.rpartition("/")[0] or "."
         variables: dict[str, str] = {}
         if entry.env_files is None:
             default = join(below, ".env")
-            env_files = [default] if self.source.files.exists(default) and not self.source.files.is_dir(default) else []
+            env_files = (
+                [default]
+                if self.source.files.exists(default) and not self.source.files.is_dir(default)
+                else []
+            )
         else:
             env_files = [join(directory, name) for name in entry.env_files if name != "/dev/null"]
         for path in env_files:
             if found := self.source.read_variables(path, entry.place):
                 read_dotenv(*found, environment, self.problems, variables)
         self.source.budget.spend_nodes(INCLUDE_COST, entry.place)
-        return self.model(paths, variables | environment, relative(base, directory), below, included, entry.place)
+        return self.model(
+            paths, variables | environment, relative(base, directory), below, included, entry.place
+        )
 
     def lay_over(self, root: Map, over: Map, checked: bool = True) -> Map:
-        """A file's tree laid over the earlier ones, checked and expanded; what is wrong is reported and left out."""
+        """A file's tree laid over the earlier ones, checked and expanded; what is wrong is reported and left
+        out.
+        """
         problems = self.problems
         if root:
             self.source.budget.spend_nodes(size(root), over.at)  # everything is checked again
@@ -164,7 +191,9 @@ class Assembler:
         if "version" in root:
             problems.warn(root.place("version"), "`version` is obsolete and ignored")
             del root["version"]
-        self.each(root, EXPAND, lambda value, rules: expand(value, NOWHERE, problems, self.source.budget, rules))
+        self.each(
+            root, EXPAND, lambda value, rules: expand(value, NOWHERE, problems, self.source.budget, rules)
+        )
         self.each(root, IDENTITY, enforce_unique)
         return root
 
@@ -202,7 +231,9 @@ class Assembler:
             for name in names:
                 if not _NAME.match(name):
                     hint = "use letters, digits, dots, dashes and underscores"
-                    self.problems.error(names.place(name), f"{section}: the name {name!r} is not allowed", hint)
+                    self.problems.error(
+                        names.place(name), f"{section}: the name {name!r} is not allowed", hint
+                    )
                     bad.add((section, name))
         for entry in bad:
             self.problems.broken.add(".".join(entry))
@@ -221,7 +252,9 @@ def _promote_develop(root: Map, problems: Problems) -> None:
         if "x-develop" in service:
             old, place, new = service.pop("x-develop"), service.place("x-develop"), service.get("develop")
             try:
-                service.put("develop", old if new is None else merge(old, new, service.place("develop"), None), place)
+                service.put(
+                    "develop", old if new is None else merge(old, new, service.place("develop"), None), place
+                )
             except ComposeError as error:
                 problems.add(error)
                 problems.broken.add(f"services.{name}")
@@ -235,7 +268,9 @@ def _promote_develop(root: Map, problems: Problems) -> None:
 
 
 def _own_environment(root: Map, environment: dict[str, str]) -> None:
-    """Names without a value in an `environment` list get theirs from the variables of the model that they stand in."""
+    """Names without a value in an `environment` list get theirs from the variables of the model that they
+    stand in.
+    """
     services = root.get("services")
     for service in services.values() if isinstance(services, Map) else ():
         names = service.get("environment") if isinstance(service, Map) else None

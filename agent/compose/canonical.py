@@ -1,8 +1,8 @@
 """A project as Compose YAML that any Compose loads to the same meaning.
 
-Rules: text is quoted wherever a YAML reader could take it for something else; a dollar sign is doubled; resources that
-no active service uses are left out; a service that no profile enables is written only when an active one may depend on
-it or build from it. Short forms are written where they mean the same.
+Rules: text is quoted wherever a YAML reader could take it for something else; a dollar sign is doubled;
+resources that no active service uses are left out; a service that no profile enables is written only when an
+active one may depend on it or build from it. Short forms are written where they mean the same.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ def canonical(project: Project) -> str:
     services = dict(project.services)
     for service in project.services.values():
         contexts = (service.get("build") or {}).get("additional_contexts") or {}
-        for other in (*(service.get("depends_on") or ()), *(text.removeprefix("service:") for text in contexts.values())):
+        for other in (
+            *(service.get("depends_on") or ()),
+            *(text.removeprefix("service:") for text in contexts.values()),
+        ):
             if other in project.disabled:
                 services[other] = project.disabled[other]
     document: dict[str, Any] = {
@@ -36,7 +39,9 @@ def canonical(project: Project) -> str:
     }
     for section in ("networks", "volumes", "configs", "secrets", "models"):
         if below := getattr(project, section):
-            document[section] = {key: _stated(item) if section == "configs" else item for key, item in below.items()}
+            document[section] = {
+                key: _stated(item) if section == "configs" else item for key, item in below.items()
+            }
     document.update(project.extensions)
     return "".join(f"{line}\n" for line in _mapping(document, 0, ()))
 
@@ -54,7 +59,10 @@ def _short_forms(service: Mapping[str, Any]) -> dict[str, Any]:
         if key in result:
             result[key] = [shorten(item) for item in result[key]]
     if "ports" in result:  # what is blank was written so: left out, it would be the default
-        result["ports"] = [{**{key: "" for key in ("mode", "protocol") if key not in port}, **port} for port in result["ports"]]
+        result["ports"] = [
+            {**{key: "" for key in ("mode", "protocol") if key not in port}, **port}
+            for port in result["ports"]
+        ]
     if "depends_on" in result:
         result["depends_on"] = {
             name: {key: item for key, item in how.items() if (key, item) != ("required", True)}
@@ -82,7 +90,11 @@ def _volume(volume: Mapping[str, Any]) -> Any:
 
 def _device(device: Mapping[str, Any]) -> Any:
     parts = [device.get(key, "") for key in ("source", "target", "permissions")]
-    plain = device.keys() == {"source", "target", "permissions"} and all(parts) and not any(":" in part for part in parts)
+    plain = (
+        device.keys() == {"source", "target", "permissions"}
+        and all(parts)
+        and not any(":" in part for part in parts)
+    )
     return ":".join(parts) if plain else device
 
 
@@ -109,7 +121,11 @@ def _mapping(value: Mapping[str, Any], depth: int, path: tuple[str, ...]) -> Ite
 def _sequence(value: list[Any], depth: int, path: tuple[str, ...]) -> Iterator[str]:
     for item in value:
         if isinstance(item, Mapping | list) and item:
-            below = _mapping(item, depth + 1, path) if isinstance(item, Mapping) else _sequence(item, depth + 1, path)
+            below = (
+                _mapping(item, depth + 1, path)
+                if isinstance(item, Mapping)
+                else _sequence(item, depth + 1, path)
+            )
             first, *rest = below
             yield f"{'  ' * depth}- {first.lstrip()}"
             yield from rest
@@ -127,7 +143,11 @@ def _scalar(value: Any, path: tuple[str, ...]) -> str:
         return f'"{value}"' if path[-1] == "memory" and "deploy" in path else str(value)
     if isinstance(value, float):
         if math.isfinite(value):
-            return repr(value) if "e" not in repr(value) or "." in repr(value) else repr(value).replace("e", ".0e")
+            return (
+                repr(value)
+                if "e" not in repr(value) or "." in repr(value)
+                else repr(value).replace("e", ".0e")
+            )
         return ".nan" if value != value else ".inf" if value > 0 else "-.inf"
     if isinstance(value, str):
         return _text(value.replace("$", "$$"))

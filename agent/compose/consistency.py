@@ -1,4 +1,6 @@
-"""Whether the active services fit together: every reference has its target, nothing contradicts itself, no circles."""
+"""Whether the active services fit together: every reference has its target, nothing contradicts itself, no
+circles.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,11 @@ class Check:
         platform, platforms = service.get("platform"), build.get("platforms")
         if platform and platforms and platform not in platforms:
             where = build.place("platforms")
-            self.error(where, f"services.{name}.build.platforms: {platform!r}, its platform, is missing", f"add {platform}")
+            self.error(
+                where,
+                f"services.{name}.build.platforms: {platform!r}, its platform, is missing",
+                f"add {platform}",
+            )
         contexts = build.get("additional_contexts") or Map()
         for key, context in contexts.items():
             other = context.removeprefix("service:")
@@ -73,7 +79,9 @@ class Check:
                 continue
             found = self.services.get(other, self.disabled.get(other))
             if found is None or "build" not in found:
-                message = f"services.{name}.build.additional_contexts: {other!r} is not a service with `build`"
+                message = (
+                    f"services.{name}.build.additional_contexts: {other!r} is not a service with `build`"
+                )
                 self.error(contexts.place(key), message, "name a service that is built")
 
     def references(self, name: str, service: Map) -> None:
@@ -92,7 +100,9 @@ class Check:
             if volume.get("type") == "volume" and volume.get("source"):
                 wanted.append(("volumes", volume["source"], volume.place("source")))
         for section in ("configs", "secrets"):
-            wanted += [(section, item.get("source", ""), item.place("source")) for item in service.get(section, ())]
+            wanted += [
+                (section, item.get("source", ""), item.place("source")) for item in service.get(section, ())
+            ]
         for item in service.get("build", {}).get("secrets", ()):
             wanted.append(("secrets", item.get("source", ""), item.place("source")))
         for section, key, place in wanted:
@@ -100,7 +110,9 @@ class Check:
                 self.error(
                     place,
                     f"services.{name}: the {section[:-1]} {key!r} is not defined",
-                    f"write ./{key} for a directory" if "/" in key else f"add it under the top-level `{section}:`",
+                    f"write ./{key} for a directory"
+                    if "/" in key
+                    else f"add it under the top-level `{section}:`",
                 )
 
     def secrets(self) -> None:
@@ -122,9 +134,15 @@ class Check:
             if other in self.disabled:
                 profiles = ", ".join(self.disabled[other].get("profiles", ()))
                 message = f"services.{name}: it depends on {other!r}, which no active profile enables"
-                self.error(place, message, f"activate one of its profiles ({profiles}), or set `required: false`")
+                self.error(
+                    place, message, f"activate one of its profiles ({profiles}), or set `required: false`"
+                )
             else:
-                self.error(place, f"services.{name}: it depends on {other!r}, which is not defined", "define it, or remove it")
+                self.error(
+                    place,
+                    f"services.{name}: it depends on {other!r}, which is not defined",
+                    "define it, or remove it",
+                )
 
     def limits(self, name: str, service: Map) -> None:
         deploy = service.get("deploy", Map())
@@ -135,7 +153,11 @@ class Check:
             deploy.put("replicas", scale, service.place("scale"))
         for key, count, holder in (("scale", scale, service), ("replicas", replicas, deploy)):
             if count is not None and count < 0:
-                self.error(holder.place(key), f"services.{name}: {key} must not be negative, not {count}", "use 0 or more")
+                self.error(
+                    holder.place(key),
+                    f"services.{name}: {key} must not be negative, not {count}",
+                    "use 0 or more",
+                )
         resources = deploy.get("resources") or Map()
         for kind, pairs in (
             ("limits", (("cpus", "cpus"), ("mem_limit", "memory"), ("pids_limit", "pids"))),
@@ -199,6 +221,8 @@ class Check:
                     circle = [*names[names.index(following) :], following]
                     way = " -> ".join(circle if len(circle) < 12 else [*circle[:10], "…", circle[-1]])
                     place = self.services[name]["depends_on"].place(following)
-                    self.error(place, f"the services depend on one another in a circle: {way}", "break the circle")
+                    self.error(
+                        place, f"the services depend on one another in a circle: {way}", "break the circle"
+                    )
                 elif following in self.services and following not in state:
                     stack.append((following, None))

@@ -1,9 +1,9 @@
 """YAML text to trees with places, as the reference loader's YAML library reads it.
 
-Rules: scalars are YAML 1.2's (only true and false are booleans, `80:80` is text, `0777` and `0o777` are octal); a
-duplicate key, a key that is not text, an unknown alias and a tab used for indentation are errors; aliases and merge
-keys are expanded under a budget, so a small file can never become a large tree; `!reset` and `!override` are recorded
-as the paths that are to be removed from what was merged before.
+Rules: scalars are YAML 1.2's (only true and false are booleans, `80:80` is text, `0777` and `0o777` are
+octal); a duplicate key, a key that is not text, an unknown alias and a tab used for indentation are errors;
+aliases and merge keys are expanded under a budget, so a small file can never become a large tree; `!reset`
+and `!override` are recorded as the paths that are to be removed from what was merged before.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def parse(file: str, data: bytes, budget: Budget) -> list[Document]:
 
 
 def _compose(file: str, text: str) -> list[Node]:
-    """The documents' nodes. The parser reads fewer names of anchors than YAML allows: those are read under another name."""
+    """The documents' nodes. The parser reads fewer names of anchors than YAML allows: those are read under
+    another name.
+    """
     import yaml
 
     renamed: dict[str, str] = {}
@@ -72,13 +74,17 @@ def _compose(file: str, text: str) -> list[Node]:
                 continue
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-            raise ComposeError(_problem(error, text, line), file, line, column, _remedy(error, text, line)) from None
+            raise ComposeError(
+                _problem(error, text, line), file, line, column, _remedy(error, text, line)
+            ) from None
     hint = "use letters, digits, - and _ in the names of anchors"
     raise ComposeError(f"more than {len(renamed)} names of anchors have other characters", file, 1, hint=hint)
 
 
 def _read(file: str, text: str, names: dict[str, str]) -> list[Node]:
-    """`names`: what anchors are called that are read under another name. Raises MarkedYAMLError or ComposeError."""
+    """`names`: what anchors are called that are read under another name. Raises MarkedYAMLError or
+    ComposeError.
+    """
     import yaml
     from yaml._yaml import CParser
 
@@ -88,7 +94,9 @@ def _read(file: str, text: str, names: dict[str, str]) -> list[Node]:
     except yaml.reader.ReaderError as error:
         position = error.position if isinstance(error.position, int) else 0
         raise ComposeError(
-            f"the character #x{ord(text[position]):04x} is not allowed in YAML" if position < len(text) else "unreadable",
+            f"the character #x{ord(text[position]):04x} is not allowed in YAML"
+            if position < len(text)
+            else "unreadable",
             file,
             text.count("\n", 0, position) + 1,
             hint='write it as an escape in double quotes, "\\u...."',
@@ -98,9 +106,13 @@ def _read(file: str, text: str, names: dict[str, str]) -> list[Node]:
 
 
 def _rename_anchor(text: str, error: Any, renamed: dict[str, str]) -> str | None:
-    """The text with a name of the same length for the anchor or alias at an error; None when it is another error."""
+    """The text with a name of the same length for the anchor or alias at an error; None when it is another
+    error.
+    """
     mark = error.context_mark
-    if mark is None or not str(error.context).startswith(("while scanning an anchor", "while scanning an alias")):
+    if mark is None or not str(error.context).startswith(
+        ("while scanning an anchor", "while scanning an alias")
+    ):
         return None
     found = _ANCHOR.match(text, mark.index)
     if found is None or not _FOREIGN.search(found[1]):
@@ -110,7 +122,7 @@ def _rename_anchor(text: str, error: Any, renamed: dict[str, str]) -> str | None
         tries = (_FOREIGN.sub(filling, name) for filling in _FILLINGS)
         free = (short for short in tries if f"&{short}" not in text and f"*{short}" not in text)
         renamed[name] = next(free, "")
-    return f"{text[:found.start(1)]}{renamed[name]}{text[found.end(1):]}" if renamed[name] else None
+    return f"{text[: found.start(1)]}{renamed[name]}{text[found.end(1) :]}" if renamed[name] else None
 
 
 def _problem(error: Any, text: str, line: int) -> str:
@@ -180,7 +192,13 @@ def _nodes(parser: Any, file: str, names: dict[str, str]) -> list[Node]:
         if node.kind in (MAPPING, SEQUENCE):
             stack.append(node)
             if len(stack) > MAX_DEPTH:
-                raise ComposeError(f"nested more than {MAX_DEPTH} deep", file, node.line, node.column, "flatten the structure")
+                raise ComposeError(
+                    f"nested more than {MAX_DEPTH} deep",
+                    file,
+                    node.line,
+                    node.column,
+                    "flatten the structure",
+                )
 
 
 class _Builder:
@@ -212,11 +230,17 @@ class _Builder:
         if target.kind == SCALAR:
             return self.scalar(target)
         if id(target) in self.active or len(self.active) > MAX_DEPTH:
-            raise self.fail(node, "an alias stands inside its own anchor, or aliases nest too deep", "remove the cycle")
+            raise self.fail(
+                node, "an alias stands inside its own anchor, or aliases nest too deep", "remove the cycle"
+            )
         self.active.add(id(target))
         try:
             place = Place(self.file, node.line, node.column)
-            return self.mapping(target, path, place) if target.kind == MAPPING else self.sequence(target, path, place)
+            return (
+                self.mapping(target, path, place)
+                if target.kind == MAPPING
+                else self.sequence(target, path, place)
+            )
         finally:
             self.active.discard(id(target))
 
@@ -241,7 +265,9 @@ class _Builder:
         for key_node, item in zip(node.value[::2], node.value[1::2], strict=True):
             key = self.key(key_node)
             if key in seen:
-                raise self.fail(key_node, f"the key {key!r} is already in line {seen[key]}", "keep one of the two")
+                raise self.fail(
+                    key_node, f"the key {key!r} is already in line {seen[key]}", "keep one of the two"
+                )
             seen[key] = key_node.line
             if key == "<<" and key_node.plain:
                 merges.append(item)

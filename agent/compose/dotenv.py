@@ -1,8 +1,9 @@
 """Compose's dialect of environment files.
 
-`KEY=value`, `KEY: value`, `export KEY=value`, `KEY` alone (taken from what is known already), comments, single quotes
-(literal), double quotes (escapes and variables, may span lines), no quotes (variables, ends at ` #`). Variables see the
-caller's names first, then the names above. `format: raw` is `KEY=value` to the end of the line and nothing else.
+`KEY=value`, `KEY: value`, `export KEY=value`, `KEY` alone (taken from what is known already), comments,
+single quotes (literal), double quotes (escapes and variables, may span lines), no quotes (variables, ends at
+` #`). Variables see the caller's names first, then the names above. `format: raw` is `KEY=value` to the end
+of the line and nothing else.
 """
 
 from __future__ import annotations
@@ -19,7 +20,14 @@ _ESCAPE = re.compile(r"\\(?:[abcfnrtv$\"\\]|0\d{0,3})")
 _SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\", '"': '"'}
 
 
-def parse(file: str, data: bytes, lookup: Lookup, problems: Problems, known: dict[str, str], places: dict[str, Place]) -> None:
+def parse(
+    file: str,
+    data: bytes,
+    lookup: Lookup,
+    problems: Problems,
+    known: dict[str, str],
+    places: dict[str, Place],
+) -> None:
     """Lays the variables of a file over `known`, and where they stand over `places`.
 
     Raises ComposeError; what stands above the error is known by then.
@@ -37,7 +45,9 @@ def parse_raw(file: str, data: bytes, known: dict[str, str], places: dict[str, P
 
 def text_of(file: str, data: bytes, bom: bool = True) -> str:
     if len(data) > MAX_FILE_BYTES:
-        raise ComposeError(f"the file has {len(data)} bytes; at most {MAX_FILE_BYTES} are read", file, hint="make it smaller")
+        raise ComposeError(
+            f"the file has {len(data)} bytes; at most {MAX_FILE_BYTES} are read", file, hint="make it smaller"
+        )
     try:
         return data.decode("utf-8-sig" if bom else "utf-8")
     except UnicodeDecodeError as error:
@@ -47,9 +57,22 @@ def text_of(file: str, data: bytes, bom: bool = True) -> str:
 
 class _Parser:
     def __init__(
-        self, file: str, text: str, lookup: Lookup, problems: Problems, known: dict[str, str], places: dict[str, Place]
+        self,
+        file: str,
+        text: str,
+        lookup: Lookup,
+        problems: Problems,
+        known: dict[str, str],
+        places: dict[str, Place],
     ) -> None:
-        self.file, self.text, self.lookup, self.problems, self.known, self.places = file, text, lookup, problems, known, places
+        self.file, self.text, self.lookup, self.problems, self.known, self.places = (
+            file,
+            text,
+            lookup,
+            problems,
+            known,
+            places,
+        )
         self.position = 0
         self.counted, self.lines = 0, 1
         self.grown = 0
@@ -78,7 +101,9 @@ class _Parser:
             value = self.value()
             self.grown += len(value)
             if self.grown > MAX_GROWTH:
-                raise self.fail(f"the values come to more than {MAX_GROWTH} characters", "use variables less often")
+                raise self.fail(
+                    f"the values come to more than {MAX_GROWTH} characters", "use variables less often"
+                )
             self.known[key], self.places[key] = value, place
 
     def next_statement(self) -> bool:
@@ -114,7 +139,8 @@ class _Parser:
                 self.position = index
                 line = text[start:].split("\n", 1)[0]
                 raise self.fail(
-                    f"the character {char!r} is not allowed in the name {line!r}", "names have letters, digits, _ . -"
+                    f"the character {char!r} is not allowed in the name {line!r}",
+                    "names have letters, digits, _ . -",
                 )
         self.position = len(text)
         return text[start:].rstrip(), True
@@ -160,7 +186,9 @@ class _Parser:
         try:
             return substitute(value, self.find, undefined)
         except (InvalidTemplate, MissingVariable) as error:
-            raise ComposeError(str(error), *place, hint="write $$ for a dollar sign, or use single quotes") from None
+            raise ComposeError(
+                str(error), *place, hint="write $$ for a dollar sign, or use single quotes"
+            ) from None
 
 
 def _unescape(found: re.Match[str]) -> str:

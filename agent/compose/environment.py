@@ -1,6 +1,7 @@
 """`env_file` and `label_file`: read, and laid below what the service sets itself.
 
-Variables in an env file see the project's variables first, then the service's own environment, then the names above.
+Variables in an env file see the project's variables first, then the service's own environment, then the names
+above.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ def _parse(
     elif kind in ("", ".env"):
         dotenv.parse(file, data, lookup, problems, known, places)
     else:
-        problems.error(where, f"the env_file format {kind!r} is not known", "leave `format` out, or write `raw`")
+        problems.error(
+            where, f"the env_file format {kind!r} is not known", "leave `format` out, or write `raw`"
+        )
 
 
 def resolve_labels(service: Map, read: Read, problems: Problems) -> None:
@@ -97,7 +100,9 @@ def _placed(value: object) -> list[tuple[Map, Place]]:
     return list(value.placed()) if isinstance(value, List) else []
 
 
-def _read(path: object, required: bool, where: Place, read: Read, problems: Problems, key: str) -> tuple[str, bytes] | None:
+def _read(
+    path: object, required: bool, where: Place, read: Read, problems: Problems, key: str
+) -> tuple[str, bytes] | None:
     if not isinstance(path, str) or not path:
         problems.error(where, f"the {key} has no path", "name the file")
         return None
@@ -121,7 +126,9 @@ def read_dotenv(
     known: dict[str, str],
     places: dict[str, Place] | None = None,
 ) -> None:
-    """Lays the variables of a `.env` file over `known`; a syntax error is reported and leaves those above it."""
+    """Lays the variables of a `.env` file over `known`; a syntax error is reported and leaves those above
+    it.
+    """
 
     def lookup(name: str) -> str | None:
         value = environment.get(name)

@@ -1,7 +1,8 @@
-"""What can be wrong with a project, and where: one error, all of them together, a warning, and their collector.
+"""What can be wrong with a project, and where: one error, all of them together, a warning, and their
+collector.
 
-Every error has a place in a file. Loading goes on after an error as far as it makes sense, so that a person sees all of
-them at once; nothing of a project with an error is ever handed out.
+Every error has a place in a file. Loading goes on after an error as far as it makes sense, so that a person
+sees all of them at once; nothing of a project with an error is ever handed out.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class Warning:
 class Problems:
     """Collects errors and warnings of one load, each once.
 
-    `broken` holds the paths of entries with an error (`services.web`): later checks of them would only mislead.
+    `broken` holds the paths of entries with an error (`services.web`): later checks of them would only
+    mislead.
     """
 
     errors: list[ComposeError] = field(default_factory=list)

@@ -1,7 +1,8 @@
 """`extends`: a service that starts from another one, of the same file or of another.
 
-Rules: what is extended is resolved first, so chains work; a chain that comes back to itself is an error; the extending
-service is laid over the extended one by the merge rules; what it marks with `!reset` or `!override` is removed first.
+Rules: what is extended is resolved first, so chains work; a chain that comes back to itself is an error; the
+extending service is laid over the extended one by the merge rules; what it marks with `!reset` or `!override`
+is removed first.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ Chain = tuple[tuple[str, str], ...]
 Load = Callable[[str, Place], tuple[str, Map, list[Path]]]
 
 
-def apply_extends(root: Map, file: str, removed: list[Path], load: Load, problems: Problems, budget: Budget) -> None:
+def apply_extends(
+    root: Map, file: str, removed: list[Path], load: Load, problems: Problems, budget: Budget
+) -> None:
     """Resolves the `extends` of every service of a file in place.
 
     `load` reads another file and gives its name, its services and the paths it removes.
@@ -47,7 +50,9 @@ class Circle(ComposeError):
     def __init__(self, services: list[str], place: Place) -> None:
         self.services = services
         way = " -> ".join(services)
-        super().__init__(f"the services extend one another in a circle: {way}", *place, hint="break the circle")
+        super().__init__(
+            f"the services extend one another in a circle: {way}", *place, hint="break the circle"
+        )
 
 
 class _Resolver:
@@ -71,7 +76,9 @@ class _Resolver:
         if (base_file, name) in chain:
             raise Circle([*(step for _, step in chain), name], place)
         if len(chain) > MAX_EXTENDS:
-            raise ComposeError(f"services.{name}: more than {MAX_EXTENDS} extend one another", *place, hint="extend fewer")
+            raise ComposeError(
+                f"services.{name}: more than {MAX_EXTENDS} extend one another", *place, hint="extend fewer"
+            )
         base = self.service(wanted, base_services, base_file, base_removed, (*chain, (base_file, name)))
         if base is None:
             return service

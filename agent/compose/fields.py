@@ -1,7 +1,7 @@
 """The type of every key of the canonical form.
 
-The tables mirror the reference model: what a key accepts, what it becomes, and whether its zero means "not set" (then it
-is left out) or is a value of its own (KEPT).
+The tables mirror the reference model: what a key accepts, what it becomes, and whether its zero means "not
+set" (then it is left out) or is a value of its own (KEPT).
 """
 
 from __future__ import annotations
@@ -40,7 +40,13 @@ from .values import (
     struct_of,
 )
 
-TEXT, FLAG, INT, COUNT, FLOAT = Field(as_text), Field(as_flag), Field(as_int), Field(as_count), Field(as_float)
+TEXT, FLAG, INT, COUNT, FLOAT = (
+    Field(as_text),
+    Field(as_flag),
+    Field(as_int),
+    Field(as_count),
+    Field(as_float),
+)
 BYTES, TIME, TEXTS, SHOWN = Field(as_bytes), Field(as_time), Field(as_texts), Field(as_shown)
 LABELS, OPTIONS, ENVIRONMENT = Field(pairs_of("")), Field(as_options), Field(pairs_of(None))
 KEPT_FLAG, KEPT_INT, KEPT_COUNT, KEPT_TIME = (
@@ -77,7 +83,9 @@ _HOOK = {
     "environment": ENVIRONMENT,
 }
 # What such a hook leaves out is its service's, so what it says is kept, whatever it is.
-_PRE_START = {key: replace(field, keep=True) for key, field in (_HOOK | {"image": TEXT, "per_replica": FLAG}).items()}
+_PRE_START = {
+    key: replace(field, keep=True) for key, field in (_HOOK | {"image": TEXT, "per_replica": FLAG}).items()
+}
 _RATE = {"path": TEXT, "rate": Field(as_bytes, True)}
 _WEIGHT = {"path": TEXT, "weight": Field(as_count, True)}
 _DEVICES = {

@@ -1,4 +1,6 @@
-"""How files come in: a Protocol over POSIX paths relative to a virtual root, and an implementation in memory."""
+"""How files come in: a Protocol over POSIX paths relative to a virtual root, and an implementation in
+memory.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from typing import Protocol
 
 
 class Files(Protocol):
-    """Read access below a virtual root. Paths are normalised, relative, and never leave the root; "." is the root."""
+    """Read access below a virtual root. Paths are normalised, relative, and never leave the root; "." is the
+    root.
+    """
 
     def read(self, path: str) -> bytes | None:
         """The content of a file, None when there is no such file."""

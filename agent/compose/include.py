@@ -1,7 +1,8 @@
 """`include`: other projects' files taken into this one.
 
-Rules: an included file is loaded as a project of its own, with its directory and its `.env`, then its resources are
-taken over; the including file may add to them, by the merge rules; the same resource reached twice is one.
+Rules: an included file is loaded as a project of its own, with its directory and its `.env`, then its
+resources are taken over; the including file may add to them, by the merge rules; the same resource reached
+twice is one.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def include_entries(root: Map, problems: Problems) -> list[Include]:
     if listed is None:
         return []
     if not isinstance(listed, List):
-        problems.error(root.place("include"), "`include` must be a list", "write each file as an item: `- path`")
+        problems.error(
+            root.place("include"), "`include` must be a list", "write each file as an item: `- path`"
+        )
         return []
     result = []
     for item, place in listed.placed():

@@ -1,7 +1,9 @@
-"""Variables in values: `$X`, `${X}` and the operators `:-` `-` `:?` `?` `:+` `+`, nested; `$$` is a dollar sign.
+"""Variables in values: `$X`, `${X}` and the operators `:-` `-` `:?` `?` `:+` `+`, nested; `$$` is a dollar
+sign.
 
-Only values are interpolated, never keys, in each file on its own before it is merged. Values that have to be numbers or
-booleans are converted here, as the schema sees them afterwards. An undefined variable is blank and a warning.
+Only values are interpolated, never keys, in each file on its own before it is merged. Values that have to be
+numbers or booleans are converted here, as the schema sees them afterwards. An undefined variable is blank and
+a warning.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ class MissingVariable(ValueError):
     """A variable that the text demands with `?` is not set."""
 
 
-def substitute(text: str, lookup: Lookup, undefined: Callable[[str], None] | None = None, depth: int = 0) -> str:
+def substitute(
+    text: str, lookup: Lookup, undefined: Callable[[str], None] | None = None, depth: int = 0
+) -> str:
     """The text with its variables replaced. Raises InvalidTemplate or MissingVariable."""
     if "$" not in text:
         return text
@@ -75,7 +79,12 @@ def _plain(name: str, lookup: Lookup, undefined: Callable[[str], None] | None) -
 
 
 def _braced(
-    text: str, dollar: int, last_brace: int, lookup: Lookup, undefined: Callable[[str], None] | None, depth: int
+    text: str,
+    dollar: int,
+    last_brace: int,
+    lookup: Lookup,
+    undefined: Callable[[str], None] | None,
+    depth: int,
 ) -> tuple[str, int]:
     """The value of the `${…}` at `dollar`, and where the text goes on."""
     name = _NAME.match(text, dollar + 2)
@@ -104,7 +113,9 @@ def _braced(
 
 
 def _closing(text: str, start: int, last: int) -> int:
-    """Where the brace that opens after `start` closes; the last brace of the line when they do not balance."""
+    """Where the brace that opens after `start` closes; the last brace of the line when they do not
+    balance.
+    """
     opened, position = 0, start
     while position <= last:
         char = text[position]
@@ -158,13 +169,18 @@ _SERVICE: dict[str, Callable[[str], Any]] = {
 CASTS: Rules[Cast] = Rules(
     {f"services.*.{key}": cast for key, cast in {**_CONTAINER, **_SERVICE}.items()}
     | {f"services.*.pre_start.*.{key}": cast for key, cast in _CONTAINER.items()}
-    | {f"networks.*.{key}": boolean for key in ("external", "internal", "attachable", "enable_ipv4", "enable_ipv6")}
+    | {
+        f"networks.*.{key}": boolean
+        for key in ("external", "internal", "attachable", "enable_ipv4", "enable_ipv6")
+    }
     | {f"{kind}.*.external": boolean for kind in ("volumes", "secrets", "configs")}
 )
 
 
 def interpolate(root: Map, lookup: Lookup, problems: Problems, budget: Budget) -> None:
-    """Replaces the variables of all values of a tree in place; every failure is reported, its value kept as written."""
+    """Replaces the variables of all values of a tree in place; every failure is reported, its value kept as
+    written.
+    """
     walker = _Walker(lookup, problems, budget)
     for key, value in root.items():
         root[key] = walker.walk(value, root.place(key), (key,), CASTS.step(key))

@@ -1,7 +1,8 @@
 """What one project may cost, however small its files are: aliases, ranges, includes and variables multiply.
 
-Every step that can make much out of little pays here first; a project over its budget is an error with a place, never a
-long run. The limits are far above what people write (a service of a usual file costs about 40 nodes).
+Every step that can make much out of little pays here first; a project over its budget is an error with a
+place, never a long run. The limits are far above what people write (a service of a usual file costs about 40
+nodes).
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class Budget:
         self.text -= count
         if self.text < 0:
             hint = "make the values shorter, or use them less often"
-            raise OverBudget(f"variables and environment files come to more than {MAX_TEXT} characters", place, hint)
+            raise OverBudget(
+                f"variables and environment files come to more than {MAX_TEXT} characters", place, hint
+            )
 
 
 def size(value: object) -> int:

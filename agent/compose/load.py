@@ -1,7 +1,7 @@
 """Files to a project, in the reference loader's order.
 
-The variables and the name first, then the merged model (`assemble`), then what is implied, types, profiles, consistency,
-and last the environment files of the services that are active.
+The variables and the name first, then the merged model (`assemble`), then what is implied, types, profiles,
+consistency, and last the environment files of the services that are active.
 """
 
 from __future__ import annotations
@@ -100,17 +100,25 @@ class _Loader:
                 self.problems.add(error)
                 continue
             for document in documents:
-                if isinstance(document.root, Map) and isinstance(document.root.get("name"), str) and document.root["name"]:
+                if (
+                    isinstance(document.root, Map)
+                    and isinstance(document.root.get("name"), str)
+                    and document.root["name"]
+                ):
                     written, place = document.root["name"], document.root.place("name")
         try:
             found = project_name(substitute(written, environment.get)) if written else project_name(default)
         except (InvalidTemplate, MissingVariable):
             return "invalid"  # reported when the file is interpolated
         if not found and not self.problems.errors:
-            self.problems.error(place, "the project name is empty", "add `name:` with at least one letter or digit")
+            self.problems.error(
+                place, "the project name is empty", "add `name:` with at least one letter or digit"
+            )
         return found
 
-    def finish(self, root: Map, name: str, environment: dict[str, str], profiles: tuple[str, ...], paths: list[str]) -> Project:
+    def finish(
+        self, root: Map, name: str, environment: dict[str, str], profiles: tuple[str, ...], paths: list[str]
+    ) -> Project:
         problems = self.problems
         root.pop("name", None)
         normalize(root, name, environment)
@@ -125,7 +133,10 @@ class _Loader:
                 resolve_labels(spec, self.read_beside, problems)
         problems.raise_any()
         extensions = {key: item for key, item in root.items() if key.startswith("x-")}
-        whole = Map([("name", name), ("services", Map({**active, **disabled}.items())), *extensions.items()], Place(paths[0]))
+        whole = Map(
+            [("name", name), ("services", Map({**active, **disabled}.items())), *extensions.items()],
+            Place(paths[0]),
+        )
         for section, items in {"services": services, **resources}.items():
             below = whole[section] = Map(items.items(), root.place(section))
             source = root.get(section)
@@ -161,7 +172,9 @@ class _Loader:
 
     def read_beside(self, path: str, place: Place, required: bool) -> tuple[str, bytes] | None:
         full = join(self.working_dir, path)
-        return None if escapes(full) else self.source.read_variables(full, place, required)  # reported with all paths
+        return (
+            None if escapes(full) else self.source.read_variables(full, place, required)
+        )  # reported with all paths
 
 
 def _enabled(service: Map, profiles: tuple[str, ...]) -> bool:

@@ -1,8 +1,8 @@
 """Laying one tree over another by Compose's rules.
 
-Rules: mappings merge key by key, lists are joined without repeating an equal item, any other value is replaced. What
-differs by path stands in `SPECIAL`; what identifies an item of a list, so that a later one replaces an earlier one, in
-`IDENTITY`. Places go with the entries.
+Rules: mappings merge key by key, lists are joined without repeating an equal item, any other value is
+replaced. What differs by path stands in `SPECIAL`; what identifies an item of a list, so that a later one
+replaces an earlier one, in `IDENTITY`. Places go with the entries.
 """
 
 from __future__ import annotations
@@ -21,11 +21,19 @@ Identify = Callable[[Any, Place], Hashable]
 
 
 def _refuse(place: Place, message: str) -> ComposeError:
-    return ComposeError(message, place.file, place.line, place.column, "give it the same form in both files, or `!override` it")
+    return ComposeError(
+        message,
+        place.file,
+        place.line,
+        place.column,
+        "give it the same form in both files, or `!override` it",
+    )
 
 
 def merge(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> Any:
-    """`over` laid over `base`, which is changed in place. `place` is where `over` was written. Raises ComposeError."""
+    """`over` laid over `base`, which is changed in place. `place` is where `over` was written. Raises
+    ComposeError.
+    """
     if rules is not None and rules.value is not None:
         return rules.value(base, over, place, rules)
     if over is None:
@@ -81,7 +89,10 @@ def sequence(value: Any, place: Place) -> List:
     if isinstance(value, Map):
         for key, item in sorted(value.items(), key=lambda entry: _entry(entry[0], entry[1])):
             for single in item if isinstance(item, List) else [item]:
-                result.add(_entry(key, single) if not isinstance(item, List) else f"{key}={show(single)}", value.place(key))
+                result.add(
+                    _entry(key, single) if not isinstance(item, List) else f"{key}={show(single)}",
+                    value.place(key),
+                )
     elif isinstance(value, str):
         result.add(value, place)
     return result
@@ -112,7 +123,11 @@ def _mapping(value: Any, place: Place, default: dict[str, Any] | None) -> Map:
         return value
     result = Map(at=place)
     for name, where in (
-        List([value], at=place).placed() if isinstance(value, str) else value.placed() if isinstance(value, List) else ()
+        List([value], at=place).placed()
+        if isinstance(value, str)
+        else value.placed()
+        if isinstance(value, List)
+        else ()
     ):
         if not isinstance(name, str):
             raise _refuse(where, "a name is expected here")
@@ -222,7 +237,9 @@ def _target(kind: str) -> Identify:
     def identify(item: Any, place: Place) -> Hashable:
         if isinstance(item, Map):
             if not isinstance(item.get("target"), str):
-                raise ComposeError(f"the {kind} has no `target`", *place, hint="say where it is mounted in the container")
+                raise ComposeError(
+                    f"the {kind} has no `target`", *place, hint="say where it is mounted in the container"
+                )
             return str(item["target"])
         if kind == "volume":
             return volume_target(item, place)
@@ -245,7 +262,9 @@ def _port(item: Any, place: Place) -> Hashable:
     if not isinstance(item, Map):
         return str(item)
     if "target" not in item:
-        raise ComposeError("the port has no `target`", *place, hint="`target` is the port inside the container")
+        raise ComposeError(
+            "the port has no `target`", *place, hint="`target` is the port inside the container"
+        )
     published = item.get("published")  # 8080 and "8080" are not the same to the reference loader
     return (
         str(item.get("host_ip", "0.0.0.0")),
@@ -264,7 +283,9 @@ def _env_file(item: Any, place: Place) -> Hashable:
 
 def _itself(item: Any, place: Place) -> Hashable:
     if isinstance(item, bool) or not isinstance(item, str | int):
-        raise ComposeError(f"a port is expected here, not {show(item)}", *place, hint="write the port as a number")
+        raise ComposeError(
+            f"a port is expected here, not {show(item)}", *place, hint="write the port as a number"
+        )
     return str(item)
 
 
@@ -306,7 +327,9 @@ def unique(items: List, identify: Identify) -> List:
 
 
 def enforce_unique(value: Any, rules: Rules[Identify] | None = IDENTITY) -> Any:
-    """Removes from every list the items that a later one of the same identity replaces. Raises ComposeError."""
+    """Removes from every list the items that a later one of the same identity replaces. Raises
+    ComposeError.
+    """
     if rules is None:
         return value
     if isinstance(value, Map):

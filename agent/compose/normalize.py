@@ -1,4 +1,6 @@
-"""What the reference loader fills in: defaults of long forms, the default network, implied dependencies, names."""
+"""What the reference loader fills in: defaults of long forms, the default network, implied dependencies,
+names.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +83,11 @@ def _add_dependencies(service: Map, place: Place) -> None:
 
     def add(other: str, restart: bool, where: Place) -> None:
         if other not in depends:
-            depends.put(other, Map({"condition": "service_started", "restart": restart, "required": True}.items(), where), where)
+            depends.put(
+                other,
+                Map({"condition": "service_started", "restart": restart, "required": True}.items(), where),
+                where,
+            )
 
     links = service.get("links")
     for link, where in links.placed() if isinstance(links, List) else ():
@@ -152,7 +158,9 @@ def _add_names(root: Map, name: str) -> None:
 
 
 def project_name(text: str) -> str:
-    """A name as Compose makes it fit: lower-case letters, digits, `-` and `_`, starting with a letter or digit."""
+    """A name as Compose makes it fit: lower-case letters, digits, `-` and `_`, starting with a letter or
+    digit.
+    """
     kept = "".join(char for char in text.lower() if char in "abcdefghijklmnopqrstuvwxyz0123456789_-")
     return kept.lstrip("_-")
 
@@ -164,7 +172,9 @@ def check_model(root: Map, problems: Problems) -> None:
         for name, item, place in entries(root, section):
             given = [key for key in keys if key in item]
             if len(given) > 1:
-                problems.error(place, f"{section}.{name}: {' and '.join(given)} exclude each other", "keep one of them")
+                problems.error(
+                    place, f"{section}.{name}: {' and '.join(given)} exclude each other", "keep one of them"
+                )
             elif not given and "driver" not in item and "external" not in item:
                 hint = f"give it one of {', '.join(keys)}, or `external: true`"
                 problems.error(place, f"{section}.{name}: it has no content", hint)
@@ -173,7 +183,9 @@ def check_model(root: Map, problems: Problems) -> None:
             for key in item:
                 if key not in ("name", "external") and not key.startswith("x-"):
                     problems.error(
-                        item.place(key), f"volumes.{name}: `external` and {key!r} exclude each other", f"remove {key!r}"
+                        item.place(key),
+                        f"volumes.{name}: `external` and {key!r} exclude each other",
+                        f"remove {key!r}",
                     )
     for name, service, _ in entries(root, "services"):
         _check_service(name, service, problems)
@@ -191,7 +203,9 @@ def _check_service(name: str, service: Map, problems: Problems) -> None:
     for request in [*_maps(service.get("gpus")), *_reserved_devices(service)]:
         if "count" in request and "device_ids" in request:
             where = request.place("count")
-            problems.error(where, f"services.{name}: count and device_ids exclude each other", "keep one of them")
+            problems.error(
+                where, f"services.{name}: count and device_ids exclude each other", "keep one of them"
+            )
     develop = service.get("develop")
     for watch in _maps(develop.get("watch") if isinstance(develop, Map) else None):
         if watch.get("path") == "":
@@ -199,4 +213,6 @@ def _check_service(name: str, service: Map, problems: Problems) -> None:
             problems.error(watch.place("path"), message, "name the directory to watch")
     for volume in _maps(service.get("volumes")):
         if volume.get("type") == "bind" and not isinstance(volume.get("source"), str):
-            problems.error(volume.at, f"services.{name}.volumes: the bind has no source", "name the path with `source`")
+            problems.error(
+                volume.at, f"services.{name}.volumes: the bind has no source", "name the path with `source`"
+            )

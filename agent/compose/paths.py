@@ -1,8 +1,8 @@
 """Paths of the repository and of the host, and making the first relative to the project directory.
 
-Rules: a path that starts with `/`, `~` or a Windows drive is the host's and is never touched. Every other path is
-relative to the directory of the file that names it; included and extended files have theirs rewritten when they are
-taken in, and at the end each is written from the project directory, as `./x` or `../x`.
+Rules: a path that starts with `/`, `~` or a Windows drive is the host's and is never touched. Every other
+path is relative to the directory of the file that names it; included and extended files have theirs rewritten
+when they are taken in, and at the end each is written from the project directory, as `./x` or `../x`.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ PATHS: Rules[Visit] = Rules(_READ | _BUILT)
 
 
 def rebase(root: Map, base: str) -> None:
-    """Rewrites the paths of a tree, which are relative to the directory `base`, to be relative to where `base` starts."""
+    """Rewrites the paths of a tree, which are relative to the directory `base`, to be relative to where
+    `base` starts.
+    """
     visit(root, NOWHERE, lambda path, _: join(base, path), PATHS)
 
 

@@ -42,8 +42,12 @@ class Project:
         return None if is_host_path(path) else join(self.working_dir, path)
 
     def used_by_services(self) -> Project:
-        """The project without the resources that no active service uses; Compose does not make those either."""
-        used: dict[str, set[str]] = {key: set() for key in ("networks", "volumes", "configs", "secrets", "models")}
+        """The project without the resources that no active service uses; Compose does not make those
+        either.
+        """
+        used: dict[str, set[str]] = {
+            key: set() for key in ("networks", "volumes", "configs", "secrets", "models")
+        }
         for service in self.services.values():
             used["networks"].update(service.get("networks") or ())
             used["models"].update(service.get("models") or ())

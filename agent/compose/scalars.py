@@ -1,4 +1,5 @@
-"""Single values as the reference loader reads and prints them: YAML scalars, durations, byte sizes, shell words.
+"""Single values as the reference loader reads and prints them: YAML scalars, durations, byte sizes, shell
+words.
 
 Go prints and parses these; the formats here are its formats.
 """
@@ -98,7 +99,11 @@ def _timestamp(text: str) -> Timestamp | None:
     if int(hour or 0) > 23 or int(minute or 0) > 59 or int(second or 0) > 59:
         return None
     digits = (fraction or "").rstrip("0").rstrip(".")
-    offset = "+0000 UTC" if zone in ("Z", "+00:00", "-00:00") else f"{zone.replace(':', '')} {zone.replace(':', '')}"
+    offset = (
+        "+0000 UTC"
+        if zone in ("Z", "+00:00", "-00:00")
+        else f"{zone.replace(':', '')} {zone.replace(':', '')}"
+    )
     clock = f"{int(hour or 0):02}:{int(minute or 0):02}:{int(second or 0):02}{digits}"
     return Timestamp(f"{year}-{int(month):02}-{int(day):02} {clock} {offset}")
 
@@ -213,7 +218,9 @@ def parse_bytes(text: str) -> int:
 
 
 def split_words(line: str) -> list[str]:
-    """A command line split as the reference loader splits it: quotes, backslashes, no expansion. Raises ValueError."""
+    """A command line split as the reference loader splits it: quotes, backslashes, no expansion. Raises
+    ValueError.
+    """
     words: list[str] = []
     word: list[str] = []
     started, escaped, single, double, back, dollar = False, False, False, False, False, False

@@ -1,7 +1,9 @@
-"""Validation against the Compose Specification's JSON Schema (`compose-spec.json`, shipped as it is published).
+"""Validation against the Compose Specification's JSON Schema (`compose-spec.json`, shipped as it is
+published).
 
-Speaks the part of JSON Schema that this schema uses, and reports every error with the path of the offending key. Where
-a value may have several forms, the errors of the form that was meant (the one of the same type) are reported.
+Speaks the part of JSON Schema that this schema uses, and reports every error with the path of the offending
+key. Where a value may have several forms, the errors of the form that was meant (the one of the same type)
+are reported.
 """
 
 from __future__ import annotations
@@ -65,7 +67,8 @@ class _Compiler:
         if "properties" in schema:
             rule.properties = {key: self.rule(below) for key, below in schema["properties"].items()}
         rule.patterns = tuple(
-            (_search(pattern), self.rule(below)) for pattern, below in schema.get("patternProperties", {}).items()
+            (_search(pattern), self.rule(below))
+            for pattern, below in schema.get("patternProperties", {}).items()
         )
         additional = schema.get("additionalProperties", True)
         rule.closed = additional is False
@@ -114,7 +117,11 @@ def _accepts(rule: Rule, kind: str) -> bool:
 def _errors(value: Any, rule: Rule, path: tuple[Step, ...]) -> Iterator[Found]:
     kind = _type(value)
     if isinstance(value, float) and not math.isfinite(value):
-        yield path, "infinity and not-a-number have no meaning here", "write a finite number, or quote the text"
+        yield (
+            path,
+            "infinity and not-a-number have no meaning here",
+            "write a finite number, or quote the text",
+        )
         return
     if rule.types and not _accepts(rule, kind):
         yield path, f"must be {_or(rule.types)}, not {_NAMES[kind]}", _quote_hint(rule.types, kind)
@@ -167,7 +174,8 @@ def _array(value: list[Any], rule: Rule, path: tuple[Step, ...]) -> Iterator[Fou
         for index, item in enumerate(value):
             number = isinstance(item, int | float) and not isinstance(item, bool)
             text = json.dumps(float(item) if number else item, sort_keys=True)
-            # a number after the same number in quotes is equal to the reference loader, the other way round it is not
+            # a number after the same number in quotes is equal to the reference loader, the other way round
+            # it is not
             if text in seen or (number and {f'"{item}"', f'"{int(item)}"'} & seen):
                 yield (*path, index), "the item is already in the list", "remove one of the two"
             seen.add(text)
@@ -182,7 +190,9 @@ def _forms(value: Any, kind: str, forms: tuple[Rule, ...], path: tuple[Step, ...
         yield path, "fits more than one form of this key", "use one form"
         return
     meant = [
-        found for form, found in zip(forms, attempts, strict=True) if _accepts(form, kind) or any(f[0] != path for f in found)
+        found
+        for form, found in zip(forms, attempts, strict=True)
+        if _accepts(form, kind) or any(f[0] != path for f in found)
     ]
     if meant:
         yield from max(meant, key=lambda found: max(len(error[0]) for error in found))

@@ -1,6 +1,7 @@
 """Short forms to long forms: `"8080:80"`, `./conf:/etc/conf:ro`, `depends_on: [db]` and their like.
 
-`EXPAND` names, by path, what is expanded; everything else is left as it is. Expanding an expanded tree changes nothing.
+`EXPAND` names, by path, what is expanded; everything else is left as it is. Expanding an expanded tree
+changes nothing.
 """
 
 from __future__ import annotations
@@ -55,7 +56,11 @@ def _split_volume(spec: str, place: Place) -> tuple[str, str, list[str]]:
 
 def is_path(source: str) -> bool:
     """Whether a volume's source is a path of the host rather than a name."""
-    return source[:1] in (".", "/", "~") or source.startswith("\\\\") or (source[:1].isalpha() and source[1:2] == ":")
+    return (
+        source[:1] in (".", "/", "~")
+        or source.startswith("\\\\")
+        or (source[:1].isalpha() and source[1:2] == ":")
+    )
 
 
 def volume_target(item: Any, place: Place) -> str:
@@ -114,7 +119,9 @@ def host_ip(text: str) -> str | None:
 
 
 def split_port(spec: str, place: Place) -> list[Map]:
-    """The ports of a short form `[[IP:]HOST:]CONTAINER[/PROTOCOL]`, one for each port of a range, in text order."""
+    """The ports of a short form `[[IP:]HOST:]CONTAINER[/PROTOCOL]`, one for each port of a range, in text
+    order.
+    """
     form = "write it as [[IP:]HOST:]CONTAINER[/PROTOCOL], ports from 1 to 65535, an IPv6 address in brackets"
     head, _, container = spec.rpartition(":")
     address, _, host = head.rpartition(":")
@@ -124,7 +131,11 @@ def split_port(spec: str, place: Place) -> list[Map]:
     outside = _port_range(host) if host else (0, 0)
     if ip is None or inside is None or outside is None:
         part, text = (
-            ("address", address) if ip is None else ("container port", container) if inside is None else ("host port", host)
+            ("address", address)
+            if ip is None
+            else ("container port", container)
+            if inside is None
+            else ("host port", host)
         )
         raise _unfit(place, f"the port {spec!r} has a bad {part} {text!r}", form)
     if inside[0] == 0:
@@ -140,7 +151,9 @@ def split_port(spec: str, place: Place) -> list[Map]:
         if ip:
             port["host_ip"] = ip
         if host:
-            port["published"] = f"{outside[0]}-{outside[1]}" if not width and outer else str(outside[0] + step)
+            port["published"] = (
+                f"{outside[0]}-{outside[1]}" if not width and outer else str(outside[0] + step)
+            )
         result.append(port)
     return sorted(result, key=lambda port: f"{port['target']}/{protocol}")
 
@@ -154,7 +167,9 @@ def _ports(value: Any, place: Place) -> Any:
             for port in split_port(str(item), where):
                 result.add(port, where)
             if len(result) > MAX_PORTS:
-                raise _unfit(where, f"more than {MAX_PORTS} ports", "publish fewer ports, or use `network_mode: host`")
+                raise _unfit(
+                    where, f"more than {MAX_PORTS} ports", "publish fewer ports, or use `network_mode: host`"
+                )
         elif isinstance(item, Map):
             result.add(item, where)
         else:
@@ -167,7 +182,11 @@ def _device(value: Any, place: Place) -> Any:
         return value
     parts = value.split(":")
     if len(parts) > 3:
-        raise _unfit(place, f"the device {value!r} has too many colons", "use the long form: source, target, permissions")
+        raise _unfit(
+            place,
+            f"the device {value!r} has too many colons",
+            "use the long form: source, target, permissions",
+        )
     target = parts[1] if len(parts) > 1 and parts[1] else parts[0]
     return _map(place, source=parts[0], target=target, permissions=parts[2] if len(parts) > 2 else "rwm")
 
@@ -238,7 +257,9 @@ def _external(value: Any, place: Place) -> Any:
         value["external"] = True
         if "name" in old:
             if "name" in value and value["name"] != old["name"]:
-                raise _unfit(where, "`name` and `external.name` differ", "keep only `name` and `external: true`")
+                raise _unfit(
+                    where, "`name` and `external.name` differ", "keep only `name` and `external: true`"
+                )
             value.put("name", old["name"], where)
     return value
 
@@ -287,7 +308,9 @@ EXPAND: Rules[Expand] = Rules(
 )  # fmt: skip
 
 
-def expand(value: Any, place: Place, problems: Problems, budget: Budget, rules: Rules[Expand] | None = EXPAND) -> Any:
+def expand(
+    value: Any, place: Place, problems: Problems, budget: Budget, rules: Rules[Expand] | None = EXPAND
+) -> Any:
     """The tree with every short form expanded; each that cannot be is reported and left out."""
     if rules is None:
         return value

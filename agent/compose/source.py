@@ -37,12 +37,16 @@ class Source:
         data = self.files.read(path)
         if data is None:
             kind = "is a directory" if self.files.is_dir(path) else "does not exist"
-            raise ComposeError(f"the {what} {path!r} {kind}", *place, hint="correct the path, or add the file")
+            raise ComposeError(
+                f"the {what} {path!r} {kind}", *place, hint="correct the path, or add the file"
+            )
         self.read_paths.add(path)
         return data
 
     def read_variables(self, path: str, place: Place, required: bool = True) -> tuple[str, bytes] | None:
-        """An environment file: its path and content; None when it may be missing and is. Raises ComposeError."""
+        """An environment file: its path and content; None when it may be missing and is. Raises
+        ComposeError.
+        """
         if not required and not escapes(path) and not self.files.exists(path):
             return None
         data = self.read(path, place, "env file")
@@ -50,7 +54,9 @@ class Source:
         return path, data
 
     def parsed(self, path: str, place: Place) -> list[Document]:
-        """The documents of a compose file, not to be changed; `x.yaml.j2` stands in for a missing `x.yaml`."""
+        """The documents of a compose file, not to be changed; `x.yaml.j2` stands in for a missing
+        `x.yaml`.
+        """
         if not escapes(path) and not self.files.exists(path) and self.files.exists(f"{path}.j2"):
             path = f"{path}.j2"
         if path not in self._documents:

@@ -1,7 +1,8 @@
-"""Mappings and lists that know where they and their entries were written, and rules that apply to paths in them.
+"""Mappings and lists that know where they and their entries were written, and rules that apply to paths in
+them.
 
-A scalar has no place of its own: the container that holds it does. Whoever moves an entry moves its place with it, so a
-place survives merging, extending and expanding short forms.
+A scalar has no place of its own: the container that holds it does. Whoever moves an entry moves its place
+with it, so a place survives merging, extending and expanding short forms.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ class List(list[Any]):
 
     __slots__ = ("at", "places")
 
-    def __init__(self, items: Iterable[Any] = (), at: Place = NOWHERE, places: list[Place] | None = None) -> None:
+    def __init__(
+        self, items: Iterable[Any] = (), at: Place = NOWHERE, places: list[Place] | None = None
+    ) -> None:
         super().__init__(items)
         self.at = at
         self.places = [at] * len(self) if places is None else places
@@ -81,7 +84,8 @@ Value = TypeVar("Value")
 
 
 class Rules(Generic[Value]):
-    """Values by path pattern (`services.*.ports`); `*` stands for any key or item, `[]` for an item of a list.
+    """Values by path pattern (`services.*.ports`); `*` stands for any key or item, `[]` for an item of a
+    list.
 
     Walked step by step beside a tree, so that a lookup costs one dictionary access.
     """

@@ -1,7 +1,8 @@
-"""How values become what the canonical form has: text, numbers, sizes, durations, lists, mappings, structures.
+"""How values become what the canonical form has: text, numbers, sizes, durations, lists, mappings,
+structures.
 
-A decoder takes a value and gives its canonical form, or raises ValueError with what is wrong; structures report the errors
-of their keys, each at its place, and go on.
+A decoder takes a value and gives its canonical form, or raises ValueError with what is wrong; structures
+report the errors of their keys, each at its place, and go on.
 """
 
 from __future__ import annotations
@@ -273,6 +274,8 @@ def _guard(decode: Decode, value: Any, at: Context) -> Any:
 
 
 def decode(kind: Decode, value: Any, place: Place, path: tuple[str, ...], problems: Problems) -> Map | None:
-    """A service or resource in canonical types; None when it is no mapping at all. Errors go to `problems`."""
+    """A service or resource in canonical types; None when it is no mapping at all. Errors go to
+    `problems`.
+    """
     result = _guard(kind, value, Context(problems, place, path))
     return result if isinstance(result, Map) else None

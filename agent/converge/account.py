@@ -1,4 +1,6 @@
-"""What a pass says when it is over: one sentence for the log, one report for the heartbeat, one line of history."""
+"""What a pass says when it is over: one sentence for the log, one report for the heartbeat, one line of
+history.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,19 @@ from agent.report.writer import PassReport
 from agent.store.history import Entry, History
 
 COUNTED = {
-    "create": "created", "replace": "replaced", "update": "updated", "start": "started", "return": "returned",
-    "adopt": "adopted", "delete": "deleted",
+    "create": "created",
+    "replace": "replaced",
+    "update": "updated",
+    "start": "started",
+    "return": "returned",
+    "adopt": "adopted",
+    "delete": "deleted",
 }
-TELLING = ("RollbackFailed", "Inconclusive", "Degraded")  # outcomes that say more than the error that led to them
+TELLING = (
+    "RollbackFailed",
+    "Inconclusive",
+    "Degraded",
+)  # outcomes that say more than the error that led to them
 
 
 def short(revision: str) -> str:
@@ -36,10 +47,18 @@ def counts(session: Session) -> Counter[str]:
     """Resources by what was done to them, whose every action of this pass is done; and those that failed."""
     failed = {outcome.action.key for outcome in session.record.outcomes if outcome.result == "failed"}
     done = {outcome.action.key for outcome in session.record.outcomes if outcome.result == "done"} - failed
-    idle = {change.key for change in session.record.plan.changes} - {action.key for action in session.record.plan.actions}
-    done |= {key for key in idle if (owned := session.inventory.entries.get(key)) and owned.adopted}  # needs no action
-    found = Counter(COUNTED.get(change.verb, change.verb) for change in session.record.plan.changes if change.key in done)
-    found["corrective"] = sum(change.corrective for change in session.record.plan.changes if change.key in done)
+    idle = {change.key for change in session.record.plan.changes} - {
+        action.key for action in session.record.plan.actions
+    }
+    done |= {
+        key for key in idle if (owned := session.inventory.entries.get(key)) and owned.adopted
+    }  # needs no action
+    found = Counter(
+        COUNTED.get(change.verb, change.verb) for change in session.record.plan.changes if change.key in done
+    )
+    found["corrective"] = sum(
+        change.corrective for change in session.record.plan.changes if change.key in done
+    )
     found["failed"] = len(failed)
     return +found
 
@@ -54,16 +73,24 @@ def sentence(session: Session, ending: Ending) -> str:
     what = ", ".join(parts)
     refused = session.record.plan.refusals
     if refused:
-        what = ", ".join(filter(None, [what, f"{len(refused)} refused ({refused[0].key}: {refused[0].cause})"]))
+        what = ", ".join(
+            filter(None, [what, f"{len(refused)} refused ({refused[0].key}: {refused[0].cause})"])
+        )
     good = known(session)
     text = {
-        "Converged": f"converged at {short(revision)}: {what}" if what else f"nothing to do at {short(revision)}",
+        "Converged": f"converged at {short(revision)}: {what}"
+        if what
+        else f"nothing to do at {short(revision)}",
         "RolledBack": f"rolled back from {short(revision)} to {good}: {ending.reason}",
         "HoldingKnownGood": f"holding {good}: "
-                            + ("" if session.state.held else f"{short(revision)} was rejected: ") + ending.reason,
+        + ("" if session.state.held else f"{short(revision)} was rejected: ")
+        + ending.reason,
         "RollbackFailed": ending.reason,
         "Inconclusive": f"{short(revision)} was undone, but is not to blame for certain: {ending.reason}",
-    }.get(ending.outcome, f"{ending.outcome.lower()} at {short(revision)}: {ending.reason}" if session.tip else ending.reason)
+    }.get(
+        ending.outcome,
+        f"{ending.outcome.lower()} at {short(revision)}: {ending.reason}" if session.tip else ending.reason,
+    )
     if ending.outcome == "Converged" and ending.reason:
         text = f"{text}; {ending.reason}"
     remedy = ending.hint or (refused[0].hint if refused else "")
@@ -71,12 +98,20 @@ def sentence(session: Session, ending: Ending) -> str:
 
 
 def report(session: Session, ending: Ending, trigger: str, started: float, duration: float) -> Ending:
-    """Writes the history (when something happened), the state's counters, and the heartbeat; how the pass ended. What cannot be
-    written down for now (a full disk) makes a converged pass a temporary failure, and is in the heartbeat. Errors: Stalled."""
+    """Writes the history (when something happened), the state's counters, and the heartbeat; how the pass
+    ended. What cannot be written down for now (a full disk) makes a converged pass a temporary failure, and
+    is in the heartbeat. Errors: Stalled.
+    """
     did, record, state = counts(session), session.record, session.state
     state.count(corrected_total=did["corrective"])
     held = ending.outcome == "HeldBack"
-    error = None if held else _as_error(ending) if ending.outcome in TELLING else record.trouble or _as_error(ending)
+    error = (
+        None
+        if held
+        else _as_error(ending)
+        if ending.outcome in TELLING
+        else record.trouble or _as_error(ending)
+    )
     failing = ending.exit_code not in (0, 4, 6)
     health, messages, hints = _health(session)
     try:
@@ -88,15 +123,33 @@ def report(session: Session, ending: Ending, trigger: str, started: float, durat
         record.trouble = error = record.trouble or trouble
         if not failing and ending.exit_code != EXIT_ROLLED_BACK:
             ending = Ending("Temporary", trouble.exit_code, trouble.message, trouble.hint)
-    session.reporter.finish(PassReport(
-        trigger=trigger, started_at=started, duration_s=duration, outcome=ending.outcome, created=did["created"],
-        replaced=did["replaced"] + did["updated"] + did["returned"] + did["started"], deleted=did["deleted"],
-        corrective=did["corrective"], failed=did["failed"], error=error,
-        observed=session.tip.commit if session.tip else "", attempted=session.tip.commit if session.tip else "",
-        health=health, messages=messages, hints=hints, drift=record.drift, flapping=state.flapping.alone,
-        refusals=record.plan.refusals, warnings=record.warnings, damaged=record.damaged, fetched=record.fetched,
-        blocked_by=[ending.reason] if held else (),
-    ), state)
+    session.reporter.finish(
+        PassReport(
+            trigger=trigger,
+            started_at=started,
+            duration_s=duration,
+            outcome=ending.outcome,
+            created=did["created"],
+            replaced=did["replaced"] + did["updated"] + did["returned"] + did["started"],
+            deleted=did["deleted"],
+            corrective=did["corrective"],
+            failed=did["failed"],
+            error=error,
+            observed=session.tip.commit if session.tip else "",
+            attempted=session.tip.commit if session.tip else "",
+            health=health,
+            messages=messages,
+            hints=hints,
+            drift=record.drift,
+            flapping=state.flapping.alone,
+            refusals=record.plan.refusals,
+            warnings=record.warnings,
+            damaged=record.damaged,
+            fetched=record.fetched,
+            blocked_by=[ending.reason] if held else (),
+        ),
+        state,
+    )
     return ending
 
 
@@ -115,13 +168,24 @@ def _remember(session: Session, ending: Ending, trigger: str, started: float, du
     did, tip, state = counts(session), session.tip, session.state
     release = state.attempt.release if state.attempt else state.applied
     failed = state.rolled_back.from_release if ending.outcome == "RolledBack" and state.rolled_back else ""
-    History(session.paths.history).append(Entry(
-        at=started, revision=tip.revision if tip else state.applied_revision, release=failed or (release.id if release else ""),
-        outcome=ending.outcome, trigger=trigger, subject=(tip.message.splitlines() or [""])[0] if tip else "",
-        by=tip.author if tip else "", duration_s=round(duration, 3), created=did["created"],
-        replaced=did["replaced"] + did["updated"] + did["returned"] + did["started"], deleted=did["deleted"],
-        corrective=did["corrective"], failed=did["failed"], message=ending.reason,
-    ))
+    History(session.paths.history).append(
+        Entry(
+            at=started,
+            revision=tip.revision if tip else state.applied_revision,
+            release=failed or (release.id if release else ""),
+            outcome=ending.outcome,
+            trigger=trigger,
+            subject=(tip.message.splitlines() or [""])[0] if tip else "",
+            by=tip.author if tip else "",
+            duration_s=round(duration, 3),
+            created=did["created"],
+            replaced=did["replaced"] + did["updated"] + did["returned"] + did["started"],
+            deleted=did["deleted"],
+            corrective=did["corrective"],
+            failed=did["failed"],
+            message=ending.reason,
+        )
+    )
 
 
 def _health(session: Session) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
@@ -167,4 +231,3 @@ def health_word(resource: Resource, instance: ObservedContainer | None) -> str:
     if instance is None:
         return "missing"
     return instance.health or "running" if instance.state == "running" else instance.state
-

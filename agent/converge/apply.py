@@ -1,9 +1,10 @@
-"""Plan -> outcomes. Decides nothing: runs each action when those before it are done, in parallel where there is no order.
+"""Plan -> outcomes. Decides nothing: runs each action when those before it are done, in parallel where there
+is no order.
 
 Rules:
 1. Every action is journalled before and after.
-2. After the first failure nothing new is started; what runs is awaited. An action that is not required may fail: it is said,
-   and what comes after it goes on.
+2. After the first failure nothing new is started; what runs is awaited. An action that is not required may
+   fail: it is said, and what comes after it goes on.
 3. Only `LimpetError` is an outcome. Anything else is a bug and ends the process.
 """
 
@@ -25,21 +26,39 @@ from agent.report.progress import Progress
 from agent.store.journal import Journal
 
 WORKERS = 4
-PATIENT = ("await", "watch", "delay", POST_START, PRE_STOP)  # verbs that may take long because they are meant to
+PATIENT = (
+    "await",
+    "watch",
+    "delay",
+    POST_START,
+    PRE_STOP,
+)  # verbs that may take long because they are meant to
 SAID_EVERY = 10.0  # seconds
 SERIAL = "LIMPET_TEST_SERIAL"  # set in the environment: for the kill sweeps
 
 
-def apply(actions: Iterable[Action], manifest: Manifest, host: Host, journal: Journal, progress: Progress,
-          stop: threading.Event) -> list[Outcome]:
-    """Execute actions in dependency order. When `stop` is set, the actions at hand are finished and the rest is skipped."""
+def apply(
+    actions: Iterable[Action],
+    manifest: Manifest,
+    host: Host,
+    journal: Journal,
+    progress: Progress,
+    stop: threading.Event,
+) -> list[Outcome]:
+    """Execute actions in dependency order. When `stop` is set, the actions at hand are finished and the rest
+    is skipped.
+    """
     todo = {action.id: action for action in actions}
     order = TopologicalSorter({id: [i for i in action.after if i in todo] for id, action in todo.items()})
     order.prepare()
     outcomes: dict[int, Outcome] = {}
     running: dict[Future[Outcome], int] = {}
     since: dict[int, float] = {}
-    with _Inline() if os.environ.get(SERIAL) else ThreadPoolExecutor(WORKERS, thread_name_prefix="apply") as pool:
+    with (
+        _Inline()
+        if os.environ.get(SERIAL)
+        else ThreadPoolExecutor(WORKERS, thread_name_prefix="apply") as pool
+    ):
         while True:
             if not stop.is_set() and not any(outcome.result == "failed" for outcome in outcomes.values()):
                 for number in sorted(order.get_ready()):
@@ -48,7 +67,9 @@ def apply(actions: Iterable[Action], manifest: Manifest, host: Host, journal: Jo
             if not running:
                 break
             finished, _ = wait(running, SAID_EVERY, FIRST_COMPLETED)
-            if not finished and (patient := [a for number in running.values() if (a := todo[number]).verb in PATIENT]):
+            if not finished and (
+                patient := [a for number in running.values() if (a := todo[number]).verb in PATIENT]
+            ):
                 progress.wait(_patience(patient[0], time.monotonic() - since[patient[0].id]))
             for future in finished:
                 number = running.pop(future)

@@ -1,6 +1,7 @@
 """Which release the host is to be brought to, and whether it may be started now.
 
-A person's word comes first (`limpet rollback`), then what the branch says, unless that was rejected: then known good is held.
+A person's word comes first (`limpet rollback`), then what the branch says, unless that was rejected: then
+known good is held.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from agent.store.state import Rejection
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The release to bring the host to. `rejection`: of the branch's release, or of the one that is being undone, which is why
-    known good is held instead."""
+    """The release to bring the host to. `rejection`: of the branch's release, or of the one that is being
+    undone, which is why known good is held instead.
+    """
 
     release: Release
     target: Held
@@ -28,7 +30,9 @@ class Choice:
 
 
 def choose(session: Session, manifest: Manifest, observed: Observed) -> Choice:
-    """The release to bring the host to: what a person holds, else what the branch says, unless it was rejected."""
+    """The release to bring the host to: what a person holds, else what the branch says, unless it was
+    rejected.
+    """
     if by_hand := held_by_hand(session):
         return by_hand
     state, good, tip = session.state, session.known_good, session.tip
@@ -37,20 +41,28 @@ def choose(session: Session, manifest: Manifest, observed: Observed) -> Choice:
     for known in filter(None, (good, state.attempt.release if state.attempt else None)):
         same = known.manifest_digest == manifest.digest
         earlier = {**earlier, **known.lock} if same else {**known.lock, **earlier}
-    said = state.images.said(manifest, begun=manifest.digest in [release.manifest_digest for release in begun(session)])
+    said = state.images.said(
+        manifest, begun=manifest.digest in [release.manifest_digest for release in begun(session)]
+    )
     resolved = prefetch.lock(manifest, observed, earlier, said)
     release = Release(manifest.digest, resolved, tip.revision, session.clock.wall())
     if good is not None and (refused := rejection(session, release, manifest)):
         held = session.held(good)
         if held.manifest.digest != good.manifest_digest:
-            raise Stalled("the manifest of known good was lost on this host, and the branch's release was rejected: "
-                          f"{refused.reason}", CORRECT_IT, code="ManifestMissing")
+            raise Stalled(
+                "the manifest of known good was lost on this host, and the branch's release was rejected: "
+                f"{refused.reason}",
+                CORRECT_IT,
+                code="ManifestMissing",
+            )
         return Choice(good, held, refused)
     return Choice(release, Held(manifest, release.lock))
 
 
 def held_by_hand(session: Session) -> Choice | None:
-    """The release that `limpet rollback` holds; a branch that has moved since ends it, and so does the loss of its manifest."""
+    """The release that `limpet rollback` holds; a branch that has moved since ends it, and so does the loss
+    of its manifest.
+    """
     state, tip = session.state, session.tip
     held = state.held
     if held is None:
@@ -67,8 +79,9 @@ def held_by_hand(session: Session) -> Choice | None:
 
 
 def rejection(session: Session, release: Release, manifest: Manifest) -> Rejection | None:
-    """Why this release must not be tried again; while an image is not resolved, or what its registry said to `always` is not
-    known, the manifest alone decides: nothing is pulled for what was rejected."""
+    """Why this release must not be tried again; while an image is not resolved, or what its registry said to
+    `always` is not known, the manifest alone decides: nothing is pulled for what was rejected.
+    """
     rejected = session.state.rejected
     unknown = always(manifest) - session.state.images.asked.keys()
     if not unknown and all(image in release.lock for image in manifest.images()):
@@ -92,5 +105,8 @@ def may_start(session: Session, *, begun: bool) -> None:
     from agent.settings.windows import closed
 
     if held := closed(windows, session.clock.wall()):
-        raise HeldBack(f"a new release waits: {held.reason}",
-                       "`Limpet-Urgent: yes` in the newest commit's message goes past windows", held.again_in)
+        raise HeldBack(
+            f"a new release waits: {held.reason}",
+            "`Limpet-Urgent: yes` in the newest commit's message goes past windows",
+            held.again_in,
+        )

@@ -1,6 +1,7 @@
 """What the steps of one pass share: the host, the stores, the state, and how they look at them.
 
-`decide` is the one way from a target to a plan: observe, take over, plan, brakes; `execute` the one from there to the host.
+`decide` is the one way from a target to a plan: observe, take over, plan, brakes; `execute` the one from
+there to the host.
 """
 
 from __future__ import annotations
@@ -49,19 +50,34 @@ class Record:
 class Session:
     """One pass on one installation, under the pass lock."""
 
-    def __init__(self, paths: Paths, settings: Settings, host: Host, desired: Desired, clock: Clock, progress: Progress,
-                 reporter: Reporter, cancel: threading.Event) -> None:
+    def __init__(
+        self,
+        paths: Paths,
+        settings: Settings,
+        host: Host,
+        desired: Desired,
+        clock: Clock,
+        progress: Progress,
+        reporter: Reporter,
+        cancel: threading.Event,
+    ) -> None:
         self.paths, self.settings, self.host, self.desired = paths, settings, host, desired
         self.clock, self.reporter, self.cancel = clock, reporter, cancel
         self.progress = Told(progress, self._waiting, clock.monotonic)
-        self.store, self.inventory, self.journal = StateStore(paths.state), InventoryStore(paths.state), Journal(paths.journal)
+        self.store, self.inventory, self.journal = (
+            StateStore(paths.state),
+            InventoryStore(paths.state),
+            Journal(paths.journal),
+        )
         self.state = State()
         self.record = Record()
         self.tip: Tip | None = None
         self.wanted: Manifest | None = None  # what the branch says, once it is rendered
         self.observed = Observed()
         self.fetched_tip = desired.newest_observed()  # another one while the gate waits is a newer revision
-        self.following = True  # what is applied is what the branch says, not what a person or a rejection holds
+        self.following = (
+            True  # what is applied is what the branch says, not what a person or a rejection holds
+        )
         self.source_answered = False  # the source answered before anything was touched
 
     def load(self) -> None:
@@ -116,7 +132,9 @@ class Session:
         paths = frozenset(key.name for key in keys if key.kind in PATH_KINDS)
         images = tuple(sorted({image for manifest in manifests for image in manifest.images()}))
         owned = self.inventory.entries.items()
-        adopted = {(key.kind, entry.adopted["id"]): (key.name, entry) for key, entry in owned if entry.adopted}
+        adopted = {
+            (key.kind, entry.adopted["id"]): (key.name, entry) for key, entry in owned if entry.adopted
+        }
         adopting = frozenset(handle for manifest in manifests for handle in adoption.handles(manifest))
         return Look(paths, images, deep, adopted=adopted, adopting=adopting)
 
@@ -125,25 +143,37 @@ class Session:
         self.observed = self.host.observe(self.look([target], deep=deep))
         return self.observed
 
-    def decide(self, target: Held, known_good: Held, *, applied: Held | None = None,
-               observed: Observed | None = None) -> tuple[View, Plan]:
-        """Observe (unless given), take over, plan, brake. `applied`: the release that is rolled back; default: what the host was
-        brought to last, as the state says."""
+    def decide(
+        self, target: Held, known_good: Held, *, applied: Held | None = None, observed: Observed | None = None
+    ) -> tuple[View, Plan]:
+        """Observe (unless given), take over, plan, brake. `applied`: the release that is rolled back;
+        default: what the host was brought to last, as the state says.
+        """
         observed = observed or self.observe(target)
-        policy = self.policy(undoing=applied is not None, repairing=applied is None and target.same(known_good))
+        policy = self.policy(
+            undoing=applied is not None, repairing=applied is None and target.same(known_good)
+        )
         applied = applied or self.held(self.state.applied)
-        view = adoption.take_over(View(target, observed, self.inventory.entries, applied, known_good, ran=self.state.ran))
+        view = adoption.take_over(
+            View(target, observed, self.inventory.entries, applied, known_good, ran=self.state.ran)
+        )
         self.observed = view.observed
         view = replace(view, past=self._past(view.observed, (target, applied, known_good)))
         return view, brakes(plan(view, self.settings.gate.deadline), view, policy)
 
     def execute(self, actions: list[Action], manifest: Manifest) -> LimpetError | None:
-        """Acts on the host and notes what came of it; the failure that is the release's own. Errors: Transient, Interrupted."""
+        """Acts on the host and notes what came of it; the failure that is the release's own. Errors:
+        Transient, Interrupted.
+        """
         outcomes = apply(actions, manifest, self.host, self.journal, self.progress, self.cancel)
         self.record.outcomes += outcomes
         if any(outcome.action.verb == POST_START for outcome in outcomes):
-            self.inventory.own(ownership.hooked(outcomes, self.observe(Held(manifest)), self.inventory.entries))
-        self.record.warnings += [f"{outcome.action.key}: {outcome.error}" for outcome in outcomes if outcome.result == "excused"]
+            self.inventory.own(
+                ownership.hooked(outcomes, self.observe(Held(manifest)), self.inventory.entries)
+            )
+        self.record.warnings += [
+            f"{outcome.action.key}: {outcome.error}" for outcome in outcomes if outcome.result == "excused"
+        ]
         failed = [outcome.error for outcome in outcomes if outcome.result == "failed"]
         errors = [error for error in failed if isinstance(error, LimpetError)]
         self.record.trouble = self.record.trouble or (errors[0] if errors else None)
@@ -157,21 +187,32 @@ class Session:
         return None
 
     def _past(self, observed: Observed, known: Iterable[Held]) -> tuple[Held, ...]:
-        """The other releases that are remembered, when a running container belongs to none of `known`; else none is read."""
+        """The other releases that are remembered, when a running container belongs to none of `known`; else
+        none is read.
+        """
         digests = {resource.digest for held in known for resource in held.manifest.resources.values()}
         if all(c.digest in digests for c in observed.containers if c.owned and c.state == "running"):
             return ()
         return tuple(self.held(release) for release in self.state.releases())
 
     def policy(self, *, undoing: bool = False, repairing: bool = False) -> Policy:
-        """The host owner's word, what the newest commit allows where the owner lets it, and what flaps while drift is
-        repaired."""
+        """The host owner's word, what the newest commit allows where the owner lets it, and what flaps while
+        drift is repaired.
+        """
         converge, policy = self.settings.converge, self.settings.policy
         allowed = commit.allowed_prunes(self.tip.message) if self.tip and policy.trailers else 0
         now = self.clock.wall()
         held = {name: s.reason for name, s in self.state.suspended.items() if name != "*" and s.holds(now)}
-        return Policy(converge.prune, converge.max_prune, allowed, policy.files_deny, None, held,
-                      undoing, self.flapping() if repairing else {})
+        return Policy(
+            converge.prune,
+            converge.max_prune,
+            allowed,
+            policy.files_deny,
+            None,
+            held,
+            undoing,
+            self.flapping() if repairing else {},
+        )
 
     def flapping(self) -> dict[str, int]:
         """What must not be corrected now, and how often it was."""

@@ -1,7 +1,9 @@
-"""What the branch wants: fetch, verify and render, each hostile input in a child of its own; bytes in, manifest out.
+"""What the branch wants: fetch, verify and render, each hostile input in a child of its own; bytes in,
+manifest out.
 
 Rules:
-1. Nothing here touches the host. The tip is known by its commit id; everything is rendered from that commit's objects.
+1. Nothing here touches the host. The tip is known by its commit id; everything is rendered from that commit's
+   objects.
 2. All content is hashed again on this side before it is stored.
 3. Equal inputs are rendered once: the manifest is remembered by (commit, settings, facts, version).
 """
@@ -27,7 +29,9 @@ RENDER_LIMIT = patience(120.0)
 
 @dataclass(frozen=True, slots=True)
 class Tip:
-    """The newest commit of the pinned ref. `message`, `author` are the commit's; `at` is its author time, seconds."""
+    """The newest commit of the pinned ref. `message`, `author` are the commit's; `at` is its author time,
+    seconds.
+    """
 
     commit: str
     revision: str  # main@sha1:<commit>
@@ -43,8 +47,14 @@ def request(paths: Paths, settings: Settings, pin: str, *, probe: bool = False) 
     local = {name: getattr(source, name) for name in ("ssh_key", "known_hosts", "token_file", "ca_file")}
     credentials = {name: str(paths.host(value)) if value else "" for name, value in local.items()}
     return {
-        "url": source.url, "mirrors": list(source.mirrors), "ref": {kind: source.commit or source.tag or source.branch},
-        "git_dir": str(paths.git), "lock": str(paths.run / "fetch.lock"), "pin": pin, "timeout": source.timeout, "probe": probe,
+        "url": source.url,
+        "mirrors": list(source.mirrors),
+        "ref": {kind: source.commit or source.tag or source.branch},
+        "git_dir": str(paths.git),
+        "lock": str(paths.run / "fetch.lock"),
+        "pin": pin,
+        "timeout": source.timeout,
+        "probe": probe,
         "credentials": {**credentials, "username": source.username, "proxy": source.proxy},
     }
 
@@ -58,21 +68,34 @@ class Desired:
         self.rendered = Rendered(paths.run / "rendered.json")
 
     def fetch(self, pin: str) -> Tip:
-        """The tip of the pinned ref, verified to descend from `pin` (empty: none yet). Errors: Transient, Stalled."""
-        answer, _ = sandbox.call("_fetch", request(self.paths, self.settings, pin), timeout=FETCH_LIMIT, cancel=self.cancel)
+        """The tip of the pinned ref, verified to descend from `pin` (empty: none yet). Errors: Transient,
+        Stalled.
+        """
+        answer, _ = sandbox.call(
+            "_fetch", request(self.paths, self.settings, pin), timeout=FETCH_LIMIT, cancel=self.cancel
+        )
         verify(answer, pin, self.settings.source)
         return self._tip(answer)
 
     def _tip(self, answer: dict[str, Any]) -> Tip:
         commit = answer["commit"]
-        return Tip(commit, f"{self.settings.source.ref_name}@sha1:{commit}", answer.get("message") or "",
-                   answer.get("author") or "", float(answer.get("author_time") or 0.0))
+        return Tip(
+            commit,
+            f"{self.settings.source.ref_name}@sha1:{commit}",
+            answer.get("message") or "",
+            answer.get("author") or "",
+            float(answer.get("author_time") or 0.0),
+        )
 
     def source_answers(self) -> str:
         """Empty when the source gives any protocol answer, else what is wrong (commit-confirmed)."""
         try:
-            sandbox.call("_fetch", request(self.paths, self.settings, "", probe=True),
-                          timeout=self.settings.source.timeout * (1 + len(self.settings.source.mirrors)) + 5, cancel=self.cancel)
+            sandbox.call(
+                "_fetch",
+                request(self.paths, self.settings, "", probe=True),
+                timeout=self.settings.source.timeout * (1 + len(self.settings.source.mirrors)) + 5,
+                cancel=self.cancel,
+            )
         except Interrupted:
             raise
         except LimpetError as error:
@@ -87,12 +110,18 @@ class Desired:
             return ""
 
     def render(self, tip: Tip, repo_name: str) -> Manifest:
-        """The manifest of this host at a tip; its contents are in the store afterwards. Errors: BadInput, Stalled, Transient."""
+        """The manifest of this host at a tip; its contents are in the store afterwards. Errors: BadInput,
+        Stalled, Transient.
+        """
         from agent.render import facts
 
         context = {
-            "host": self.settings.host.name, "labels": dict(self.settings.host.labels), "facts": facts.gather(),
-            "root": str(self.paths.root), "repo_name": repo_name, "strict": False,
+            "host": self.settings.host.name,
+            "labels": dict(self.settings.host.labels),
+            "facts": facts.gather(),
+            "root": str(self.paths.root),
+            "repo_name": repo_name,
+            "strict": False,
         }
         inputs = sha256(canonical_json([tip.commit, self.settings.source.path, context, SCHEME, __version__]))
         known = self.rendered.find(inputs)
@@ -109,7 +138,9 @@ class Desired:
         return manifest
 
     def _from_sound_cache(self, wanted: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        """The render child's answer; when it meets a damaged object, the cache is read through, replaced, and asked once more."""
+        """The render child's answer; when it meets a damaged object, the cache is read through, replaced, and
+        asked once more.
+        """
         try:
             return sandbox.call("_render", wanted, timeout=RENDER_LIMIT, cancel=self.cancel)
         except Transient as error:
@@ -120,7 +151,12 @@ class Desired:
         return sandbox.call("_render", wanted, timeout=RENDER_LIMIT, cancel=self.cancel)
 
     def _rendered(self, tip: Tip, context: dict[str, Any]) -> Manifest:
-        wanted = {"git_dir": str(self.paths.git), "commit": tip.commit, "path": self.settings.source.path, "context": context}
+        wanted = {
+            "git_dir": str(self.paths.git),
+            "commit": tip.commit,
+            "path": self.settings.source.path,
+            "context": context,
+        }
         header, body = self._from_sound_cache(wanted)
         manifest = Manifest.from_json(header["manifest"])
         blobs, offset = [], 0
@@ -128,10 +164,17 @@ class Desired:
             blobs.append(body[offset : offset + size])
             offset += size
             if sha256(blobs[-1]) != digest:
-                raise Stalled("the render child gave content that does not match its digest", "report this",
-                              code="RenderMismatch")
+                raise Stalled(
+                    "the render child gave content that does not match its digest",
+                    "report this",
+                    code="RenderMismatch",
+                )
         stored = set(self.content.put_many(blobs))
         lacking = manifest.content() - stored
         if lacking:
-            raise Stalled(f"the render child gave no content for {len(lacking)} files", "report this", code="RenderMismatch")
+            raise Stalled(
+                f"the render child gave no content for {len(lacking)} files",
+                "report this",
+                code="RenderMismatch",
+            )
         return manifest

@@ -1,17 +1,18 @@
 """One pass, top to bottom; with `transaction`, the only module that knows all the steps.
 
     fetch -> verify -> render       `_wanted`: what the branch says (`desired`)
-    choose                          `choice.choose`: that, or known good when it was rejected, or what a person holds
-    observe -> plan -> brakes       `Session.decide`
-    prefetch                        `_prepare`: images and candidates; nothing is touched before this is done
-    apply -> gate -> commit         `transaction.attempt`, or `transaction.repair` when the release is known good
+    choose                          `choice.choose`: that, or known good when it was rejected, or what a
+    person holds observe -> plan -> brakes       `Session.decide` prefetch                        `_prepare`:
+    images and candidates; nothing is touched before this is done apply -> gate -> commit
+    `transaction.attempt`, or `transaction.repair` when the release is known good
       or roll back, `prune`
     report                          `_report`
 
 Rules:
-1. Trouble before `apply` leaves the running set alone: the pass goes on with what it held before, repairs its drift, and ends
-   with the trouble's exit code.
-2. A release goes through the gate unless it is known good already. Repairing drift of known good needs no gate.
+1. Trouble before `apply` leaves the running set alone: the pass goes on with what it held before, repairs its
+   drift, and ends with the trouble's exit code.
+2. A release goes through the gate unless it is known good already. Repairing drift of known good needs no
+   gate.
 3. A pass remembers nothing in memory: what a killed pass leaves is in the state and on the host.
 """
 
@@ -34,7 +35,16 @@ from agent.converge.watch_gate import Superseded
 from agent.decide import commit
 from agent.decide.image_memory import always, short
 from agent.drivers.host import RealHost
-from agent.errors import CORRECT_IT, EXIT_HELD_BACK, EXIT_OK, EXIT_ROLLED_BACK, HeldBack, Interrupted, LimpetError, Stalled
+from agent.errors import (
+    CORRECT_IT,
+    EXIT_HELD_BACK,
+    EXIT_OK,
+    EXIT_ROLLED_BACK,
+    HeldBack,
+    Interrupted,
+    LimpetError,
+    Stalled,
+)
 from agent.fetch.address import repo_name, shown
 from agent.installation import Paths, instance, machine_id
 from agent.kinds.base import Held, View
@@ -49,8 +59,9 @@ ROUNDS = 5  # passes in a row when newer revisions cancel the gate
 
 @dataclass(frozen=True, slots=True)
 class PassResult:
-    """How a pass ended. `observed`: the commit it worked on; `again_in`: seconds after which another pass makes sense.
-    `corrected`: how many resources had drifted and were repaired."""
+    """How a pass ended. `observed`: the commit it worked on; `again_in`: seconds after which another pass
+    makes sense. `corrected`: how many resources had drifted and were repaired.
+    """
 
     exit_code: int
     sentence: str
@@ -69,10 +80,19 @@ class Prepared:
     plan: Plan
 
 
-def run_pass(paths: Paths, settings: Settings, *, trigger: str, reporter: Reporter, clock: Clock, progress: Progress,
-             cancel: threading.Event) -> PassResult:
-    """One pass under the pass lock, which the caller holds. Errors that a pass meets are in its result; only a state that
-    cannot be read or written raises (Stalled, Transient)."""
+def run_pass(
+    paths: Paths,
+    settings: Settings,
+    *,
+    trigger: str,
+    reporter: Reporter,
+    clock: Clock,
+    progress: Progress,
+    cancel: threading.Event,
+) -> PassResult:
+    """One pass under the pass lock, which the caller holds. Errors that a pass meets are in its result; only
+    a state that cannot be read or written raises (Stalled, Transient).
+    """
     desired = Desired(paths, settings, cancel)
     host = RealHost(paths, settings.engine, desired.content, instance(paths), cancel)
     try:
@@ -83,8 +103,14 @@ def run_pass(paths: Paths, settings: Settings, *, trigger: str, reporter: Report
                 break
             trigger = "revision"
         observed = session.tip.commit if session.tip else ""
-        return PassResult(ending.exit_code, sentence(session, ending), ending.outcome, observed, ending.again_in,
-                          counts(session)["corrective"])
+        return PassResult(
+            ending.exit_code,
+            sentence(session, ending),
+            ending.outcome,
+            observed,
+            ending.again_in,
+            counts(session)["corrective"],
+        )
     finally:
         host.close()
 
@@ -101,7 +127,11 @@ def _one_round(session: Session, trigger: str) -> Ending:
         ending = Ending("Superseded", EXIT_HELD_BACK, "a newer revision arrived")
     except LimpetError as error:
         session.record.trouble = error
-        ending = of_error(error) if isinstance(error, Interrupted) else transaction.unfinished(session, of_error(error))
+        ending = (
+            of_error(error)
+            if isinstance(error, Interrupted)
+            else transaction.unfinished(session, of_error(error))
+        )
     session.state.count(passes=1)
     ending = report(session, ending, trigger, started, session.clock.monotonic() - begun)
     session.journal.finish(ending.outcome)
@@ -117,7 +147,9 @@ def of_error(error: LimpetError) -> Ending:
 
 
 def converge(session: Session) -> Ending:
-    """The steps. Errors: LimpetError that left everything as it was, or that the next pass goes on from; Superseded."""
+    """The steps. Errors: LimpetError that left everything as it was, or that the next pass goes on from;
+    Superseded.
+    """
     _supported(session.settings)
     _same_machine(session)
     if suspension := session.state.suspension("*", session.clock.wall()):
@@ -135,7 +167,11 @@ def converge(session: Session) -> Ending:
         may_start(session, begun=choice.release.id in [release.id for release in begun(session)])
         if session.known_good and choice.release.id != session.known_good.id:
             recover.known_good(session, repo_name(session.settings.source.url))
-        prepared = _prepare(session, choice, observed if choice.target.manifest is manifest else session.observe(choice.target))
+        prepared = _prepare(
+            session,
+            choice,
+            observed if choice.target.manifest is manifest else session.observe(choice.target),
+        )
         trouble = session.record.trouble  # of a registry: the pass goes on with the images at hand
     except Interrupted:
         raise
@@ -149,8 +185,12 @@ def converge(session: Session) -> Ending:
             raise
     ending = _carry_out(session, prepared)
     if ending.exit_code == EXIT_OK and (held := session.state.held):
-        ending = Ending("HoldingKnownGood", EXIT_ROLLED_BACK, f"rolled back by hand: {held.reason}",
-                        "the next commit ends it; to follow the branch again at once: limpet retry")
+        ending = Ending(
+            "HoldingKnownGood",
+            EXIT_ROLLED_BACK,
+            f"rolled back by hand: {held.reason}",
+            "the next commit ends it; to follow the branch again at once: limpet retry",
+        )
     if trouble is not None and ending.exit_code in (0, EXIT_HELD_BACK):
         return of_error(trouble)
     return _asking_again(session, ending) if trouble is None else ending
@@ -158,19 +198,27 @@ def converge(session: Session) -> Ending:
 
 def _supported(settings: Settings) -> None:
     """A setting that had no effect would be worse than none. Errors: Stalled."""
-    unsupported = {"converge.min_age": settings.converge.min_age > 0, "policy.trust": settings.policy.trust != "repository",
-                   "source.verify": settings.source.verify != "none"}
+    unsupported = {
+        "converge.min_age": settings.converge.min_age > 0,
+        "policy.trust": settings.policy.trust != "repository",
+        "source.verify": settings.source.verify != "none",
+    }
     for name, used in unsupported.items():
         if used:
-            raise Stalled(f"{name} is not supported by this version", "leave it out of limpet.toml", code="Unsupported")
+            raise Stalled(
+                f"{name} is not supported by this version", "leave it out of limpet.toml", code="Unsupported"
+            )
 
 
 def _same_machine(session: Session) -> None:
     """A copied machine stalls instead of acting as the original."""
     here = machine_id(session.paths)
     if session.state.machine_id and session.state.machine_id != here:
-        raise Stalled("this state belongs to another machine: the host was copied or restored on other hardware",
-                      f"on a copy: remove {session.paths.state} and run `limpet sync`", code="OtherMachine")
+        raise Stalled(
+            "this state belongs to another machine: the host was copied or restored on other hardware",
+            f"on a copy: remove {session.paths.state} and run `limpet sync`",
+            code="OtherMachine",
+        )
     session.state.machine_id = here
 
 
@@ -194,7 +242,11 @@ def _wanted(session: Session) -> tuple[Manifest, Observed]:
         session.wanted = manifest
         observed = looking.result()
     wanted, seen = session.look([Held(manifest)]), session.look([likely])
-    complete = wanted.paths <= seen.paths and set(wanted.images) <= set(seen.images) and wanted.adopting <= seen.adopting
+    complete = (
+        wanted.paths <= seen.paths
+        and set(wanted.images) <= set(seen.images)
+        and wanted.adopting <= seen.adopting
+    )
     return manifest, observed if complete else session.observe(Held(manifest))
 
 
@@ -211,8 +263,9 @@ def preview(session: Session) -> tuple[Choice, View, Plan]:
 
 
 def to_ask(session: Session, manifest: Manifest, observed: Observed) -> tuple[set[str], set[str]]:
-    """The references that a pass asks registries for: because the manifest is new, and because their time has come.
-    None while a person holds a release."""
+    """The references that a pass asks registries for: because the manifest is new, and because their time has
+    come. None while a person holds a release.
+    """
     if held_by_hand(session):
         return set(), set()
     known = {release.manifest_digest for release in begun(session)}
@@ -222,8 +275,10 @@ def to_ask(session: Session, manifest: Manifest, observed: Observed) -> tuple[se
 
 
 def _ask(session: Session, manifest: Manifest, observed: Observed) -> Observed:
-    """Asks registries what `pull_policy` wants to be asked now; the host as it is after that. Of what is refreshed, one that does
-    not answer is reported, and the image at hand stays. Errors: LimpetError of what a new manifest must ask."""
+    """Asks registries what `pull_policy` wants to be asked now; the host as it is after that. Of what is
+    refreshed, one that does not answer is reported, and the image at hand stays. Errors: LimpetError of what
+    a new manifest must ask.
+    """
     new, due = to_ask(session, manifest, observed)
     if not new | due:
         return observed
@@ -276,14 +331,18 @@ def _check_same(lock: Mapping[str, str], pulled: Mapping[str, str]) -> None:
     for reference, image_id in pulled.items():
         if lock.get(reference, image_id) != image_id:
             was, now = short(lock[reference]), short(image_id)
-            raise Stalled(f"image {reference} as it was released ({was}) is not on this host any more, and its registry has {now}"
-                          " by that name", "load it (docker load), or push a commit that names one that can be had",
-                          code="ImageMissing")
+            raise Stalled(
+                f"image {reference} as it was released ({was}) is not on this host any more, and its registry has {now}"
+                " by that name",
+                "load it (docker load), or push a commit that names one that can be had",
+                code="ImageMissing",
+            )
 
 
 def _fall_back(session: Session) -> Prepared | None:
-    """What a person holds, or what the host held before: the attempt at hand, else known good; None when there is neither. A
-    rollback that was begun is finished."""
+    """What a person holds, or what the host held before: the attempt at hand, else known good; None when
+    there is neither. A rollback that was begun is finished.
+    """
     if by_hand := held_by_hand(session):
         return _prepare(session, by_hand, session.observe(by_hand.target))
     attempt, good = session.state.attempt, session.known_good
@@ -307,8 +366,12 @@ def _carry_out(session: Session, prepared: Prepared) -> Ending:
         ending = transaction.attempt(session, release, view, plan)
     elif session.settings.converge.mode == "report" and plan.staged("apply"):
         session.record.drift = [str(change.key) for change in plan.changes if change.stage == "apply"]
-        return Ending("Converged", EXIT_HELD_BACK, f"{len(session.record.drift)} resources have drifted, and mode is report",
-                      'set converge.mode = "enforce" to have drift repaired')
+        return Ending(
+            "Converged",
+            EXIT_HELD_BACK,
+            f"{len(session.record.drift)} resources have drifted, and mode is report",
+            'set converge.mode = "enforce" to have drift repaired',
+        )
     else:
         ending = transaction.repair(session, view, plan)
     if rejection and ending.outcome == "Converged":

@@ -1,14 +1,15 @@
 """Images and candidates, before anything is touched.
 
 Rules:
-1. An image reference is resolved when a release begins, and never again for it: what known good or the attempt at hand resolved
-   stays, as long as the image is on the host. Only `pull_policy` makes a registry be asked again (see `images`).
+1. An image reference is resolved when a release begins, and never again for it: what known good or the
+   attempt at hand resolved stays, as long as the image is on the host. Only `pull_policy` makes a registry be
+   asked again (see `images`).
 2. Nothing else is pulled that no action needs.
-3. A pull is written down before it begins and when it has ended; what a killed pass has pulled, or one whose Engine was in
-   trouble, is found by the next pull, or by the next pass that has nothing to pull.
+3. A pull is written down before it begins and when it has ended; what a killed pass has pulled, or one whose
+   Engine was in trouble, is found by the next pull, or by the next pass that has nothing to pull.
 4. Every `check` command has accepted its candidate file before any file is replaced.
-5. A release that does not fit on the disks is not begun, and a pull that would fill one is ended. Of a repair of known good only
-   what lacks space or an image is put off, and the rest is done.
+5. A release that does not fit on the disks is not begun, and a pull that would fill one is ended. Of a repair
+   of known good only what lacks space or an image is put off, and the rest is done.
 6. Nothing is asked of the Engine that it is too old to understand: it would ignore it, or refuse it half-way.
 """
 
@@ -35,9 +36,12 @@ PULLS = 3  # at a time
 INTERVAL = 1.0  # seconds between two heartbeats of pulls at least
 
 
-def lock(manifest: Manifest, observed: Observed, earlier: Mapping[str, str], said: Mapping[str, str]) -> dict[str, str]:
-    """Reference -> image id, for all references that need no pull. `earlier`: the lock of the release it grew out of; `said`:
-    what registries said last, where that counts."""
+def lock(
+    manifest: Manifest, observed: Observed, earlier: Mapping[str, str], said: Mapping[str, str]
+) -> dict[str, str]:
+    """Reference -> image id, for all references that need no pull. `earlier`: the lock of the release it grew
+    out of; `said`: what registries said last, where that counts.
+    """
     found = {}
     for reference in manifest.images():
         known = earlier.get(reference, "")
@@ -56,16 +60,21 @@ def missing(plan: Plan, manifest: Manifest, observed: Observed, resolved: Mappin
             continue
         lacking = [image for image in resource.images() if resolved.get(image, "") not in observed.image_ids]
         if lacking and resource.spec["pull_policy"] == "never":
-            raise Stalled(f"image {lacking[0]} is not on this host and its pull_policy is never",
-                          f"load it (docker load) or change pull_policy at {resource.origin}", code="ImageMissing",
-                          resource=str(resource.key))
+            raise Stalled(
+                f"image {lacking[0]} is not on this host and its pull_policy is never",
+                f"load it (docker load) or change pull_policy at {resource.origin}",
+                code="ImageMissing",
+                resource=str(resource.key),
+            )
         wanted.update(lacking)
     return sorted(wanted)
 
 
 def pull(references: Iterable[str], session: Session) -> tuple[dict[str, str], dict[str, LimpetError]]:
-    """Pulls them all: reference -> image id of those that came, reference -> error (Transient: the registry does not answer,
-    Stalled: it refuses) of the others. Errors: Interrupted; Transient, Stalled when it cannot be written down."""
+    """Pulls them all: reference -> image id of those that came, reference -> error (Transient: the registry
+    does not answer, Stalled: it refuses) of the others. Errors: Interrupted; Transient, Stalled when it
+    cannot be written down.
+    """
     wanted, images, host = sorted(references), session.state.images, session.host
     if not wanted:
         return {}, {}
@@ -109,17 +118,32 @@ def _room(host: Host, coming: int = 0) -> LimpetError | None:
     return space.images_lack(disk, coming) if disk else None
 
 
-def feasible(plan: Plan, view: View, session: Session, errors: Mapping[str, LimpetError] | None = None) -> Plan:
-    """The plan as far as it can be carried out now: of a release all of it, of a repair of known good what lacks neither space
-    nor an image. `errors`: reference -> why it was not pulled. Errors: LimpetError of a release."""
+def feasible(
+    plan: Plan, view: View, session: Session, errors: Mapping[str, LimpetError] | None = None
+) -> Plan:
+    """The plan as far as it can be carried out now: of a release all of it, of a repair of known good what
+    lacks neither space nor an image. `errors`: reference -> why it was not pulled. Errors: LimpetError of a
+    release.
+    """
     attempt, resources = session.state.attempt, view.target.manifest.resources
     repairing = attempt is None and view.target.same(view.known_good)
     lacks: list[space.Need] = []
     if plan.staged("apply") and (attempt is None or attempt.phase != "rolling-back"):
         disks = session.host.disks([space.STATE, *space.places(plan)])
         lacks = space.lacking(plan, view, disks, 0 if repairing else space.RESERVE)
-    found = [(error, [action.key for action in plan.actions if action.verb == "create" and action.key.kind == "container"
-                      and reference in resources[action.key].images()]) for reference, error in (errors or {}).items()]
+    found = [
+        (
+            error,
+            [
+                action.key
+                for action in plan.actions
+                if action.verb == "create"
+                and action.key.kind == "container"
+                and reference in resources[action.key].images()
+            ],
+        )
+        for reference, error in (errors or {}).items()
+    ]
     found += [(need.error, need.keys) for need in lacks]
     if not found:
         return plan
@@ -135,7 +159,9 @@ def feasible(plan: Plan, view: View, session: Session, errors: Mapping[str, Limp
 
 
 def recover(session: Session) -> None:
-    """Finds what a killed pass has pulled. What was pulled and has not got its name yet is found by the pull that repeats it."""
+    """Finds what a killed pass has pulled. What was pulled and has not got its name yet is found by the pull
+    that repeats it.
+    """
     images = session.state.images
     if images.pulling:
         there = {reference: session.host.image_id(reference) for reference in images.pulling}
@@ -143,11 +169,16 @@ def recover(session: Session) -> None:
 
 
 class Meter:
-    """Shows pulls to a person, and in the heartbeat as bytes. A heartbeat that cannot be written does not end a pull; a disk that
-    would be full does. `room`: why so many bytes more must not come."""
+    """Shows pulls to a person, and in the heartbeat as bytes. A heartbeat that cannot be written does not end
+    a pull; a disk that would be full does. `room`: why so many bytes more must not come.
+    """
 
-    def __init__(self, progress: Progress, reporter: Reporter,
-                 room: Callable[[int], LimpetError | None] = lambda coming: None) -> None:
+    def __init__(
+        self,
+        progress: Progress,
+        reporter: Reporter,
+        room: Callable[[int], LimpetError | None] = lambda coming: None,
+    ) -> None:
         self._progress, self._reporter, self._room = progress, reporter, room
         self._bytes: dict[str, tuple[int, int]] = {}
         self._coming: dict[str, int] = {}  # at least: what is unpacked is larger
@@ -171,15 +202,20 @@ class Meter:
 
 
 def check_engine(plan: Plan, manifest: Manifest, observed: Observed) -> None:
-    """Whether this host's Engine knows every key of what is about to be created. Errors: Stalled, naming both versions."""
+    """Whether this host's Engine knows every key of what is about to be created. Errors: Stalled, naming both
+    versions.
+    """
     for key in sorted({action.key for action in plan.actions if action.verb == "create"}):
         resource = manifest.resources.get(key)
         for name, needed in newer_keys(resource).items() if resource else ():
             if observed.engine_api < needed:
-                raise Stalled(f"{key}: {name} needs Docker Engine {ENGINES[needed]} (API {_dotted(needed)}), and this host has "
-                              f"{observed.engine_version or 'an older one'} (API {_dotted(observed.engine_api)})",
-                              f"upgrade Docker Engine on this host, or take the key out at {resource.origin if resource else ''}",
-                              code="EngineTooOld", resource=str(key))
+                raise Stalled(
+                    f"{key}: {name} needs Docker Engine {ENGINES[needed]} (API {_dotted(needed)}), and this host has "
+                    f"{observed.engine_version or 'an older one'} (API {_dotted(observed.engine_api)})",
+                    f"upgrade Docker Engine on this host, or take the key out at {resource.origin if resource else ''}",
+                    code="EngineTooOld",
+                    resource=str(key),
+                )
 
 
 def _dotted(version: tuple[int, ...]) -> str:
@@ -187,7 +223,9 @@ def _dotted(version: tuple[int, ...]) -> str:
 
 
 def check_candidates(plan: Plan, manifest: Manifest, host: Host) -> None:
-    """Runs the `check` of every file that is about to be written. Errors: Failed, Stalled with what the command said."""
+    """Runs the `check` of every file that is about to be written. Errors: Failed, Stalled with what the
+    command said.
+    """
     written: set[Key] = {action.key for action in plan.actions if action.verb == "write"}
     for key in sorted(written):
         resource = manifest.resources.get(key)

@@ -1,15 +1,16 @@
 """One release, all or nothing: own -> apply -> gate -> commit, or back to known good.
 
 Rules:
-1. What is about to be done is written down before it is done: the attempt before its first action, the rejection before the first
-   action of the rollback, the verdict before the prune.
-2. Trouble that may pass (`Transient`) condemns nothing: the attempt stays, and the next pass goes on with it. Neither does what
-   failed while Docker went down or came back: it stops all containers meanwhile.
-3. With no known good there is nothing to go back to: the release stays as it is, degraded, and is judged again each pass. But a
-   first release that adopts goes back to what was there before: then known good is the release that holds nothing. So does
-   one stay that has started what cannot be undone (`kinds/oneshots.py`), and each that follows it until one is proved.
-4. A rollback is done when all that known good had is back, and judged. Until then every pass that does not bring it about says
-   that it failed, and why.
+1. What is about to be done is written down before it is done: the attempt before its first action, the
+   rejection before the first action of the rollback, the verdict before the prune.
+2. Trouble that may pass (`Transient`) condemns nothing: the attempt stays, and the next pass goes on with it.
+   Neither does what failed while Docker went down or came back: it stops all containers meanwhile.
+3. With no known good there is nothing to go back to: the release stays as it is, degraded, and is judged
+   again each pass. But a first release that adopts goes back to what was there before: then known good is the
+   release that holds nothing. So does one stay that has started what cannot be undone (`kinds/oneshots.py`),
+   and each that follows it until one is proved.
+4. A rollback is done when all that known good had is back, and judged. Until then every pass that does not
+   bring it about says that it failed, and why.
 """
 
 from __future__ import annotations
@@ -54,15 +55,21 @@ class Ending:
 
 
 def attempt(session: Session, release: Release, view: View, plan: Plan) -> Ending:
-    """Applies a prepared release, judges it, and commits it or goes back. Errors: Transient, Interrupted, Superseded."""
+    """Applies a prepared release, judges it, and commits it or goes back. Errors: Transient, Interrupted,
+    Superseded.
+    """
     if not session.state.releases() and adoption.is_first(view):
-        session.state.known_good = [Release(session.desired.manifests.put(EMPTY), {}, at=session.clock.wall())]
+        session.state.known_good = [
+            Release(session.desired.manifests.put(EMPTY), {}, at=session.clock.wall())
+        ]
     good = session.known_good
     _begin(session, release, view, plan)
     failure = _carry_out(session, view, plan)
     _note(session, view.target, view, look=True)
     if failure is not None:
-        verdict = gate.Verdict("rejected", (gate.Finding(failure.resource, "bad", failure.message, failure.hint),))
+        verdict = gate.Verdict(
+            "rejected", (gate.Finding(failure.resource, "bad", failure.message, failure.hint),)
+        )
     else:
         resumed = _enter_gate(session, release)
         verdict = watch_gate.judge(session, view.target, plan, resumed=resumed)
@@ -86,13 +93,18 @@ def _stay(session: Session, release: Release, verdict: gate.Verdict) -> Ending:
         return Ending("Failed", EXIT_FAILED, verdict.reason, verdict.hint)
     begun = f"{', '.join(state.irrevocable)} {'was' if len(state.irrevocable) == 1 else 'were'} started"
     remedy = "push a commit that corrects it; or, when the old release can run with what was changed: limpet rollback"
-    return Ending("Degraded", EXIT_FAILED, f"{verdict.reason}; not rolled back, for {begun} and cannot be undone",
-                  "; ".join(filter(None, [remedy, verdict.hint])))
+    return Ending(
+        "Degraded",
+        EXIT_FAILED,
+        f"{verdict.reason}; not rolled back, for {begun} and cannot be undone",
+        "; ".join(filter(None, [remedy, verdict.hint])),
+    )
 
 
 def _note(session: Session, held: Held, view: View, *, look: bool = False) -> None:
-    """Notes which one-shots ran to success, and which of the release `held` were started and cannot be undone. `look`: the host
-    has changed since `view`. Errors: Transient."""
+    """Notes which one-shots ran to success, and which of the release `held` were started and cannot be
+    undone. `look`: the host has changed since `view`. Errors: Transient.
+    """
     if look and not any(resource.spec["oneshot"] for resource in held.manifest.of_kind("container")):
         return
     state = session.state
@@ -103,14 +115,18 @@ def _note(session: Session, held: Held, view: View, *, look: bool = False) -> No
 
 
 def repair(session: Session, view: View, plan: Plan) -> Ending:
-    """Repairs drift of known good, prunes what an earlier pass left, and looks at the checks. Errors: LimpetError."""
+    """Repairs drift of known good, prunes what an earlier pass left, and looks at the checks. Errors:
+    LimpetError.
+    """
     _leave_alone(session, plan)
     remaining = plan
     if plan.changes:
         _correct(session, view, plan)
         left = _finish(session, view.target, {refusal.key for refusal in plan.refusals})
         corrected = {action.key for action in plan.actions}  # once more at once would be too often
-        remaining = replace(left, refusals=tuple(refusal for refusal in left.refusals if refusal.key not in corrected))
+        remaining = replace(
+            left, refusals=tuple(refusal for refusal in left.refusals if refusal.key not in corrected)
+        )
     elif unowned := ownership.entries(plan, view, session.host.save_original):
         session.inventory.own(unowned)
     if session.state.images.unswept and session.wanted is not None:
@@ -137,8 +153,9 @@ def _leave_alone(session: Session, plan: Plan) -> None:
 
 
 def _correct(session: Session, view: View, plan: Plan) -> None:
-    """Carries out a repair; what is corrected is remembered before it is, and what failed of it is forgotten again. Errors:
-    LimpetError."""
+    """Carries out a repair; what is corrected is remembered before it is, and what failed of it is forgotten
+    again. Errors: LimpetError.
+    """
     flapping, now = session.state.flapping, session.clock.monotonic()
     begun = {change.key for change in plan.changes if change.corrective and change.stage == "apply"}
     if begun:
@@ -151,15 +168,18 @@ def _correct(session: Session, view: View, plan: Plan) -> None:
     except LimpetError as error:
         failure = error
     if failure is not None:
-        done = {outcome.action.id for outcome in session.record.outcomes if outcome.result in ("done", "excused")}
+        done = {
+            outcome.action.id for outcome in session.record.outcomes if outcome.result in ("done", "excused")
+        }
         undone = {action.key for action in plan.staged("apply") if action.id not in done}
         flapping.withdraw(map(str, begun & undone), now)
         raise failure
 
 
 def commit(session: Session, release: Release, target: Held) -> Ending:
-    """The gate has passed: known good := this release, pin := its revision; then what it replaced is removed, and
-    what that was in the way of is done. Errors: LimpetError."""
+    """The gate has passed: known good := this release, pin := its revision; then what it replaced is removed,
+    and what that was in the way of is done. Errors: LimpetError.
+    """
     session.phase("commit", release)
     session.state.images.unswept = True
     session.state.flapping.forget()
@@ -168,8 +188,9 @@ def commit(session: Session, release: Release, target: Held) -> Ending:
 
 
 def _finish(session: Session, target: Held, refused: set[Key] | None = None) -> Plan:
-    """Removes what nothing needs any more, and does what that was in the way of (a directory that was not empty); what remains.
-    `refused`: nothing else is done. Errors: LimpetError."""
+    """Removes what nothing needs any more, and does what that was in the way of (a directory that was not
+    empty); what remains. `refused`: nothing else is done. Errors: LimpetError.
+    """
     view, left = prune(session, target)
     if refused is not None:
         left = put_off(left, {action.key for action in left.staged("apply")} - refused)
@@ -204,8 +225,15 @@ def roll_back(session: Session, reason: str, remedy: str, failed_target: Held) -
     except Interrupted:
         raise
     except LimpetError as error:
-        return unfinished(session, Ending("Failed", error.exit_code, f"{error.message} (it is undone because {reason})",
-                                          error.hint or remedy))
+        return unfinished(
+            session,
+            Ending(
+                "Failed",
+                error.exit_code,
+                f"{error.message} (it is undone because {reason})",
+                error.hint or remedy,
+            ),
+        )
     state.count(rollbacks=1)
     state.applied, state.attempt = good, None
     if after.decision != "healthy":
@@ -221,8 +249,9 @@ def roll_back(session: Session, reason: str, remedy: str, failed_target: Held) -
 
 
 def _go_back(session: Session, good: Release, failed_target: Held) -> tuple[Held, gate.Verdict]:
-    """Brings known good back as far as can be, removes what the failed release made, which may be what is wrong, and judges it.
-    Errors: LimpetError when something of it is not back."""
+    """Brings known good back as far as can be, removes what the failed release made, which may be what is
+    wrong, and judges it. Errors: LimpetError when something of it is not back.
+    """
     target = session.held(good)
     if target.manifest.digest != good.manifest_digest:
         raise Failed("the manifest of known good was lost on this host", CORRECT_IT, code="ManifestMissing")
@@ -234,22 +263,34 @@ def _go_back(session: Session, good: Release, failed_target: Held) -> tuple[Held
         prune(session, target, applied=failed_target)
         if not (lacking := _lacking(session, view, plan)):
             return target, watch_gate.judge(session, target, plan, again=True)
-    raise Failed(f"{lacking[0].key}: {lacking[0].cause}", lacking[0].hint, code="Refused", resource=str(lacking[0].key))
+    raise Failed(
+        f"{lacking[0].key}: {lacking[0].cause}", lacking[0].hint, code="Refused", resource=str(lacking[0].key)
+    )
 
 
 def _lacking(session: Session, view: View, plan: Plan) -> list[Refusal]:
     """What known good had and cannot have back; what a person suspended is left to that person."""
     frozen, wanted = session.policy().suspended, view.target.manifest.resources
-    return [refusal for refusal in plan.refusals if refusal.key in wanted and str(refusal.key) not in frozen
-            and (owned := view.owned(refusal.key)) and not adoption.unproved(owned)]
+    return [
+        refusal
+        for refusal in plan.refusals
+        if refusal.key in wanted
+        and str(refusal.key) not in frozen
+        and (owned := view.owned(refusal.key))
+        and not adoption.unproved(owned)
+    ]
 
 
 def unfinished(session: Session, ending: Ending) -> Ending:
-    """How a pass ends that met an error: as a rollback that failed when one is not done yet. The next pass goes on with it."""
+    """How a pass ends that met an error: as a rollback that failed when one is not done yet. The next pass
+    goes on with it.
+    """
     attempt = session.state.attempt
     if attempt is None or attempt.phase != "rolling-back" or ending.exit_code == EXIT_HELD_BACK:
         return ending
-    return Ending("RollbackFailed", EXIT_ROLLBACK_FAILED, f"rolling back failed: {ending.reason}", ending.hint)
+    return Ending(
+        "RollbackFailed", EXIT_ROLLBACK_FAILED, f"rolling back failed: {ending.reason}", ending.hint
+    )
 
 
 def _begin(session: Session, release: Release, view: View, plan: Plan) -> None:
@@ -258,13 +299,22 @@ def _begin(session: Session, release: Release, view: View, plan: Plan) -> None:
     state.rolled_back = None
     known = state.attempt
     if known and known.release.id == release.id:
-        state.attempt = replace(known, tries=known.tries + 1, phase=known.phase if not plan.staged("apply") else "applying")
+        state.attempt = replace(
+            known, tries=known.tries + 1, phase=known.phase if not plan.staged("apply") else "applying"
+        )
     else:
         if known:
             _note(session, session.held(known.release), view)
         excused = watch_gate.excused(session, view, plan) if session.known_good else frozenset()
-        state.attempt = Attempt(release, release.revision, "applying", clock.wall(), clock.monotonic(), clock.boot_id(),
-                                tuple(sorted(excused)))
+        state.attempt = Attempt(
+            release,
+            release.revision,
+            "applying",
+            clock.wall(),
+            clock.monotonic(),
+            clock.boot_id(),
+            tuple(sorted(excused)),
+        )
     _note(session, view.target, view)
     session.save()
 
@@ -275,15 +325,21 @@ def _enter_gate(session: Session, release: Release) -> bool:
     state, clock = session.state, session.clock
     resumed = state.attempt is not None and state.attempt.phase == "gating"
     if state.attempt and not resumed:
-        state.attempt = replace(state.attempt, phase="gating", started_wall=clock.wall(), started_monotonic=clock.monotonic(),
-                                boot_id=clock.boot_id())
+        state.attempt = replace(
+            state.attempt,
+            phase="gating",
+            started_wall=clock.wall(),
+            started_monotonic=clock.monotonic(),
+            boot_id=clock.boot_id(),
+        )
     session.save()
     return resumed
 
 
 def _carry_out(session: Session, view: View, plan: Plan, *, more: bool = False) -> LimpetError | None:
-    """Owns, then executes the plan's apply stage; the failure that is the release's own. `more`: it is the rest of what was
-    carried out before. Errors: Transient, Interrupted."""
+    """Owns, then executes the plan's apply stage; the failure that is the release's own. `more`: it is the
+    rest of what was carried out before. Errors: Transient, Interrupted.
+    """
     actions = plan.staged("apply")
     session.inventory.own(ownership.entries(plan, view, session.host.save_original))
     if not actions:

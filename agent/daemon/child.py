@@ -1,11 +1,12 @@
 """A child of the daemon: a fresh process in its own session that answers in JSON lines on stdout.
 
-A pass says progress events and then `{"result": {...}}`. A fetch is asked in JSON on stdin (see `sandbox`) and gives its answer
-in one line; that is its result.
+A pass says progress events and then `{"result": {...}}`. A fetch is asked in JSON on stdin (see `sandbox`)
+and gives its answer in one line; that is its result.
 
 Rules:
 1. Nothing here blocks but the start of the process.
-2. A child that says nothing for too long, or takes too long in all, is sent TERM; after a grace its group is sent KILL.
+2. A child that says nothing for too long, or takes too long in all, is sent TERM; after a grace its group is
+   sent KILL.
 3. TERM goes to the child alone: a pass ends its own children when it has finished the action at hand.
 4. What the child writes to stderr goes where ours goes.
 """
@@ -25,7 +26,11 @@ from agent import sandbox
 from agent.report.progress import Event
 
 MAX_LINE = 1 << 20  # bytes; a longer line is dropped
-CLEAN = {"PATH": sandbox.PATH, "HOME": "/", "LANG": "C.UTF-8"}  # what a child that handles foreign bytes may know
+CLEAN = {
+    "PATH": sandbox.PATH,
+    "HOME": "/",
+    "LANG": "C.UTF-8",
+}  # what a child that handles foreign bytes may know
 PRIVATE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
 
 
@@ -40,7 +45,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a child ended: its result line if any, its exit status (negative: the signal), why we stopped it, if so."""
+    """How a child ended: its result line if any, its exit status (negative: the signal), why we stopped it,
+    if so.
+    """
 
     result: Mapping[str, Any] | None
     status: int
@@ -61,8 +68,14 @@ class Ending:
 class Job:
     """One running child. `name` is for messages."""
 
-    def __init__(self, name: str, argv: Sequence[str], limits: Limits, now: float,
-                 request: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        limits: Limits,
+        now: float,
+        request: Mapping[str, Any] | None = None,
+    ) -> None:
         self.name = name
         self._asked = request is not None
         self.started = self.heard = now
@@ -73,8 +86,14 @@ class Job:
         self._buffer = b""
         self._result: Mapping[str, Any] | None = None
         environment = CLEAN if self._asked else {k: v for k, v in os.environ.items() if k not in PRIVATE}
-        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd="/",
-                                        start_new_session=True)
+        self.process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            cwd="/",
+            start_new_session=True,
+        )
         assert self.process.stdin and self.process.stdout
         with contextlib.suppress(BrokenPipeError), self.process.stdin as stdin:
             stdin.write(json.dumps(request).encode() if self._asked else b"")  # far less than a pipe holds

@@ -2,8 +2,9 @@
 
 Rules:
 1. `run/control.sock`, mode 0600: who may connect is who owns the agent.
-2. One request per connection, one JSON line: `{"verb": "sync"}`. The answer is JSON lines: progress events, then
-   `{"result": {"exit_code": n, "sentence": text}}`. A connection that ends without a result means: the daemon stopped.
+2. One request per connection, one JSON line: `{"verb": "sync"}`. The answer is JSON lines: progress events,
+   then `{"result": {"exit_code": n, "sentence": text}}`. A connection that ends without a result means: the
+   daemon stopped.
 3. The daemon never waits for a client. One that does not read loses progress lines, then its connection.
 4. The address is reached through a descriptor of the directory: a path of a socket may have only 107 bytes.
 """
@@ -22,7 +23,8 @@ from agent.report.progress import Event
 
 MAX_REQUEST = 4096  # bytes
 MAX_BACKLOG = 65536  # bytes that wait for one client; progress beyond is dropped
-PULSE = 1.0  # seconds until a waiting client looks up: a signal that came just before it began to wait is heard then
+# seconds until a waiting client looks up: a signal that came just before it began to wait is heard then
+PULSE = 1.0
 
 NAME = "control.sock"
 
@@ -36,15 +38,19 @@ def _address(directory: Path) -> Iterator[str]:
         os.close(descriptor)
 
 
-# --- the daemon's side ----------------------------------------------------------------------------------------------
+# --- the daemon's side --------------------------------------------------------------------------------------
 
 
 class Listener:
-    """The listening socket. Only the holder of the daemon's lock may make one: it replaces what lies there."""
+    """The listening socket. Only the holder of the daemon's lock may make one: it replaces what lies
+    there.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / NAME
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        self.socket = socket.socket(
+            socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+        )
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
         umask = os.umask(0o177)
@@ -99,7 +105,9 @@ class Client:
         return None
 
     def send(self, event: Event, *, last: bool = False) -> None:
-        """Sends an event, or drops it when the client lags behind; the last one is always queued, and ends it."""
+        """Sends an event, or drops it when the client lags behind; the last one is always queued, and ends
+        it.
+        """
         if self.closed or self._ending:
             return
         if last or len(self._backlog) < MAX_BACKLOG:
@@ -111,7 +119,7 @@ class Client:
         """Sends what the socket takes now."""
         try:
             while self._backlog:
-                self._backlog = self._backlog[self.socket.send(self._backlog):]
+                self._backlog = self._backlog[self.socket.send(self._backlog) :]
         except BlockingIOError:
             return
         except OSError:
@@ -129,11 +137,13 @@ class Client:
         self.socket.close()
 
 
-# --- the command's side ---------------------------------------------------------------------------------------------
+# --- the command's side -------------------------------------------------------------------------------------
 
 
 def ask(directory: Path, request: dict[str, Any]) -> Iterator[Event] | None:
-    """The daemon's answer, event by event, as it comes; None when no daemon listens. Errors: PermissionError."""
+    """The daemon's answer, event by event, as it comes; None when no daemon listens. Errors:
+    PermissionError.
+    """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         with _address(directory) as address:

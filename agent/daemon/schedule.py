@@ -1,16 +1,18 @@
 """When the next poll and the next pass are due. Pure: monotonic seconds and randomness are arguments.
 
 Rules:
-1. Polls of one host keep their phase, which follows from its machine-id: a fleet that boots together does not poll
-   together. Every cycle has some jitter on top.
-2. What failed for the time being is tried again with exponential backoff, full jitter and a cap. Three counts are kept apart:
-   polls without an answer, temporary failures of passes, and drift: repairs that failed or that must be looked at again, for
-   what was repaired may need it once more. Success and a new revision start them again.
+1. Polls of one host keep their phase, which follows from its machine-id: a fleet that boots together does not
+   poll together. Every cycle has some jitter on top.
+2. What failed for the time being is tried again with exponential backoff, full jitter and a cap. Three counts
+   are kept apart: polls without an answer, temporary failures of passes, and drift: repairs that failed or
+   that must be looked at again, for what was repaired may need it once more. Success and a new revision start
+   them again.
 3. What needs a person or a new commit is not retried sooner than the usual resync.
 4. A pass that is wanted while one runs starts when that one has ended; several wishes become one pass.
 
-Intervals are counted here, by the monotonic clock, and not by a library's scheduler: APScheduler's counts by the wall
-clock, so that a clock set back by an hour stops it for an hour, and costs 12 MiB in a process that has 28.
+Intervals are counted here, by the monotonic clock, and not by a library's scheduler: APScheduler's counts by
+the wall clock, so that a clock set back by an hour stops it for an hour, and costs 12 MiB in a process that
+has 28.
 """
 
 from __future__ import annotations
@@ -90,15 +92,20 @@ class Schedule:
         self.pass_at, self.trigger, self._wanted = NEVER, "", ""
         return trigger
 
-    def passed(self, now: float, exit_code: int, *, again_in: float | None = None, corrected: bool = False) -> None:
-        """A pass has ended. `again_in`: it asks for another one after so many seconds (a window opens, say). `corrected`: it
-        repaired drift."""
+    def passed(
+        self, now: float, exit_code: int, *, again_in: float | None = None, corrected: bool = False
+    ) -> None:
+        """A pass has ended. `again_in`: it asks for another one after so many seconds (a window opens, say).
+        `corrected`: it repaired drift.
+        """
         self._passing = False
         passing, failed = exit_code == EXIT_TEMPORARY, exit_code in (EXIT_FAILED, EXIT_ROLLBACK_FAILED)
         self.temporary = self.temporary + 1 if passing else 0
         self.drift = self.drift + 1 if failed or corrected else self.drift if passing else 0
         counts = [(self.temporary, self.cadence.retry)] if passing else []
-        counts += [(self.drift, self.cadence.retry if failed else self.cadence.poll)] if failed or corrected else []
+        counts += (
+            [(self.drift, self.cadence.retry if failed else self.cadence.poll)] if failed or corrected else []
+        )
         if counts:
             delay = max(self._backoff(count, base, self.cadence.resync) for count, base in counts)
             self.pass_at, self.trigger = now + delay, "retry"
@@ -110,7 +117,9 @@ class Schedule:
             self.pass_at, self.trigger = now, self._wanted
 
     def want(self, trigger: str, now: float) -> None:
-        """A pass now, or right after the one that runs. New revisions and new settings start the failures from 0."""
+        """A pass now, or right after the one that runs. New revisions and new settings start the failures
+        from 0.
+        """
         if trigger in ("poll", "settings"):
             self.temporary = self.drift = 0
         if self._passing:

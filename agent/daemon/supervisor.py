@@ -1,9 +1,12 @@
 """RESIDENT: the daemon's loop. It starts polls and passes as fresh children, times them out, and backs off.
 
 Rules:
-1. One thread, one `select`; nothing in the loop waits for anything else: a fed watchdog says that the loop turns.
-2. It decides when, never what: what is wrong with a revision, and what to do about it, is the pass's business.
-3. At most one poll and one pass run at a time. Polls go on while a pass runs, so a pass can notice a newer revision.
+1. One thread, one `select`; nothing in the loop waits for anything else: a fed watchdog says that the loop
+   turns.
+2. It decides when, never what: what is wrong with a revision, and what to do about it, is the pass's
+   business.
+3. At most one poll and one pass run at a time. Polls go on while a pass runs, so a pass can notice a newer
+   revision.
 4. A child that fails, hangs, or crashes costs a retry, never the loop.
 5. Only the standard library, systemd's `notify`, and modules of ours that keep to that are imported.
 """
@@ -53,11 +56,21 @@ class Reporter(Protocol):
 
 
 class Supervisor:
-    """One daemon. `load` reads the settings (LimpetError when they are wrong); `command` gives the argv of a child."""
+    """One daemon. `load` reads the settings (LimpetError when they are wrong); `command` gives the argv of a
+    child.
+    """
 
     def __init__(
-        self, paths: Paths, *, load: Callable[[], Settings], reporter: Callable[[Settings], Reporter], command: Command,
-        clock: Clock, random: Random, phase: float, retry: float = 10.0,
+        self,
+        paths: Paths,
+        *,
+        load: Callable[[], Settings],
+        reporter: Callable[[Settings], Reporter],
+        command: Command,
+        clock: Clock,
+        random: Random,
+        phase: float,
+        retry: float = 10.0,
     ) -> None:
         self._paths = paths
         self._load = load
@@ -79,7 +92,9 @@ class Supervisor:
         self._status = "first pass is due"
 
     def run(self) -> int:
-        """Runs until SIGTERM or SIGINT. Errors: Transient when a daemon holds the root already; what `load` raises."""
+        """Runs until SIGTERM or SIGINT. Errors: Transient when a daemon holds the root already; what `load`
+        raises.
+        """
         with Lock(self._paths.run / "daemon.lock", "a daemon"), contextlib.ExitStack() as stack:
             self._read_settings()
             now = self._clock.monotonic()
@@ -88,10 +103,15 @@ class Supervisor:
             stack.enter_context(self._signals())
             listener = Listener(self._paths.run)
             stack.callback(listener.close)
-            self._selector.register(listener.socket, selectors.EVENT_READ, lambda mask: self._accept(listener))
+            self._selector.register(
+                listener.socket, selectors.EVENT_READ, lambda mask: self._accept(listener)
+            )
             stack.callback(self._selector.close)
-            logger.info("started: polls every %g s, full check every %g s", self._settings.source.poll,
-                        self._settings.converge.resync)
+            logger.info(
+                "started: polls every %g s, full check every %g s",
+                self._settings.source.poll,
+                self._settings.converge.resync,
+            )
             systemd.notify("READY=1", f"STATUS={self._status}")
             self._alive()
             while not (self._stopping and self._poll is None and self._pass is None):
@@ -131,7 +151,9 @@ class Supervisor:
             if self._stamp() != self._settings_stamp:
                 self._reload(now)
             self._schedule.polling()
-            self._poll = self._spawn("_fetch", POLL_LIMITS, now, request=request(self._paths, self._settings, pin=""))
+            self._poll = self._spawn(
+                "_fetch", POLL_LIMITS, now, request=request(self._paths, self._settings, pin="")
+            )
             if self._poll is None:
                 self._schedule.polled(now, succeeded=False)
         if now >= self._schedule.pass_at:
@@ -145,8 +167,9 @@ class Supervisor:
 
     # --- children ---
 
-    def _spawn(self, verb: str, limits: Limits, now: float, *arguments: str,
-               request: Mapping[str, Any] | None = None) -> Job | None:
+    def _spawn(
+        self, verb: str, limits: Limits, now: float, *arguments: str, request: Mapping[str, Any] | None = None
+    ) -> Job | None:
         try:
             job = Job(verb.lstrip("_"), self._command(verb, *arguments), limits, now, request)
         except OSError as error:
@@ -181,9 +204,14 @@ class Supervisor:
         self._poll, failed = None, self._schedule.poll_failures
         error = _error(ending.result)
         if ending.result is None and not self._stopping:
-            error = Transient(f"the poll {'was stopped: ' + ending.stopped if ending.stopped else ending}",
-                              "see the log", code="PollFailed")
-        asked = not self._stopping and not (error and error.code == "Locked")  # a fetching pass is as good as a poll
+            error = Transient(
+                f"the poll {'was stopped: ' + ending.stopped if ending.stopped else ending}",
+                "see the log",
+                code="PollFailed",
+            )
+        asked = not self._stopping and not (
+            error and error.code == "Locked"
+        )  # a fetching pass is as good as a poll
         self._schedule.polled(now, succeeded=error is None or not asked)
         if asked:
             self._source_answered(str((ending.result or {}).get("commit", "")), error, now)
@@ -222,11 +250,22 @@ class Supervisor:
                 self._seen = observed
                 self._schedule.unwant("poll")
             self._tried = observed
-        self._answered(now, int(result.get("exit_code", EXIT_TEMPORARY)), str(result.get("sentence", error)),
-                       again_in=result.get("again_in"), corrected=bool(result.get("corrected")))
+        self._answered(
+            now,
+            int(result.get("exit_code", EXIT_TEMPORARY)),
+            str(result.get("sentence", error)),
+            again_in=result.get("again_in"),
+            corrected=bool(result.get("corrected")),
+        )
 
-    def _answered(self, now: float, exit_code: int, sentence: str, again_in: float | None = None,
-                  corrected: bool = False) -> None:
+    def _answered(
+        self,
+        now: float,
+        exit_code: int,
+        sentence: str,
+        again_in: float | None = None,
+        corrected: bool = False,
+    ) -> None:
         self._schedule.passed(now, exit_code, again_in=again_in, corrected=corrected)
         look = self._schedule.next_look(now) - now
         self._status = sentence if self._stopping else f"{sentence}, next look in {look:.0f} s"
@@ -242,7 +281,9 @@ class Supervisor:
     def _accept(self, listener: Listener) -> None:
         client = listener.accept()
         if client:
-            self._selector.register(client.socket, selectors.EVENT_READ, lambda mask: self._served(client, mask))
+            self._selector.register(
+                client.socket, selectors.EVENT_READ, lambda mask: self._served(client, mask)
+            )
 
     def _served(self, client: Client, mask: int) -> None:
         if mask & selectors.EVENT_WRITE:
@@ -291,7 +332,9 @@ class Supervisor:
         reader, writer = socket.socketpair()
         reader.setblocking(False)
         writer.setblocking(False)
-        before = {number: signal.signal(number, lambda number, frame: self._caught.add(number)) for number in ours}
+        before = {
+            number: signal.signal(number, lambda number, frame: self._caught.add(number)) for number in ours
+        }
         wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
         self._selector.register(reader, selectors.EVENT_READ, lambda mask: reader.recv(4096))
         try:
@@ -335,7 +378,9 @@ class Supervisor:
         systemd.notify("READY=1", "STATUS=settings read again")
 
     def _read_settings(self) -> None:
-        self._settings_stamp = self._stamp()  # before reading: a change meanwhile is noticed, and a wrong file is said once
+        self._settings_stamp = (
+            self._stamp()
+        )  # before reading: a change meanwhile is noticed, and a wrong file is said once
         self._settings = self._load()
         self._reporter = self._make_reporter(self._settings)
 
@@ -355,8 +400,10 @@ class Supervisor:
         now = self._clock.monotonic()
         self._alive_at = now + ALIVE * self._settings.source.poll
         with self._heartbeat():
-            self._reporter.alive(poll_at=self._clock.wall() + self._schedule.next_look(now) - now,
-                                 backoff={"temporary": self._schedule.temporary, "drift": self._schedule.drift})
+            self._reporter.alive(
+                poll_at=self._clock.wall() + self._schedule.next_look(now) - now,
+                backoff={"temporary": self._schedule.temporary, "drift": self._schedule.drift},
+            )
 
     @contextlib.contextmanager
     def _heartbeat(self) -> Iterator[None]:

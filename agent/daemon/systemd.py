@@ -22,7 +22,9 @@ def monotonic_usec() -> int:
 
 
 class Watchdog:
-    """Tells systemd that the loop turns, twice per WATCHDOG_USEC. `due` is when the loop has to come by next."""
+    """Tells systemd that the loop turns, twice per WATCHDOG_USEC. `due` is when the loop has to come by
+    next.
+    """
 
     def __init__(self, now: float) -> None:
         ours = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())

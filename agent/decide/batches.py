@@ -1,10 +1,11 @@
-"""Which containers of a service give way together, and what must be seen of them before the next ones do. Pure.
+"""Which containers of a service give way together, and what must be seen of them before the next ones do.
+Pure.
 
 Rules:
-1. Only containers that run are held back: one that is down, new, or half changed by a killed pass is brought up at once, and with
-   those that are right already it must be good before the next one gives way.
-2. A container that something in an earlier batch waits for (a claim, a network, a need) goes with that batch: a batch is a wish,
-   the rest of the order is a must.
+1. Only containers that run are held back: one that is down, new, or half changed by a killed pass is brought
+   up at once, and with those that are right already it must be good before the next one gives way.
+2. A container that something in an earlier batch waits for (a claim, a network, a need) goes with that batch:
+   a batch is a wish, the rest of the order is a must.
 3. What failed is counted by looking at all that was changed so far, so nothing has to be remembered.
 """
 
@@ -21,8 +22,9 @@ from agent.model import Key
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """One service that changes. `leading` do not give way; `giving` do, in the order of their numbers; `watched`: those of the
-    leading ones that must be seen to be good."""
+    """One service that changes. `leading` do not give way; `giving` do, in the order of their numbers;
+    `watched`: those of the leading ones that must be seen to be good.
+    """
 
     manner: Manner
     leading: tuple[Key, ...]
@@ -49,7 +51,9 @@ def rollouts(view: View, fates: Mapping[Key, Fate]) -> list[Rollout]:
             services[resource.spec["app"], resource.spec["service"]].append(resource.key)
     found = []
     for _, keys in sorted(services.items()):
-        keys = sorted((key for key in keys if fates[key].verb != "refuse"), key=lambda key: _number(key, view))
+        keys = sorted(
+            (key for key in keys if fates[key].verb != "refuse"), key=lambda key: _number(key, view)
+        )
         giving = tuple(key for key in keys if _gives_way(key, fates[key], view))
         leading = tuple(key for key in keys if key not in giving)
         how = manner(view.target.manifest.resources[keys[0]], view) if giving else None
@@ -60,8 +64,9 @@ def rollouts(view: View, fates: Mapping[Key, Fate]) -> list[Rollout]:
 
 
 def batches(rollout: Rollout, ends: Callable[[Key], set[Key]]) -> list[list[Key]]:
-    """The leading ones (perhaps none), then batch by batch. `ends`: the containers that cannot be done before this one has given
-    way."""
+    """The leading ones (perhaps none), then batch by batch. `ends`: the containers that cannot be done before
+    this one has given way.
+    """
     most = rollout.manner.parallelism or len(rollout.giving)
     found: list[list[Key]] = [list(rollout.leading)]
     for key in rollout.giving:
@@ -81,7 +86,11 @@ def _number(key: Key, view: View) -> int:
 
 
 def _gives_way(key: Key, fate: Fate, view: View) -> bool:
-    return fate.verb in ("replace", "return") and bool(fate.part("release")) and serving(key.name, view) is not None
+    return (
+        fate.verb in ("replace", "return")
+        and bool(fate.part("release"))
+        and serving(key.name, view) is not None
+    )
 
 
 def _is_good(key: Key, view: View) -> bool:

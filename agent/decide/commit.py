@@ -1,11 +1,13 @@
-"""What a fetched commit may do: whether it descends from what this host has proved, and what its message asks for besides. Pure.
+"""What a fetched commit may do: whether it descends from what this host has proved, and what its message asks
+for besides. Pure.
 
 Rules:
-1. History only goes forward: a commit is used only when the pin is in its history. A `git revert` is; a rewritten
-   branch is not.
+1. History only goes forward: a commit is used only when the pin is in its history. A `git revert` is; a
+   rewritten branch is not.
 2. The pin is that of this (url, ref); the first commit of a new one is trusted as it comes.
 3. Unknown is not yes: an answer that does not say is refused.
-4. Trailers (`Limpet-...`) of the newest commit are levers for a whole fleet; the host's owner says whether they count.
+4. Trailers (`Limpet-...`) of the newest commit are levers for a whole fleet; the host's owner says whether
+   they count.
 """
 
 from __future__ import annotations
@@ -71,7 +73,9 @@ def allowed_prunes(message: str) -> int:
 
 
 def retries(message: str) -> list[str]:
-    """The releases that may be tried again: "all", or what an id, a manifest digest or a commit begins with."""
+    """The releases that may be tried again: "all", or what an id, a manifest digest or a commit begins
+    with.
+    """
     return _RETRY.findall(message)
 
 

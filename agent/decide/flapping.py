@@ -1,11 +1,14 @@
-"""Which resources were corrected lately, and which are left alone because something changes them again and again. Pure.
+"""Which resources were corrected lately, and which are left alone because something changes them again and
+again. Pure.
 
 Rules:
-1. A correction is written down before it begins; what failed of it is taken back: it is tried again, with backoff.
-2. Ages are counted by the monotonic clock of one boot. A wall clock that jumps makes nothing flap and frees nothing; a reboot
-   starts the count again.
-3. What was corrected MOST times within WITHIN seconds and would have to be corrected once more flaps: it is left alone until
-   the branch is at another commit, another release is proved, or a person says so (`limpet retry`).
+1. A correction is written down before it begins; what failed of it is taken back: it is tried again, with
+   backoff.
+2. Ages are counted by the monotonic clock of one boot. A wall clock that jumps makes nothing flap and frees
+   nothing; a reboot starts the count again.
+3. What was corrected MOST times within WITHIN seconds and would have to be corrected once more flaps: it is
+   left alone until the branch is at another commit, another release is proved, or a person says so (`limpet
+   retry`).
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ ALL = "all"
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """Left alone since `since` (wall time, seconds), after `times` corrections, while the branch was at `commit`."""
+    """Left alone since `since` (wall time, seconds), after `times` corrections, while the branch was at
+    `commit`.
+    """
 
     times: int
     since: float
@@ -31,15 +36,23 @@ class Alone:
 
 @dataclass(slots=True)
 class Flapping:
-    """What is remembered, by `kind/name`. `corrected`: when, in monotonic seconds of the boot `boot_id`, the oldest first."""
+    """What is remembered, by `kind/name`. `corrected`: when, in monotonic seconds of the boot `boot_id`, the
+    oldest first.
+    """
 
     boot_id: str = ""
     corrected: dict[str, list[float]] = field(default_factory=dict)
     alone: dict[str, Alone] = field(default_factory=dict)
 
     def wanting(self, now: float, boot_id: str) -> dict[str, int]:
-        """What must not be corrected now, and how often it was corrected. `now`: monotonic seconds of the boot `boot_id`."""
-        often = {name: len(times) for name in self.corrected if len(times := self._lately(name, now, boot_id)) >= MOST}
+        """What must not be corrected now, and how often it was corrected. `now`: monotonic seconds of the
+        boot `boot_id`.
+        """
+        often = {
+            name: len(times)
+            for name in self.corrected
+            if len(times := self._lately(name, now, boot_id)) >= MOST
+        }
         return often | {name: alone.times for name, alone in self.alone.items()}
 
     def note(self, names: Iterable[str], now: float, boot_id: str) -> None:
@@ -81,10 +94,16 @@ class Flapping:
     # --- as JSON ---
 
     def to_json(self) -> dict[str, Json]:
-        return {"boot_id": self.boot_id, "corrected": {name: list(times) for name, times in self.corrected.items()},
-                "alone": {name: asdict(alone) for name, alone in self.alone.items()}}
+        return {
+            "boot_id": self.boot_id,
+            "corrected": {name: list(times) for name, times in self.corrected.items()},
+            "alone": {name: asdict(alone) for name, alone in self.alone.items()},
+        }
 
     @classmethod
     def from_json(cls, doc: Mapping[str, Json]) -> Flapping:
-        return cls(doc.get("boot_id", ""), {name: list(times) for name, times in doc.get("corrected", {}).items()},
-                   {name: Alone(**alone) for name, alone in doc.get("alone", {}).items()})
+        return cls(
+            doc.get("boot_id", ""),
+            {name: list(times) for name, times in doc.get("corrected", {}).items()},
+            {name: Alone(**alone) for name, alone in doc.get("alone", {}).items()},
+        )

@@ -1,16 +1,18 @@
-"""Observations over time -> healthy | wait | rejected. Pure; time is an argument, in seconds of a monotonic clock.
+"""Observations over time -> healthy | wait | rejected. Pure; time is an argument, in seconds of a monotonic
+clock.
 
 Rules:
-1. All of the manifest's containers are judged, not only the changed ones. Healthy means: good for `settle` seconds without a
-   break.
-2. What cannot get better is rejected at once: an exited container that is no one-shot, a failed one-shot, an unhealthy health
-   check, a restart loop. The rest waits until the deadline, which is never before a container that is seen to start may be
-   healthy by its own word (`start_period`).
+1. All of the manifest's containers are judged, not only the changed ones. Healthy means: good for `settle`
+   seconds without a break.
+2. What cannot get better is rejected at once: an exited container that is no one-shot, a failed one-shot, an
+   unhealthy health check, a restart loop. The rest waits until the deadline, which is never before a
+   container that is seen to start may be healthy by its own word (`start_period`).
 3. Contrast: what failed already before the release was applied, and was not changed by it, cannot condemn it.
-4. The source must answer after the change when it answered before (commit-confirmed). What it condemns is tried on known good
-   too, after the rollback: a source that is down for everybody condemns nothing.
-5. What somebody stopped says nothing about the release: a container that Docker would restart if it had exited by itself.
-   dockerd stops all containers before it stops answering. (Of others, `transaction` asks the host whether Docker is steady.)
+4. The source must answer after the change when it answered before (commit-confirmed). What it condemns is
+   tried on known good too, after the rollback: a source that is down for everybody condemns nothing.
+5. What somebody stopped says nothing about the release: a container that Docker would restart if it had
+   exited by itself. dockerd stops all containers before it stops answering. (Of others, `transaction` asks
+   the host whether Docker is steady.)
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ SOURCE = "source"
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """`settle` and `deadline` in seconds. `excused`: subjects that failed before apply and did not change ("check/x")."""
+    """`settle` and `deadline` in seconds. `excused`: subjects that failed before apply and did not change
+    ("check/x").
+    """
 
     settle: float
     deadline: float
@@ -41,7 +45,9 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was seen at one moment. `checks`: name -> empty when green, else what is wrong. `source`: None when not asked."""
+    """What was seen at one moment. `checks`: name -> empty when green, else what is wrong. `source`: None
+    when not asked.
+    """
 
     at: float
     containers: tuple[ObservedContainer, ...]
@@ -51,15 +57,20 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What the gate remembers between samples. `first`: the first look of this process, when an earlier one has begun it;
-    `patience`: seconds from there that the slowest starter may take."""
+    """What the gate remembers between samples. `first`: the first look of this process, when an earlier one
+    has begun it; `patience`: seconds from there that the slowest starter may take.
+    """
 
     started: float
     first: float | None = None
     patience: float = 0.0
     good_since: float | None = None
-    restarts: Mapping[str, tuple[str, int]] = field(default_factory=dict)  # container name -> (id, count at first sight)
-    last: Mapping[str, int] = field(default_factory=dict)  # container name -> restart count of the previous sample
+    restarts: Mapping[str, tuple[str, int]] = field(
+        default_factory=dict
+    )  # container name -> (id, count at first sight)
+    last: Mapping[str, int] = field(
+        default_factory=dict
+    )  # container name -> restart count of the previous sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +85,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`findings`: all that is not good, the bad first. `wait_s`: seconds until a healthy verdict is possible, `left_s`: until one
-    must be."""
+    """`findings`: all that is not good, the bad first. `wait_s`: seconds until a healthy verdict is possible,
+    `left_s`: until one must be.
+    """
 
     decision: Decision
     findings: tuple[Finding, ...] = ()
@@ -96,17 +108,32 @@ def judge(manifest: Manifest, sample: Sample, progress: Progress, terms: Terms) 
     """The decision at this sample, and what to remember for the next."""
     found = [*_containers(manifest, sample, progress), *_checks(manifest, sample, progress, terms)]
     if terms.source_required and sample.source:
-        found.append(Finding(SOURCE, "wait", f"does not answer any more: {sample.source}",
-                             "the change may have cut the host off; look at routes, DNS and firewall in this commit"))
+        found.append(
+            Finding(
+                SOURCE,
+                "wait",
+                f"does not answer any more: {sample.source}",
+                "the change may have cut the host off; look at routes, DNS and firewall in this commit",
+            )
+        )
     found = [finding for finding in found if finding.subject not in terms.excused]
     judged = {r.key.name for r in manifest.of_kind("container") if str(r.key) not in terms.excused}
-    restarted = any(count != progress.last.get(name, count) for name, count in _counts(sample).items() if name in judged)
+    restarted = any(
+        count != progress.last.get(name, count) for name, count in _counts(sample).items() if name in judged
+    )
     good = not found and not restarted
     first = progress.started if progress.first is None else progress.first
-    patience = max([progress.patience, *(c.patience for c in sample.containers if c.health == "starting" and c.name in judged)])
+    patience = max(
+        [
+            progress.patience,
+            *(c.patience for c in sample.containers if c.health == "starting" and c.name in judged),
+        ]
+    )
     deadline = max(progress.started + terms.deadline, first + patience + terms.settle if patience else 0.0)
     since = (progress.good_since if progress.good_since is not None else sample.at) if good else None
-    remembered = Progress(progress.started, progress.first, patience, since, _first_counts(sample, progress), _counts(sample))
+    remembered = Progress(
+        progress.started, progress.first, patience, since, _first_counts(sample, progress), _counts(sample)
+    )
     bad = tuple(sorted((f for f in found if f.grade == "bad"), key=lambda f: f.subject))
     waiting = tuple(f for f in found if f.grade == "wait")
     if bad:
@@ -128,10 +155,14 @@ def blames_source(reason: str) -> bool:
 
 
 def excused(manifest: Manifest, sample: Sample, changed: set[Key]) -> frozenset[str]:
-    """Subjects that fail now, before anything is touched, and are not about to change: they can condemn no release."""
+    """Subjects that fail now, before anything is touched, and are not about to change: they can condemn no
+    release.
+    """
     progress = Progress(sample.at)
     found = [*_containers(manifest, sample, progress), *_checks(manifest, sample, progress, Terms(0, 0))]
-    return frozenset(f.subject for f in found if f.subject.startswith("check/") or Key.parse(f.subject) not in changed)
+    return frozenset(
+        f.subject for f in found if f.subject.startswith("check/") or Key.parse(f.subject) not in changed
+    )
 
 
 def _counts(sample: Sample) -> dict[str, int]:
@@ -142,7 +173,11 @@ def _first_counts(sample: Sample, progress: Progress) -> dict[str, tuple[str, in
     first = dict(progress.restarts)
     for c in sample.containers:
         known = first.get(c.name)
-        if c.owned and c.restart_count is not None and (known is None or known[0] != c.id or known[1] > c.restart_count):
+        if (
+            c.owned
+            and c.restart_count is not None
+            and (known is None or known[0] != c.id or known[1] > c.restart_count)
+        ):
             first[c.name] = (c.id, c.restart_count)
     return first
 
@@ -152,7 +187,11 @@ def _containers(manifest: Manifest, sample: Sample, progress: Progress) -> list[
     found = []
     for resource in manifest.of_kind("container"):
         instance = by_name.get(resource.key.name)
-        finding = _one_shot(resource, instance) if resource.spec["oneshot"] else _service(resource, instance, progress)
+        finding = (
+            _one_shot(resource, instance)
+            if resource.spec["oneshot"]
+            else _service(resource, instance, progress)
+        )
         if finding:
             found.append(finding)
     return found
@@ -163,7 +202,9 @@ def _one_shot(resource: Resource, instance: ObservedContainer | None) -> Finding
     if instance is None or (instance.state == "exited" and instance.exit_code == 0):
         return None  # it ran to success and may have been removed since: the plan knows
     if instance.state == "exited":
-        return Finding(subject, "bad", f"one-shot exited with code {instance.exit_code}", f"docker logs {instance.name}")
+        return Finding(
+            subject, "bad", f"one-shot exited with code {instance.exit_code}", f"docker logs {instance.name}"
+        )
     return Finding(subject, "wait", f"one-shot is {instance.state}")
 
 
@@ -174,14 +215,31 @@ def _service(resource: Resource, instance: ObservedContainer | None, progress: P
     first = progress.restarts.get(instance.name)
     restarts = (instance.restart_count or 0) - first[1] if first and first[0] == instance.id else 0
     if restarts >= RESTARTS:
-        return Finding(subject, "bad", f"restarts for ever: {restarts} restarts, last exit code {instance.exit_code}", logs)
-    if instance.state == "exited" and not instance.error and resource.spec.get("config", {}).get("restart") in KEPT_UP:
-        return Finding(subject, "wait", f"was stopped with exit code {instance.exit_code}, by a person or with Docker",
-                       f"docker start {instance.name}")
+        return Finding(
+            subject,
+            "bad",
+            f"restarts for ever: {restarts} restarts, last exit code {instance.exit_code}",
+            logs,
+        )
+    if (
+        instance.state == "exited"
+        and not instance.error
+        and resource.spec.get("config", {}).get("restart") in KEPT_UP
+    ):
+        return Finding(
+            subject,
+            "wait",
+            f"was stopped with exit code {instance.exit_code}, by a person or with Docker",
+            f"docker start {instance.name}",
+        )
     if instance.state in ("exited", "dead"):
         detail = f"; {instance.error}" if instance.error else ""
-        return Finding(subject, "bad", f"exited with code {instance.exit_code}{detail}",
-                       f"{logs}; if it is meant to run once, mark the service with `x-limpet: {{oneshot: true}}`")
+        return Finding(
+            subject,
+            "bad",
+            f"exited with code {instance.exit_code}{detail}",
+            f"{logs}; if it is meant to run once, mark the service with `x-limpet: {{oneshot: true}}`",
+        )
     if instance.state != "running":
         return Finding(subject, "wait", f"is {instance.state}", logs)
     if instance.health == "unhealthy":
@@ -202,7 +260,9 @@ def _checks(manifest: Manifest, sample: Sample, progress: Progress, terms: Terms
         wrong = sample.checks.get(check.name, "has not run")
         if wrong:
             first = progress.started if progress.first is None else progress.first
-            late = check.within and sample.at >= max(progress.started + check.within, first + min(check.within, LEAST_LEFT))
+            late = check.within and sample.at >= max(
+                progress.started + check.within, first + min(check.within, LEAST_LEFT)
+            )
             message = f"{wrong} after {check.within:.0f} s" if late else wrong
             found.append(Finding(f"check/{check.name}", "bad" if late else "wait", message, describe(check)))
     return found

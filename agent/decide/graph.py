@@ -2,8 +2,8 @@
 
 Rules:
 1. A step waits for what it needs, never for more.
-2. An edge comes from a need, a claim that moves, a path, a network that is removed, or a file for which several give way
-   together, and from the batches of a rollout; kinds know nothing of it.
+2. An edge comes from a need, a claim that moves, a path, a network that is removed, or a file for which
+   several give way together, and from the batches of a rollout; kinds know nothing of it.
 3. The numbering is stable: equal fates, equal actions.
 """
 
@@ -52,8 +52,13 @@ class Graph:
             for step in fates[key].steps:
                 self._add(key, step)
         self.freed = self._freed()
-        self.removed = [key for key in self.acting if key.kind in files.KINDS and self._first(key, "start")
-                        and key not in view.target.manifest.resources]
+        self.removed = [
+            key
+            for key in self.acting
+            if key.kind in files.KINDS
+            and self._first(key, "start")
+            and key not in view.target.manifest.resources
+        ]
         self.losing = {app_of(key, view) for key in self.removed} - {""}
         for key in self.acting:
             self._order_parts(key)
@@ -70,7 +75,12 @@ class Graph:
     def _add(self, key: Key, step: Step) -> Node:
         nodes = self.parts[key, step.part]
         rank = KINDS[key.kind].rank
-        node = Node(1000 - rank if step.part == "prune" else rank, key, PARTS.index(step.part) * MOST + len(nodes), step)
+        node = Node(
+            1000 - rank if step.part == "prune" else rank,
+            key,
+            PARTS.index(step.part) * MOST + len(nodes),
+            step,
+        )
         self.after[node] = {nodes[-1]} if nodes else set()
         nodes.append(node)
         return node
@@ -96,8 +106,12 @@ class Graph:
         """Pairs (holder, taker): the holder gives way and the taker wants one of its claims."""
         takers = [(key, taken) for key in self.acting if (taken := wants(key, self.fates[key], self.view))]
         holders = [(key, held_claims(key, self.view)) for key in self.acting if self._first(key, "release")]
-        return [(holder, taker) for holder, held in holders for taker, taken in takers
-                if holder != taker and claims.clashing(taken, held)]
+        return [
+            (holder, taker)
+            for holder, held in holders
+            for taker, taken in takers
+            if holder != taker and claims.clashing(taken, held)
+        ]
 
     def _gives_way_early(self, key: Key) -> bool:
         """Whether something that others or this resource need waits for its release."""
@@ -108,22 +122,30 @@ class Graph:
 
     def _on_recreated(self, key: Key) -> bool:
         """Whether an instance of it is attached to a network that is replaced."""
-        return key.kind == "container" and any(self.view.recreated & set(c.networks) for c in self.view.containers(key.name))
+        return key.kind == "container" and any(
+            self.view.recreated & set(c.networks) for c in self.view.containers(key.name)
+        )
 
     def _loses_file(self, key: Key) -> bool:
         """Whether a file of its app is removed between its stop and its start."""
         return key.kind == "container" and app_of(key, self.view) in self.losing
 
     def _created_late(self, key: Key) -> bool:
-        """Whether its candidate cannot be created before it gives way: its network is replaced, or it has lenders."""
+        """Whether its candidate cannot be created before it gives way: its network is replaced, or it has
+        lenders.
+        """
         return self._on_recreated(key) or bool(self._lenders(key))
 
     def _lenders(self, key: Key) -> set[Key]:
-        """The changing containers that the Engine looks at when it creates this one: those whose volumes or processes it shares,
-        and those that it is linked to outside of networks of its own."""
+        """The changing containers that the Engine looks at when it creates this one: those whose volumes or
+        processes it shares, and those that it is linked to outside of networks of its own.
+        """
         resource = self.view.target.manifest.resources.get(key)
         config = resource.spec["config"] if resource and key.kind == "container" else {}
-        entries = [*(config.get("volumes_from") or ()), *((config.get("links") or ()) if config.get("network_mode") else ())]
+        entries = [
+            *(config.get("volumes_from") or ()),
+            *((config.get("links") or ()) if config.get("network_mode") else ()),
+        ]
         modes = [str(config.get(mode) or "") for mode in ("pid", "ipc")]
         entries += [mode.removeprefix("container:") for mode in modes if mode.startswith("container:")]
         named = {Key("container", str(entry).partition(":")[0]) for entry in entries}
@@ -131,11 +153,16 @@ class Graph:
 
     def _is_late(self, key: Key) -> bool:
         """Whether a file is written only after its users have given way: it exists and changes."""
-        return key.kind in ("file", "symlink") and key.name in self.view.observed.files and bool(self.parts.get((key, "start")))
+        return (
+            key.kind in ("file", "symlink")
+            and key.name in self.view.observed.files
+            and bool(self.parts.get((key, "start")))
+        )
 
     def _holds_files(self, key: Key) -> bool:
-        """Whether files wait until it has given way. Of a service that is changed batch by batch only the first do so, and one
-        that runs until the new one does cannot."""
+        """Whether files wait until it has given way. Of a service that is changed batch by batch only the
+        first do so, and one that runs until the new one does cannot.
+        """
         return key not in self.following and not self.fates[key].beside
 
     def _order_parts(self, key: Key) -> None:
@@ -144,15 +171,22 @@ class Graph:
         fate = self.fates[key]
         if fate.beside:
             how = manner(self.view.target.manifest.resources[key], self.view)
-            watch = self._watch(key, [fate.beside], how.monitor if how else 0.0, int(self.view.returning),
-                                [self._last(key, "ahead", "prepare")])
+            watch = self._watch(
+                key,
+                [fate.beside],
+                how.monitor if how else 0.0,
+                int(self.view.returning),
+                [self._last(key, "ahead", "prepare")],
+            )
             self._edge(watch, self._first(key, "release"))
             self._edge(watch, self._first(key, "start"))
         elif not self._created_late(key):
             self._edge(self._last(key, "prepare"), self._first(key, "release"))
 
     def _order_need(self, key: Key, need: Need) -> None:
-        """`need` before `key`: files that change after `key` gave way, other needs before it is created or gives way."""
+        """`need` before `key`: files that change after `key` gave way, other needs before it is created or
+        gives way.
+        """
         ready = self._ready(need)
         self._edge(ready, self._first(key, *BEGIN))
         if self._is_late(need.key):
@@ -164,13 +198,23 @@ class Graph:
             if not self._gives_way_early(key):
                 self._edge(ready, self._first(key, "release"))
         else:
-            self._edge(ready, self._first(key, *(("prepare",) if self._on_recreated(key) else ("prepare", "release"))))
+            self._edge(
+                ready,
+                self._first(key, *(("prepare",) if self._on_recreated(key) else ("prepare", "release"))),
+            )
 
     def _ready(self, need: Need) -> Node | None:
-        """The node after which a need is met, None when it is met already, or never will be (refused, and not required)."""
+        """The node after which a need is met, None when it is met already, or never will be (refused, and not
+        required).
+        """
         last = self._last(need.key, "start")
         fate = self.fates.get(need.key)
-        if need.condition not in ("healthy", "completed") or fate is None or fate.verb == "refuse" or self._has_run(need):
+        if (
+            need.condition not in ("healthy", "completed")
+            or fate is None
+            or fate.verb == "refuse"
+            or self._has_run(need)
+        ):
             return last
         if last is None and self._met(need):
             return None
@@ -188,13 +232,21 @@ class Graph:
 
     def _has_run(self, need: Need) -> bool:
         """Whether there is nothing to wait for, whatever its container says by now."""
-        resource = self.view.target.manifest.resources.get(need.key) if need.condition == "completed" else None
-        return resource is not None and oneshots.has_run(resource, self.view.target.image(resource), self.view)
+        resource = (
+            self.view.target.manifest.resources.get(need.key) if need.condition == "completed" else None
+        )
+        return resource is not None and oneshots.has_run(
+            resource, self.view.target.image(resource), self.view
+        )
 
     def _order_claims(self) -> None:
         for holder, taker in self.freed:
             self._edge(self._last(holder, "release"), self._first(taker, *BEGIN))
-            if not self._created_late(taker) and not self._on_recreated(holder) and not self.fates[holder].part("start"):
+            if (
+                not self._created_late(taker)
+                and not self._on_recreated(holder)
+                and not self.fates[holder].part("start")
+            ):
                 self._edge(self._last(taker, "prepare"), self._first(holder, "release"))
         for name in self.view.recreated:
             remove = self._first(Key("network", name), "release")
@@ -203,7 +255,9 @@ class Graph:
                     self._edge(self._last(Key("container", instance.key_name), "release"), remove)
 
     def _order_paths(self) -> None:
-        """Directories before what lies in them; removed app files between the stop and the start of their app's containers."""
+        """Directories before what lies in them; removed app files between the stop and the start of their
+        app's containers.
+        """
         for key in self.acting:
             if key.kind in files.KINDS and (node := self._first(key, "start")):
                 for parent in _parents(key.name):
@@ -221,7 +275,11 @@ class Graph:
         """A batch gives way when all before it are good, and the delay has passed."""
         how = rollout.manner
         held = {key: self._first(key, "ahead", "release") for key in rollout.giving}
-        before = {key: self._before(node) for key in (*rollout.leading, *rollout.giving) if (node := self._last(key, "start"))}
+        before = {
+            key: self._before(node)
+            for key in (*rollout.leading, *rollout.giving)
+            if (node := self._last(key, "start"))
+        }
         order = batches(rollout, lambda key: {other for other, nodes in before.items() if held[key] in nodes})
         done: list[Key] = []
         for index, batch in enumerate(order):
@@ -240,10 +298,17 @@ class Graph:
                     self._edge(end, held[key])
 
     def _order_together(self) -> None:
-        """Those that give way for one file do so when all of them are prepared: else the first is down while the last one's
-        candidate is made."""
-        waits = (before for node, before in self.after.items() if node.key.kind in files.KINDS and node.step.part == "start")
-        groups = {frozenset(other.key for other in before if other.step.part == "release") for before in waits}
+        """Those that give way for one file do so when all of them are prepared: else the first is down while
+        the last one's candidate is made.
+        """
+        waits = (
+            before
+            for node, before in self.after.items()
+            if node.key.kind in files.KINDS and node.step.part == "start"
+        )
+        groups = {
+            frozenset(other.key for other in before if other.step.part == "release") for before in waits
+        }
         for group in sorted(map(sorted, groups)):
             first = [gives for key in group if (gives := self._first(key, "release"))]
             for ready in filter(None, (self._last(key, "prepare") for key in group)):
@@ -274,7 +339,9 @@ class Graph:
             owned = self.view.inventory.get(key)
             before = {Key.parse(need) for need in owned.needs} if owned else set()
             if key.kind == "container":
-                before |= {Key("network", name) for c in self.view.containers(key.name) for name in c.networks}
+                before |= {
+                    Key("network", name) for c in self.view.containers(key.name) for name in c.networks
+                }
             elif key.kind in files.KINDS:
                 before |= {Key("directory", parent) for parent in _parents(key.name)}
             for other in before:
@@ -314,8 +381,18 @@ class Graph:
         fate = self.fates[node.key]
         corrective = fate.verb != "keep" and self.view.corrective(node.key)
         step = node.step
-        return Action(numbers[node], step.verb, node.key, fate.cause, step.args, after, stage, corrective, step.required,
-                      step.secret)
+        return Action(
+            numbers[node],
+            step.verb,
+            node.key,
+            fate.cause,
+            step.args,
+            after,
+            stage,
+            corrective,
+            step.required,
+            step.secret,
+        )
 
 
 def _parents(path: str) -> list[str]:
@@ -346,11 +423,20 @@ def held_claims(key: Key, view: View) -> set[str]:
 def running_claims(key: Key, view: View) -> set[str]:
     """What the running containers of a resource hold, and nothing that they held once or will hold."""
     instances = view.containers(key.name) if key.kind == "container" else ()
-    return {claim for instance in instances if instance.state in RUNNING for claim in _instance_claims(key, instance, view)}
+    return {
+        claim
+        for instance in instances
+        if instance.state in RUNNING
+        for claim in _instance_claims(key, instance, view)
+    }
 
 
 def _instance_claims(key: Key, instance: ObservedContainer, view: View) -> set[str]:
-    known = [r for release in (view.target, view.applied, view.known_good) if (r := release.manifest.resources.get(key))]
+    known = [
+        r
+        for release in (view.target, view.applied, view.known_good)
+        if (r := release.manifest.resources.get(key))
+    ]
     return {*instance.ports, *(claim for r in known if r.digest == instance.digest for claim in r.claims)}
 
 

@@ -1,13 +1,18 @@
-"""Images over time: when a registry is asked again, what it said last, and which images are Limpet's to remove. Pure.
+"""Images over time: when a registry is asked again, what it said last, and which images are Limpet's to
+remove. Pure.
 
 Rules:
-1. A registry is asked again only where `pull_policy` says so: `always` with each new manifest; `refresh` (also daily, weekly,
-   every_…) when its interval is over, by the wall clock. A clock that was set back asks once more, and counts anew from there.
-2. What a registry said last is remembered, and is what such a reference means from then on. So a killed pass finds the same
-   release again, and one that was rejected is neither pulled nor tried again until the registry says something else.
-3. Own before pull: the images that are there are written down first, and only one that was not among them becomes ours.
-4. Ours is removed when no kept release needs it and no container uses it: first the references it was pulled as, where they
-   still point at it, then itself when nothing names it. A name that a person gave it stays, and with it the image.
+1. A registry is asked again only where `pull_policy` says so: `always` with each new manifest; `refresh`
+   (also daily, weekly, every_…) when its interval is over, by the wall clock. A clock that was set back asks
+   once more, and counts anew from there.
+2. What a registry said last is remembered, and is what such a reference means from then on. So a killed pass
+   finds the same release again, and one that was rejected is neither pulled nor tried again until the
+   registry says something else.
+3. Own before pull: the images that are there are written down first, and only one that was not among them
+   becomes ours.
+4. Ours is removed when no kept release needs it and no container uses it: first the references it was pulled
+   as, where they still point at it, then itself when nothing names it. A name that a person gave it stays,
+   and with it the image.
 """
 
 from __future__ import annotations
@@ -30,9 +35,11 @@ class Asked:
 
 @dataclass(slots=True)
 class Images:
-    """What is remembered. `pulled`: image id -> the references it was pulled as. `pulling`: what a pull is for that has begun and
-    of which nobody heard the end; `before`: the images that were there then. `unswept`: a release has been decided or something
-    was pulled, and what nobody needs (images, contents) is not removed yet."""
+    """What is remembered. `pulled`: image id -> the references it was pulled as. `pulling`: what a pull is
+    for that has begun and of which nobody heard the end; `before`: the images that were there then.
+    `unswept`: a release has been decided or something was pulled, and what nobody needs (images, contents) is
+    not removed yet.
+    """
 
     asked: dict[str, Asked] = field(default_factory=dict)
     pulled: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -43,8 +50,9 @@ class Images:
     # --- when to ask, and what was said ---
 
     def due(self, manifest: Manifest, observed: Observed, now: float) -> set[str]:
-        """The references whose interval is over. One that was never asked for counts when the host has it by other means; when it
-        has not, it is pulled as soon as it is needed."""
+        """The references whose interval is over. One that was never asked for counts when the host has it by
+        other means; when it has not, it is pulled as soon as it is needed.
+        """
         found = set()
         for reference, interval in intervals(manifest).items():
             asked = self.asked.get(reference)
@@ -54,13 +62,17 @@ class Images:
 
     def next_due(self, manifest: Manifest, now: float) -> float | None:
         """Seconds until a reference is due; None when none ever is."""
-        waits = [self.asked[reference].at + interval - now for reference, interval in intervals(manifest).items()
-                 if reference in self.asked]
+        waits = [
+            self.asked[reference].at + interval - now
+            for reference, interval in intervals(manifest).items()
+            if reference in self.asked
+        ]
         return max(0.0, min(waits)) if waits else None
 
     def said(self, manifest: Manifest, *, begun: bool) -> dict[str, str]:
-        """Reference -> image id where what the registry said last counts. `begun`: this manifest is known good or attempted, and
-        what was said to `always` then is in its lock."""
+        """Reference -> image id where what the registry said last counts. `begun`: this manifest is known
+        good or attempted, and what was said to `always` then is in its lock.
+        """
         wanted = {*intervals(manifest), *(() if begun else always(manifest))}
         return {reference: self.asked[reference].id for reference in wanted if reference in self.asked}
 
@@ -74,7 +86,9 @@ class Images:
     # --- what is ours ---
 
     def begin(self, references: Iterable[str], there: Iterable[str]) -> None:
-        """Before a pull. What a killed pull was for and is pulled now keeps what was there before that one."""
+        """Before a pull. What a killed pull was for and is pulled now keeps what was there before that
+        one.
+        """
         wanted = tuple(sorted(references))
         if not set(wanted) & set(self.pulling):
             self.before = tuple(sorted(short(image_id) for image_id in there))
@@ -97,11 +111,14 @@ class Images:
 
     def unneeded(self, needed: Collection[str]) -> dict[str, tuple[str, ...]]:
         """Ours that no release needs: image id -> the references it was pulled as."""
-        return {image_id: references for image_id, references in self.pulled.items() if image_id not in needed}
+        return {
+            image_id: references for image_id, references in self.pulled.items() if image_id not in needed
+        }
 
     def removals(self, needed: Collection[str], observed: Observed) -> list[Action]:
-        """What can go now, given a look at all references of what is not needed. What is gone, or has only names that others gave
-        it, is ours no longer."""
+        """What can go now, given a look at all references of what is not needed. What is gone, or has only
+        names that others gave it, is ours no longer.
+        """
         used = {container.image_id for container in observed.containers}
         actions: list[Action] = []
         for image_id, references in sorted(self.unneeded(needed).items()):
@@ -110,8 +127,16 @@ class Images:
                 del self.pulled[image_id]
             elif image_id not in used:
                 for name in names or [image_id]:
-                    actions.append(Action(len(actions) + 1, "remove", Key("image", name), "no kept release needs it",
-                                          {"image": name}, stage="prune"))
+                    actions.append(
+                        Action(
+                            len(actions) + 1,
+                            "remove",
+                            Key("image", name),
+                            "no kept release needs it",
+                            {"image": name},
+                            stage="prune",
+                        )
+                    )
         return actions
 
     # --- as JSON ---
@@ -120,18 +145,26 @@ class Images:
         return {
             "asked": {reference: [asked.id, asked.at] for reference, asked in self.asked.items()},
             "pulled": {image_id: list(references) for image_id, references in self.pulled.items()},
-            "pulling": list(self.pulling), "before": list(self.before), "unswept": self.unswept,
+            "pulling": list(self.pulling),
+            "before": list(self.before),
+            "unswept": self.unswept,
         }
 
     @classmethod
     def from_json(cls, doc: Mapping[str, Json]) -> Images:
-        return cls({reference: Asked(*asked) for reference, asked in doc.get("asked", {}).items()},
-                   {image_id: tuple(references) for image_id, references in doc.get("pulled", {}).items()},
-                   tuple(doc.get("pulling", ())), tuple(doc.get("before", ())), doc.get("unswept", False))
+        return cls(
+            {reference: Asked(*asked) for reference, asked in doc.get("asked", {}).items()},
+            {image_id: tuple(references) for image_id, references in doc.get("pulled", {}).items()},
+            tuple(doc.get("pulling", ())),
+            tuple(doc.get("before", ())),
+            doc.get("unswept", False),
+        )
 
 
 def intervals(manifest: Manifest) -> dict[str, float]:
-    """Reference -> seconds between two questions, for what is refreshed; the shortest of all services counts."""
+    """Reference -> seconds between two questions, for what is refreshed; the shortest of all services
+    counts.
+    """
     found: dict[str, float] = {}
     for resource in manifest.of_kind("container"):
         if interval := resource.spec.get("pull_every"):
@@ -142,7 +175,11 @@ def intervals(manifest: Manifest) -> dict[str, float]:
 
 def always(manifest: Manifest) -> set[str]:
     """The references that are asked for with each new manifest."""
-    return {resource.spec["image"] for resource in manifest.of_kind("container") if resource.spec["pull_policy"] == "always"}
+    return {
+        resource.spec["image"]
+        for resource in manifest.of_kind("container")
+        if resource.spec["pull_policy"] == "always"
+    }
 
 
 def short(image_id: str) -> str:

@@ -2,11 +2,14 @@
 
 Rules:
 1. Everything an action may bring into being is owned, durably, before the first action.
-2. What was at a path before us is saved before it is owned, once; later passes keep that original, even as another kind.
+2. What was at a path before us is saved before it is owned, once; later passes keep that original, even as
+   another kind.
 3. What could not be deleted (refused, failed, put off) stays owned.
-4. While a container changes, its entry claims what the old and the new one hold: a killed pass leaves either. And what it is
-   being told counts as not delivered until it was told, and one that is being started as one without its hooks.
-5. What came with a release that was not proved is marked: when another release takes its place, it goes without a brake.
+4. While a container changes, its entry claims what the old and the new one hold: a killed pass leaves either.
+   And what it is being told counts as not delivered until it was told, and one that is being started as one
+   without its hooks.
+5. What came with a release that was not proved is marked: when another release takes its place, it goes
+   without a brake.
 6. What is adopted is owned by its id; how it was found is forgotten when a release that adopts it is proved.
 """
 
@@ -23,11 +26,17 @@ UNOWNED = {"network", "volume"}  # when external
 
 
 def entries(plan: Plan, view: View, save_original: Callable[[str], Spec]) -> dict[Key, Owned]:
-    """The entries to write before the plan is applied: changed resources, and those that are right but not owned yet."""
+    """The entries to write before the plan is applied: changed resources, and those that are right but not
+    owned yet.
+    """
     touched = {action.key for action in plan.actions}
-    adopted = {r.key: id for r in view.target.manifest.of_kind("container") if (id := adoption.newcomer(r.key, view))}
+    adopted = {
+        r.key: id for r in view.target.manifest.of_kind("container") if (id := adoption.newcomer(r.key, view))
+    }
     told = {key: id for key, id in adopted.items() if view.target.manifest.resources[key].spec["on_change"]}
-    told |= {action.key: str(action.args["container"]) for action in plan.actions if action.verb in notify.VERBS}
+    told |= {
+        action.key: str(action.args["container"]) for action in plan.actions if action.verb in notify.VERBS
+    }
     started = {action.args["container"] for action in plan.actions if action.verb in hooks.STARTING}
     refused = {refusal.key for refusal in plan.refusals}
     found: dict[Key, Owned] = {}
@@ -36,13 +45,19 @@ def entries(plan: Plan, view: View, save_original: Callable[[str], Spec]) -> dic
         if key in refused or (key.kind in UNOWNED and resource.spec["external"]):
             continue
         entry = _entry(resource, known or Owned(resource.digest), key in touched)
-        entry = replace(entry, adopted=adoption.record(key, view, proved=view.target == view.known_good),
-                        attempted=_attempted(key, known, view))
+        entry = replace(
+            entry,
+            adopted=adoption.record(key, view, proved=view.target == view.known_good),
+            attempted=_attempted(key, known, view),
+        )
         if known is None and key.kind in files.KINDS:
             entry = replace(entry, original=_original(resource, view, key in touched, save_original))
         if key in told:
             entry = replace(entry, delivered=notify.untold(resource, told[key], view))
-        ran = [*entry.hooked, *([adopted[key]] if key in adopted else [])]  # somebody else started what is adopted
+        ran = [
+            *entry.hooked,
+            *([adopted[key]] if key in adopted else []),
+        ]  # somebody else started what is adopted
         entry = replace(entry, hooked=tuple(id for id in ran if id not in started))
         if entry != known:
             found[key] = entry
@@ -56,19 +71,34 @@ def _made_on_the_way(touched: Iterable[Key], view: View, look: Callable[[str], S
     for path in (key.name for key in touched if key.kind in files.KINDS and key in resources):
         for parent in files.parents(path):
             key = Key("directory", parent)
-            known = parent in seen or key in view.inventory or any(Key(kind, parent) in resources for kind in files.KINDS)
+            known = (
+                parent in seen
+                or key in view.inventory
+                or any(Key(kind, parent) in resources for kind in files.KINDS)
+            )
             seen.add(parent)
             there = "" if known else look(parent)["type"]
-            if known or there == "directory" or (there != "absent" and not files.holders(parent, view.inventory)):
+            if (
+                known
+                or there == "directory"
+                or (there != "absent" and not files.holders(parent, view.inventory))
+            ):
                 break
             found[key] = files.IMPLIED
     return found
 
 
 def _entry(resource: Resource, known: Owned, touched: bool) -> Owned:
-    held = set(known.claims) if touched and resource.key.kind == "container" else set()  # of a network, the host shows it
-    return replace(known, digest=resource.digest, needs=tuple(str(need.key) for need in resource.needs),
-                   claims=tuple(sorted(held.union(resource.claims))), app=str(resource.spec.get("app", "")))
+    held = (
+        set(known.claims) if touched and resource.key.kind == "container" else set()
+    )  # of a network, the host shows it
+    return replace(
+        known,
+        digest=resource.digest,
+        needs=tuple(str(need.key) for need in resource.needs),
+        claims=tuple(sorted(held.union(resource.claims))),
+        app=str(resource.spec.get("app", "")),
+    )
 
 
 def _attempted(key: Key, known: Owned | None, view: View) -> bool:
@@ -77,8 +107,12 @@ def _attempted(key: Key, known: Owned | None, view: View) -> bool:
     return known.attempted if known is not None else key.kind != "container" or not view.containers(key.name)
 
 
-def _original(resource: Resource, view: View, touched: bool, save_original: Callable[[str], Spec]) -> Spec | None:
-    """What was at a path before it is owned. A file that is right and was ours before (the inventory was lost) is no original."""
+def _original(
+    resource: Resource, view: View, touched: bool, save_original: Callable[[str], Spec]
+) -> Spec | None:
+    """What was at a path before it is owned. A file that is right and was ours before (the inventory was
+    lost) is no original.
+    """
     path = resource.key.name
     if earlier := files.holders(path, view.inventory):
         return next((owned.original for owned in earlier if owned.original), None)
@@ -90,8 +124,10 @@ def _original(resource: Resource, view: View, touched: bool, save_original: Call
 
 
 def rebuilt(remembered: Sequence[Held], proved: Held, observed: Observed) -> dict[Key, Owned]:
-    """What can be proved to be ours when the inventory was lost: paths that are as a remembered release has them; what the
-    containers of the `proved` one have done; and what was put aside by a release that adopts, whose name ends in its own id."""
+    """What can be proved to be ours when the inventory was lost: paths that are as a remembered release has
+    them; what the containers of the `proved` one have done; and what was put aside by a release that adopts,
+    whose name ends in its own id.
+    """
     found: dict[Key, Owned] = {}
     for resource in (resource for held in remembered for resource in held.manifest.resources.values()):
         if resource.key.kind in files.KINDS and files.is_as(resource, observed.files.get(resource.key.name)):
@@ -106,8 +142,14 @@ def rebuilt(remembered: Sequence[Held], proved: Held, observed: Observed) -> dic
         if adopts and not c.owned and c.name == container.kept_name(key, c):
             good = proved.manifest.resources.get(key)
             ours = good is not None and good.spec.get("adopt")
-            record = {"id": c.id, "digest": good.digest} if good and ours else adoption.put_aside(key, c.id, adopts)
-            found[key] = replace(found.get(key) or _entry(adopts, Owned(adopts.digest), False), adopted=record)
+            record = (
+                {"id": c.id, "digest": good.digest}
+                if good and ours
+                else adoption.put_aside(key, c.id, adopts)
+            )
+            found[key] = replace(
+                found.get(key) or _entry(adopts, Owned(adopts.digest), False), adopted=record
+            )
     return found
 
 
@@ -126,8 +168,9 @@ def _proved(resource: Resource, proved: Held, observed: Observed) -> Owned | Non
 
 
 def settled(view: View) -> dict[Key, Owned]:
-    """Entries that change because of what is seen now, once the target is proved: one-shots that ran to success, claims that were
-    given up, and what was adopted."""
+    """Entries that change because of what is seen now, once the target is proved: one-shots that ran to
+    success, claims that were given up, and what was adopted.
+    """
     found: dict[Key, Owned] = {}
     wanted = adoption.handles(view.target.manifest)
     for key in view.target.manifest.resources:
@@ -142,7 +185,9 @@ def settled(view: View) -> dict[Key, Owned]:
         current = next((c for c in view.containers(resource.key.name) if c.name == resource.key.name), None)
         if owned is None or current is None or current.digest != resource.digest:
             continue
-        entry = replace(owned, claims=resource.claims, completed=owned.completed if resource.spec["oneshot"] else "")
+        entry = replace(
+            owned, claims=resource.claims, completed=owned.completed if resource.spec["oneshot"] else ""
+        )
         if resource.spec["oneshot"] and current.state == "exited" and current.exit_code == 0:
             entry = replace(entry, completed=oneshots.completed_mark(resource, current.image_id))
         if entry != owned:
@@ -151,10 +196,15 @@ def settled(view: View) -> dict[Key, Owned]:
 
 
 def told(keys: Iterable[Key], view: View) -> dict[Key, Owned]:
-    """The entries of containers that were just told of their changed files: a pass that goes on does not tell them again."""
+    """The entries of containers that were just told of their changed files: a pass that goes on does not tell
+    them again.
+    """
     resources = view.target.manifest.resources
-    return {key: replace(owned, delivered=notify.told(resources[key], view))
-            for key in keys if (owned := view.inventory.get(key)) is not None}
+    return {
+        key: replace(owned, delivered=notify.told(resources[key], view))
+        for key in keys
+        if (owned := view.inventory.get(key)) is not None
+    }
 
 
 def hooked(outcomes: Iterable[Outcome], observed: Observed, inventory: Inventory) -> dict[Key, Owned]:
@@ -164,14 +214,25 @@ def hooked(outcomes: Iterable[Outcome], observed: Observed, inventory: Inventory
         if outcome.action.verb == hooks.POST_START:
             results.setdefault(outcome.action.key, set()).add(outcome.result)
     there = {c.name: c.id for c in observed.containers if c.owned}
-    ran = [key for key, found in results.items() if found == {"done"} and key in inventory and key.name in there]
-    return {key: replace(inventory[key], hooked=tuple(sorted({there[key.name], *inventory[key].hooked} & set(there.values()))))
-            for key in ran}
+    ran = [
+        key for key, found in results.items() if found == {"done"} and key in inventory and key.name in there
+    ]
+    return {
+        key: replace(
+            inventory[key],
+            hooked=tuple(sorted({there[key.name], *inventory[key].hooked} & set(there.values()))),
+        )
+        for key in ran
+    }
 
 
 def disowned(inventory: Inventory, view: View, remaining: Plan) -> Iterable[Key]:
-    """What is owned no longer: not desired or needed, and nothing of it is left to delete. `remaining`: the plan of `view`."""
+    """What is owned no longer: not desired or needed, and nothing of it is left to delete. `remaining`: the
+    plan of `view`.
+    """
     kept = files.needed(view).union(view.target.manifest.resources)
     forgotten = {change.key for change in remaining.changes if change.verb == "forget"}
-    pending = {change.key for change in remaining.changes} - forgotten | {refusal.key for refusal in remaining.refusals}
+    pending = {change.key for change in remaining.changes} - forgotten | {
+        refusal.key for refusal in remaining.refusals
+    }
     return [key for key in inventory if key in forgotten or (key not in kept and key not in pending)]

@@ -1,11 +1,12 @@
-"""Whether a plan fits on the disks that it writes to: its bytes, and its inodes where a disk has a number of them. Pure; sizes in
-bytes.
+"""Whether a plan fits on the disks that it writes to: its bytes, and its inodes where a disk has a number of
+them. Pure; sizes in bytes.
 
 Rules:
-1. What lies at a path stays until the new content beside it is complete, so both must fit; AT_ONCE files are written at a time.
-   What was there before us is saved with the state; there RESERVE is left besides: for the state, the journal, and the way back.
-2. How large an image is on the disk is not known before it is there: a pull leaves IMAGE_RESERVE, and is ended when it would eat
-   it.
+1. What lies at a path stays until the new content beside it is complete, so both must fit; AT_ONCE files are
+   written at a time. What was there before us is saved with the state; there RESERVE is left besides: for the
+   state, the journal, and the way back.
+2. How large an image is on the disk is not known before it is there: a pull leaves IMAGE_RESERVE, and is
+   ended when it would eat it.
 3. A reserve of bytes is never more than a share of its disk, so that small ones can be used too.
 """
 
@@ -19,7 +20,10 @@ from agent.kinds import files
 from agent.kinds.base import View
 from agent.model import Key, Plan
 
-STATE, IMAGES = "state", "images"  # places that are no host paths: where the state is, and where the Engine keeps its images
+STATE, IMAGES = (
+    "state",
+    "images",
+)  # places that are no host paths: where the state is, and where the Engine keeps its images
 RESERVE = 16 * 2**20
 INODE_RESERVE = 64
 IMAGE_RESERVE = 512 * 2**20
@@ -31,8 +35,9 @@ WRITING = ("write", "restore", "link", "mkdir")
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """The file system of a place. `device` tells them apart; `at` is a directory on it, for people; `inodes`: how many are free,
-    None when they have no limit."""
+    """The file system of a place. `device` tells them apart; `at` is a directory on it, for people; `inodes`:
+    how many are free, None when they have no limit.
+    """
 
     device: int
     free: int
@@ -46,8 +51,9 @@ class Disk:
 
 @dataclass(slots=True)
 class Need:
-    """What is to be written to one disk. `grows`, `inodes`: by how much it is fuller afterwards; `beside`: what each content
-    needs more while the old one is still there; `keys`: for which resources."""
+    """What is to be written to one disk. `grows`, `inodes`: by how much it is fuller afterwards; `beside`:
+    what each content needs more while the old one is still there; `keys`: for which resources.
+    """
 
     disk: Disk
     grows: int = 0
@@ -72,13 +78,20 @@ class Need:
     def error(self) -> Transient:
         first = self.keys[0] if self.keys else "the state and the way back"
         what = f"{first} and {len(self.keys) - 1} more need" if len(self.keys) > 1 else f"{first} needs"
-        wants, has, look = shown(self.bytes), shown(self.disk.free), f"free space there (df -h {self.disk.at})"
+        wants, has, look = (
+            shown(self.bytes),
+            shown(self.disk.free),
+            f"free space there (df -h {self.disk.at})",
+        )
         if self.bytes <= self.disk.free:
             wants, has = f"{self.names} inode{'' if self.names == 1 else 's'}", f"{self.disk.inodes}"
             look = f"remove small files there (df -i {self.disk.at})"
-        return Transient(f"{what} {wants} on the file system of {self.disk.at}, and {has} are free",
-                         f"{look}; nothing was changed, and the next pass tries again",
-                         code="DiskFull", resource=str(self.keys[0]) if self.keys else "")
+        return Transient(
+            f"{what} {wants} on the file system of {self.disk.at}, and {has} are free",
+            f"{look}; nothing was changed, and the next pass tries again",
+            code="DiskFull",
+            resource=str(self.keys[0]) if self.keys else "",
+        )
 
 
 def places(plan: Plan) -> list[str]:
@@ -87,8 +100,9 @@ def places(plan: Plan) -> list[str]:
 
 
 def lacking(plan: Plan, view: View, disks: Mapping[str, Disk], reserve: int = RESERVE) -> list[Need]:
-    """What does not fit, disk by disk. A place whose disk is not known is not judged. `reserve`: what must be left with the
-    state."""
+    """What does not fit, disk by disk. A place whose disk is not known is not judged. `reserve`: what must be
+    left with the state.
+    """
     needs: dict[int, Need] = {}
     state = disks.get(STATE)
     if state is not None:
@@ -97,7 +111,10 @@ def lacking(plan: Plan, view: View, disks: Mapping[str, Disk], reserve: int = RE
         disk = disks.get(action.key.name) if action.verb in WRITING else None
         if disk is None:
             continue
-        resource, there = view.target.manifest.resources.get(action.key), view.observed.files.get(action.key.name)
+        resource, there = (
+            view.target.manifest.resources.get(action.key),
+            view.observed.files.get(action.key.name),
+        )
         new = blocks(int(resource.spec.get("size", 0)) if resource else 0)
         old = blocks(there.size) if there is not None and there.type == "file" else 0
         need = needs.setdefault(disk.device, Need(disk))
@@ -118,9 +135,12 @@ def images_lack(disk: Disk, coming: int = 0) -> Transient | None:
     if disk.free - coming >= reserve:
         return None
     more = f", {shown(coming)} are still to come" if coming else ""
-    return Transient(f"there is no room for images: {shown(disk.free)} are free on the file system of {disk.at}{more}, and "
-                     f"{shown(reserve)} must be left", "free space there: docker system df; df -h; nothing was changed, and the "
-                     "next pass tries again", code="DiskFull")
+    return Transient(
+        f"there is no room for images: {shown(disk.free)} are free on the file system of {disk.at}{more}, and "
+        f"{shown(reserve)} must be left",
+        "free space there: docker system df; df -h; nothing was changed, and the next pass tries again",
+        code="DiskFull",
+    )
 
 
 def blocks(size: int) -> int:

@@ -1,11 +1,11 @@
-"""Host paths below a root, reached through directory descriptors and never through a link that somebody could have
-planted.
+"""Host paths below a root, reached through directory descriptors and never through a link that somebody could
+have planted.
 
 Rules:
 1. Every component is opened with `O_NOFOLLOW` from the descriptor of its parent.
-2. A symbolic link among the parents is followed only when it belongs to root (or to who runs this) and lies in a
-   directory that belongs to them too and is not world-writable: links of the distribution (`/var/run`, `/lib`) work,
-   planted ones are refused.
+2. A symbolic link among the parents is followed only when it belongs to root (or to who runs this) and lies
+   in a directory that belongs to them too and is not world-writable: links of the distribution (`/var/run`,
+   `/lib`) work, planted ones are refused.
 3. A followed link stays below the root: absolute targets start at the root, `..` stops there.
 """
 
@@ -96,7 +96,9 @@ class _Walk:
         return made
 
     def _link(self, part: str, error: OSError) -> str:
-        """The target of a trusted link. Errors: the given one when `part` is no link, Stalled when it is not trusted."""
+        """The target of a trusted link. Errors: the given one when `part` is no link, Stalled when it is not
+        trusted.
+        """
         here = self.stack[-1]
         status = os.stat(part, dir_fd=here, follow_symlinks=False)
         if not stat.S_ISLNK(status.st_mode):
@@ -105,8 +107,16 @@ class _Walk:
         trusted = {0, os.geteuid()}
         self.links += 1
         if self.links > LINKS:
-            raise Stalled(f"{self.path}: more than {LINKS} symbolic links", "look for a loop of links", code="UnsafePath")
-        if status.st_uid not in trusted or directory.st_uid not in trusted or directory.st_mode & stat.S_IWOTH:
+            raise Stalled(
+                f"{self.path}: more than {LINKS} symbolic links",
+                "look for a loop of links",
+                code="UnsafePath",
+            )
+        if (
+            status.st_uid not in trusted
+            or directory.st_uid not in trusted
+            or directory.st_mode & stat.S_IWOTH
+        ):
             raise Stalled(
                 f"{self.path}: {part} is a symbolic link that uid {status.st_uid} could have planted",
                 f"look where it points (ls -l), then remove the link {part}",
@@ -118,5 +128,9 @@ class _Walk:
 def _parts(path: str, *, dots: bool = False) -> list[str]:
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if not dots and (".." in parts or not path.startswith("/") or "\0" in path):
-        raise Stalled(f"{path!r} is not an absolute path without ..", "write the path as the host sees it", code="UnsafePath")
+        raise Stalled(
+            f"{path!r} is not an absolute path without ..",
+            "write the path as the host sees it",
+            code="UnsafePath",
+        )
     return parts

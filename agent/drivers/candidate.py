@@ -1,7 +1,7 @@
 """Runs the `check` of a file on its candidate content, before anything is replaced.
 
-The command is an argv list, never a shell; `process` gives it a deadline and caps its output. Its output may quote the
-file: it is shown in an error only when the file is world-readable.
+The command is an argv list, never a shell; `process` gives it a deadline and caps its output. Its output may
+quote the file: it is shown in an error only when the file is world-readable.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ OUTPUT = 4000  # characters that are shown
 
 
 def check_candidate(resource: Resource, content: bytes, root: Path, *, deadline: float = DEADLINE) -> None:
-    """Runs `spec.check` with `{file}` replaced by a file that holds `content`. Errors: Failed with what it said."""
+    """Runs `spec.check` with `{file}` replaced by a file that holds `content`. Errors: Failed with what it
+    said.
+    """
     argv = list(resource.spec.get("check") or ())
     if not argv:
         return
@@ -34,9 +36,15 @@ def check_candidate(resource: Resource, content: bytes, root: Path, *, deadline:
             result = process.run([part.replace("{file}", str(candidate)) for part in argv], timeout=deadline)
     except OSError as error:
         hint = f"look at the file system of {place} (df, dmesg)"
-        raise Transient(f"{path}: cannot write a candidate: {error.strerror}", hint, code="CheckFailed") from error
+        raise Transient(
+            f"{path}: cannot write a candidate: {error.strerror}", hint, code="CheckFailed"
+        ) from error
     if not result.ok:
-        said = result.output[-OUTPUT:].strip() if mode & 0o004 else "(output not shown: the file is not world-readable)"
+        said = (
+            result.output[-OUTPUT:].strip()
+            if mode & 0o004
+            else "(output not shown: the file is not world-readable)"
+        )
         raise Failed(
             f"{path}: its check {argv[0]} {result.how}: {said}".removesuffix(": "),
             f"correct the file or its `check`: {resource.origin or path}",

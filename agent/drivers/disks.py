@@ -19,5 +19,7 @@ def disk(path: Path) -> Disk | None:
             return None
         at = place if place.is_dir() else place.parent
         inodes = found.f_favail if found.f_files else None  # btrfs and the like make them as they need them
-        return Disk(status.st_dev, found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize, str(at), inodes)
+        return Disk(
+            status.st_dev, found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize, str(at), inodes
+        )
     return None

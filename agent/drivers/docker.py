@@ -1,22 +1,25 @@
-"""Changes containers, networks and volumes through the docker SDK. Decides nothing; every verb may be repeated.
+"""Changes containers, networks and volumes through the docker SDK. Decides nothing; every verb may be
+repeated.
 
 What the Engine does (found out on 20.10 and 26.1, kept by tests/contract), and what the verbs build on:
 
-- A stopped container keeps the *id* of each network it was in. When a network was removed and made again under the same
-  name, `start` fails with "network <old id> not found". `disconnect` by name drops the stale entry, even while no such
-  network exists; `connect` replaces it, with aliases and static address as given, resolved by name at the next start
-  (the list then shows an empty network id). The container keeps its id; `HostConfig.NetworkMode` never changes.
-- A network whose containers are all stopped can be removed. A stopped container holds no address and no port: whoever
-  starts first has them; the other's start fails.
+- A stopped container keeps the *id* of each network it was in. When a network was removed and made again
+  under the same name, `start` fails with "network <old id> not found". `disconnect` by name drops the stale
+  entry, even while no such network exists; `connect` replaces it, with aliases and static address as given,
+  resolved by name at the next start (the list then shows an empty network id). The container keeps its id;
+  `HostConfig.NetworkMode` never changes.
+- A network whose containers are all stopped can be removed. A stopped container holds no address and no port:
+  whoever starts first has them; the other's start fails.
 - `rename` works in any state; the new name resolves on its networks at once. The old name is free at once.
-- The restart policy can be changed in any state, also while it restarts. A container stopped by `stop` stays down when
-  dockerd restarts, unless its policy is `always`: that is why a kept container gets policy `no`.
-- `stop` works on a paused container. It answers when the process is gone; the Engine frees ports and addresses after
-  that, with the container locked, and its list shows the old state until then. An inspection waits for that lock.
+- The restart policy can be changed in any state, also while it restarts. A container stopped by `stop` stays
+  down when dockerd restarts, unless its policy is `always`: that is why a kept container gets policy `no`.
+- `stop` works on a paused container. It answers when the process is gone; the Engine frees ports and
+  addresses after that, with the container locked, and its list shows the old state until then. An inspection
+  waits for that lock.
 - A start that fails leaves state `created` (exit code 127 or 128), its networks and no endpoint.
-- `kill` with any signal ends the restart policy of a container that has no StopSignal in its configuration: its next
-  exit is final. With a StopSignal only that one does. So containers that are to be signalled are created with theirs
-  spelled out.
+- `kill` with any signal ends the restart policy of a container that has no StopSignal in its configuration:
+  its next exit is final. With a StopSignal only that one does. So containers that are to be signalled are
+  created with theirs spelled out.
 - `connect` on a stopped container may be repeated; on a running one the repeat is 403 "already exists".
 """
 
@@ -47,10 +50,18 @@ ID_LENGTH = 64
 
 
 class Docker:
-    """The verbs. `mapped`: host path -> path for the Engine; `registries`: how they are reached; `stop`: ends waits when set."""
+    """The verbs. `mapped`: host path -> path for the Engine; `registries`: how they are reached; `stop`: ends
+    waits when set.
+    """
 
     def __init__(
-        self, engine: Engine, instance: str, *, mapped: Callable[[str], str], registries: Registries, stop: threading.Event
+        self,
+        engine: Engine,
+        instance: str,
+        *,
+        mapped: Callable[[str], str],
+        registries: Registries,
+        stop: threading.Event,
     ) -> None:
         self._engine = engine
         self._instance = instance
@@ -98,11 +109,15 @@ class Docker:
             self._post("/volumes/create", body)
 
     def pull(self, reference: str, progress: registry.Progress | None = None) -> str:
-        """Pulls an image and gives its id. Errors: Transient; Stalled when the registry refuses or does not have it."""
+        """Pulls an image and gives its id. Errors: Transient; Stalled when the registry refuses or does not
+        have it.
+        """
         return registry.Pull(self._engine, self._registries, progress, self._stop).image(reference)
 
     def remove_image(self, reference: str) -> None:
-        """Takes one name away, or removes an image by its id when nothing names it. What is in use stays: that is no error."""
+        """Takes one name away, or removes an image by its id when nothing names it. What is in use stays:
+        that is no error.
+        """
         with self._translated(f"image {reference}", "remove", missing_is_done=True):
             try:
                 self._client().remove_image(reference, force=False, noprune=True)
@@ -113,8 +128,8 @@ class Docker:
     # --- containers ---
 
     def create(self, resource: Resource, *, name: str, image: str, heir_of: str = "") -> None:
-        """Creates a container under `name` from the image with id `image`; the reference is shown when it is that image
-        still. `heir_of`: a container without our labels that it replaces.
+        """Creates a container under `name` from the image with id `image`; the reference is shown when it is
+        that image still. `heir_of`: a container without our labels that it replaces.
         """
         reference = resource.spec["image"]
         local = self._engine.image(reference)
@@ -151,17 +166,25 @@ class Docker:
             return
         with self._translated(f"container {container}", "stop", missing_is_done=True):
             self._client().stop(container, timeout=_grace(there))
-        self._engine.container(container)  # answers when the Engine has freed its ports and addresses, not before
+        self._engine.container(
+            container
+        )  # answers when the Engine has freed its ports and addresses, not before
 
     def restart(self, *, container: str) -> None:
-        """Stops it within its own grace period and starts it again: the same id, and its mounts are those of now."""
+        """Stops it within its own grace period and starts it again: the same id, and its mounts are those of
+        now.
+        """
         there = self._engine.container(container)
         with self._translated(f"container {container}", "restart"):
             self._client().restart(container, timeout=_grace(there or {"Config": {}}))
 
     def rename(self, *, container: str, to: str) -> None:
         there, holder = self._engine.container(container), self._engine.container(to)
-        if there is None and holder is not None and (holder["Config"]["Labels"] or {}).get(INSTANCE_LABEL) == self._instance:
+        if (
+            there is None
+            and holder is not None
+            and (holder["Config"]["Labels"] or {}).get(INSTANCE_LABEL) == self._instance
+        ):
             return  # done before, under its earlier name
         if there is not None and holder is not None and holder["Name"] == f"/{to}":
             if holder["Id"] == there["Id"]:
@@ -175,16 +198,23 @@ class Docker:
         config = {"restart": policy} if policy or resource is None else resource.spec["config"]
         wanted = restart_policy(config)
         with self._translated(f"container {container}", "change the restart policy"):
-            self._post(f"/containers/{container}/update", {"RestartPolicy": wanted | {"Name": wanted["Name"] or "no"}})
+            self._post(
+                f"/containers/{container}/update",
+                {"RestartPolicy": wanted | {"Name": wanted["Name"] or "no"}},
+            )
 
     def connect(self, resource: Resource, *, container: str, network: str) -> None:
-        """Joins a network with the aliases and addresses of the resource, unless it did so when it was created."""
+        """Joins a network with the aliases and addresses of the resource, unless it did so when it was
+        created.
+        """
         if self._engine.api >= request.ALL_AT_CREATE and self._is_connected(container, network):
             return
         endpoint = request.endpoint(resource.spec, network, self._engine.api)
         with self._translated(f"container {container}", f"connect to {network}"):
             try:
-                self._post(f"/networks/{network}/connect", {"Container": container, "EndpointConfig": endpoint})
+                self._post(
+                    f"/networks/{network}/connect", {"Container": container, "EndpointConfig": endpoint}
+                )
             except self._api_error() as error:
                 if "already exists in network" not in str(error.explanation):
                     raise
@@ -206,7 +236,9 @@ class Docker:
                     raise
 
     def signal(self, *, container: str, signal: str) -> None:
-        """Sends a signal; a container that does not run has nobody to tell and reads its files when it starts."""
+        """Sends a signal; a container that does not run has nobody to tell and reads its files when it
+        starts.
+        """
         with self._translated(f"container {container}", f"signal {signal}"):
             try:
                 self._client().kill(container, signal)
@@ -214,7 +246,9 @@ class Docker:
                 if "is not running" not in str(error.explanation):
                     raise
 
-    def post_start(self, resource: Resource, hook: Spec, *, container: str, number: int, timeout: float) -> None:
+    def post_start(
+        self, resource: Resource, hook: Spec, *, container: str, number: int, timeout: float
+    ) -> None:
         """Runs one command after the start; when it fails, the container is stopped, as in Compose."""
         try:
             self._hook(hook, POST_START, container, number, timeout, oneshot=resource.spec["oneshot"])
@@ -227,7 +261,9 @@ class Docker:
         if self._engine.container(container) is not None:
             self._hook(hook, PRE_STOP, container, number, timeout)
 
-    def _hook(self, hook: Spec, event: str, container: str, number: int, timeout: float, *, oneshot: bool = False) -> None:
+    def _hook(
+        self, hook: Spec, event: str, container: str, number: int, timeout: float, *, oneshot: bool = False
+    ) -> None:
         with self._translated(f"container {container}", f"run {event} command {number} in"):
             hooks.run(self._client(), self._engine, container, event, number, timeout, hook, oneshot=oneshot)
 
@@ -241,7 +277,9 @@ class Docker:
                     raise
 
     def wait(self, *, container: str, condition: str, timeout: float) -> None:
-        """Waits until it is `healthy` or `completed`. Errors: Failed when it will not be, or is not in time."""
+        """Waits until it is `healthy` or `completed`. Errors: Failed when it will not be, or is not in
+        time.
+        """
         waiting.wait(self._engine, self._stop, container, condition, timeout)
 
     def watch(self, *, containers: list[str], seconds: float, most: int, timeout: float) -> None:
@@ -254,13 +292,19 @@ class Docker:
     # --- how ---
 
     def _is_connected(self, container: str, network: str) -> bool:
-        """Whether it is in this very network, or will be when it starts; not in one of that name that is gone."""
+        """Whether it is in this very network, or will be when it starts; not in one of that name that is
+        gone.
+        """
         there, now = self._engine.container(container), self._engine.network(network)
         joined = ((there or {}).get("NetworkSettings") or {}).get("Networks") or {}
-        return network in joined and now is not None and joined[network].get("NetworkID", "") in ("", now["Id"])
+        return (
+            network in joined and now is not None and joined[network].get("NetworkID", "") in ("", now["Id"])
+        )
 
     def _inheriting(self, resource: Resource, declared: dict[str, Any], heir_of: str) -> Resource:
-        """The resource with the unnamed volumes of the container that it replaces: the current one, or the last one kept."""
+        """The resource with the unnamed volumes of the container that it replaces: the current one, or the
+        last one kept.
+        """
         name = resource.key.name
         if heir_of and (there := self._engine.container(heir_of)):
             config = mounts.inherit(resource.spec["config"], declared, there.get("Mounts") or ())
@@ -299,7 +343,11 @@ class Docker:
                 yield
         except (Transient, Failed) as error:
             id = subject.removeprefix("container ")
-            if len(id) == ID_LENGTH and error.code != "RuntimeUnavailable" and (there := self._engine.container(id)):
+            if (
+                len(id) == ID_LENGTH
+                and error.code != "RuntimeUnavailable"
+                and (there := self._engine.container(id))
+            ):
                 error.message = error.message.replace(id, there["Name"].removeprefix("/"))
                 error.args = (error.message,)
             raise

@@ -2,11 +2,12 @@
 
 Rules:
 1. Only `GET`. What changes things is `docker.py`.
-2. Unknown is not missing: no connection, another status than 200 (or 404 where a single object is asked for), a cut
-   body or broken JSON is `Transient(code="RuntimeUnavailable")`, never an empty answer.
-3. dockerd that goes down takes no new connection, but serves the open ones while it stops all containers. Whenever it starts it
-   makes its network `bridge` anew.
-4. Standard library only, and of that neither `http.client` nor `email`: a pass with nothing to do pays for this module.
+2. Unknown is not missing: no connection, another status than 200 (or 404 where a single object is asked for),
+   a cut body or broken JSON is `Transient(code="RuntimeUnavailable")`, never an empty answer.
+3. dockerd that goes down takes no new connection, but serves the open ones while it stops all containers.
+   Whenever it starts it makes its network `bridge` anew.
+4. Standard library only, and of that neither `http.client` nor `email`: a pass with nothing to do pays for
+   this module.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ def unavailable(message: str) -> Transient:
 
 
 class Engine:
-    """Keep-alive connections to the Engine, as many as threads that ask at once. `timeout` in seconds, of silence."""
+    """Keep-alive connections to the Engine, as many as threads that ask at once. `timeout` in seconds, of
+    silence.
+    """
 
     def __init__(self, socket_path: str, *, timeout: float = SILENCE) -> None:
         self.socket_path = socket_path
@@ -52,7 +55,9 @@ class Engine:
     # --- what is there ---
 
     def ping(self) -> str:
-        """The API version spoken from here on, as `1.41`. Errors: Transient; Stalled for an Engine older than 20.10."""
+        """The API version spoken from here on, as `1.41`. Errors: Transient; Stalled for an Engine older than
+        20.10.
+        """
         return "{}.{}".format(*self.api)
 
     @property
@@ -70,7 +75,9 @@ class Engine:
         return self._version
 
     def containers(self, *labels: str) -> list[dict[str, Any]]:
-        """All containers, ours or not, running or not, as the Engine lists them; with `labels` (`key=value`) those only."""
+        """All containers, ours or not, running or not, as the Engine lists them; with `labels` (`key=value`)
+        those only.
+        """
         filters = quote(json.dumps({"label": labels}), safe="") if labels else ""
         return self._list(f"/containers/json?all=1{f'&filters={filters}' if filters else ''}")
 
@@ -96,7 +103,9 @@ class Engine:
         return self._one(f"/networks/{quote(name, safe='')}")
 
     def image(self, reference: str) -> dict[str, Any] | None:
-        """One image by reference or id; None when it is not on this host, or when this is no reference at all."""
+        """One image by reference or id; None when it is not on this host, or when this is no reference at
+        all.
+        """
         if not REFERENCE.fullmatch(reference):
             return None
         return self._one(f"/images/{quote(reference, safe='/:@')}/json")
@@ -106,14 +115,18 @@ class Engine:
         return str((self._one("/info") or {}).get("DockerRootDir") or "")
 
     def steady(self) -> None:
-        """Errors: Transient when dockerd is going down, or was restarted since networks were first asked for: then containers may
-        have ended because of that."""
+        """Errors: Transient when dockerd is going down, or was restarted since networks were first asked for:
+        then containers may have ended because of that.
+        """
         self._exchange("/_ping", anew=True)
         self.networks()
         if len(self._bridges) > 1:
             hint = "nothing to do: the next pass starts them and goes on; why Docker restarted: journalctl -u docker -n 50"
-            raise Transient(f"Docker at {self.socket_path} was restarted meanwhile, which ends containers", hint,
-                            code="RuntimeUnavailable")
+            raise Transient(
+                f"Docker at {self.socket_path} was restarted meanwhile, which ends containers",
+                hint,
+                code="RuntimeUnavailable",
+            )
 
     def close(self) -> None:
         with self._lock:
@@ -146,7 +159,9 @@ class Engine:
         try:
             return json.loads(body)
         except ValueError as error:
-            raise unavailable(f"Docker at {self.socket_path} answered {path} with broken JSON: {error}") from error
+            raise unavailable(
+                f"Docker at {self.socket_path} answered {path} with broken JSON: {error}"
+            ) from error
 
     def _negotiate(self) -> tuple[int, int]:
         status, headers, _ = self._exchange("/_ping")
@@ -167,7 +182,9 @@ class Engine:
         return min((major, minor), NEWEST_API)
 
     def _exchange(self, path: str, *, anew: bool = False) -> tuple[int, dict[str, str], bytes]:
-        """One request, on a new connection if `anew`. A kept connection that the Engine closed meanwhile is opened anew, once."""
+        """One request, on a new connection if `anew`. A kept connection that the Engine closed meanwhile is
+        opened anew, once.
+        """
         try:
             with self._lock:
                 kept = self._idle.pop() if self._idle and not anew else None

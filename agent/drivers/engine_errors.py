@@ -2,7 +2,8 @@
 
 Rules:
 1. No answer, or a daemon that is going down, is Transient: it condemns no release.
-2. A container that cannot be created or started because of what it asks for is Failed: the release is to blame.
+2. A container that cannot be created or started because of what it asks for is Failed: the release is to
+   blame.
 """
 
 from __future__ import annotations
@@ -22,7 +23,11 @@ TEMPORARY: list[tuple[str, str, str]] = [
         "DiskFull",
         "free space where Docker keeps its data: docker system df; df -h",
     ),
-    (r"no such image", "ImageMissing", "the next pass pulls it again; does something prune images on this host?"),
+    (
+        r"no such image",
+        "ImageMissing",
+        "the next pass pulls it again; does something prune images on this host?",
+    ),
     (r"network .* not found", "NetworkMissing", "the next pass makes it again"),
     (r"no such container", "Missing", "the next pass looks again; does something else remove containers?"),
     (
@@ -32,7 +37,11 @@ TEMPORARY: list[tuple[str, str, str]] = [
         "RuntimeUnavailable",
         "see what Docker says: journalctl -u docker",
     ),
-    (r"marked for removal|removal of container .* is already in progress", "Busy", "the next pass looks again"),
+    (
+        r"marked for removal|removal of container .* is already in progress",
+        "Busy",
+        "the next pass looks again",
+    ),
 ]
 FAILURES: list[tuple[str, str, str]] = [
     (
@@ -119,7 +128,11 @@ def from_words(subject: str, doing: str, status: int, words: str) -> LimpetError
     lower = words.lower()
     other = re.search(r"no such container: (\S+)", lower)
     if other and other[1] not in subject.lower():
-        return Failed(said, f"the service shares a namespace with container {other[1]}, which must run first", code="Namespace")
+        return Failed(
+            said,
+            f"the service shares a namespace with container {other[1]}, which must run first",
+            code="Namespace",
+        )
     for pattern, code, hint in TEMPORARY:
         if re.search(pattern, lower):
             return Transient(said, hint, code=code)

@@ -1,10 +1,11 @@
 """Writes files, directories and symbolic links of the host, below `--root`.
 
 Rules:
-1. Paths are walked by descriptors (`beneath`); a link that could have been planted is refused, never followed.
-2. A file is replaced whole: a temporary file in the same directory gets owner and mode before any content, then fsync,
-   rename, fsync of the directory. When anything fails the temporary file is removed; one that a kill left is removed by
-   the next write there.
+1. Paths are walked by descriptors (`beneath`); a link that could have been planted is refused, never
+   followed.
+2. A file is replaced whole: a temporary file in the same directory gets owner and mode before any content,
+   then fsync, rename, fsync of the directory. When anything fails the temporary file is removed; one that a
+   kill left is removed by the next write there.
 3. A directory is removed only when it is empty. Nothing is removed recursively, ever.
 """
 
@@ -44,7 +45,9 @@ class Files:
         self._beneath = Beneath(root)
         self._content = content
         self._lock = threading.Lock()
-        self._cleaned: set[tuple[int, int]] = set()  # directories without stale temporary files: device, inode
+        self._cleaned: set[tuple[int, int]] = (
+            set()
+        )  # directories without stale temporary files: device, inode
 
     # --- verbs ---
 
@@ -55,7 +58,9 @@ class Files:
         self._put_file(spec["path"], self._content.get(spec["content"]), int(spec["mode"], 8), uid, gid)
 
     def mkdir(self, resource: Resource) -> None:
-        """Makes the directory of a resource, and missing parents (0755); one that is there gets its mode and owner."""
+        """Makes the directory of a resource, and missing parents (0755); one that is there gets its mode and
+        owner.
+        """
         path = resource.spec["path"]
         with self._at(path, make=True) as (parent, name):
             with suppress(FileExistsError):
@@ -95,8 +100,8 @@ class Files:
             os.fsync(parent)
 
     def save_original(self, path: str) -> Spec:
-        """What lies at `path`: type (file, directory, symlink, absent), mode, uid, gid, target; content goes to the
-        store.
+        """What lies at `path`: type (file, directory, symlink, absent), mode, uid, gid, target; content goes
+        to the store.
         """
         try:
             with self._at(path) as (parent, name):
@@ -111,7 +116,9 @@ class Files:
                 if stat.S_ISDIR(status.st_mode):
                     return saved | {"type": "directory"}
                 if not stat.S_ISREG(status.st_mode):
-                    raise Stalled(f"{path} is neither file, directory nor link", f"look at {path}, then move it away")
+                    raise Stalled(
+                        f"{path} is neither file, directory nor link", f"look at {path}, then move it away"
+                    )
                 return saved | {"type": "file", "content": self._content.put(_read(name, parent))}
         except Missing:
             return {"type": "absent"}
@@ -136,7 +143,10 @@ class Files:
     # --- how ---
 
     def _put_file(self, path: str, data: bytes, mode: int, uid: int, gid: int) -> None:
-        with self._at(path, make=True, needed=len(data)) as (parent, name), self._temporary(parent) as temporary:
+        with (
+            self._at(path, make=True, needed=len(data)) as (parent, name),
+            self._temporary(parent) as temporary,
+        ):
             descriptor = os.open(temporary, _NEW, 0o600, dir_fd=parent)
             try:
                 _set_attributes(descriptor, mode, uid, gid)
@@ -157,7 +167,9 @@ class Files:
 
     @contextmanager
     def _temporary(self, parent: int) -> Iterator[str]:
-        """A free name for a temporary file in `parent`; whatever is left under it goes when the body fails."""
+        """A free name for a temporary file in `parent`; whatever is left under it goes when the body
+        fails.
+        """
         self._clean(parent)
         name = f".limpet-{os.urandom(8).hex()}.tmp"
         try:
@@ -168,7 +180,9 @@ class Files:
             raise
 
     def _clean(self, parent: int) -> None:
-        """Removes what a killed write left in a directory, once per process and directory: no other process writes now."""
+        """Removes what a killed write left in a directory, once per process and directory: no other process
+        writes now.
+        """
         status = os.fstat(parent)
         with self._lock:
             if (status.st_dev, status.st_ino) in self._cleaned:
@@ -197,7 +211,9 @@ class Missing(Transient):
 
 
 def _set_attributes(descriptor: int, mode: int, uid: int, gid: int) -> None:
-    """Owner first: a change of owner clears the set-uid bits. Only what differs, so that it works without root too."""
+    """Owner first: a change of owner clears the set-uid bits. Only what differs, so that it works without
+    root too.
+    """
     status = os.fstat(descriptor)
     if (status.st_uid, status.st_gid) != (uid, gid):
         os.fchown(descriptor, uid, gid)
@@ -212,8 +228,8 @@ def _read(name: str, parent: int) -> bytes:
 
 
 def owner_ids(spec: Spec) -> tuple[int, int]:
-    """User and group id of a spec's `owner` and `group`, names or numbers. Errors: Failed for a name the host does not
-    know.
+    """User and group id of a spec's `owner` and `group`, names or numbers. Errors: Failed for a name the host
+    does not know.
     """
     return _id(spec, "owner"), _id(spec, "group")
 
@@ -238,7 +254,11 @@ def _translated(error: OSError, path: str, needed: int) -> LimpetError:
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
             size = f", {needed} bytes are needed" if needed else ""
-            return Transient(f"{why}{size}", f"free space or quota on the file system of {path} (df -h, df -i)", code="DiskFull")
+            return Transient(
+                f"{why}{size}",
+                f"free space or quota on the file system of {path} (df -h, df -i)",
+                code="DiskFull",
+            )
         case errno.EROFS:
             return Stalled(
                 why,
@@ -258,7 +278,9 @@ def _translated(error: OSError, path: str, needed: int) -> LimpetError:
                 code="UnsafePath",
             )
         case errno.ENOTDIR:
-            return Stalled(f"{path}: it, or what is above it, is not a directory", f"see namei -l {path}", code="Blocked")
+            return Stalled(
+                f"{path}: it, or what is above it, is not a directory", f"see namei -l {path}", code="Blocked"
+            )
         case errno.EISDIR:
             return Stalled(
                 f"{path}: something that is no file is in its place",
@@ -266,7 +288,9 @@ def _translated(error: OSError, path: str, needed: int) -> LimpetError:
                 code="Blocked",
             )
         case errno.ENOTEMPTY | errno.EEXIST:
-            return Transient(f"{path}: the directory is not empty", f"look what is in {path}", code="NotEmpty")
+            return Transient(
+                f"{path}: the directory is not empty", f"look what is in {path}", code="NotEmpty"
+            )
         case errno.ENAMETOOLONG:
             return Stalled(why, "choose a shorter path", code="Blocked")
         case _:

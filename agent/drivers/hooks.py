@@ -1,7 +1,8 @@
 """Runs one command of a lifecycle hook in a container, as `docker exec` does, within a deadline.
 
 Rules:
-1. The command runs detached and is looked at until it has ended: what it prints may hold secrets and is kept nowhere.
+1. The command runs detached and is looked at until it has ended: what it prints may hold secrets and is kept
+   nowhere.
 2. The Engine cannot end a command. One that outlives its deadline ends with its container.
 3. A container that has ended needs no `pre_stop`, and a one-shot that has ended no `post_start`.
 """
@@ -26,34 +27,62 @@ ENDING = 5.0  # seconds that the Engine may take to say so
 ENDED = ("exited", "dead", "removing", "created")
 
 
-def run(api: APIClient, engine: Engine, container: str, event: str, number: int, timeout: float, hook: Spec, *,
-        oneshot: bool) -> None:
-    """Runs it to its end. Errors: Failed when it fails, cannot run or takes longer than `timeout` seconds; of the SDK."""
+def run(
+    api: APIClient,
+    engine: Engine,
+    container: str,
+    event: str,
+    number: int,
+    timeout: float,
+    hook: Spec,
+    *,
+    oneshot: bool,
+) -> None:
+    """Runs it to its end. Errors: Failed when it fails, cannot run or takes longer than `timeout` seconds; of
+    the SDK.
+    """
     end = time.monotonic() + timeout
     there = _await(engine, container, event, end, oneshot)
     if there is None:
         return
     name = there["Name"].removeprefix("/")
     what = f"{event} command {number} of container {name}"
-    made = api.exec_create(container, list(hook.get("command") or ()), stdout=False, stderr=False, user=hook.get("user") or "",
-                           privileged=bool(hook.get("privileged")), workdir=hook.get("working_dir") or None,
-                           environment=request.environment(hook))
+    made = api.exec_create(
+        container,
+        list(hook.get("command") or ()),
+        stdout=False,
+        stderr=False,
+        user=hook.get("user") or "",
+        privileged=bool(hook.get("privileged")),
+        workdir=hook.get("working_dir") or None,
+        environment=request.environment(hook),
+    )
     api.exec_start(made["Id"], detach=True)
     pause = POLL[0]
     while (code := _exit_code(api.exec_inspect(made["Id"]))) is None:
         if time.monotonic() >= end:
-            raise Failed(f"{what} has not ended within {timeout:g} s",
-                         f"see what it does: docker top {name}; x-limpet.hook_timeout gives it longer", code="HookTimeout")
+            raise Failed(
+                f"{what} has not ended within {timeout:g} s",
+                f"see what it does: docker top {name}; x-limpet.hook_timeout gives it longer",
+                code="HookTimeout",
+            )
         time.sleep(pause)
         pause = min(pause * 1.5, POLL[1])
-    if code == 0 or (event == PRE_STOP and _has_ended(engine, container, there, ENDING if code == KILLED else 0)):
+    if code == 0 or (
+        event == PRE_STOP and _has_ended(engine, container, there, ENDING if code == KILLED else 0)
+    ):
         return
-    raise Failed(f"{what} ended with exit code {code}",
-                 f"run it by hand to see what it says: docker exec {name} COMMAND", code="HookFailed")
+    raise Failed(
+        f"{what} ended with exit code {code}",
+        f"run it by hand to see what it says: docker exec {name} COMMAND",
+        code="HookFailed",
+    )
 
 
 def _await(engine: Engine, container: str, event: str, end: float, oneshot: bool) -> dict[str, Any] | None:
-    """The inspection of the container once it runs, None when nothing is left to do. Errors: Transient, Failed."""
+    """The inspection of the container once it runs, None when nothing is left to do. Errors: Transient,
+    Failed.
+    """
     while True:
         there = engine.container(container)
         if there is None:
@@ -65,12 +94,18 @@ def _await(engine: Engine, container: str, event: str, end: float, oneshot: bool
             return None
         if state in ENDED or time.monotonic() >= end:
             ended = f"ended with exit code {there['State']['ExitCode']}" if state in ENDED else f"is {state}"
-            raise Failed(f"container {name} {ended} before its {event} ran", f"see why: docker logs {name}", code="Exited")
+            raise Failed(
+                f"container {name} {ended} before its {event} ran",
+                f"see why: docker logs {name}",
+                code="Exited",
+            )
         time.sleep(POLL[1])
 
 
 def _has_ended(engine: Engine, container: str, before: dict[str, Any], within: float) -> bool:
-    """Whether the process that ran then has ended, or does in time, even if its restart policy has started another."""
+    """Whether the process that ran then has ended, or does in time, even if its restart policy has started
+    another.
+    """
     end = time.monotonic() + within
     while (now := engine.container(container)) is not None:
         if now["State"]["Status"] != "running" or now["State"]["StartedAt"] != before["State"]["StartedAt"]:

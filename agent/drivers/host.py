@@ -1,5 +1,5 @@
-"""The host as the steps of a pass see it: look, act, pull, check. One Protocol; the real one and the tests' fake
-implement it.
+"""The host as the steps of a pass see it: look, act, pull, check. One Protocol; the real one and the tests'
+fake implement it.
 
 `RealHost` decides nothing: it hands each verb to the driver that one table names.
 """
@@ -21,10 +21,18 @@ from agent.model import Action, Observed, Resource, Spec
 if TYPE_CHECKING:
     from agent.drivers.docker import Docker
 
-Progress = Callable[[str, int, int, int], None]  # reference, bytes so far, bytes known of, bytes that must be unpacked still
+Progress = Callable[
+    [str, int, int, int], None
+]  # reference, bytes so far, bytes known of, bytes that must be unpacked still
 __all__ = ["Host", "Look", "Progress", "RealHost"]
 
-UNMAPPED = ("/dev", "/proc", "/sys", "/run", "/var/run")  # bind sources that are the machine's own, whatever the root
+UNMAPPED = (
+    "/dev",
+    "/proc",
+    "/sys",
+    "/run",
+    "/var/run",
+)  # bind sources that are the machine's own, whatever the root
 
 
 class EngineSettings(Protocol):
@@ -39,8 +47,10 @@ class EngineSettings(Protocol):
 
 
 class Host(Protocol):
-    """Every verb is safe to repeat. Errors: Transient, Stalled, Failed, Interrupted. `steady` errs when Docker is going down, or
-    was restarted since the first look: then what ended may have ended because of that."""
+    """Every verb is safe to repeat. Errors: Transient, Stalled, Failed, Interrupted. `steady` errs when
+    Docker is going down, or was restarted since the first look: then what ended may have ended because of
+    that.
+    """
 
     def observe(self, request: Look) -> Observed: ...
     def steady(self) -> None: ...
@@ -56,7 +66,12 @@ class RealHost:
     """This machine. `stop` ends waits (with Interrupted) when it is set."""
 
     def __init__(
-        self, paths: Paths, engine: EngineSettings, content: Blobs, instance: str, stop: threading.Event | None = None
+        self,
+        paths: Paths,
+        engine: EngineSettings,
+        content: Blobs,
+        instance: str,
+        stop: threading.Event | None = None,
     ) -> None:
         self.root = paths.root
         self.instance = instance
@@ -77,18 +92,28 @@ class RealHost:
 
             config = self._paths.host(self._settings.docker_config)
             registries = Registries(config, self._settings.registries, self._paths.host)
-            self._docker = Docker(self.engine, self.instance, mapped=self.mapped, registries=registries, stop=self._stop)
+            self._docker = Docker(
+                self.engine, self.instance, mapped=self.mapped, registries=registries, stop=self._stop
+            )
         return self._docker
 
     def mapped(self, source: str) -> str:
-        """The place of a bind source for the Engine: below the root, but for the machine's own devices and sockets."""
-        if self.root == Path("/") or any(source == place or source.startswith(f"{place}/") for place in UNMAPPED):
+        """The place of a bind source for the Engine: below the root, but for the machine's own devices and
+        sockets.
+        """
+        if self.root == Path("/") or any(
+            source == place or source.startswith(f"{place}/") for place in UNMAPPED
+        ):
             return source
         return f"{self.root}{source}"
 
     def unmapped(self, source: str) -> str:
-        """The inverse of `mapped`; what lies outside the root has no host path, and keeps its own with a mark."""
-        if self.root == Path("/") or any(source == place or source.startswith(f"{place}/") for place in UNMAPPED):
+        """The inverse of `mapped`; what lies outside the root has no host path, and keeps its own with a
+        mark.
+        """
+        if self.root == Path("/") or any(
+            source == place or source.startswith(f"{place}/") for place in UNMAPPED
+        ):
             return source
         inside = source.startswith(f"{self.root}/")
         return source.removeprefix(str(self.root)) if inside else f"(outside of {self.root}) {source}"
@@ -118,10 +143,16 @@ class RealHost:
         return self.files.save_original(path)
 
     def disks(self, places: Iterable[str]) -> Mapping[str, Disk]:
-        """The file systems of host paths, of STATE and of IMAGES; without those that are not to be seen from here."""
+        """The file systems of host paths, of STATE and of IMAGES; without those that are not to be seen from
+        here.
+        """
         from agent.drivers.disks import disk
 
-        found = {place: disk(self._place(place)) for place in places if place != IMAGES or self._place(place).is_dir()}
+        found = {
+            place: disk(self._place(place))
+            for place in places
+            if place != IMAGES or self._place(place).is_dir()
+        }
         return {place: there for place, there in found.items() if there is not None}
 
     def _place(self, place: str) -> Path:
@@ -146,26 +177,36 @@ VERBS: dict[tuple[str, str], Verb] = {
     ("file", "write"): lambda host, action, resource: host.files.write(_desired(resource)),
     ("file", "remove"): lambda host, action, resource: host.files.remove(action.key.name),
     ("file", "rmdir"): lambda host, action, resource: host.files.rmdir(action.key.name),
-    ("file", "restore"): lambda host, action, resource: host.files.restore(action.key.name, action.args["original"]),
+    ("file", "restore"): lambda host, action, resource: host.files.restore(
+        action.key.name, action.args["original"]
+    ),
     ("file", "attributes"): lambda host, action, resource: host.files.attributes(_desired(resource)),
     ("directory", "mkdir"): lambda host, action, resource: host.files.mkdir(_desired(resource)),
     ("directory", "attributes"): lambda host, action, resource: host.files.attributes(_desired(resource)),
     ("directory", "remove"): lambda host, action, resource: host.files.remove(action.key.name),
     ("directory", "rmdir"): lambda host, action, resource: host.files.rmdir(action.key.name),
-    ("directory", "restore"): lambda host, action, resource: host.files.restore(action.key.name, action.args["original"]),
+    ("directory", "restore"): lambda host, action, resource: host.files.restore(
+        action.key.name, action.args["original"]
+    ),
     ("symlink", "link"): lambda host, action, resource: host.files.link(_desired(resource)),
     ("symlink", "remove"): lambda host, action, resource: host.files.remove(action.key.name),
     ("symlink", "rmdir"): lambda host, action, resource: host.files.rmdir(action.key.name),
-    ("symlink", "restore"): lambda host, action, resource: host.files.restore(action.key.name, action.args["original"]),
+    ("symlink", "restore"): lambda host, action, resource: host.files.restore(
+        action.key.name, action.args["original"]
+    ),
     ("network", "create"): lambda host, action, resource: host.docker.create_network(_desired(resource)),
     ("network", "remove"): lambda host, action, resource: host.docker.remove_network(action.args["id"]),
     ("volume", "create"): lambda host, action, resource: host.docker.create_volume(_desired(resource)),
     ("image", "remove"): lambda host, action, resource: host.docker.remove_image(action.args["image"]),
-    ("container", "create"): lambda host, action, resource: host.docker.create(_desired(resource), **action.args),
+    ("container", "create"): lambda host, action, resource: host.docker.create(
+        _desired(resource), **action.args
+    ),
     ("container", "stop"): lambda host, action, resource: host.docker.stop(**action.args),
     ("container", "rename"): lambda host, action, resource: host.docker.rename(**action.args),
     ("container", "policy"): lambda host, action, resource: host.docker.policy(resource, **action.args),
-    ("container", "connect"): lambda host, action, resource: host.docker.connect(_desired(resource), **action.args),
+    ("container", "connect"): lambda host, action, resource: host.docker.connect(
+        _desired(resource), **action.args
+    ),
     ("container", "disconnect"): lambda host, action, resource: host.docker.disconnect(**action.args),
     ("container", "start"): lambda host, action, resource: host.docker.start(**action.args),
     ("container", "unpause"): lambda host, action, resource: host.docker.unpause(**action.args),
@@ -173,8 +214,11 @@ VERBS: dict[tuple[str, str], Verb] = {
     ("container", "signal"): lambda host, action, resource: host.docker.signal(**action.args),
     ("container", "restart"): lambda host, action, resource: host.docker.restart(**action.args),
     ("container", "post_start"): lambda host, action, resource: host.docker.post_start(
-        _desired(resource), action.secret, **action.args),
-    ("container", "pre_stop"): lambda host, action, resource: host.docker.pre_stop(action.secret, **action.args),
+        _desired(resource), action.secret, **action.args
+    ),
+    ("container", "pre_stop"): lambda host, action, resource: host.docker.pre_stop(
+        action.secret, **action.args
+    ),
     ("container", "await"): lambda host, action, resource: host.docker.wait(**action.args),
     ("container", "watch"): lambda host, action, resource: host.docker.watch(**action.args),
     ("container", "delay"): lambda host, action, resource: host.docker.delay(**action.args),

@@ -51,10 +51,10 @@ Mapped = Callable[[str], str]  # a path of the Engine's -> the host path
 class Look:
     """What to look at besides containers, networks and volumes.
 
-    `paths`: host paths. `images`: references to resolve. `deep`: our containers are inspected too (restart policy and
-    count, start time, error); kept and candidate ones always are. `runtime=False`: files only, the Engine is not asked.
-    `adopted`: (kind, id) -> name and entry of what is ours by the inventory. `adopting`: the handles of what may be taken over,
-    which is then inspected.
+    `paths`: host paths. `images`: references to resolve. `deep`: our containers are inspected too (restart
+    policy and count, start time, error); kept and candidate ones always are. `runtime=False`: files only, the
+    Engine is not asked. `adopted`: (kind, id) -> name and entry of what is ours by the inventory. `adopting`:
+    the handles of what may be taken over, which is then inspected.
     """
 
     paths: frozenset[str] = frozenset()
@@ -66,8 +66,9 @@ class Look:
 
 
 def observe(look: Look, root: str, engine: Engine, instance: str, unmapped: Mapped = str) -> Observed:
-    """One snapshot. `unmapped`: the Engine's path of a bind source -> the host path below `root`. Errors: Transient when
-    Docker or a file system does not answer."""
+    """One snapshot. `unmapped`: the Engine's path of a bind source -> the host path below `root`. Errors:
+    Transient when Docker or a file system does not answer.
+    """
     files = observe_files(look.paths, root)
     if not look.runtime:
         return Observed(files=files)
@@ -85,7 +86,7 @@ def observe(look: Look, root: str, engine: Engine, instance: str, unmapped: Mapp
     )
 
 
-# --- containers ------------------------------------------------------------------------------------------------------
+# --- containers ---------------------------------------------------------------------------------------------
 
 
 def _containers(engine: Engine, instance: str, look: Look, unmapped: Mapped) -> tuple[ObservedContainer, ...]:
@@ -105,15 +106,19 @@ def _containers(engine: Engine, instance: str, look: Look, unmapped: Mapped) -> 
                 continue  # removed between the list and the look
         seen = container(listed, instance, inspected)
         seen = remembered(seen, name, entry) if entry else seen
-        found.append(replace(seen, found=_found(inspected, engine, unmapped)) if compared and inspected else seen)
+        found.append(
+            replace(seen, found=_found(inspected, engine, unmapped)) if compared and inspected else seen
+        )
     return tuple(sorted(found, key=lambda c: (c.name, c.id)))
 
 
 def _found(inspected: Mapping[str, Any], engine: Engine, unmapped: Mapped) -> Spec:
     """What a container is compared by, with its bind sources as host paths."""
     image = engine.image(inspected["Image"]) or {}
-    mounts = [mount | {"Source": unmapped(mount["Source"])} if mount["Type"] == "bind" else mount
-              for mount in inspected.get("Mounts") or ()]
+    mounts = [
+        mount | {"Source": unmapped(mount["Source"])} if mount["Type"] == "bind" else mount
+        for mount in inspected.get("Mounts") or ()
+    ]
     return {"container": {**inspected, "Mounts": mounts}, "image": image.get("Config") or {}}
 
 
@@ -122,7 +127,9 @@ def container_names(listed: Mapping[str, Any]) -> list[str]:
     return [name[1:] for name in listed.get("Names") or () if name.count("/") == 1]
 
 
-def container(listed: Mapping[str, Any], instance: str, inspected: Mapping[str, Any] | None = None) -> ObservedContainer:
+def container(
+    listed: Mapping[str, Any], instance: str, inspected: Mapping[str, Any] | None = None
+) -> ObservedContainer:
     """One container from its entry in the Engine's list and, when there is one, its inspection."""
     labels = listed.get("Labels") or {}
     owned = labels.get(INSTANCE_LABEL) == instance
@@ -146,7 +153,11 @@ def container(listed: Mapping[str, Any], instance: str, inspected: Mapping[str, 
         exit_code=exit_code,
         networks={name: (endpoint or {}).get("NetworkID") or "" for name, endpoint in networks.items()},
         ports=_held_ports(listed),
-        volumes=tuple(sorted(m["Name"] for m in listed.get("Mounts") or () if m.get("Type") == "volume" and m.get("Name"))),
+        volumes=tuple(
+            sorted(
+                m["Name"] for m in listed.get("Mounts") or () if m.get("Type") == "volume" and m.get("Name")
+            )
+        ),
         restart_policy=policy_text(policy) if inspected is not None else None,
         restart_count=inspected.get("RestartCount", 0) if inspected is not None else None,
         started_at=state.get("StartedAt", ""),
@@ -156,11 +167,15 @@ def container(listed: Mapping[str, Any], instance: str, inspected: Mapping[str, 
 
 
 def _held_ports(listed: Mapping[str, Any]) -> tuple[str, ...]:
-    """The claims of its published ports. Engine 26.1 lists them for a container that was stopped too: it holds none."""
+    """The claims of its published ports. Engine 26.1 lists them for a container that was stopped too: it
+    holds none.
+    """
     if listed["State"] not in HOLDING:
         return ()
     published = [port for port in listed.get("Ports") or () if port.get("PublicPort")]
-    return tuple(sorted({claims.port(p.get("Type", "tcp"), p.get("IP", ""), p["PublicPort"]) for p in published}))
+    return tuple(
+        sorted({claims.port(p.get("Type", "tcp"), p.get("IP", ""), p["PublicPort"]) for p in published})
+    )
 
 
 def policy_text(policy: Mapping[str, Any]) -> str:
@@ -170,9 +185,10 @@ def policy_text(policy: Mapping[str, Any]) -> str:
 
 
 def health_and_exit_code(status: str) -> tuple[str, int | None]:
-    """From the Engine's words, the same from 20.10 to 29: `Up 3 minutes (healthy)`, `Up 1 second (health: starting)`,
-    `Exited (1) 2 hours ago`, `Restarting (1) 3 seconds ago`, `Up 3 minutes (Paused)`, `Created`, `Dead`, `Removal In
-    Progress`."""
+    """From the Engine's words, the same from 20.10 to 29: `Up 3 minutes (healthy)`, `Up 1 second (health:
+    starting)`, `Exited (1) 2 hours ago`, `Restarting (1) 3 seconds ago`, `Up 3 minutes (Paused)`, `Created`,
+    `Dead`, `Removal In Progress`.
+    """
     health, exited = _HEALTH.search(status), _EXITED.match(status)
     return (health[1] if health else ""), (int(exited[1]) if exited else None)
 
@@ -184,9 +200,20 @@ def _ours(labels: Mapping[str, str] | None, instance: str) -> tuple[bool, str]:
 
 def _networks(listed: list[dict[str, Any]], instance: str, look: Look) -> dict[str, ObservedNetwork]:
     """By name. The Engine allows several networks of one name; ours wins, then the smallest id."""
-    found = [ObservedNetwork(n["Id"], n["Name"], *_ours(n.get("Labels"), instance), _held_by_network(n),
-                             *_adopted("network", n["Id"], n, look)) for n in listed]
-    found = [replace(n, owned=True, digest=look.adopted["network", n.id][1].adopted["digest"]) if n.adopted else n for n in found]
+    found = [
+        ObservedNetwork(
+            n["Id"],
+            n["Name"],
+            *_ours(n.get("Labels"), instance),
+            _held_by_network(n),
+            *_adopted("network", n["Id"], n, look),
+        )
+        for n in listed
+    ]
+    found = [
+        replace(n, owned=True, digest=look.adopted["network", n.id][1].adopted["digest"]) if n.adopted else n
+        for n in found
+    ]
     chosen: dict[str, ObservedNetwork] = {}
     for network in sorted(found, key=lambda n: (not n.owned, n.id)):
         chosen.setdefault(network.name, network)
@@ -197,14 +224,25 @@ def _held_by_network(listed: Mapping[str, Any]) -> tuple[str, ...]:
     """Its subnets, chosen by a person or by the Engine, and its interface."""
     ipam = listed.get("IPAM") or {}
     pools = [{"subnet": pool.get("Subnet")} for pool in ipam.get("Config") or ()]
-    return claims.of_network({"driver": listed.get("Driver"), "driver_opts": listed.get("Options"),
-                              "ipam": {"driver": ipam.get("Driver"), "config": pools}})
+    return claims.of_network(
+        {
+            "driver": listed.get("Driver"),
+            "driver_opts": listed.get("Options"),
+            "ipam": {"driver": ipam.get("Driver"), "config": pools},
+        }
+    )
 
 
 def _volume(listed: Mapping[str, Any], instance: str, look: Look) -> ObservedVolume:
     name = listed["Name"]
-    seen = ObservedVolume(name, *_ours(listed.get("Labels"), instance), *_adopted("volume", name, listed, look))
-    return replace(seen, owned=True, digest=look.adopted["volume", name][1].adopted["digest"]) if seen.adopted else seen
+    seen = ObservedVolume(
+        name, *_ours(listed.get("Labels"), instance), *_adopted("volume", name, listed, look)
+    )
+    return (
+        replace(seen, owned=True, digest=look.adopted["volume", name][1].adopted["digest"])
+        if seen.adopted
+        else seen
+    )
 
 
 def _adopted(kind: str, id: str, listed: Mapping[str, Any], look: Look) -> tuple[bool, Spec | None]:
@@ -214,11 +252,13 @@ def _adopted(kind: str, id: str, listed: Mapping[str, Any], look: Look) -> tuple
     return False, listed if handle(kind, listed["Name"], listed.get("Labels")) in look.adopting else None
 
 
-# --- images ----------------------------------------------------------------------------------------------------------
+# --- images -------------------------------------------------------------------------------------------------
 
 
 def _references(wanted: Iterable[str], images: list[dict[str, Any]], engine: Engine) -> dict[str, str]:
-    """Reference -> image id. The list answers for usual references; the Engine itself for all it does not know."""
+    """Reference -> image id. The list answers for usual references; the Engine itself for all it does not
+    know.
+    """
     known = {
         reference: image["Id"]
         for image in images
@@ -236,8 +276,8 @@ def _references(wanted: Iterable[str], images: list[dict[str, Any]], engine: Eng
 
 
 def familiar(reference: str) -> str:
-    """A reference as the Engine lists it: without `docker.io/` and `library/`, with `:latest` when it names no tag or
-    digest.
+    """A reference as the Engine lists it: without `docker.io/` and `library/`, with `:latest` when it names
+    no tag or digest.
     """
     if reference.startswith("sha256:"):
         return reference
@@ -248,14 +288,16 @@ def familiar(reference: str) -> str:
     return name if ":" in last or "@" in last else f"{name}:latest"
 
 
-# --- files -----------------------------------------------------------------------------------------------------------
+# --- files --------------------------------------------------------------------------------------------------
 
 
 def observe_files(paths: Iterable[str], root: str) -> dict[str, ObservedFile]:
     """What lies at these paths; the parent of each directory is walked once."""
     found: dict[str, ObservedFile] = {}
     beneath = Beneath(root)
-    for _, group in groupby(sorted(paths, key=lambda path: path.rpartition("/")[::2]), key=lambda path: path.rpartition("/")[0]):
+    for _, group in groupby(
+        sorted(paths, key=lambda path: path.rpartition("/")[::2]), key=lambda path: path.rpartition("/")[0]
+    ):
         siblings = list(group)
         try:
             with beneath.parent(siblings[0]) as (parent, _):
@@ -266,10 +308,14 @@ def observe_files(paths: Iterable[str], root: str) -> dict[str, ObservedFile]:
         except (FileNotFoundError, NotADirectoryError):
             continue  # nothing can lie there
         except Stalled:
-            found |= {path: ObservedFile("other", 0, 0, 0) for path in siblings}  # behind a link that is not trusted
+            found |= {
+                path: ObservedFile("other", 0, 0, 0) for path in siblings
+            }  # behind a link that is not trusted
         except OSError as error:
             raise Transient(
-                f"cannot read {siblings[0]}: {error.strerror}", "check the file system (dmesg)", code="FileSystem"
+                f"cannot read {siblings[0]}: {error.strerror}",
+                "check the file system (dmesg)",
+                code="FileSystem",
             ) from error
     return found
 
@@ -280,7 +326,13 @@ def _file(parent: int, path: str) -> ObservedFile | None:
         status = os.stat(name, dir_fd=parent, follow_symlinks=False)
         mode = status.st_mode
         kind = (
-            "file" if stat.S_ISREG(mode) else "directory" if stat.S_ISDIR(mode) else "symlink" if stat.S_ISLNK(mode) else "other"
+            "file"
+            if stat.S_ISREG(mode)
+            else "directory"
+            if stat.S_ISDIR(mode)
+            else "symlink"
+            if stat.S_ISLNK(mode)
+            else "other"
         )
         return ObservedFile(
             kind,
@@ -298,7 +350,9 @@ def _file(parent: int, path: str) -> ObservedFile | None:
         return None
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EINVAL, errno.ENOTDIR):
-            raise Transient(f"{path} changed while it was read", "the next pass looks again", code="Busy") from error
+            raise Transient(
+                f"{path} changed while it was read", "the next pass looks again", code="Busy"
+            ) from error
         raise
 
 

@@ -1,4 +1,6 @@
-"""Runs the gate's checks: http, tcp, exec. Each answers with an empty text when green, else with what is wrong."""
+"""Runs the gate's checks: http, tcp, exec. Each answers with an empty text when green, else with what is
+wrong.
+"""
 
 from __future__ import annotations
 

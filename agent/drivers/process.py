@@ -1,4 +1,6 @@
-"""Runs a command of the host's owner or the repository: argv, no shell, own process group, deadline, capped output."""
+"""Runs a command of the host's owner or the repository: argv, no shell, own process group, deadline, capped
+output.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ def run(argv: Sequence[str], *, timeout: float) -> Result:
 
 
 def _read(child: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bool]:
-    """The end of its output, and whether it ended in time. A grandchild that keeps the pipe open is not waited for."""
+    """The end of its output, and whether it ended in time. A grandchild that keeps the pipe open is not
+    waited for.
+    """
     assert child.stdout
     kept = bytearray()
     with selectors.DefaultSelector() as selector:

@@ -1,10 +1,12 @@
 """How each registry is reached from this host: its credentials, its certificate authority, its mirrors.
 
 Rules:
-1. What `engine.registries` says of a registry wins over Docker's configuration file and the helpers that it names.
+1. What `engine.registries` says of a registry wins over Docker's configuration file and the helpers that it
+   names.
 2. Credentials are read when they are needed, and are in no message.
-3. The Engine reads a registry's CA from /etc/docker/certs.d/REGISTRY/ca.crt. Limpet puts it there before it pulls, marked in its
-   first line; another file there is never overwritten, and its own goes when the settings do not name one any more.
+3. The Engine reads a registry's CA from /etc/docker/certs.d/REGISTRY/ca.crt. Limpet puts it there before it
+   pulls, marked in its first line; another file there is never overwritten, and its own goes when the
+   settings do not name one any more.
 """
 
 from __future__ import annotations
@@ -55,9 +57,16 @@ class Registries:
             return _of_docker(reference, name, self.docker_config)
         token = self._read(name, "token_file", table.token_file).strip()
         if not token:
-            raise Stalled(f"the token file {self.host(table.token_file)} for {name} is empty", "write the token into it",
-                          code="RegistryCredentials")
-        return {"username": table.username or USERNAME, "password": token.decode("utf-8", "replace"), "serveraddress": name}
+            raise Stalled(
+                f"the token file {self.host(table.token_file)} for {name} is empty",
+                "write the token into it",
+                code="RegistryCredentials",
+            )
+        return {
+            "username": table.username or USERNAME,
+            "password": token.decode("utf-8", "replace"),
+            "serveraddress": name,
+        }
 
     def mirrors(self, reference: str) -> list[str]:
         """The image's names at the mirrors of its registry, in order."""
@@ -77,7 +86,9 @@ class Registries:
         except (FileNotFoundError, NotADirectoryError):
             there = b""
         except OSError as error:
-            raise Stalled(f"cannot read {place}: {error.strerror}", "run as root", code="RegistryCertificate") from error
+            raise Stalled(
+                f"cannot read {place}: {error.strerror}", "run as root", code="RegistryCertificate"
+            ) from error
         if table is None or not table.ca_file:
             if there.startswith(MARK):
                 with durable.translated(place, "remove"):
@@ -85,11 +96,17 @@ class Registries:
             return
         wanted = self._read(name, "ca_file", table.ca_file)
         if BEGIN not in wanted:
-            raise Stalled(f"{self.host(table.ca_file)} for {name} holds no certificate", "write the CA into it, in PEM",
-                          code="RegistryCertificate")
+            raise Stalled(
+                f"{self.host(table.ca_file)} for {name} holds no certificate",
+                "write the CA into it, in PEM",
+                code="RegistryCertificate",
+            )
         if there and not there.startswith(MARK) and there.strip() != wanted.strip():
-            raise Stalled(f"{place} is there already, differs from {table.ca_file}, and is not Limpet's",
-                          f"remove it, or leave engine.registries.\"{name}\".ca_file out", code="RegistryCertificate")
+            raise Stalled(
+                f"{place} is there already, differs from {table.ca_file}, and is not Limpet's",
+                f'remove it, or leave engine.registries."{name}".ca_file out',
+                code="RegistryCertificate",
+            )
         if not there or (there.startswith(MARK) and there != MARK + wanted):
             durable.make_directory(place.parent, 0o755)
             durable.write(place, MARK + wanted, mode=0o644)
@@ -98,12 +115,17 @@ class Registries:
         try:
             return self.host(path).read_bytes()
         except OSError as error:
-            raise Stalled(f"cannot read {self.host(path)} for the registry {name}: {error.strerror}",
-                          f"write the file, or correct engine.registries.\"{name}\".{key}", code="RegistryCredentials") from error
+            raise Stalled(
+                f"cannot read {self.host(path)} for the registry {name}: {error.strerror}",
+                f'write the file, or correct engine.registries."{name}".{key}',
+                code="RegistryCredentials",
+            ) from error
 
 
 def split(reference: str) -> tuple[str, str]:
-    """Repository and tag (or digest) of a reference; `latest` when it names neither. With both, the digest counts."""
+    """Repository and tag (or digest) of a reference; `latest` when it names neither. With both, the digest
+    counts.
+    """
     name, at, digest = reference.partition("@")
     head, slash, last = name.rpartition("/")
     last, _, tag = last.partition(":")
@@ -148,6 +170,9 @@ def _of_docker(reference: str, name: str, docker_config: Path) -> dict[str, Any]
             code="RegistryCredentials",
         ) from error
     except (AttributeError, LookupError, TypeError, ValueError):  # the SDK takes the file's form for granted
-        raise Stalled(f"{docker_config} is not as docker login writes it", "correct the file, or run docker login again",
-                      code="RegistryCredentials") from None
+        raise Stalled(
+            f"{docker_config} is not as docker login writes it",
+            "correct the file, or run docker login again",
+            code="RegistryCredentials",
+        ) from None
     return found or {}

@@ -1,11 +1,11 @@
 """Pulls images: credentials, progress, retries inside bounds.
 
 Rules:
-1. A registry that is down, slow, or says 429 or 5xx is Transient, after a few tries. One that refuses or does not have
-   the image is Stalled.
+1. A registry that is down, slow, or says 429 or 5xx is Transient, after a few tries. One that refuses or does
+   not have the image is Stalled.
 2. Silence, not duration, ends a pull: `SILENCE` seconds without a byte.
-3. Mirrors are tried in order, once each, before the registry itself. What comes from a mirror is pulled by its digest, gets the
-   name that was asked for, and loses the mirror's name again.
+3. Mirrors are tried in order, once each, before the registry itself. What comes from a mirror is pulled by
+   its digest, gets the name that was asked for, and loses the mirror's name again.
 """
 
 from __future__ import annotations
@@ -30,14 +30,21 @@ from agent.errors import Interrupted, LimpetError, Stalled, Transient
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
-Progress = Callable[[str, int, int, int], None]  # reference, bytes so far, bytes known of, bytes that must be unpacked still
+Progress = Callable[
+    [str, int, int, int], None
+]  # reference, bytes so far, bytes known of, bytes that must be unpacked still
 
 TRIES = 3
 PAUSE = 1.0  # seconds before the second try; doubled each time, with jitter
 SILENCE = patience(120.0)
 BUDGET = 30.0  # seconds after which no further try is begun
 AT_THE_REGISTRY = (
-    "RegistryUnavailable", "RegistryCertificate", "RegistryPlainHttp", "RegistryRefused", "ImageMissing", "WrongPlatform",
+    "RegistryUnavailable",
+    "RegistryCertificate",
+    "RegistryPlainHttp",
+    "RegistryRefused",
+    "ImageMissing",
+    "WrongPlatform",
 )  # what is wrong at a mirror, so that the next one may do
 
 # Words of the Engine or the registry -> code, remedy. The first match counts; unknown words are Transient.
@@ -52,7 +59,7 @@ REFUSED: list[tuple[str, str, str]] = [
     (
         r"x509|certificate",
         "RegistryCertificate",
-        "name the registry's CA in the settings: engine.registries.\"REGISTRY\".ca_file",
+        'name the registry\'s CA in the settings: engine.registries."REGISTRY".ca_file',
     ),
     (
         r"server gave http response to https client",
@@ -72,7 +79,7 @@ REFUSED: list[tuple[str, str, str]] = [
     (
         r"unauthorized|authentication required|denied|no basic auth|does not exist or may require|forbidden|http 40[13] response",
         "RegistryRefused",
-        "does the image exist? If it needs credentials: engine.registries.\"REGISTRY\".token_file in the settings, or "
+        'does the image exist? If it needs credentials: engine.registries."REGISTRY".token_file in the settings, or '
         "docker login REGISTRY, into the file at `engine.docker_config`",
     ),
     (
@@ -115,8 +122,9 @@ class Pull:
     stop: threading.Event
 
     def image(self, reference: str) -> str:
-        """Pulls one image, from the first mirror that has it or from its registry; its id. Errors: Transient, Stalled,
-        Interrupted."""
+        """Pulls one image, from the first mirror that has it or from its registry; its id. Errors: Transient,
+        Stalled, Interrupted.
+        """
         for name in self.registries.mirrors(reference):
             try:
                 return self._once(partial(self._from_mirror, reference, name), reference)
@@ -159,7 +167,9 @@ class Pull:
 
 
 def _unless_stopped(work: Callable[[], str], reference: str, stop: threading.Event) -> str:
-    """Does the work in a thread, which is left to itself when the pass is to stop: it waits for the Engine only."""
+    """Does the work in a thread, which is left to itself when the pass is to stop: it waits for the Engine
+    only.
+    """
     outcome: list[Exception | str] = []
 
     def run() -> None:
@@ -190,10 +200,16 @@ def _pull_once(pull: Pull, reference: str, name: str, api: APIClient) -> str:
     repository, tag = split(name)
     with _translated(name):
         with closing(api.pull(repository, tag=tag, stream=True, decode=True, auth_config=auth)) as lines:
-            _follow(reference, name, lines, pull.progress, pull.stop)  # what nobody reads any more the Engine ends and removes
+            _follow(
+                reference, name, lines, pull.progress, pull.stop
+            )  # what nobody reads any more the Engine ends and removes
     image = pull.engine.image(name)
     if image is None:
-        raise Transient(f"image {name} was pulled and is gone", "does something prune images on this host?", code="ImageMissing")
+        raise Transient(
+            f"image {name} was pulled and is gone",
+            "does something prune images on this host?",
+            code="ImageMissing",
+        )
     return str(image["Id"])
 
 
@@ -214,7 +230,11 @@ def _translated(name: str) -> Iterator[None]:
 
 
 def _follow(
-    reference: str, name: str, lines: Iterable[dict[str, Any]], progress: Progress | None, stop: threading.Event
+    reference: str,
+    name: str,
+    lines: Iterable[dict[str, Any]],
+    progress: Progress | None,
+    stop: threading.Event,
 ) -> None:
     """Reads the Engine's progress to its end; sums the layers."""
     done: dict[str, int] = {}
@@ -244,7 +264,9 @@ def refusal(reference: str, words: str) -> LimpetError:
     """The error for what the Engine said about a pull."""
     said, lower = f"cannot pull {reference}: {short(words)}", words.lower()
     if DISK.search(lower):
-        return Transient(said, "free space where Docker keeps its data: docker system df; df -h", code="DiskFull")
+        return Transient(
+            said, "free space where Docker keeps its data: docker system df; df -h", code="DiskFull"
+        )
     for pattern, code, hint in REFUSED[:2]:
         if re.search(pattern, lower):
             return Stalled(said, hint, code=code)

@@ -1,4 +1,6 @@
-"""Waiting for containers: until one is healthy or completed, until several are good and stay so. Looks, and changes nothing."""
+"""Waiting for containers: until one is healthy or completed, until several are good and stay so. Looks, and
+changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ ENDED = ("exited", "dead", "removing")
 
 
 def wait(engine: Engine, stop: threading.Event, container: str, condition: str, timeout: float) -> None:
-    """Waits until it is `healthy` or `completed`. Errors: Failed at once when that cannot happen any more, or in time."""
+    """Waits until it is `healthy` or `completed`. Errors: Failed at once when that cannot happen any more, or
+    in time.
+    """
     started, pause = time.monotonic(), POLL[0]
     while True:
         there = _look(engine, container)
@@ -31,9 +35,18 @@ def wait(engine: Engine, stop: threading.Event, container: str, condition: str, 
         pause = min(pause * 1.5, POLL[1])
 
 
-def watch(engine: Engine, stop: threading.Event, containers: Sequence[str], seconds: float, most: int, timeout: float) -> None:
-    """Waits until all run, and are healthy when they have a health check, and then have stayed so for `seconds`. Errors: Failed
-    when more than `most` of them ended, restarted, are unhealthy, or are not healthy after `timeout`."""
+def watch(
+    engine: Engine,
+    stop: threading.Event,
+    containers: Sequence[str],
+    seconds: float,
+    most: int,
+    timeout: float,
+) -> None:
+    """Waits until all run, and are healthy when they have a health check, and then have stayed so for
+    `seconds`. Errors: Failed when more than `most` of them ended, restarted, are unhealthy, or are not
+    healthy after `timeout`.
+    """
     started, pause = time.monotonic(), POLL[0]
     failed: dict[str, Failed] = {}
     since: dict[str, float] = {}
@@ -44,7 +57,11 @@ def watch(engine: Engine, stop: threading.Event, containers: Sequence[str], seco
             there = _look(engine, container)
             trouble = _trouble(there, restarts.setdefault(container, there.get("RestartCount", 0)))
             health = (there["State"].get("Health") or {}).get("Status", "none")
-            if trouble is None and there["State"]["Status"] == "running" and health in ("healthy", "none", ""):
+            if (
+                trouble is None
+                and there["State"]["Status"] == "running"
+                and health in ("healthy", "none", "")
+            ):
                 since.setdefault(container, now)
                 continue
             since.pop(container, None)
@@ -54,7 +71,11 @@ def watch(engine: Engine, stop: threading.Event, containers: Sequence[str], seco
                 failed[container] = trouble
         if len(failed) > most:
             raise next(iter(failed.values()))
-        left = [seconds - (now - since[name]) if name in since else POLL[1] for name in containers if name not in failed]
+        left = [
+            seconds - (now - since[name]) if name in since else POLL[1]
+            for name in containers
+            if name not in failed
+        ]
         if max(left, default=0.0) <= 0 and all(name in since or name in failed for name in containers):
             return
         _sleep(stop, min(pause, max(*left, 0.0, 0.01)), f"containers {', '.join(containers)}")
@@ -91,7 +112,11 @@ def _late(there: dict[str, Any], condition: str, timeout: float) -> Failed:
     health = (there["State"].get("Health") or {}).get("Status", "")
     now = f"{there['State']['Status']} {health}".rstrip()
     name = _name(there)
-    return Failed(f"container {name} is not {condition} after {timeout:g} s; it is {now}", f"docker logs {name}", code="NotReady")
+    return Failed(
+        f"container {name} is not {condition} after {timeout:g} s; it is {now}",
+        f"docker logs {name}",
+        code="NotReady",
+    )
 
 
 def _trouble(there: dict[str, Any], restarts: int) -> Failed | None:
@@ -99,18 +124,28 @@ def _trouble(there: dict[str, Any], restarts: int) -> Failed | None:
     name, state = _name(there), there["State"]
     count = there.get("RestartCount", 0)
     if state["Status"] == "restarting" or count > restarts:
-        return Failed(f"container {name} restarts, last exit code {state['ExitCode']}", f"docker logs {name}", code="Restarts")
+        return Failed(
+            f"container {name} restarts, last exit code {state['ExitCode']}",
+            f"docker logs {name}",
+            code="Restarts",
+        )
     return _ended(name, there, "while it was watched") or _unhealthy(name, there)
 
 
 def _ended(name: str, there: dict[str, Any], when: str) -> Failed | None:
     state = there["State"]
     status = state["Status"]
-    if status == "exited" and not state.get("Error") and there["HostConfig"]["RestartPolicy"]["Name"] in KEPT_UP:
+    if (
+        status == "exited"
+        and not state.get("Error")
+        and there["HostConfig"]["RestartPolicy"]["Name"] in KEPT_UP
+    ):
         return None  # it was stopped, by a person or with Docker: by itself it would not stay so
     if status not in ENDED and not (status == "created" and state.get("Error")):
         return None
-    code = f" with exit code {state['ExitCode']}" if status == "exited" else f": {state.get('Error') or status}"
+    code = (
+        f" with exit code {state['ExitCode']}" if status == "exited" else f": {state.get('Error') or status}"
+    )
     return Failed(f"container {name} ended{code} {when}", f"see why: docker logs {name}", code="Exited")
 
 
@@ -128,9 +163,13 @@ def _reached(name: str, there: dict[str, Any], condition: str) -> bool:
     logs = f"see why: docker logs {name}"
     if condition == "completed":
         if status == "exited" and state["ExitCode"] != 0:
-            raise Failed(f"container {name} ended with exit code {state['ExitCode']}", logs, code="ExitedWithError")
+            raise Failed(
+                f"container {name} ended with exit code {state['ExitCode']}", logs, code="ExitedWithError"
+            )
         if status == "dead" or (status == "created" and state.get("Error")):
-            raise Failed(f"container {name} cannot run: {state.get('Error') or status}", logs, code="CannotStart")
+            raise Failed(
+                f"container {name} cannot run: {state.get('Error') or status}", logs, code="CannotStart"
+            )
         return bool(status == "exited")
     if trouble := _ended(name, there, "before it was healthy") or _unhealthy(name, there):
         raise trouble

@@ -10,8 +10,9 @@
 
 Rules:
 1. A poll with nothing new asks for one ref, compares it with the stamp and loads no Git library.
-2. Nothing is ever checked out; only `refs/limpet/*` is written; no configuration and no hook of any repository is
-   obeyed.
-3. The cache holds nothing that matters: what is damaged in it is replaced as a whole by a fresh one made beside it.
+2. Nothing is ever checked out; only `refs/limpet/*` is written; no configuration and no hook of any
+   repository is obeyed.
+3. The cache holds nothing that matters: what is damaged in it is replaced as a whole by a fresh one made
+   beside it.
 4. No message, answer or file ever holds a credential.
 """

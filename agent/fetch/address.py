@@ -16,7 +16,8 @@ _SCP = re.compile(r"(?:([\w.+-]+)@)?(\[[0-9a-fA-F:]+\]|[A-Za-z0-9][\w.-]*):(?![:
 class Address:
     """One source.
 
-    `scheme`: https, http, ssh, git, file or bundle. `path` is what the server, or the file system, is asked for.
+    `scheme`: https, http, ssh, git, file or bundle. `path` is what the server, or the file system, is asked
+    for.
     """
 
     scheme: str
@@ -42,7 +43,9 @@ class Address:
 
 
 def parse(url: str) -> Address:
-    """The address of a URL, of `user@host:path`, or of an absolute path. Errors: Stalled, naming `source.url`."""
+    """The address of a URL, of `user@host:path`, or of an absolute path. Errors: Stalled, naming
+    `source.url`.
+    """
     if url.startswith("/"):
         return _local(url)
     scheme, separator, _ = url.partition("://")
@@ -75,7 +78,14 @@ def _remote(scheme: str, parts: SplitResult, port: int | None) -> Address:
     if parts.query or parts.fragment:
         raise _bad("it has a query or a fragment", "remove what follows ? or #")
     path = parts.path if scheme in ("https", "http") else unquote(parts.path)
-    return Address(scheme, host, port or PORTS[scheme], path, unquote(parts.username or ""), unquote(parts.password or ""))
+    return Address(
+        scheme,
+        host,
+        port or PORTS[scheme],
+        path,
+        unquote(parts.username or ""),
+        unquote(parts.password or ""),
+    )
 
 
 def _local(path: str) -> Address:

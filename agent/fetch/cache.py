@@ -1,13 +1,14 @@
-"""The bare cache: where the objects lie, which commit was seen last, and whether the files are still those that were
-written.
+"""The bare cache: where the objects lie, which commit was seen last, and whether the files are still those
+that were written.
 
 Rules:
 1. It is an ordinary bare repository that `git --git-dir` can read; its only ref is `refs/limpet/observed`.
-2. Whoever changes it holds the lock; locks and temporary files found meanwhile are left over from a killed fetch and
-   go away.
-3. Objects are synced before the ref that names them, and the ref before the stamp. The stamp holds the last answer
-   and the size and times of every object file: as long as it matches, nothing needs to be read again. It does not
-   outlive a boot, because a power cut may leave a file that has the right size and the wrong content.
+2. Whoever changes it holds the lock; locks and temporary files found meanwhile are left over from a killed
+   fetch and go away.
+3. Objects are synced before the ref that names them, and the ref before the stamp. The stamp holds the last
+   answer and the size and times of every object file: as long as it matches, nothing needs to be read again.
+   It does not outlive a boot, because a power cut may leave a file that has the right size and the wrong
+   content.
 """
 
 from __future__ import annotations
@@ -61,7 +62,10 @@ class Cache:
 
     def whole(self) -> bool:
         """Whether the frame of a repository is there."""
-        return all((self.path / name).is_dir() for name in ("objects/pack", "refs")) and (self.path / "HEAD").is_file()
+        return (
+            all((self.path / name).is_dir() for name in ("objects/pack", "refs"))
+            and (self.path / "HEAD").is_file()
+        )
 
     def observed(self) -> str:
         """The commit that was seen last; empty when there is none."""
@@ -82,7 +86,9 @@ class Cache:
             return {}
         if not isinstance(stamp, dict) or stamp.get("schema") != SCHEMA or stamp.get("boot_id") != boot_id():
             return {}
-        same = self.whole() and stamp["answer"]["commit"] == self.observed() and stamp["files"] == self._files()
+        same = (
+            self.whole() and stamp["answer"]["commit"] == self.observed() and stamp["files"] == self._files()
+        )
         return stamp if same else {}
 
     def _files(self) -> dict[str, list[int]]:
@@ -107,8 +113,12 @@ class Cache:
         (self.path / OBSERVED).parent.mkdir(parents=True, exist_ok=True)
         write(self.path / OBSERVED, f"{commit}\n".encode())
 
-    def remember(self, answer: dict[str, Any], ancestry: dict[str, bool], offers: dict[str, list[str]]) -> None:
-        """Writes the stamp: the very last step, so that whatever is left over from a kill before it is looked for."""
+    def remember(
+        self, answer: dict[str, Any], ancestry: dict[str, bool], offers: dict[str, list[str]]
+    ) -> None:
+        """Writes the stamp: the very last step, so that whatever is left over from a kill before it is looked
+        for.
+        """
         stamp = {
             "schema": SCHEMA,
             "boot_id": boot_id(),
@@ -129,7 +139,9 @@ class Cache:
 
     def close(self) -> None:
         if self._store is not None:
-            with contextlib.suppress(BufferError):  # a damaged object's error still holds a piece of the mapped pack
+            with contextlib.suppress(
+                BufferError
+            ):  # a damaged object's error still holds a piece of the mapped pack
                 self._store.close()
             self._store = None
 

@@ -1,9 +1,9 @@
-"""Objects, as far as they must be trusted: that they are there, that they are what their id says, that a tree's names
-are names.
+"""Objects, as far as they must be trusted: that they are there, that they are what their id says, that a
+tree's names are names.
 
-Rules: every walk is bounded, remembers what it has seen (a tree bomb costs its objects, not its paths) and does not
-recurse. A name that Git forbids is the repository's fault (Stalled); an object that is missing or wrong is the
-cache's (Damaged).
+Rules: every walk is bounded, remembers what it has seen (a tree bomb costs its objects, not its paths) and
+does not recurse. A name that Git forbids is the repository's fault (Stalled); an object that is missing or
+wrong is the cache's (Damaged).
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ def head(store: DiskObjectStore, oid: ObjectID, rehash: bool = False) -> CommitH
 
 
 def peel(store: DiskObjectStore, oid: ObjectID) -> ObjectID:
-    """The commit behind a tag, or the commit itself. Errors: Damaged; Stalled when it is no commit in the end."""
+    """The commit behind a tag, or the commit itself. Errors: Damaged; Stalled when it is no commit in the
+    end.
+    """
     for _ in range(TAGS):
         try:
             kind, data = store.get_raw(oid)
@@ -96,8 +98,8 @@ def peel(store: DiskObjectStore, oid: ObjectID) -> ObjectID:
 
 
 def inspect(store: DiskObjectStore, commit: ObjectID, rehash: bool = False) -> None:
-    """Every tree of the commit is read, every blob is there; with `rehash` all content is read and compared with its
-    id.
+    """Every tree of the commit is read, every blob is there; with `rehash` all content is read and compared
+    with its id.
 
     Errors: Damaged; Stalled `BadTree` for names that Git forbids, `TooLarge`.
     """
@@ -167,7 +169,9 @@ def descends(store: DiskObjectStore, commit: ObjectID, ancestor: ObjectID) -> bo
         if oid == ancestor:
             return True
         if len(seen) > COMMITS:
-            raise Stalled(f"the history is longer than {COMMITS} commits", "use a younger repository", code="TooLarge")
+            raise Stalled(
+                f"the history is longer than {COMMITS} commits", "use a younger repository", code="TooLarge"
+            )
         for parent in head(store, oid).parents:
             if parent == ancestor:
                 return True

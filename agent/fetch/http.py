@@ -1,8 +1,9 @@
-"""Smart HTTP over the standard library: one connection that is kept, credentials sent only to the origin they belong
-to.
+"""Smart HTTP over the standard library: one connection that is kept, credentials sent only to the origin they
+belong to.
 
-Rules: redirects are followed for the first request only, and only within the same host, never from https to http.
-Credentials are never sent in the clear. The proxy is that of the settings; the environment is not asked.
+Rules: redirects are followed for the first request only, and only within the same host, never from https to
+http. Credentials are never sent in the clear. The proxy is that of the settings; the environment is not
+asked.
 """
 
 from __future__ import annotations
@@ -27,8 +28,23 @@ if TYPE_CHECKING:
 
 SERVICE = "git-upload-pack"
 REDIRECTS = 3
-REFUSALS = ("Credentials", "NoRepository", "HttpStatus", "ServerBusy", "Redirect", "ObjectFormat")  # yet it answered
-ANSWERED = ("HttpStatus", "NoRepository", "NotGit", "Remote", "Denied", "ServerError", "Disconnected")  # asked anew
+REFUSALS = (
+    "Credentials",
+    "NoRepository",
+    "HttpStatus",
+    "ServerBusy",
+    "Redirect",
+    "ObjectFormat",
+)  # yet it answered
+ANSWERED = (
+    "HttpStatus",
+    "NoRepository",
+    "NotGit",
+    "Remote",
+    "Denied",
+    "ServerError",
+    "Disconnected",
+)  # asked anew
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -36,7 +52,12 @@ class HttpSource:
     """`https://` and `http://`."""
 
     def __init__(
-        self, address: Address, credentials: Credentials, timeout: float, meter: Meter, recalled: Sequence[str] = ()
+        self,
+        address: Address,
+        credentials: Credentials,
+        timeout: float,
+        meter: Meter,
+        recalled: Sequence[str] = (),
     ) -> None:
         """`recalled` is what `offer` gave for this address before."""
         self._recalled = tuple(recalled)
@@ -73,7 +94,8 @@ class HttpSource:
 
     def refs(self, prefixes: Sequence[str]) -> dict[str, str]:
         if self._recalled and not self.offered.capabilities:
-            # The protocol's version 2 keeps no state: what the server offered last time need not be asked for again.
+            # The protocol's version 2 keeps no state: what the server offered last time need not be asked for
+            # again.
             self.offered = wire.Advertisement(2, frozenset(text.encode() for text in self._recalled))
             try:
                 return self._ls_refs(prefixes)
@@ -117,7 +139,11 @@ class HttpSource:
                 self.offered = wire.advertisement(answer.read, http=True)
                 sha1_only(self.offered.object_format, self.address)
                 return
-        raise Stalled(f"{self.address.shown} redirects more than {REDIRECTS} times", "correct source.url", code="Redirect")
+        raise Stalled(
+            f"{self.address.shown} redirects more than {REDIRECTS} times",
+            "correct source.url",
+            code="Redirect",
+        )
 
     def _redirected(self, location: str) -> None:
         base = f"{self.address.scheme}://{_netloc(self.address)}"
@@ -136,13 +162,18 @@ class HttpSource:
     @contextmanager
     def post(self, body: bytes) -> Iterator[HttpAnswer]:
         """One command of the protocol."""
-        headers = {"Content-Type": f"application/x-{SERVICE}-request", "Accept": f"application/x-{SERVICE}-result"}
+        headers = {
+            "Content-Type": f"application/x-{SERVICE}-request",
+            "Accept": f"application/x-{SERVICE}-result",
+        }
         with self._request("POST", f"{self._base}/{SERVICE}", headers, body) as answer:
             answer.expect(f"application/x-{SERVICE}-result")
             yield answer
 
     @contextmanager
-    def _request(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> Iterator[HttpAnswer]:
+    def _request(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Iterator[HttpAnswer]:
         with trouble.translated(self.address, self.timeout), self._http_errors():
             with self._send(method, target, headers, body) as response:
                 answer = HttpAnswer(response, self.address, self.meter)
@@ -150,7 +181,9 @@ class HttpSource:
                 if answer.broken or response.read(1):
                     self.close()  # more came than was read, or less: not to be used again
 
-    def _send(self, method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> http.client.HTTPResponse:
+    def _send(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
+    ) -> http.client.HTTPResponse:
         """The response's head. A kept connection that the server has closed meanwhile is opened once more."""
         fields = {"User-Agent": "git/limpet", "Git-Protocol": "version=2", "Pragma": "no-cache", **headers}
         if self._authorization:
@@ -189,9 +222,12 @@ class HttpSource:
             context = ssl.create_default_context(cafile=ca_file or None)
         except OSError as error:
             raise Stalled(
-                f"source.ca_file {ca_file} cannot be used: {reason(error)}", "make it a readable PEM file", code="Credentials"
+                f"source.ca_file {ca_file} cannot be used: {reason(error)}",
+                "make it a readable PEM file",
+                code="Credentials",
             ) from None
-        # As Git and curl: Python 3.13 would refuse the authorities that people make at home for want of an extension.
+        # As Git and curl: Python 3.13 would refuse the authorities that people make at home for want of an
+        # extension.
         context.verify_flags &= ~ssl.VerifyFlags.VERIFY_X509_STRICT
         return context
 
@@ -245,7 +281,9 @@ class HttpAnswer:
     def expect(self, content_type: str) -> None:
         """Errors: what an unwanted status or type of content means."""
         if self.status != 200:
-            raise trouble.status(self._address, self.status, self._response.reason, self.header("Retry-After"))
+            raise trouble.status(
+                self._address, self.status, self._response.reason, self.header("Retry-After")
+            )
         found = self.header("Content-Type").partition(";")[0].strip()
         if found != content_type:
             raise wire.NotGit(f"it sent {wire.plain(found) or 'content without a type'}")

@@ -42,7 +42,9 @@ class LocalSource:
             return found
         with self._repository() as repository:
             sha1_only(repository.object_format.name, self.address)
-            found = {name.decode("utf-8", "replace"): oid.decode() for name, oid in repository.get_refs().items()}
+            found = {
+                name.decode("utf-8", "replace"): oid.decode() for name, oid in repository.get_refs().items()
+            }
             for name in [name for name in found if name.startswith("refs/tags/") and name in prefixes]:
                 found[f"{name}^{{}}"] = repository.get_peeled(name.encode()).decode()  # type: ignore[arg-type]
             return found

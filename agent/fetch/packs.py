@@ -1,8 +1,8 @@
 """Keeps the number of packs small: every fetch brings one, and a host lives for thousands of commits.
 
-Rule: packs are joined as they are. Deltas point back by distance or by id, so the bodies of several packs, one after
-another, are a pack again; nothing is unpacked, and the index is the old ones with their offsets moved. Large packs
-are left alone.
+Rule: packs are joined as they are. Deltas point back by distance or by id, so the bodies of several packs,
+one after another, are a pack again; nothing is unpacked, and the index is the old ones with their offsets
+moved. Large packs are left alone.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ def join(directory: Path) -> None:
     if len(small) < MANY:
         return
     try:
-        indexed = sorted(((path, _entries(path)) for path in small), key=lambda item: (-len(item[1]), item[0].name))
+        indexed = sorted(
+            ((path, _entries(path)) for path in small), key=lambda item: (-len(item[1]), item[0].name)
+        )
         _join(directory, list(_useful(indexed)))
     except (OSError, Damaged):
         raise

@@ -1,8 +1,8 @@
-"""The transfer itself, by dulwich: its clients over our transports. The only module that touches dulwich's protocol
-code.
+"""The transfer itself, by dulwich: its clients over our transports. The only module that touches dulwich's
+protocol code.
 
-Rule: what dulwich raises about the conversation becomes Transient here; what it raises about objects stays what it
-is, because only the caller knows whether the cache or the source is to blame.
+Rule: what dulwich raises about the conversation becomes Transient here; what it raises about objects stays
+what it is, because only the caller knows whether the cache or the source is to blame.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def receive(
 
 
 class HttpClient(AbstractHttpGitClient):
-    """dulwich's HTTP client over `HttpSource`; what the source has already discovered is not asked for again."""
+    """dulwich's HTTP client over `HttpSource`; what the source has already discovered is not asked for
+    again.
+    """
 
     def __init__(self, source: HttpSource) -> None:
         super().__init__(source.address.shown, thin_packs=False)
@@ -114,7 +116,9 @@ class LocalClient(LocalGitClient):
         super().__init__(thin_packs=False)
         self._meter = meter
 
-    def fetch_pack(self, path: Any, determine_wants: Any, graph_walker: Any, pack_data: Any, *args: Any, **kwargs: Any) -> Any:
+    def fetch_pack(
+        self, path: Any, determine_wants: Any, graph_walker: Any, pack_data: Any, *args: Any, **kwargs: Any
+    ) -> Any:
         def write(data: bytes) -> int:
             self._meter.add(len(data))
             return cast(int, pack_data(data))

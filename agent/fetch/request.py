@@ -99,17 +99,29 @@ class Request:
 def _ref(document: Mapping[str, Any]) -> tuple[str, str]:
     chosen = [(kind, str(document[kind])) for kind in ("branch", "tag", "commit") if document.get(kind)]
     if len(chosen) != 1:
-        raise Stalled("source must name exactly one of branch, tag and commit", "set source.branch", code="SourceRef")
+        raise Stalled(
+            "source must name exactly one of branch, tag and commit", "set source.branch", code="SourceRef"
+        )
     kind, name = chosen[0]
     if kind == "commit":
         if not _COMMIT.fullmatch(name):
-            raise Stalled(f"source.commit {name!r} is not a full commit id", "write all 40 hexadecimal digits", code="SourceRef")
+            raise Stalled(
+                f"source.commit {name!r} is not a full commit id",
+                "write all 40 hexadecimal digits",
+                code="SourceRef",
+            )
         return kind, name
     if _BAD_REF.search(name) or len(name) > 250:
-        raise Stalled(f"source.{kind} {name!r} is not a name that Git allows", f"correct source.{kind}", code="SourceRef")
+        raise Stalled(
+            f"source.{kind} {name!r} is not a name that Git allows",
+            f"correct source.{kind}",
+            code="SourceRef",
+        )
     return kind, ("refs/heads/" if kind == "branch" else "refs/tags/") + name
 
 
 def reason(error: BaseException) -> str:
     """Why an operation of the system failed, without the paths it repeats."""
-    return (error.strerror if isinstance(error, OSError) and error.strerror else str(error)) or type(error).__name__
+    return (error.strerror if isinstance(error, OSError) and error.strerror else str(error)) or type(
+        error
+    ).__name__

@@ -1,9 +1,9 @@
-"""One fetch, top to bottom: ask for the ref; when it is new, bring its objects, look at them, say whether they
-descend from the pin.
+"""One fetch, top to bottom: ask for the ref; when it is new, bring its objects, look at them, say whether
+they descend from the pin.
 
-Rules: the url is asked first and the mirrors in their order, each only when those before could not be reached. Asking
-needs no lock; changing the cache does. A cache that turns out to be damaged is replaced once; when the fresh one is
-incomplete too, the source is.
+Rules: the url is asked first and the mirrors in their order, each only when those before could not be
+reached. Asking needs no lock; changing the cache does. A cache that turns out to be damaged is replaced once;
+when the fresh one is incomplete too, the source is.
 """
 
 from __future__ import annotations
@@ -118,7 +118,9 @@ def _fetch(request: Request, source: Source, mirror: bool, stamp: Json) -> Json:
 
 
 def _remembered(stamp: Json, pin: str) -> bool | str | None:
-    """Whether the stamp's commit descends from the pin; None without a pin, "unknown" when it was not looked at."""
+    """Whether the stamp's commit descends from the pin; None without a pin, "unknown" when it was not looked
+    at.
+    """
     if not pin:
         return None
     if stamp["answer"]["commit"] == pin:
@@ -214,11 +216,11 @@ def _problem(request: Request, cache: Cache) -> str:
 
 
 def _obtain(request: Request, source: Source, tip: Tip, cache: Cache, ahead: str) -> Json:
-    """The tip's objects, from the cache when they are there, else from the source. The answer, less what `_each`
-    adds.
+    """The tip's objects, from the cache when they are there, else from the source. The answer, less what
+    `_each` adds.
 
-    `ahead` is the commit that was seen last when this source is a mirror: one that lags behind it moves nothing back.
-    Errors: Damaged, and those of the source.
+    `ahead` is the commit that was seen last when this source is a mirror: one that lags behind it moves
+    nothing back. Errors: Damaged, and those of the source.
     """
     from agent.fetch import check, packs
 
@@ -275,10 +277,14 @@ def _id(oid: str) -> ObjectID:
 
 @contextmanager
 def _deadline(request: Request) -> Iterator[None]:
-    """Ends the fetch after `overall` seconds, wherever it is; a source that sends one byte at a time ends here."""
+    """Ends the fetch after `overall` seconds, wherever it is; a source that sends one byte at a time ends
+    here.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise Transient(f"the fetch was not finished after {request.overall:g} s", "it is tried again", code="Deadline")
+        raise Transient(
+            f"the fetch was not finished after {request.overall:g} s", "it is tried again", code="Deadline"
+        )
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, request.overall)

@@ -41,13 +41,19 @@ class Source(Protocol):
     meter: Meter
 
     def probe(self) -> LimpetError | None:
-        """Returns when the source gave any answer of its protocol; what it answered, when that was a refusal."""
+        """Returns when the source gave any answer of its protocol; what it answered, when that was a
+        refusal.
+        """
 
     def refs(self, prefixes: Sequence[str]) -> dict[str, str]:
-        """Name -> object id of the refs below the prefixes (more may come); `NAME^{}` is what a tag points at."""
+        """Name -> object id of the refs below the prefixes (more may come); `NAME^{}` is what a tag points
+        at.
+        """
 
     def receive(self, store: DiskObjectStore, wants: list[ObjectID], walker: ObjectStoreGraphWalker) -> None:
-        """Brings the wanted objects and their history into the store; `walker` tells what is there already."""
+        """Brings the wanted objects and their history into the store; `walker` tells what is there
+        already.
+        """
 
     def offer(self) -> list[str]:
         """What is worth remembering of the source for the next poll; may be empty."""

@@ -1,8 +1,9 @@
 """The protocol over SSH, by paramiko (dulwich has no vendor for it).
 
-Rules: only the key of the settings is offered, never an agent's or the user's own, and no password. A host key must
-be known beforehand; an unknown one is refused, because trust on first use would be trust in whoever answers first.
-One connection serves all commands of a fetch. The remote command is `git-upload-pack 'PATH'`, quoted as Git does.
+Rules: only the key of the settings is offered, never an agent's or the user's own, and no password. A host
+key must be known beforehand; an unknown one is refused, because trust on first use would be trust in whoever
+answers first. One connection serves all commands of a fetch. The remote command is `git-upload-pack 'PATH'`,
+quoted as Git does.
 """
 
 from __future__ import annotations
@@ -25,11 +26,18 @@ from agent.fetch.stream import SERVICE, Pipe, StreamSource
 if TYPE_CHECKING:
     from paramiko.channel import Channel
 
-logging.getLogger("paramiko").addHandler(logging.NullHandler())  # errors are raised; its log would only repeat them
+logging.getLogger("paramiko").addHandler(
+    logging.NullHandler()
+)  # errors are raised; its log would only repeat them
 logging.getLogger("paramiko").propagate = False
 
 SYSTEM_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
-SILENT = ("banner", "timeout", "timed out", "no existing session")  # what paramiko calls a server that does not answer
+SILENT = (
+    "banner",
+    "timeout",
+    "timed out",
+    "no existing session",
+)  # what paramiko calls a server that does not answer
 NOT_FOUND = 127  # the shell's status when there is no such command
 STDERR = 4096  # bytes that are looked at
 
@@ -82,7 +90,9 @@ class SshSource(StreamSource):
                 code="Credentials",
             )
         if not Path(key).is_file():
-            raise Stalled(f"source.ssh_key {key} is not there", "put the private key into that file", code="Credentials")
+            raise Stalled(
+                f"source.ssh_key {key} is not there", "put the private key into that file", code="Credentials"
+            )
         try:
             connection = socket.create_connection((self.address.host, self.address.port), self.timeout)
             user = self.address.username or self._credentials.username or "git"
@@ -150,7 +160,11 @@ class SshSource(StreamSource):
                 f"{trouble.AGAIN}; source.timeout sets the limit",
                 code="Timeout",
             )
-        return Transient(f"SSH with {server} failed: {wire.plain(str(error)) or type(error).__name__}", trouble.AGAIN, code="Ssh")
+        return Transient(
+            f"SSH with {server} failed: {wire.plain(str(error)) or type(error).__name__}",
+            trouble.AGAIN,
+            code="Ssh",
+        )
 
 
 class _Refuse(paramiko.MissingHostKeyPolicy):
@@ -190,7 +204,11 @@ class SshPipe:
         """Raises with what the remote command said instead of speaking Git."""
         said = wire.plain(self._channel.recv_stderr(STDERR))
         if self._channel.exit_status_ready() and self._channel.recv_exit_status() == NOT_FOUND:
-            raise Stalled(f"there is no {SERVICE.decode()} on {self._address.server}: {said}", "install Git there", code="Remote")
+            raise Stalled(
+                f"there is no {SERVICE.decode()} on {self._address.server}: {said}",
+                "install Git there",
+                code="Remote",
+            )
         if said:
             raise wire.Refused(said)
 

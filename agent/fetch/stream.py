@@ -91,10 +91,14 @@ class TcpSource(StreamSource):
 
     def open(self) -> Pipe:
         self.meter.requests += 1
-        pipe = TcpPipe(socket.create_connection((self.address.host, self.address.port), self.timeout), self.meter)
+        pipe = TcpPipe(
+            socket.create_connection((self.address.host, self.address.port), self.timeout), self.meter
+        )
         try:
             host = f"host={self.address.server}".encode()
-            pipe.write(wire.packet(SERVICE + b" " + self.address.path.encode() + b"\0" + host + b"\0\0version=2\0"))
+            pipe.write(
+                wire.packet(SERVICE + b" " + self.address.path.encode() + b"\0" + host + b"\0\0version=2\0")
+            )
         except BaseException:
             pipe.close()
             raise

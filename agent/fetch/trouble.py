@@ -1,8 +1,8 @@
 """Foreign errors as Transient or Stalled, once.
 
-Rules: what the network does is Transient, also when it is a wrong name or an unknown certificate (a name server or a
-clock that comes later heals those); what only a person can change (credentials, the branch, the address) is Stalled.
-The message names the host and the cause; the hint names the key of the settings.
+Rules: what the network does is Transient, also when it is a wrong name or an unknown certificate (a name
+server or a clock that comes later heals those); what only a person can change (credentials, the branch, the
+address) is Stalled. The message names the host and the cause; the hint names the key of the settings.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE)
 
 @contextmanager
 def translated(address: Address, timeout: float) -> Iterator[None]:
-    """Everything that a conversation with `address` can raise becomes a LimpetError; `timeout` is that of silence."""
+    """Everything that a conversation with `address` can raise becomes a LimpetError; `timeout` is that of
+    silence.
+    """
     try:
         yield
     except LimpetError:
@@ -64,9 +66,15 @@ def network(error: OSError, address: Address, timeout: float) -> LimpetError:
             code="Dns",
         )
     if isinstance(error, TimeoutError):
-        return Transient(f"{server} was silent for {timeout:g} s", f"{AGAIN}; source.timeout sets the limit", code="Timeout")
+        return Transient(
+            f"{server} was silent for {timeout:g} s",
+            f"{AGAIN}; source.timeout sets the limit",
+            code="Timeout",
+        )
     if isinstance(error, ConnectionRefusedError):
-        return Transient(f"{server} refused the connection", f"{AGAIN}; is the server up?", code="ConnectionRefused")
+        return Transient(
+            f"{server} refused the connection", f"{AGAIN}; is the server up?", code="ConnectionRefused"
+        )
     return Transient(f"{server} cannot be reached: {reason(error)}", AGAIN, code="Network")
 
 
@@ -96,7 +104,9 @@ def certificate(error: ssl.SSLCertVerificationError, server: str) -> Transient:
     else:
         hint = "name the certificate authority's file in source.ca_file"
     return Transient(
-        f"the certificate of {server} is not accepted: {wire.plain(error.verify_message)}", hint, code="TlsCertificate"
+        f"the certificate of {server} is not accepted: {wire.plain(error.verify_message)}",
+        hint,
+        code="TlsCertificate",
     )
 
 
@@ -110,7 +120,16 @@ def refused(address: Address, said: str) -> Stalled | Transient:
             "check that it exists, is exported, and that these credentials may read it",
             code="Denied",
         )
-    if any(word in low for word in ("not found", "does not exist", "not a git repository", "does not appear to be", "no such")):
+    if any(
+        word in low
+        for word in (
+            "not found",
+            "does not exist",
+            "not a git repository",
+            "does not appear to be",
+            "no such",
+        )
+    ):
         return Stalled(
             f"there is no repository at {address.shown}: {said}",
             "correct source.url, or give these credentials the right to read it",

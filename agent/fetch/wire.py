@@ -1,7 +1,8 @@
-"""The little of Git's protocol that a poll needs: the advertisement, and `ls-refs` of protocol v2. No I/O of its own.
+"""The little of Git's protocol that a poll needs: the advertisement, and `ls-refs` of protocol v2. No I/O of
+its own.
 
-Rules: a `read(n)` gives n bytes, or fewer at the end of the stream. What the other side says is text of a stranger:
-it is cut, and control characters are taken out, before it gets into a message.
+Rules: a `read(n)` gives n bytes, or fewer at the end of the stream. What the other side says is text of a
+stranger: it is cut, and control characters are taken out, before it gets into a message.
 """
 
 from __future__ import annotations

@@ -1,13 +1,18 @@
-"""Taking over what Docker Compose, or a person, made: which container, network or volume stands for which resource. Pure.
+"""Taking over what Docker Compose, or a person, made: which container, network or volume stands for which
+resource. Pure.
 
 Rules:
-1. Only a service that says `x-limpet: {adopt: true}` takes over, with it the networks and volumes it uses. Nothing that carries
-   the label of a Limpet, this or another installation, is ever taken over, and nothing of another Compose project.
-2. A container is found by Compose's labels (project, service, number), or by its name when it has none of them.
-3. What is taken over counts as ours from there on: by its id in the inventory, since labels cannot be changed. Equal content gets
-   the digest of the resource and is left as it is; other content gets none, so it is replaced as any container that changed.
-4. Until a release that adopts it is proved, it keeps its `original`, and is given back as it was found by every plan whose target
-   does not adopt it: a rollback, a revert. It is not removed before, and no network is taken from under it.
+1. Only a service that says `x-limpet: {adopt: true}` takes over, with it the networks and volumes it uses.
+   Nothing that carries the label of a Limpet, this or another installation, is ever taken over, and nothing
+   of another Compose project.
+2. A container is found by Compose's labels (project, service, number), or by its name when it has none of
+   them.
+3. What is taken over counts as ours from there on: by its id in the inventory, since labels cannot be
+   changed. Equal content gets the digest of the resource and is left as it is; other content gets none, so it
+   is replaced as any container that changed.
+4. Until a release that adopts it is proved, it keeps its `original`, and is given back as it was found by
+   every plan whose target does not adopt it: a rollback, a revert. It is not removed before, and no network
+   is taken from under it.
 
 What compares (`engine.compare`) is imported only when there is something to compare.
 """
@@ -40,7 +45,7 @@ RUNNING = {"running", "restarting", "paused"}
 HINT = "to take it over, write x-limpet: {adopt: true} into the service"
 
 
-# --- looking ----------------------------------------------------------------------------------------------------------
+# --- looking ------------------------------------------------------------------------------------------------
 
 
 def handles(manifest: Manifest) -> set[str]:
@@ -62,16 +67,27 @@ def handle(kind: str, name: str, labels: Mapping[str, str] | None) -> str:
         return ""
     if kind != "container" or PROJECT not in said:
         return f"{kind}/{name}"
-    return "" if said.get(ONEOFF) == "True" else f"service/{said[PROJECT]}/{said.get(SERVICE)}/{said.get(NUMBER)}"
+    return (
+        ""
+        if said.get(ONEOFF) == "True"
+        else f"service/{said[PROJECT]}/{said.get(SERVICE)}/{said.get(NUMBER)}"
+    )
 
 
 def remembered(seen: ObservedContainer, name: str, owned: Owned) -> ObservedContainer:
     """A container that is ours by the inventory."""
-    return replace(seen, owned=True, adopted=True, key_name=name, app=owned.app, digest=owned.adopted["digest"],
-                   original=owned.adopted.get("original"))
+    return replace(
+        seen,
+        owned=True,
+        adopted=True,
+        key_name=name,
+        app=owned.app,
+        digest=owned.adopted["digest"],
+        original=owned.adopted.get("original"),
+    )
 
 
-# --- taking over ------------------------------------------------------------------------------------------------------
+# --- taking over --------------------------------------------------------------------------------------------
 
 
 def take_over(view: View) -> View:
@@ -82,28 +98,44 @@ def take_over(view: View) -> View:
     volumes = _objects("volume", view.observed.volumes, view, wanted)
     if not candidates and not networks and not volumes:
         return view
-    names = {c.id: c.key_name or c.name for c in view.observed.containers} | {c.id: k.name for k, c in candidates.items()}
-    taken = {c.id: _taken(view.target.manifest.resources[key], c, names, view) for key, c in candidates.items()}
+    names = {c.id: c.key_name or c.name for c in view.observed.containers} | {
+        c.id: k.name for k, c in candidates.items()
+    }
+    taken = {
+        c.id: _taken(view.target.manifest.resources[key], c, names, view) for key, c in candidates.items()
+    }
     containers = tuple(taken.get(c.id) or c for c in view.observed.containers)
-    seen = replace(view.observed, containers=containers, networks={**view.observed.networks, **networks},
-                   volumes={**view.observed.volumes, **volumes})
+    seen = replace(
+        view.observed,
+        containers=containers,
+        networks={**view.observed.networks, **networks},
+        volumes={**view.observed.volumes, **volumes},
+    )
     return _with_lost_partners(replace(view, observed=seen))
 
 
 def _candidate(resource: Resource, view: View) -> ObservedContainer | None:
-    """The container that is to be compared with a resource: one that is taken over already, or one that stands in its place."""
+    """The container that is to be compared with a resource: one that is taken over already, or one that
+    stands in its place.
+    """
     name, mine = resource.key.name, view.containers(resource.key.name)
     if not _adopts(resource):
         return None
     known = next((c for c in mine if c.found is not None), None)
     if known is not None or any(c.name == name for c in mine):
         return known
-    found = [c for c in view.observed.containers if not c.owned and c.found is not None and _stands_for(c, resource)]
+    found = [
+        c
+        for c in view.observed.containers
+        if not c.owned and c.found is not None and _stands_for(c, resource)
+    ]
     return min(found, key=lambda c: (c.name != name, c.id), default=None)
 
 
 def _adopts(resource: Resource) -> bool:
-    """Whether it takes over what is there; what only prepares its service has the service's labels, and does not."""
+    """Whether it takes over what is there; what only prepares its service has the service's labels, and does
+    not.
+    """
     return bool(resource.spec.get("adopt")) and not resource.spec.get("oneoff")
 
 
@@ -117,7 +149,9 @@ def _project(resource: Resource) -> str:
     return str((resource.spec.get("compose") or {}).get("project") or resource.spec["app"])
 
 
-def _taken(resource: Resource, instance: ObservedContainer, names: Mapping[str, str], view: View) -> ObservedContainer | None:
+def _taken(
+    resource: Resource, instance: ObservedContainer, names: Mapping[str, str], view: View
+) -> ObservedContainer | None:
     """The instance as ours; None when it must not be touched."""
     from agent.kinds.engine import compare
 
@@ -126,13 +160,26 @@ def _taken(resource: Resource, instance: ObservedContainer, names: Mapping[str, 
         return None
     differs = [] if view.target.image(resource) == instance.image_id else ["image"]
     differs += compare.differences(resource, instance.found, names)
-    differs += [path for path, content in sorted(resource.spec["inputs"].items()) if _content(path, view) != content]
-    original: Spec = {"name": instance.name, "policy": instance.restart_policy or "no", "running": instance.state in RUNNING,
-                      "claims": list(instance.ports)}
+    differs += [
+        path for path, content in sorted(resource.spec["inputs"].items()) if _content(path, view) != content
+    ]
+    original: Spec = {
+        "name": instance.name,
+        "policy": instance.restart_policy or "no",
+        "running": instance.state in RUNNING,
+        "claims": list(instance.ports),
+    }
     proved = view.target == view.known_good
-    return replace(instance, owned=True, adopted=True, key_name=resource.key.name, app=resource.spec["app"],
-                   digest="" if differs else resource.digest, differs=tuple(differs),
-                   original=instance.original or (None if proved else original))
+    return replace(
+        instance,
+        owned=True,
+        adopted=True,
+        key_name=resource.key.name,
+        app=resource.spec["app"],
+        digest="" if differs else resource.digest,
+        differs=tuple(differs),
+        original=instance.original or (None if proved else original),
+    )
 
 
 def _content(path: str, view: View) -> str:
@@ -141,23 +188,38 @@ def _content(path: str, view: View) -> str:
 
 
 def _with_lost_partners(view: View) -> View:
-    """What shares a namespace or volumes with, or restarts with, a container that is replaced is replaced with it."""
+    """What shares a namespace or volumes with, or restarts with, a container that is replaced is replaced
+    with it.
+    """
     resources = view.target.manifest.resources
     while True:
-        standing = {c.key_name for c in view.observed.containers if c.owned and (r := resources.get(Key("container", c.key_name)))
-                    and r.digest == c.digest}
-        lost = {c.id: partners for c in view.observed.containers if c.adopted and c.found is not None and c.digest
-                and (partners := _lost(resources[Key("container", c.key_name)], standing, resources))}
+        standing = {
+            c.key_name
+            for c in view.observed.containers
+            if c.owned and (r := resources.get(Key("container", c.key_name))) and r.digest == c.digest
+        }
+        lost = {
+            c.id: partners
+            for c in view.observed.containers
+            if c.adopted
+            and c.found is not None
+            and c.digest
+            and (partners := _lost(resources[Key("container", c.key_name)], standing, resources))
+        }
         if not lost:
             return view
-        containers = tuple(replace(c, digest="", differs=(*c.differs, *lost[c.id])) if c.id in lost else c
-                           for c in view.observed.containers)
+        containers = tuple(
+            replace(c, digest="", differs=(*c.differs, *lost[c.id])) if c.id in lost else c
+            for c in view.observed.containers
+        )
         view = replace(view, observed=replace(view.observed, containers=containers))
 
 
 def _lost(resource: Resource, standing: set[str], resources: Mapping[Key, Resource]) -> list[str]:
     keys = [Key.parse(text) for text in resource.spec["folded"]]
-    return [str(key) for key in keys if key.kind == "container" and key in resources and key.name not in standing]
+    return [
+        str(key) for key in keys if key.kind == "container" and key in resources and key.name not in standing
+    ]
 
 
 def _objects(kind: str, there: Mapping[str, Seen], view: View, wanted: set[str]) -> dict[str, Seen]:
@@ -176,7 +238,9 @@ def object_differences(resource: Resource, there: ObservedNetwork | ObservedVolu
         return []
     from agent.kinds.engine import compare
 
-    differences = compare.network_differences if resource.key.kind == "network" else compare.volume_differences
+    differences = (
+        compare.network_differences if resource.key.kind == "network" else compare.volume_differences
+    )
     return differences(resource, there.found)
 
 
@@ -186,7 +250,7 @@ def _may_take(there: ObservedNetwork | ObservedVolume, resource: Resource, wante
     return bool((there.found.get("Labels") or {}).get(PROJECT, _project(resource)) == _project(resource))
 
 
-# --- fates ------------------------------------------------------------------------------------------------------------
+# --- fates --------------------------------------------------------------------------------------------------
 
 
 def is_new(key: Key, there: ObservedContainer | ObservedNetwork | ObservedVolume, view: View) -> bool:
@@ -245,10 +309,18 @@ def to_give_back(desired: Resource | None, instances: list[ObservedContainer]) -
     return next((instance for instance in instances if instance.original is not None), None)
 
 
-def given_back(key: Key, desired: Resource | None, instance: ObservedContainer, others: tuple[Step, ...]) -> Fate:
-    """`others`: how the containers that took its place make way. Its name comes last but the start, as always."""
+def given_back(
+    key: Key, desired: Resource | None, instance: ObservedContainer, others: tuple[Step, ...]
+) -> Fate:
+    """`others`: how the containers that took its place make way. Its name comes last but the start, as
+    always.
+    """
     original, at = instance.original or {}, {"container": instance.id}
-    refused = Refusal(key, f"{original['name']} is in its place, and this release does not adopt it", HINT) if desired else None
+    refused = (
+        Refusal(key, f"{original['name']} is in its place, and this release does not adopt it", HINT)
+        if desired
+        else None
+    )
     steps = list(others)
     if instance.restart_policy not in (None, original["policy"]):
         steps.append(Step("start", "policy", at | {"policy": original["policy"]}))
@@ -262,11 +334,17 @@ def given_back(key: Key, desired: Resource | None, instance: ObservedContainer, 
 
 
 def passed_back(key: Key, desired: Resource | None, view: View) -> Fate | None:
-    """A network or volume that an earlier release adopted without being proved, and the target does not: it stays as it is."""
+    """A network or volume that an earlier release adopted without being proved, and the target does not: it
+    stays as it is.
+    """
     owned = view.inventory.get(key)
     if owned is None or not unproved(owned) or str(key) in handles(view.target.manifest):
         return None
-    refused = Refusal(key, f"a {key.kind} of this name exists, and this release does not adopt it", HINT) if desired else None
+    refused = (
+        Refusal(key, f"a {key.kind} of this name exists, and this release does not adopt it", HINT)
+        if desired
+        else None
+    )
     return Fate(key, "forget", "is as it was before it was adopted", refusal=refused)
 
 
@@ -277,26 +355,38 @@ def stake(key: Key, view: View) -> tuple[str, ...]:
 
 
 def is_first(view: View) -> bool:
-    """Whether something is taken over on a host where nothing else is ours: then what was there is what can be returned to."""
+    """Whether something is taken over on a host where nothing else is ours: then what was there is what can
+    be returned to.
+    """
     ours = [c for c in view.observed.containers if c.owned]
     return any(c.original is not None for c in ours) and all(c.original is not None for c in ours)
 
 
-# --- the inventory ----------------------------------------------------------------------------------------------------
+# --- the inventory ------------------------------------------------------------------------------------------
 
 
 def record(key: Key, view: View, *, proved: bool) -> Spec:
-    """What the inventory remembers of the adopted object of a resource; empty when there is none. `proved`: ours for good."""
+    """What the inventory remembers of the adopted object of a resource; empty when there is none. `proved`:
+    ours for good.
+    """
     there: ObservedContainer | ObservedNetwork | ObservedVolume | None = None
     original: Spec | None = None
     if key.kind == "container":
         there = next((c for c in view.containers(key.name) if c.adopted), None)
         original = there.original if there else None
     elif key.kind in ("network", "volume"):
-        seen = view.observed.networks.get(key.name) if key.kind == "network" else view.observed.volumes.get(key.name)
+        seen = (
+            view.observed.networks.get(key.name)
+            if key.kind == "network"
+            else view.observed.volumes.get(key.name)
+        )
         there = seen if seen and seen.adopted else None
         known = view.inventory.get(key)
-        original = {"name": key.name} if there and (is_new(key, there, view) or (known and unproved(known))) else None
+        original = (
+            {"name": key.name}
+            if there and (is_new(key, there, view) or (known and unproved(known)))
+            else None
+        )
     if there is None:
         return {}
     found: Spec = {"id": _id(there), "digest": there.digest}
@@ -304,14 +394,19 @@ def record(key: Key, view: View, *, proved: bool) -> Spec:
 
 
 def put_aside(key: Key, id: str, resource: Resource) -> Spec:
-    """The record of a container that was put aside before the release that adopts it was proved, when the inventory was lost: its
-    service says how it ran."""
+    """The record of a container that was put aside before the release that adopts it was proved, when the
+    inventory was lost: its service says how it ran.
+    """
     from agent.kinds.engine.resources import restart_policy
 
     said = restart_policy(resource.spec["config"])
     policy = ":".join(filter(None, [said["Name"] or "no", str(said["MaximumRetryCount"] or "")]))
     published = [claim for claim in resource.claims if claim.startswith("port/")]
-    return {"id": id, "digest": "", "original": {"name": key.name, "policy": policy, "running": True, "claims": published}}
+    return {
+        "id": id,
+        "digest": "",
+        "original": {"name": key.name, "policy": policy, "running": True, "claims": published},
+    }
 
 
 def unproved(owned: Owned) -> bool:

@@ -1,7 +1,7 @@
 """What a kind is: the fate of one resource, decided from what is desired and what is there. Pure.
 
-A fate is decided before any action exists (`ok`, `create`, `replace`, …). Its steps fall into parts, and the planner orders
-parts across resources; a kind knows nothing of other kinds' order:
+A fate is decided before any action exists (`ok`, `create`, `replace`, …). Its steps fall into parts, and the
+planner orders parts across resources; a kind knows nothing of other kinds' order:
 
     prepare   harmless beforehand: a container created under a candidate name
     ahead     the new one runs beside the old one, before that gives way (`order: start-first`)
@@ -34,7 +34,10 @@ from agent.model import (
 )
 
 Part = Literal["prepare", "ahead", "release", "start", "prune"]
-KEPT_UP = ("always", "unless-stopped")  # restart policies: what exits by itself under them is restarted, and never seen exited
+KEPT_UP = (
+    "always",
+    "unless-stopped",
+)  # restart policies: what exits by itself under them is restarted, and never seen exited
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +53,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What becomes of one resource. `verb` "ok", "forget" (nothing is left of it) and "keep" (others wait for it, or take its
-    place) have no steps; a refusal has neither. `beside`: what a new container is called that must be good before the old one
-    gives way."""
+    """What becomes of one resource. `verb` "ok", "forget" (nothing is left of it) and "keep" (others wait for
+    it, or take its place) have no steps; a refusal has neither. `beside`: what a new container is called that
+    must be good before the old one gives way.
+    """
 
     key: Key
     verb: str
@@ -77,9 +81,13 @@ class Held:
         return self.lock.get(resource.spec["image"], "")
 
     def content(self, path: str) -> str:
-        """The content digest of a file, of what else is at a path its own; empty when nothing is in this release."""
+        """The content digest of a file, of what else is at a path its own; empty when nothing is in this
+        release.
+        """
         resources = self.manifest.resources
-        resource = next((resources[key] for kind in PATH_KINDS if (key := Key(kind, path)) in resources), None)
+        resource = next(
+            (resources[key] for kind in PATH_KINDS if (key := Key(kind, path)) in resources), None
+        )
         return str(resource.spec.get("content") or resource.digest) if resource else ""
 
     def same(self, other: Held) -> bool:
@@ -94,9 +102,11 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All that a decision may look at. `recreated`: names of networks that this plan removes now, to make them anew or to make
-    room for others: whatever is attached to them gives way. `past`: earlier releases, given when there are containers that
-    belong to none of the others. `ran`: of one-shots, `kind/name` -> what of them ran to success (`kinds/oneshots.py`)."""
+    """All that a decision may look at. `recreated`: names of networks that this plan removes now, to make
+    them anew or to make room for others: whatever is attached to them gives way. `past`: earlier releases,
+    given when there are containers that belong to none of the others. `ran`: of one-shots, `kind/name` ->
+    what of them ran to success (`kinds/oneshots.py`).
+    """
 
     target: Held
     observed: Observed
@@ -108,9 +118,16 @@ class View:
     ran: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def resource(self, key: Key, digest: str) -> Resource | None:
-        """What a container was made from, whichever release it belongs to; None when that is not remembered."""
-        found = (held.manifest.resources.get(key) for held in (self.target, self.applied, self.known_good, *self.past))
-        return next((resource for resource in found if resource is not None and resource.digest == digest), None)
+        """What a container was made from, whichever release it belongs to; None when that is not
+        remembered.
+        """
+        found = (
+            held.manifest.resources.get(key)
+            for held in (self.target, self.applied, self.known_good, *self.past)
+        )
+        return next(
+            (resource for resource in found if resource is not None and resource.digest == digest), None
+        )
 
     def containers(self, name: str) -> list[ObservedContainer]:
         """Our containers whose final name is `name`, whatever they are called now."""
@@ -137,7 +154,8 @@ class View:
         if key.kind != "container":
             return True
         return self.applied.image(before) == self.target.image(now) and not any(
-            self.applied.content(path) != self.target.content(path) for path in now.spec["on_change"])
+            self.applied.content(path) != self.target.content(path) for path in now.spec["on_change"]
+        )
 
 
 def ok(key: Key) -> Fate:
@@ -150,7 +168,9 @@ def refuse(key: Key, cause: str, hint: str) -> Fate:
 
 def digest(kind: str, spec: Mapping[str, Any]) -> str:
     """The digest of a spec under scheme 1: empty values count as not set."""
-    return sha256(canonical_json([1, kind, {k: v for k, v in spec.items() if v not in (None, "", (), [], {}, False)}]))
+    return sha256(
+        canonical_json([1, kind, {k: v for k, v in spec.items() if v not in (None, "", (), [], {}, False)}])
+    )
 
 
 def differences(before: Any, after: Any, prefix: str = "") -> list[str]:
@@ -159,6 +179,8 @@ def differences(before: Any, after: Any, prefix: str = "") -> list[str]:
         found: list[str] = []
         for key in sorted({*before, *after}):
             if before.get(key) != after.get(key):
-                found += differences(before.get(key), after.get(key), f"{prefix}.{key}" if prefix else str(key))
+                found += differences(
+                    before.get(key), after.get(key), f"{prefix}.{key}" if prefix else str(key)
+                )
         return found
     return [prefix]

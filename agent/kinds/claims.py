@@ -1,8 +1,8 @@
 """Claims: what only one resource can hold. Pure.
 
 A claim is text: `port/tcp/0.0.0.0/8080`, `name/shop-web-1`, `address/shop_default/10.0.0.5`, `path/etc/motd`,
-`subnet/10.0.0.0/24`, `bridge/br-shop`. Two ports clash when protocol and number are equal and the addresses are equal or one of
-them is a wildcard; two subnets when they overlap; all other claims when they are equal.
+`subnet/10.0.0.0/24`, `bridge/br-shop`. Two ports clash when protocol and number are equal and the addresses
+are equal or one of them is a wildcard; two subnets when they overlap; all other claims when they are equal.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def clashing(claims: Iterable[str], others: Iterable[str]) -> list[str]:
 
 
 def of_service(container_name: str, config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The claims of a container: its name, published ports (ranges are already expanded) and static addresses."""
+    """The claims of a container: its name, published ports (ranges are already expanded) and static
+    addresses.
+    """
     found = [name(container_name)]
     for published in config.get("ports") or ():
         number = str(published.get("published") or "")
@@ -75,9 +77,15 @@ def of_service(container_name: str, config: Mapping[str, Any]) -> tuple[str, ...
 
 
 def of_network(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The claims of a bridge network: its subnets and its interface. What other drivers share is their own business."""
+    """The claims of a bridge network: its subnets and its interface. What other drivers share is their own
+    business.
+    """
     ipam = config.get("ipam") or {}
-    if config.get("driver") not in (None, "", "bridge", "default") or ipam.get("driver") not in (None, "", "default"):
+    if config.get("driver") not in (None, "", "bridge", "default") or ipam.get("driver") not in (
+        None,
+        "",
+        "default",
+    ):
         return ()
     found = {subnet(str(pool.get("subnet") or "")) for pool in ipam.get("config") or ()}
     interface = (config.get("driver_opts") or {}).get("com.docker.network.bridge.name")

@@ -2,12 +2,14 @@
 
     NAME               current    holds the name, and with it ports and addresses
     NAME.new-XXXX      candidate  created beforehand; not started, but with `order: start-first`
-    NAME.kept-XXXX     kept       belongs to known good, or was adopted by a release that is not proved: stopped, restart policy
+    NAME.kept-XXXX     kept       belongs to known good, or was adopted by a release that is not proved:
+    stopped, restart policy
                                   off, until the gate has passed
 
-The order of operations makes each of them level-triggered: a candidate or kept container gets its networks and its restart
-policy before it gets the name, so a container with the final name needs nothing but a start; and one that gives up the
-name is stopped first and loses its restart policy last, so the name tells what is still to be done.
+The order of operations makes each of them level-triggered: a candidate or kept container gets its networks
+and its restart policy before it gets the name, so a container with the final name needs nothing but a start;
+and one that gives up the name is stopped first and loses its restart policy last, so the name tells what is
+still to be done.
 """
 
 from __future__ import annotations
@@ -26,31 +28,66 @@ BROKEN = {"dead", "removing"}  # of no use to anybody
 MOST_NAMES = 4  # in a cause
 
 
-def container(name: str, *, app: str, service: str, number: int, config: dict[str, Any], inputs: dict[str, str],
-              folded: dict[str, str], needs: tuple[Need, ...] = (), oneshot: bool = False,
-              on_change: dict[str, str] | None = None, pull_policy: str = "missing", pull_every: float = 0.0,
-              compose: dict[str, Any] | None = None, update: dict[str, Any] | None = None,
-              rollback: dict[str, Any] | None = None, hook_timeout: float = hooks.DEADLINE, oneoff: bool = False,
-              adopt: bool = False, on_unhealthy: str = "", irreversible: bool = False, origin: str = "") -> Resource:
+def container(
+    name: str,
+    *,
+    app: str,
+    service: str,
+    number: int,
+    config: dict[str, Any],
+    inputs: dict[str, str],
+    folded: dict[str, str],
+    needs: tuple[Need, ...] = (),
+    oneshot: bool = False,
+    on_change: dict[str, str] | None = None,
+    pull_policy: str = "missing",
+    pull_every: float = 0.0,
+    compose: dict[str, Any] | None = None,
+    update: dict[str, Any] | None = None,
+    rollback: dict[str, Any] | None = None,
+    hook_timeout: float = hooks.DEADLINE,
+    oneoff: bool = False,
+    adopt: bool = False,
+    on_unhealthy: str = "",
+    irreversible: bool = False,
+    origin: str = "",
+) -> Resource:
     """One container of a service.
 
-    `config`: canonical Compose keys, host-ready. `inputs`: host path -> content digest of every app file it uses. `folded`:
-    `kind/name` -> digest of what it must be re-created with. In no digest: `compose`, which is for labels only; `adopt`, whether
-    it takes over what somebody else started; `irreversible`, whether it cannot be undone once it was started; when its image is
-    pulled: `pull_policy` is always, missing or never, `pull_every`: seconds after which its registry is asked again; what is done
-    when it is unhealthy later: `on_unhealthy` is restart or empty; how it is changed: `update`, `rollback` (`kinds/changing.py`);
-    how long a command of a hook may take: `hook_timeout`, in seconds. `oneoff`: it only prepares its service.
+    `config`: canonical Compose keys, host-ready. `inputs`: host path -> content digest of every app file it
+    uses. `folded`: `kind/name` -> digest of what it must be re-created with. In no digest: `compose`, which
+    is for labels only; `adopt`, whether it takes over what somebody else started; `irreversible`, whether it
+    cannot be undone once it was started; when its image is pulled: `pull_policy` is always, missing or never,
+    `pull_every`: seconds after which its registry is asked again; what is done when it is unhealthy later:
+    `on_unhealthy` is restart or empty; how it is changed: `update`, `rollback` (`kinds/changing.py`); how
+    long a command of a hook may take: `hook_timeout`, in seconds. `oneoff`: it only prepares its service.
     """
     content = {"config": config, "inputs": inputs, "folded": folded, "on_change": on_change or {}}
     spec = {
-        "app": app, "service": service, "number": number, "name": name, "image": config["image"], "oneshot": oneshot,
-        "pull_policy": pull_policy, "compose": compose or {}, "hook_timeout": hook_timeout, "oneoff": oneoff,
-        **({"adopt": True} if adopt else {}), **({"irreversible": True} if irreversible else {}), **content,
+        "app": app,
+        "service": service,
+        "number": number,
+        "name": name,
+        "image": config["image"],
+        "oneshot": oneshot,
+        "pull_policy": pull_policy,
+        "compose": compose or {},
+        "hook_timeout": hook_timeout,
+        "oneoff": oneoff,
+        **({"adopt": True} if adopt else {}),
+        **({"irreversible": True} if irreversible else {}),
+        **content,
     }
     if pull_every:
         spec["pull_every"] = pull_every
-    spec |= {key: value for key, value in (("update", update), ("rollback", rollback), ("on_unhealthy", on_unhealthy)) if value}
-    return Resource(Key(NAME, name), spec, digest(NAME, content), needs, claims.of_service(name, config), origin)
+    spec |= {
+        key: value
+        for key, value in (("update", update), ("rollback", rollback), ("on_unhealthy", on_unhealthy))
+        if value
+    }
+    return Resource(
+        Key(NAME, name), spec, digest(NAME, content), needs, claims.of_service(name, config), origin
+    )
 
 
 def candidate_name(resource: Resource, image_id: str) -> str:
@@ -79,16 +116,27 @@ def fate(key: Key, desired: Resource | None, view: View) -> Fate:
     """What becomes of one container and of every instance that bears its name."""
     instances = view.containers(key.name)
     if found := adoption.to_give_back(desired, instances):
-        makes_way = tuple(step for other in instances if other is not found for step in _discard("release", key, other, view))
+        makes_way = tuple(
+            step
+            for other in instances
+            if other is not found
+            for step in _discard("release", key, other, view)
+        )
         return adoption.given_back(key, desired, found, makes_way)
     if desired is None:
         steps = tuple(step for instance in instances for step in _discard("prune", key, instance, view))
-        return Fate(key, "delete", "no longer in the repository", steps) if steps else Fate(key, "forget", "is gone")
+        return (
+            Fate(key, "delete", "no longer in the repository", steps)
+            if steps
+            else Fate(key, "forget", "is gone")
+        )
     refusal = adoption.refusal(desired, view) or _taken(key, desired, instances, view)
     if refusal:
         return refusal
     keeper = _keeper(desired, instances, view)
-    others = [step for instance in instances if instance is not keeper for step in _put_aside(key, instance, view)]
+    others = [
+        step for instance in instances if instance is not keeper for step in _put_aside(key, instance, view)
+    ]
     if keeper is None:
         return _creation(key, desired, instances, tuple(others), view)
     steps = (*others, *_mend(desired, keeper, view))
@@ -103,7 +151,9 @@ def fate(key: Key, desired: Resource | None, view: View) -> Fate:
 
 
 def give_up(key: Key, view: View) -> tuple[Step, ...]:
-    """The steps by which a container that is to be deleted frees its claims now; its removal may wait for prune."""
+    """The steps by which a container that is to be deleted frees its claims now; its removal may wait for
+    prune.
+    """
     return tuple(step for instance in view.containers(key.name) for step in _put_aside(key, instance, view))
 
 
@@ -113,14 +163,20 @@ def _taken(key: Key, desired: Resource, instances: list[ObservedContainer], view
         if other.owned:
             continue
         if other.name == key.name:
-            return refuse(key, f"the name is taken by container {other.id[:12]}, which is not ours",
-                          f"{adoption.HINT}; or rename it: docker rename {key.name} {key.name}-old")
+            return refuse(
+                key,
+                f"the name is taken by container {other.id[:12]}, which is not ours",
+                f"{adoption.HINT}; or rename it: docker rename {key.name} {key.name}-old",
+            )
         if any(i.name == key.name and i.state == "running" and _matches(desired, i, view) for i in instances):
             continue
         ports = claims.clashing(desired.claims, other.ports if other.state in RUNNING else ())
         if ports:
-            return refuse(key, f"{ports[0].removeprefix('port/')} is held by the foreign container {other.name}",
-                          f"stop it (docker stop {other.name}) or publish another port")
+            return refuse(
+                key,
+                f"{ports[0].removeprefix('port/')} is held by the foreign container {other.name}",
+                f"stop it (docker stop {other.name}) or publish another port",
+            )
     return None
 
 
@@ -131,21 +187,34 @@ def _matches(desired: Resource, instance: ObservedContainer, view: View) -> bool
 
 def _keeper(desired: Resource, instances: list[ObservedContainer], view: View) -> ObservedContainer | None:
     """The instance to use: it matches; the one with the name first, then kept ones, then candidates."""
-    useless = "created" if oneshots.has_run(desired, view.target.image(desired), view) else ""  # nobody will start it
-    matching = [instance for instance in instances if _matches(desired, instance, view) and instance.state != useless]
+    useless = (
+        "created" if oneshots.has_run(desired, view.target.image(desired), view) else ""
+    )  # nobody will start it
+    matching = [
+        instance for instance in instances if _matches(desired, instance, view) and instance.state != useless
+    ]
     order = {True: 0, False: 1}
-    return min(matching, key=lambda i: (order[i.name == desired.key.name], order[is_kept(i)], i.id), default=None)
+    return min(
+        matching, key=lambda i: (order[i.name == desired.key.name], order[is_kept(i)], i.id), default=None
+    )
 
 
 def _put_aside(key: Key, instance: ObservedContainer, view: View) -> list[Step]:
-    """Known good's container, and one that may have to be given back, is kept until the gate has passed; any other makes way."""
+    """Known good's container, and one that may have to be given back, is kept until the gate has passed; any
+    other makes way.
+    """
     at = {"container": instance.id}
     kept = instance.original is not None or view.known_good.has(key, instance.digest, instance.image_id)
     if not kept or instance.state in BROKEN:
-        holds = instance.name == key.name or instance.state in RUNNING or set(instance.networks) & view.recreated
+        holds = (
+            instance.name == key.name or instance.state in RUNNING or set(instance.networks) & view.recreated
+        )
         return _discard("release" if holds else "prune", key, instance, view)
     steps = _stop("release", key, instance, view)
-    steps += [Step("release", "disconnect", at | {"network": name}) for name in sorted(set(instance.networks) & view.recreated)]
+    steps += [
+        Step("release", "disconnect", at | {"network": name})
+        for name in sorted(set(instance.networks) & view.recreated)
+    ]
     if not is_kept(instance):
         steps.append(Step("release", "rename", at | {"to": kept_name(key, instance)}))
     if not is_kept(instance) or instance.restart_policy not in (None, "", "no"):
@@ -165,32 +234,48 @@ def _stop(part: Part, key: Key, instance: ObservedContainer, view: View) -> list
     return [*before, Step(part, "stop", {"container": instance.id})]
 
 
-def _creation(key: Key, desired: Resource, instances: list[ObservedContainer], others: tuple[Step, ...], view: View) -> Fate:
+def _creation(
+    key: Key, desired: Resource, instances: list[ObservedContainer], others: tuple[Step, ...], view: View
+) -> Fate:
     image = view.target.image(desired)
     if oneshots.has_run(desired, image, view):
         return Fate(key, "delete", "an old instance is left", others) if others else ok(key)
     name = candidate_name(desired, image)
     heir_of = next(({"heir_of": instance.id} for instance in instances if instance.adopted), {})
     prepare = [Step("prepare", "create", {"name": name, "image": image, **heir_of})]
-    prepare += [Step("prepare", "connect", {"container": name, "network": network}) for network in networks(desired)[1:]]
-    start = (Step("start", "rename", {"container": name, "to": key.name}), Step("start", "start", {"container": key.name}),
-             *hooks.after_start(desired, key.name))
+    prepare += [
+        Step("prepare", "connect", {"container": name, "network": network})
+        for network in networks(desired)[1:]
+    ]
+    start = (
+        Step("start", "rename", {"container": name, "to": key.name}),
+        Step("start", "start", {"container": key.name}),
+        *hooks.after_start(desired, key.name),
+    )
     verb = _making(key, instances)
     cause = _adoption_cause(instances) or _creation_cause(key, desired, verb, view)
     return Fate(key, verb, cause, (*prepare, *others, *start))
 
 
 def _making(key: Key, instances: list[ObservedContainer]) -> str:
-    return "replace" if any(i.name == key.name or (i.differs and not is_kept(i)) for i in instances) else "create"
+    return (
+        "replace"
+        if any(i.name == key.name or (i.differs and not is_kept(i)) for i in instances)
+        else "create"
+    )
 
 
 def _adoption_cause(instances: list[ObservedContainer]) -> str:
-    words = next((instance.differs for instance in instances if instance.differs and not is_kept(instance)), ())
+    words = next(
+        (instance.differs for instance in instances if instance.differs and not is_kept(instance)), ()
+    )
     return f"what was started before differs: {_listed(words)}" if words else ""
 
 
 def _mend(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step]:
-    """What a matching instance still lacks: networks, restart policy, name, a start, a signal, hooks; in this order."""
+    """What a matching instance still lacks: networks, restart policy, name, a start, a signal, hooks; in this
+    order.
+    """
     at = {"container": keeper.id}
     elsewhere = sorted((set(keeper.networks) & view.recreated) - set(networks(desired)))
     steps = [Step("release", "disconnect", at | {"network": name}) for name in elsewhere]
@@ -207,9 +292,16 @@ def _mend(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step
         steps += [] if whole else [Step("start", "policy", at)]
         steps.append(Step("start", "rename", at | {"to": desired.key.name}))
     if keeper.state == "paused":
-        steps += [Step("start", "unpause", at), *hooks.beside(notify.steps(desired, keeper, view), desired, keeper, view)]
+        steps += [
+            Step("start", "unpause", at),
+            *hooks.beside(notify.steps(desired, keeper, view), desired, keeper, view),
+        ]
     elif keeper.state not in RUNNING:
-        starting = [] if _done(desired, keeper, view) else [Step("start", "start", at), *hooks.after_start(desired, keeper.id)]
+        starting = (
+            []
+            if _done(desired, keeper, view)
+            else [Step("start", "start", at), *hooks.after_start(desired, keeper.id)]
+        )
         return [*steps, *starting]
     elif keeper.state == "running":
         steps += hooks.beside(notify.steps(desired, keeper, view), desired, keeper, view)
@@ -231,7 +323,9 @@ def _verb(keeper: ObservedContainer, key: Key, steps: tuple[Step, ...]) -> str:
     return "start" if verbs & {"start", "unpause"} else "update"
 
 
-def _mending_cause(key: Key, desired: Resource, keeper: ObservedContainer, steps: tuple[Step, ...], view: View) -> str:
+def _mending_cause(
+    key: Key, desired: Resource, keeper: ObservedContainer, steps: tuple[Step, ...], view: View
+) -> str:
     if keeper.name != key.name:
         return "known good's container comes back" if is_kept(keeper) else f"is called {keeper.name}"
     verbs = [step for step in steps if step.part == "start"]
@@ -263,7 +357,11 @@ def difference(before: Resource, after: Resource, view: View) -> str:
     """What changed between two specs, for people; names only, but for the image."""
     if before.digest == after.digest:
         old, new = view.applied.image(before), view.target.image(after)
-        return f"image {after.spec['image']} is {_short_id(new)} now, was {_short_id(old)}" if new else "its image moved"
+        return (
+            f"image {after.spec['image']} is {_short_id(new)} now, was {_short_id(old)}"
+            if new
+            else "its image moved"
+        )
     words = []
     if before.spec["image"] != after.spec["image"]:
         words.append(f"image {before.spec['image']} -> {after.spec['image']}")
@@ -279,7 +377,9 @@ def difference(before: Resource, after: Resource, view: View) -> str:
 
 
 def _listed(words: Sequence[str]) -> str:
-    return ", ".join(words[:MOST_NAMES]) + (f" and {len(words) - MOST_NAMES} more" if len(words) > MOST_NAMES else "")
+    return ", ".join(words[:MOST_NAMES]) + (
+        f" and {len(words) - MOST_NAMES} more" if len(words) > MOST_NAMES else ""
+    )
 
 
 def _short_id(image_id: str) -> str:

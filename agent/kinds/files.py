@@ -1,9 +1,12 @@
 """Files, directories and symbolic links of the host. Pure.
 
 Rules:
-1. What was at a path before us is saved on takeover and comes back on removal. It belongs to the path, whatever we put there.
-2. A path of another type is never overwritten when that could lose data. A directory that is not empty is never removed.
-3. A directory that was made for the sake of what lies below it (`implied`) stays as long as that needs it, and goes then.
+1. What was at a path before us is saved on takeover and comes back on removal. It belongs to the path,
+   whatever we put there.
+2. A path of another type is never overwritten when that could lose data. A directory that is not empty is
+   never removed.
+3. A directory that was made for the sake of what lies below it (`implied`) stays as long as that needs it,
+   and goes then.
 4. A path that becomes another kind is changed by the new resource alone; the old one is only forgotten.
 """
 
@@ -22,13 +25,36 @@ def _resource(kind: str, path: str, spec: dict[str, object], origin: str) -> Res
     return Resource(Key(kind, path), spec, digest(kind, spec), claims=(claims.path(path),), origin=origin)
 
 
-def file(path: str, *, content: str, size: int, mode: str = "0644", owner: str = "root", group: str = "root",
-         check: tuple[str, ...] = (), app: str = "", origin: str = "") -> Resource:
-    """A regular file. `content` is a SHA-256 in the content store, `size` bytes; `mode` octal text; `app` when it is an app's."""
-    return _resource("file", path, {
-        "path": path, "content": content, "size": size, "mode": mode, "owner": owner, "group": group,
-        "check": list(check), "app": app,
-    }, origin)
+def file(
+    path: str,
+    *,
+    content: str,
+    size: int,
+    mode: str = "0644",
+    owner: str = "root",
+    group: str = "root",
+    check: tuple[str, ...] = (),
+    app: str = "",
+    origin: str = "",
+) -> Resource:
+    """A regular file. `content` is a SHA-256 in the content store, `size` bytes; `mode` octal text; `app`
+    when it is an app's.
+    """
+    return _resource(
+        "file",
+        path,
+        {
+            "path": path,
+            "content": content,
+            "size": size,
+            "mode": mode,
+            "owner": owner,
+            "group": group,
+            "check": list(check),
+            "app": app,
+        },
+        origin,
+    )
 
 
 def absent(path: str, *, origin: str = "") -> Resource:
@@ -36,7 +62,9 @@ def absent(path: str, *, origin: str = "") -> Resource:
     return _resource("file", path, {"path": path, "state": "absent"}, origin)
 
 
-def directory(path: str, *, mode: str = "0755", owner: str = "root", group: str = "root", origin: str = "") -> Resource:
+def directory(
+    path: str, *, mode: str = "0755", owner: str = "root", group: str = "root", origin: str = ""
+) -> Resource:
     return _resource("directory", path, {"path": path, "mode": mode, "owner": owner, "group": group}, origin)
 
 
@@ -52,7 +80,9 @@ def fate(key: Key, desired: Resource | None, view: View) -> Fate:
     if desired.spec.get("state") == "absent":
         return _absence(key, there, view)
     if in_the_way := _in_the_way(key, there, view):
-        return refuse(key, f"a {in_the_way} is in its place", f"look at {key.name}, then move it away or remove it")
+        return refuse(
+            key, f"a {in_the_way} is in its place", f"look at {key.name}, then move it away or remove it"
+        )
     if there is None:
         return Fate(key, "create", "is missing" if view.corrective(key) else "new", _making(key, there))
     if there.type != key.kind:
@@ -68,8 +98,12 @@ def fate(key: Key, desired: Resource | None, view: View) -> Fate:
 
 def is_as(resource: Resource, there: ObservedFile | None) -> bool:
     """Whether just what a release wants lies at its path: type, content or target, mode, owner and group."""
-    return there is not None and there.type == resource.key.kind and "state" not in resource.spec \
+    return (
+        there is not None
+        and there.type == resource.key.kind
+        and "state" not in resource.spec
         and not _differences(resource.spec, there)
+    )
 
 
 def holders(path: str, inventory: Inventory) -> list[Owned]:
@@ -92,22 +126,36 @@ def implied(key: Key, inventory: Inventory) -> bool:
 
 
 def needed(view: View) -> set[Key]:
-    """The implied directories that something of the target, or something of ours that is still there, needs."""
+    """The implied directories that something of the target, or something of ours that is still there,
+    needs.
+    """
     resources = view.target.manifest.resources
     ours = {key for key in view.inventory if key not in resources and implied(key, view.inventory)}
     if not ours:
         return set()
     paths = {key.name for key in resources if key.kind in PATH_KINDS}
-    paths |= {key.name for key in view.inventory if key.kind in ("file", "symlink") and key.name in view.observed.files}
-    mounts = (mount for r in view.target.manifest.of_kind("container") for mount in r.spec["config"].get("volumes") or ())
+    paths |= {
+        key.name
+        for key in view.inventory
+        if key.kind in ("file", "symlink") and key.name in view.observed.files
+    }
+    mounts = (
+        mount
+        for r in view.target.manifest.of_kind("container")
+        for mount in r.spec["config"].get("volumes") or ()
+    )
     sources = {mount["source"] for mount in mounts if mount["type"] == "bind"}
-    above = {path.rpartition("/")[0] for path in paths | sources}  # each but once: a host may have thousands of files
+    above = {
+        path.rpartition("/")[0] for path in paths | sources
+    }  # each but once: a host may have thousands of files
     used = sources.union(above, *map(parents, above))
     return {key for key in ours if key.name in used}
 
 
 def _in_the_way(key: Key, there: ObservedFile | None, view: View) -> str:
-    """The type of what lies there and could be lost or missed, else empty. A directory replaces only what we made."""
+    """The type of what lies there and could be lost or missed, else empty. A directory replaces only what we
+    made.
+    """
     if key.kind == "directory":
         owned = holders(key.name, view.inventory)
         originals = [str(entry.original["type"]) for entry in owned if entry.original]
@@ -115,12 +163,21 @@ def _in_the_way(key: Key, there: ObservedFile | None, view: View) -> str:
             return originals[0]
         if there is not None and there.type in ("file", "symlink") and not owned:
             return there.type
-    kept = there is not None and there.type in ("directory", "other") and there.type != key.kind and not there.empty
+    kept = (
+        there is not None
+        and there.type in ("directory", "other")
+        and there.type != key.kind
+        and not there.empty
+    )
     return there.type if there is not None and kept else ""
 
 
 def _making(key: Key, there: ObservedFile | None) -> tuple[Step, ...]:
-    clear = (Step("start", "rmdir"),) if there is not None and there.type == "directory" and key.kind != "directory" else ()
+    clear = (
+        (Step("start", "rmdir"),)
+        if there is not None and there.type == "directory" and key.kind != "directory"
+        else ()
+    )
     if there is not None and there.type in ("file", "symlink") and key.kind == "directory":
         clear = (Step("start", "remove"),)
     verb = {"file": "write", "directory": "mkdir", "symlink": "link"}[key.kind]
@@ -188,18 +245,31 @@ def _removal(key: Key, there: ObservedFile | None, view: View) -> Fate:
 
 
 def _restoration(key: Key, there: ObservedFile | None, original: Spec, cause: str) -> Fate:
-    """What was there before comes back, unless it is there already or something that is not ours took its place."""
+    """What was there before comes back, unless it is there already or something that is not ours took its
+    place.
+    """
     if original["type"] == "directory":
         return Fate(key, "forget", f"{cause}; the directory was there before and stays")
     if there is not None and _is_original(there, original):
         return Fate(key, "forget", "is as it was before")
     if there is not None and there.type not in ("file", "symlink"):
         return Fate(key, "forget", f"is a {there.type} now, which is not ours")
-    return Fate(key, "delete", f"{cause}; what was there before comes back", (Step("prune", "restore", {"original": original}),))
+    return Fate(
+        key,
+        "delete",
+        f"{cause}; what was there before comes back",
+        (Step("prune", "restore", {"original": original}),),
+    )
 
 
 def _is_original(there: ObservedFile, original: Spec) -> bool:
     if there.type == "symlink":
         return (there.type, there.target) == (original["type"], original.get("target"))
     now = (there.type, there.content, there.mode, there.uid, there.gid)
-    return now == (original["type"], original.get("content"), original.get("mode"), original.get("uid"), original.get("gid"))
+    return now == (
+        original["type"],
+        original.get("content"),
+        original.get("mode"),
+        original.get("uid"),
+        original.get("gid"),
+    )

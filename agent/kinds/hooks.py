@@ -1,14 +1,17 @@
-"""Lifecycle hooks: commands that run in a service's container after Limpet started it and before Limpet stops it. Pure.
+"""Lifecycle hooks: commands that run in a service's container after Limpet started it and before Limpet stops
+it. Pure.
 
 Rules:
-1. `post_start` runs whenever Limpet starts the container, in the declared order, before anybody goes on who waits for it.
-   The inventory says in which containers it ran (`Owned.hooked`); where it says nothing it has not run.
-2. `pre_stop` is that of the release which the container belongs to, not of the one that takes its place. A failure keeps
-   known good's container as it is, so that the release is rolled back; it never blocks a rollback, nor the end of a
-   container that is unhealthy or that nobody would go back to.
+1. `post_start` runs whenever Limpet starts the container, in the declared order, before anybody goes on who
+   waits for it. The inventory says in which containers it ran (`Owned.hooked`); where it says nothing it has
+   not run.
+2. `pre_stop` is that of the release which the container belongs to, not of the one that takes its place. A
+   failure keeps known good's container as it is, so that the release is rolled back; it never blocks a
+   rollback, nor the end of a container that is unhealthy or that nobody would go back to.
 3. A command may hold secrets: it goes to the driver beside the arguments of the action, which are shown.
 
-`pre_start` is no command in the container: each is a one-shot container that the service needs (`agent.render.hooks`).
+`pre_start` is no command in the container: each is a one-shot container that the service needs
+(`agent.render.hooks`).
 """
 
 from __future__ import annotations
@@ -18,7 +21,11 @@ from agent.kinds.base import Part, Step, View
 from agent.model import Key, ObservedContainer, Resource, Spec
 
 POST_START, PRE_STOP = "post_start", "pre_stop"
-STARTING = ("start", "restart", POST_START)  # verbs after which the hooks of a container have not run until they have
+STARTING = (
+    "start",
+    "restart",
+    POST_START,
+)  # verbs after which the hooks of a container have not run until they have
 DEADLINE = 60.0  # seconds that one command may take, unless the service says otherwise
 
 
@@ -28,10 +35,15 @@ def after_start(desired: Resource, container: str) -> list[Step]:
 
 
 def beside(steps: list[Step], desired: Resource, instance: ObservedContainer, view: View) -> list[Step]:
-    """The steps by which a running container is told of changed files, and its hooks: a restart stops and starts it; without
-    one, its `post_start` runs if it has not run."""
+    """The steps by which a running container is told of changed files, and its hooks: a restart stops and
+    starts it; without one, its `post_start` runs if it has not run.
+    """
     if any(step.verb == "restart" for step in steps):
-        return [*before_stop("start", desired.key, instance, view), *steps, *after_start(desired, instance.id)]
+        return [
+            *before_stop("start", desired.key, instance, view),
+            *steps,
+            *after_start(desired, instance.id),
+        ]
     return [*steps, *(after_start(desired, instance.id) if _pending(desired, instance, view) else ())]
 
 
@@ -41,17 +53,29 @@ def before_stop(part: Part, key: Key, instance: ObservedContainer, view: View) -
     if instance.state != "running" or made_from is None:
         return []
     good = view.known_good.has(key, instance.digest, instance.image_id) and instance.health != "unhealthy"
-    return _steps(part, PRE_STOP, made_from, instance.id, required=good and part != "prune" and view.target != view.known_good)
+    return _steps(
+        part,
+        PRE_STOP,
+        made_from,
+        instance.id,
+        required=good and part != "prune" and view.target != view.known_good,
+    )
 
 
-def _steps(part: Part, event: str, resource: Resource, container: str, *, required: bool = True) -> list[Step]:
+def _steps(
+    part: Part, event: str, resource: Resource, container: str, *, required: bool = True
+) -> list[Step]:
     timeout = resource.spec.get("hook_timeout", DEADLINE)
-    return [Step(part, event, {"container": container, "number": number, "timeout": timeout}, hook, required)
-            for number, hook in enumerate(_commands(resource, event), 1)]
+    return [
+        Step(part, event, {"container": container, "number": number, "timeout": timeout}, hook, required)
+        for number, hook in enumerate(_commands(resource, event), 1)
+    ]
 
 
 def _pending(desired: Resource, instance: ObservedContainer, view: View) -> bool:
-    """Whether its `post_start` has not run, or not to its end, since Limpet started it. What is adopted somebody else started."""
+    """Whether its `post_start` has not run, or not to its end, since Limpet started it. What is adopted
+    somebody else started.
+    """
     owned = view.owned(desired.key)
     known = owned is not None and instance.id in owned.hooked
     return not known and instance.id != adoption.newcomer(desired.key, view)

@@ -1,7 +1,8 @@
 """Networks: replaced when their content changes, with everything that is attached. Pure.
 
-Networks are decided before everything else, for what is attached to one that is removed must give way: one whose content changed
-(`replace`), and one that is no longer wanted while a new one wants its subnet (`make_room`).
+Networks are decided before everything else, for what is attached to one that is removed must give way: one
+whose content changed (`replace`), and one that is no longer wanted while a new one wants its subnet
+(`make_room`).
 """
 
 from __future__ import annotations
@@ -18,8 +19,15 @@ NAME = "network"
 RANK = 20
 
 
-def network(name: str, *, app: str, config: dict[str, Any], external: bool = False, compose: dict[str, Any] | None = None,
-            origin: str = "") -> Resource:
+def network(
+    name: str,
+    *,
+    app: str,
+    config: dict[str, Any],
+    external: bool = False,
+    compose: dict[str, Any] | None = None,
+    origin: str = "",
+) -> Resource:
     """A Docker network. `config`: canonical Compose keys that the user set; `compose` is for labels only."""
     content = {"config": config, "external": external}
     spec = {"name": name, "app": app, "external": external, "config": config, "compose": compose or {}}
@@ -42,8 +50,11 @@ def fate(key: Key, desired: Resource | None, view: View) -> Fate:
         cause = "is missing" if view.corrective(key) else "new"
         return Fate(key, "create", cause, (Step("start", "create"),))
     if not there.owned:
-        return adoption.not_ours(desired, there, "mark it `external: true` in the Compose file, or remove it: "
-                                 f"docker network rm {key.name}")
+        return adoption.not_ours(
+            desired,
+            there,
+            f"mark it `external: true` in the Compose file, or remove it: docker network rm {key.name}",
+        )
     if there.digest == desired.digest:
         return adoption.adopted(key) if adoption.is_new(key, there, view) else ok(key)
     return _replacement(key, desired, there.id, view)
@@ -51,45 +62,76 @@ def fate(key: Key, desired: Resource | None, view: View) -> Fate:
 
 def _replacement(key: Key, desired: Resource, network_id: str, view: View) -> Fate:
     if foreign := _foreign(key, view):
-        return refuse(key, f"must be re-created, but the foreign container {foreign[0]} is attached to it",
-                      f"docker network disconnect {key.name} {foreign[0]}")
+        return refuse(
+            key,
+            f"must be re-created, but the foreign container {foreign[0]} is attached to it",
+            f"docker network disconnect {key.name} {foreign[0]}",
+        )
     before = view.applied.manifest.resources.get(key)
     names = differences(before.spec["config"], desired.spec["config"]) if before else []
     cause = f"{', '.join(names)} changed" if names else "content differs from the release"
-    return Fate(key, "replace", cause, (Step("release", "remove", {"id": network_id}), Step("start", "create")))
+    return Fate(
+        key, "replace", cause, (Step("release", "remove", {"id": network_id}), Step("start", "create"))
+    )
 
 
 def make_room(fates: Mapping[Key, Fate], view: View) -> dict[Key, Fate]:
-    """The fates of all networks, where one that is to be deleted gives way to a new one that wants its addresses. A new one is
-    refused when what holds them stays."""
+    """The fates of all networks, where one that is to be deleted gives way to a new one that wants its
+    addresses. A new one is refused when what holds them stays.
+    """
     changed = dict(fates)
     while True:
-        holders = {taker: _holders(taker, view) for taker, fate in changed.items() if fate.verb in ("create", "replace")}
-        staying = [(taker, name, claim) for taker, held in sorted(holders.items()) for name, claim in held
-                   if (other := changed.get(Key(NAME, name))) is None or other.verb not in ("delete", "replace")]
+        holders = {
+            taker: _holders(taker, view)
+            for taker, fate in changed.items()
+            if fate.verb in ("create", "replace")
+        }
+        staying = [
+            (taker, name, claim)
+            for taker, held in sorted(holders.items())
+            for name, claim in held
+            if (other := changed.get(Key(NAME, name))) is None or other.verb not in ("delete", "replace")
+        ]
         if not staying:
             break
         for taker, name, claim in staying:
             kept = changed.get(Key(NAME, name))
-            why = kept.refusal.hint if kept and kept.refusal else f"choose another, or remove it: docker network rm {name}"
-            changed[taker] = refuse(taker, f"{claim.partition('/')[2]} is held by the network {name}, which stays", why)
+            why = (
+                kept.refusal.hint
+                if kept and kept.refusal
+                else f"choose another, or remove it: docker network rm {name}"
+            )
+            changed[taker] = refuse(
+                taker, f"{claim.partition('/')[2]} is held by the network {name}, which stays", why
+            )
     for name in {name for held in holders.values() for name, _ in held}:
         other = changed[Key(NAME, name)]
-        changed[other.key] = replace(other, steps=tuple(replace(step, part="release") if step.part == "prune" else step
-                                                        for step in other.steps))
+        changed[other.key] = replace(
+            other,
+            steps=tuple(
+                replace(step, part="release") if step.part == "prune" else step for step in other.steps
+            ),
+        )
     return changed
 
 
 def _holders(taker: Key, view: View) -> list[tuple[str, str]]:
     """The other networks that hold what a new one claims, each with the claim."""
     wanted = view.target.manifest.resources[taker].claims
-    return [(name, clashes[0]) for name, there in sorted(view.observed.networks.items())
-            if name != taker.name and (clashes := claims.clashing(there.claims, wanted))]
+    return [
+        (name, clashes[0])
+        for name, there in sorted(view.observed.networks.items())
+        if name != taker.name and (clashes := claims.clashing(there.claims, wanted))
+    ]
 
 
 def _foreign(key: Key, view: View) -> list[str]:
     """The containers on it that are not ours, or may not stay ours: they must not lose their network."""
-    return [c.name for c in view.observed.containers if (not c.owned or c.original is not None) and key.name in c.networks]
+    return [
+        c.name
+        for c in view.observed.containers
+        if (not c.owned or c.original is not None) and key.name in c.networks
+    ]
 
 
 def _removal(key: Key, view: View) -> Fate:
@@ -97,6 +139,9 @@ def _removal(key: Key, view: View) -> Fate:
     if there is None or not there.owned:
         return Fate(key, "forget", "is gone" if there is None else "is not ours any more")
     if foreign := _foreign(key, view):
-        return refuse(key, f"no longer in the repository, but the foreign container {foreign[0]} is attached to it",
-                      f"docker network disconnect {key.name} {foreign[0]}")
+        return refuse(
+            key,
+            f"no longer in the repository, but the foreign container {foreign[0]} is attached to it",
+            f"docker network disconnect {key.name} {foreign[0]}",
+        )
     return Fate(key, "delete", "no longer in the repository", (Step("prune", "remove", {"id": there.id}),))

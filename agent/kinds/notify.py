@@ -1,14 +1,17 @@
 """What a running container is told of a file that changed: a signal, or a restart. Pure.
 
 Rules:
-1. `on_change` says how: `signal:HUP` or `restart` by host path. A file that re-creates is in the digest and not here. Of several
-   changed files the stronger reaction counts: a restart tells all that a signal would have told.
-2. A file that is mounted by itself is seen as it was when the container started, for it is replaced on the host, never written
-   in place. So a container that matches its digest while such a file is put back (somebody edited it) is restarted.
-3. A container of known good that is unhealthy is restarted while drift is repaired, if its service says `on_unhealthy: restart`.
-   Of a release that is brought in the gate judges.
-4. What a container was told is remembered in the inventory under its id: of the paths of `on_change` the content it knows; of a
-   file that is mounted by itself only that it was put back and is not seen yet. An adopted one knows the files that are there.
+1. `on_change` says how: `signal:HUP` or `restart` by host path. A file that re-creates is in the digest and
+   not here. Of several changed files the stronger reaction counts: a restart tells all that a signal would
+   have told.
+2. A file that is mounted by itself is seen as it was when the container started, for it is replaced on the
+   host, never written in place. So a container that matches its digest while such a file is put back
+   (somebody edited it) is restarted.
+3. A container of known good that is unhealthy is restarted while drift is repaired, if its service says
+   `on_unhealthy: restart`. Of a release that is brought in the gate judges.
+4. What a container was told is remembered in the inventory under its id: of the paths of `on_change` the
+   content it knows; of a file that is mounted by itself only that it was put back and is not seen yet. An
+   adopted one knows the files that are there.
 """
 
 from __future__ import annotations
@@ -27,7 +30,11 @@ RESTART = "restart"
 def mounted_alone(resource: Resource) -> set[str]:
     """Host paths of files of ours that a container mounts by themselves."""
     files = {need.key.name for need in resource.needs if need.key.kind == "file"}
-    return files & {mount.get("source") for mount in resource.spec["config"].get("volumes") or () if mount.get("type") == "bind"}
+    return files & {
+        mount.get("source")
+        for mount in resource.spec["config"].get("volumes") or ()
+        if mount.get("type") == "bind"
+    }
 
 
 def changed_files(desired: Resource, instance_id: str, view: View) -> list[str]:
@@ -60,8 +67,13 @@ def _put_back(path: str, view: View) -> bool:
 def telling(actions: Iterable[Action], view: View) -> set[Key]:
     """The containers that know their files as they are once these actions are done."""
     resources = view.target.manifest.resources
-    return {action.key for action in actions if action.key.kind == "container" and (resource := resources.get(action.key))
-            and (action.verb in VERBS or (action.verb == "start" and resource.spec["on_change"]))}
+    return {
+        action.key
+        for action in actions
+        if action.key.kind == "container"
+        and (resource := resources.get(action.key))
+        and (action.verb in VERBS or (action.verb == "start" and resource.spec["on_change"]))
+    }
 
 
 def steps(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step]:
@@ -80,7 +92,9 @@ def is_sick(desired: Resource, keeper: ObservedContainer, view: View) -> bool:
 
 
 def untold(desired: Resource, instance_id: str, view: View) -> dict[str, Any]:
-    """What the inventory says while it is being told: a pass that is killed leaves it to the next one to tell it."""
+    """What the inventory says while it is being told: a pass that is killed leaves it to the next one to tell
+    it.
+    """
     known = _known(desired, instance_id, view)
     return {**known, "id": instance_id} | dict.fromkeys(changed_files(desired, instance_id, view), "")
 

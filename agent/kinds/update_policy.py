@@ -1,11 +1,13 @@
-"""How a service wants to be changed: `deploy.update_config`, and `rollback_config` on the way back to known good. Pure.
+"""How a service wants to be changed: `deploy.update_config`, and `rollback_config` on the way back to known
+good. Pure.
 
 Rules:
 1. It is in no digest: nothing is re-created because it changed.
-2. `start-first`: the new container is started under the name that it has until then (candidate, kept), and takes the final name
-   when it is good and the old one has given way. A name that is not the final one so still says all that is to be done.
-3. It cannot be done while the new one needs what only one can hold, or a network that is removed first, nor while another
-   resource waits for what the old one holds (`plan.py`): then the old one goes first.
+2. `start-first`: the new container is started under the name that it has until then (candidate, kept), and
+   takes the final name when it is good and the old one has given way. A name that is not the final one so
+   still says all that is to be done.
+3. It cannot be done while the new one needs what only one can hold, or a network that is removed first, nor
+   while another resource waits for what the old one holds (`plan.py`): then the old one goes first.
 """
 
 from __future__ import annotations
@@ -25,8 +27,9 @@ AHEAD = ("connect", "disconnect", "start", "unpause", "signal", "restart", POST_
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """`parallelism`: containers at a time, 0 for all. `delay`, `monitor`: seconds. `ratio`: share of failed containers up to
-    which it goes on, 1 when nothing stops it."""
+    """`parallelism`: containers at a time, 0 for all. `delay`, `monitor`: seconds. `ratio`: share of failed
+    containers up to which it goes on, 1 when nothing stops it.
+    """
 
     start_first: bool = False
     parallelism: int = 0
@@ -36,14 +39,20 @@ class Manner:
 
 
 def manner(resource: Resource, view: View) -> Manner | None:
-    """How a container is changed now; None when nothing is said. A rollback is stopped by nothing: the gate judges its end."""
+    """How a container is changed now; None when nothing is said. A rollback is stopped by nothing: the gate
+    judges its end.
+    """
     if resource.spec["oneshot"] or not (resource.spec.get("update") or resource.spec.get("rollback")):
         return None
     returning = view.returning
     said: Mapping[str, Any] = resource.spec.get("rollback" if returning else "update") or {}
     if not said:
         return None
-    ratio = 1.0 if returning or said.get("failure_action") == "continue" else float(said.get("max_failure_ratio", 0))
+    ratio = (
+        1.0
+        if returning or said.get("failure_action") == "continue"
+        else float(said.get("max_failure_ratio", 0))
+    )
     delay, monitor = float(said.get("delay", 0)), float(said.get("monitor", 0))
     return Manner(said.get("order") == "start-first", int(said.get("parallelism", 1)), delay, monitor, ratio)
 
@@ -54,8 +63,9 @@ def serving(name: str, view: View) -> ObservedContainer | None:
 
 
 def start_first(fate: Fate, view: View) -> Fate:
-    """The fate of a container with the steps that start the new one before the old one gives way, when that is wanted and can
-    be."""
+    """The fate of a container with the steps that start the new one before the old one gives way, when that
+    is wanted and can be.
+    """
     desired = view.target.manifest.resources.get(fate.key)
     how, old = manner(desired, view) if desired else None, serving(fate.key.name, view)
     taking = next((step for step in fate.steps if (step.part, step.verb) == ("start", "rename")), None)
@@ -63,14 +73,22 @@ def start_first(fate: Fate, view: View) -> Fate:
         return fate
     taken = [claim for claim in desired.claims if not claim.startswith("name/")]
     networks = {*old.networks, *(desired.spec["config"].get("networks") or {})}
-    if claims.clashing(taken, old.ports) or any(claim.startswith("address/") for claim in taken) or networks & view.recreated:
+    if (
+        claims.clashing(taken, old.ports)
+        or any(claim.startswith("address/") for claim in taken)
+        or networks & view.recreated
+    ):
         return fate
     new = str(taking.args["container"])
-    return replace(fate, beside=new, steps=tuple(_ahead(step, fate.key.name, new, old.id) for step in fate.steps))
+    return replace(
+        fate, beside=new, steps=tuple(_ahead(step, fate.key.name, new, old.id) for step in fate.steps)
+    )
 
 
 def _ahead(step: Step, name: str, new: str, old: str) -> Step:
-    """What the new one needs comes before the old one goes; so does what else is in the way: a candidate of an earlier try."""
+    """What the new one needs comes before the old one goes; so does what else is in the way: a candidate of
+    an earlier try.
+    """
     if step.part == "release" and step.args["container"] != old:
         return replace(step, part="ahead")
     if step.part != "start" or step.verb not in AHEAD:

@@ -12,8 +12,15 @@ NAME = "volume"
 RANK = 20
 
 
-def volume(name: str, *, app: str, config: dict[str, Any], external: bool = False, compose: dict[str, Any] | None = None,
-           origin: str = "") -> Resource:
+def volume(
+    name: str,
+    *,
+    app: str,
+    config: dict[str, Any],
+    external: bool = False,
+    compose: dict[str, Any] | None = None,
+    origin: str = "",
+) -> Resource:
     """A named volume. `config`: canonical Compose keys that the user set; `compose` is for labels only."""
     content = {"config": config, "external": external}
     spec = {"name": name, "app": app, "external": external, "config": config, "compose": compose or {}}
@@ -26,16 +33,29 @@ def fate(key: Key, desired: Resource | None, view: View) -> Fate:
     if passed_back := adoption.passed_back(key, desired, view):
         return passed_back
     if desired is None:
-        return Fate(key, "forget", f"no longer in the repository; its data stays (docker volume rm {key.name} deletes it)")
+        return Fate(
+            key,
+            "forget",
+            f"no longer in the repository; its data stays (docker volume rm {key.name} deletes it)",
+        )
     if there is None:
         if desired.spec["external"]:
-            return refuse(key, "external volume does not exist", f"create it: docker volume create {key.name}")
-        return Fate(key, "create", "is missing" if view.corrective(key) else "new", (Step("start", "create"),))
+            return refuse(
+                key, "external volume does not exist", f"create it: docker volume create {key.name}"
+            )
+        return Fate(
+            key, "create", "is missing" if view.corrective(key) else "new", (Step("start", "create"),)
+        )
     if desired.spec["external"]:
         return ok(key)
     if not there.owned:
-        return adoption.not_ours(desired, there, "mark it `external: true` in the Compose file to use it as it is")
+        return adoption.not_ours(
+            desired, there, "mark it `external: true` in the Compose file to use it as it is"
+        )
     if there.digest != desired.digest:
-        return refuse(key, "its options changed, and changing them would lose its data",
-                      f"undo the change, or move the data and remove it: docker volume rm {key.name}")
+        return refuse(
+            key,
+            "its options changed, and changing them would lose its data",
+            f"undo the change, or move the data and remove it: docker volume rm {key.name}",
+        )
     return adoption.adopted(key) if adoption.is_new(key, there, view) else ok(key)

@@ -1,1 +1,3 @@
-"""Rendering: a revision of the repository to the manifest of one host. Start at `render.py`; `facts` alone is light."""
+"""Rendering: a revision of the repository to the manifest of one host. Start at `render.py`; `facts` alone is
+light.
+"""

@@ -56,10 +56,14 @@ class ComposeFiles:
         return data
 
     def hint(self, message: str) -> str:
-        """What to know of a file that was looked for, is meant by a message, and is there without being in Git."""
+        """What to know of a file that was looked for, is meant by a message, and is there without being in
+        Git.
+        """
         for path in sorted(self._missed):
             name = posixpath.basename(path)
-            if (name in message or (name == ".env" and "variable" in message)) and (note := self._overlay.note(path)):
+            if (name in message or (name == ".env" and "variable" in message)) and (
+                note := self._overlay.note(path)
+            ):
                 return f"{name}: {note}"
         return ""
 
@@ -85,8 +89,13 @@ def apps(work: Assembly) -> list[App]:
         twin = next((app for app in found if app.project.name == project.name), None)
         if twin is not None:
             file, line = work.overlay.origin(project.config_files[0]), project.position("name")[1]
-            work.problems.add(file, line, f"the app {project.name} is already defined by "
-                              f"{work.overlay.origin(twin.project.config_files[0])}", "give one of them another `name:`")
+            work.problems.add(
+                file,
+                line,
+                f"the app {project.name} is already defined by "
+                f"{work.overlay.origin(twin.project.config_files[0])}",
+                "give one of them another `name:`",
+            )
             continue
         at = work.settings.directories.get(project.name)
         found.append(App(project, at[0] if at else f"{APPS}/{project.name}"))
@@ -101,8 +110,8 @@ def apps(work: Assembly) -> list[App]:
 def _directories(work: Assembly) -> list[str]:
     """The overlay's directories that hold an app.
 
-    A directory below `apps/` without a Compose file is a mistake, unless none there has one and the app is at the root:
-    then `apps/` is that app's own.
+    A directory below `apps/` without a Compose file is a mistake, unless none there has one and the app is at
+    the root: then `apps/` is that app's own.
     """
     overlay = work.overlay
     found = [ROOT] if _has_app(overlay, "") else []
@@ -112,7 +121,9 @@ def _directories(work: Assembly) -> list[str]:
         directory = f"{DIRECTORY}/{name}"
         with work.problems.collect():
             if not overlay.is_dir(directory):
-                if source := overlay.find(directory):  # a submodule or a bad link would be an app, and says so
+                if source := overlay.find(
+                    directory
+                ):  # a submodule or a bad link would be an app, and says so
                     overlay.tree.read(source.path)
                 continue
             if _has_app(overlay, directory):
@@ -143,11 +154,20 @@ def _no_compose_file(work: Assembly, directory: str) -> None:
     for name in (name.replace(".y", ".override.y") for name in NAMES):
         source = work.overlay.named(f"{directory}/{name}")
         if source is not None:
-            raise Wrong(source.path, 0, "overrides an app that no layer of this host has",
-                        f"add a layer with {directory}/compose.yaml, or rename it to {name.replace('.override', '')}")
+            raise Wrong(
+                source.path,
+                0,
+                "overrides an app that no layer of this host has",
+                f"add a layer with {directory}/compose.yaml, or rename it to {name.replace('.override', '')}",
+            )
     shown = work.overlay.origin(directory)
-    raise Wrong(shown, 0, "has no Compose file", work.overlay.note(f"{directory}/compose.yaml")
-                or f"add {shown}/compose.yaml, or move the files out of apps/")
+    raise Wrong(
+        shown,
+        0,
+        "has no Compose file",
+        work.overlay.note(f"{directory}/compose.yaml")
+        or f"add {shown}/compose.yaml, or move the files out of apps/",
+    )
 
 
 def _default_name(work: Assembly, directory: str) -> str:
@@ -166,11 +186,16 @@ def _load(work: Assembly, directory: str) -> Project | None:
 
     def hinted(error: ComposeError) -> str:
         hint = files.hint(error.message) or error.hint
-        return f"{hint} (the line is that of the rendered text)" if work.overlay.is_template(error.file) else hint
+        return (
+            f"{hint} (the line is that of the rendered text)"
+            if work.overlay.is_template(error.file)
+            else hint
+        )
 
     try:
-        project = load(files, working_dir=directory,
-                       default_name=_default_name(work, directory)).used_by_services()
+        project = load(
+            files, working_dir=directory, default_name=_default_name(work, directory)
+        ).used_by_services()
     except Exception as error:
         if not work.problems.keep(error, lambda file: work.overlay.origin(file or directory), hinted):
             raise
@@ -178,10 +203,14 @@ def _load(work: Assembly, directory: str) -> Project | None:
     for warning in project.warnings:
         usual = "set it in the .env file beside the Compose file, or write ${NAME:-default}"
         hint = files.hint(warning.message) or (usual if "variable" in warning.message else "")
-        work.problems.warn(work.overlay.origin(warning.file or project.config_files[0]), warning.line, warning.message, hint)
+        work.problems.warn(
+            work.overlay.origin(warning.file or project.config_files[0]), warning.line, warning.message, hint
+        )
     if isinstance(project.extensions.get("x-limpet"), Map):
         file, line = project.position("x-limpet")
-        work.problems.add(work.overlay.origin(file), line, "x-limpet belongs on a service", "move it into the service")
+        work.problems.add(
+            work.overlay.origin(file), line, "x-limpet belongs on a service", "move it into the service"
+        )
     return project
 
 
@@ -193,7 +222,8 @@ def _resources(work: Assembly, app: App) -> None:
     volumes = {key: _volume(work, files, key, value, devices[key]) for key, value in project.volumes.items()}
     shown = [posixpath.relpath(path, project.working_dir) for path in project.config_files]
     compose = {
-        "project": project.name, "working_dir": app.directory,
+        "project": project.name,
+        "working_dir": app.directory,
         "config_files": ",".join(posixpath.join(app.directory, path) for path in shown),
     }
     AppServices(work, files, networks, volumes, devices, compose).run()
@@ -201,12 +231,22 @@ def _resources(work: Assembly, app: App) -> None:
 
 def _network(work: Assembly, files: AppFiles, key: str, value: Map) -> Resource:
     config, external, at = _definition(files, "networks", key, value)
-    return work.add(network(value["name"], app=files.project.name, config=config, external=external,
-                            compose={"project": files.project.name, "key": key}, origin=at))
+    return work.add(
+        network(
+            value["name"],
+            app=files.project.name,
+            config=config,
+            external=external,
+            compose={"project": files.project.name, "key": key},
+            origin=at,
+        )
+    )
 
 
 def _volume(work: Assembly, files: AppFiles, key: str, value: Map, used: Used) -> Resource:
-    """A named volume. A local one may be a bind mount in disguise: its relative device is a path of the app."""
+    """A named volume. A local one may be a bind mount in disguise: its relative device is a path of the
+    app.
+    """
     config, external, at = _definition(files, "volumes", key, value)
     options = config.get("driver_opts") or {}
     device = str(options.get("device") or "")
@@ -214,14 +254,25 @@ def _volume(work: Assembly, files: AppFiles, key: str, value: Map, used: Used) -
         with work.problems.collect():
             what, where = f"volumes.{key}: the device", ("volumes", key, "driver_opts", "device")
             config["driver_opts"]["device"] = files.bind(device, used, what, where)
-    return work.add(volume(value["name"], app=files.project.name, config=config, external=external,
-                           compose={"project": files.project.name, "key": key}, origin=at))
+    return work.add(
+        volume(
+            value["name"],
+            app=files.project.name,
+            config=config,
+            external=external,
+            compose={"project": files.project.name, "key": key},
+            origin=at,
+        )
+    )
 
 
 def _definition(files: AppFiles, section: str, key: str, value: Map) -> tuple[dict[str, Any], bool, str]:
     """Configuration, whether it is external, and the origin of a network or volume."""
-    config = {name: plain(item) for name, item in value.items()
-              if name not in ("name", "external") and not name.startswith("x-")}
+    config = {
+        name: plain(item)
+        for name, item in value.items()
+        if name not in ("name", "external") and not name.startswith("x-")
+    }
     file, line = files.where(section, key)
     return config, bool(value.get("external")), origin(file, line)
 
@@ -231,15 +282,25 @@ def _check_names(work: Assembly, found: list[App]) -> None:
     names = {app.project.name: app for app in found}
     for name, (_, at) in work.settings.directories.items():
         if name not in names:
-            work.problems.warn(at.file, at.line, f"apps: this host has no app {name}", did_you_mean(name, names))
+            work.problems.warn(
+                at.file, at.line, f"apps: this host has no app {name}", did_you_mean(name, names)
+            )
     for (app, service), reaction in sorted(work.reactions.items()):
         known = {*names[app].project.services, *names[app].project.disabled} if app in names else set()
         if service in known:
             continue
         for file, line in reaction.places:
             if app in names:
-                work.problems.add(file, line, f"on_change: the app {app} has no service {service}",
-                                  did_you_mean(service, known))
+                work.problems.add(
+                    file,
+                    line,
+                    f"on_change: the app {app} has no service {service}",
+                    did_you_mean(service, known),
+                )
             else:
-                work.problems.add(file, line, f"on_change: this host has no app {app}",
-                                  did_you_mean(app, names) or "say it in the layer that brings the app")
+                work.problems.add(
+                    file,
+                    line,
+                    f"on_change: this host has no app {app}",
+                    did_you_mean(app, names) or "say it in the layer that brings the app",
+                )

@@ -26,7 +26,9 @@ HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a rendering depends on besides the tree. `path` is `source.path`; `root` is for the record only."""
+    """What a rendering depends on besides the tree. `path` is `source.path`; `root` is for the record
+    only.
+    """
 
     host: str
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -39,10 +41,11 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A container before its digest can be known: `arguments` are the constructor's, `folded` what it is re-created with.
+    """A container before its digest can be known: `arguments` are the constructor's, `folded` what it is
+    re-created with.
 
-    Keys in `folded` that this host does not have are left out: a namespace may be that of a foreign container. `stated`: the
-    digests of what else it is re-created with.
+    Keys in `folded` that this host does not have are left out: a namespace may be that of a foreign
+    container. `stated`: the digests of what else it is re-created with.
     """
 
     arguments: Mapping[str, Any]
@@ -54,8 +57,9 @@ class Draft:
 
 @dataclass(slots=True)
 class Reaction:
-    """What changed host files do to one service: `folded` re-create it; `changes`, by path, signal or restart it, and where that
-    is written."""
+    """What changed host files do to one service: `folded` re-create it; `changes`, by path, signal or restart
+    it, and where that is written.
+    """
 
     folded: set[Key] = field(default_factory=set)
     changes: dict[str, tuple[str, tuple[str, int]]] = field(default_factory=dict)
@@ -87,14 +91,18 @@ class Assembly:
         return f"{self.overlay.tree.mode(source.path):04o}"
 
     def add(self, resource: Resource) -> Resource:
-        """Takes a resource in. A second one of the same key is a problem, except for equal networks and volumes."""
+        """Takes a resource in. A second one of the same key is a problem, except for equal networks and
+        volumes.
+        """
         known = self.resources.get(resource.key)
         if known is None:
             self.resources[resource.key] = resource
         elif resource.key.kind in ("network", "volume"):
             return self._shared(known, resource)
         else:
-            self._clash(known.key, known.origin, resource.key, resource.origin, claims.path(resource.key.name))
+            self._clash(
+                known.key, known.origin, resource.key, resource.origin, claims.path(resource.key.name)
+            )
         return self.resources[resource.key]
 
     def draft(self, key: Key, draft: Draft) -> None:
@@ -117,14 +125,21 @@ class Assembly:
         for other in sorted(draft.folded):
             if other in (*above, key):
                 file, line = place(draft.origin)
-                self.problems.add(file, line, f"{key} and {other} are each re-created with the other", "break the circle")
+                self.problems.add(
+                    file, line, f"{key} and {other} are each re-created with the other", "break the circle"
+                )
             elif other in self.drafts:
                 folded[str(other)] = self._finish(other, (*above, key))
                 needs.setdefault(other, Need(other, "started"))
             elif other in self.resources:
                 folded[str(other)] = self.resources[other].digest
-        made = container(key.name, **draft.arguments, folded=folded, needs=tuple(needs[other] for other in sorted(needs)),
-                         origin=draft.origin)
+        made = container(
+            key.name,
+            **draft.arguments,
+            folded=folded,
+            needs=tuple(needs[other] for other in sorted(needs)),
+            origin=draft.origin,
+        )
         self.resources[key] = made
         return made.digest
 
@@ -134,14 +149,22 @@ class Assembly:
             self.resources[resource.key] = resource
         elif known.digest != resource.digest and not resource.spec["external"]:
             file, line = place(resource.origin)
-            self.problems.add(file, line, f"{resource.key} is also defined, in another way, at {known.origin}",
-                              "define it once, and refer to it with `external: true` elsewhere")
+            self.problems.add(
+                file,
+                line,
+                f"{resource.key} is also defined, in another way, at {known.origin}",
+                "define it once, and refer to it with `external: true` elsewhere",
+            )
         return self.resources[resource.key]
 
     def _clash(self, one: Key, one_origin: str, other: Key, other_origin: str, claim: str) -> None:
         file, line = place(other_origin)
-        self.problems.add(file, line, f"{describe(claim)} is claimed by {other} here and by {one} at {one_origin}",
-                          HINTS.get(claim.partition("/")[0], "keep one of the two"))
+        self.problems.add(
+            file,
+            line,
+            f"{describe(claim)} is claimed by {other} here and by {one} at {one_origin}",
+            HINTS.get(claim.partition("/")[0], "keep one of the two"),
+        )
 
     def check_claims(self) -> None:
         """What only one resource can hold must be held by one."""
@@ -159,8 +182,9 @@ class Assembly:
 
     def _check_parents(self) -> None:
         """A path cannot be a file and the directory of another file."""
-        solid = {key.name: resource for key, resource in self.resources.items()
-                 if key.kind in ("file", "symlink")}
+        solid = {
+            key.name: resource for key, resource in self.resources.items() if key.kind in ("file", "symlink")
+        }
         for key, resource in sorted(self.resources.items()):
             if key.kind not in PATH_KINDS or resource.spec.get("state") == "absent":
                 continue
@@ -168,8 +192,12 @@ class Assembly:
             while above not in ("/", ""):
                 if above in solid:
                     file, line = place(resource.origin)
-                    self.problems.add(file, line, f"{key.name} lies below {above}, which is no directory at "
-                                      f"{solid[above].origin}", "remove or rename one of the two")
+                    self.problems.add(
+                        file,
+                        line,
+                        f"{key.name} lies below {above}, which is no directory at {solid[above].origin}",
+                        "remove or rename one of the two",
+                    )
                 above = posixpath.dirname(above)
 
 
@@ -196,8 +224,12 @@ def describe(claim: str) -> str:
     if kind == "port":
         protocol, address, number = rest.split("/")
         return f"host port {number}/{protocol}" + ("" if address in claims.WILDCARDS else f" on {address}")
-    words = {"name": f"the container name {rest}", "path": f"the path /{rest}", "subnet": f"the subnet {rest}",
-             "bridge": f"the interface {rest}"}
+    words = {
+        "name": f"the container name {rest}",
+        "path": f"the path /{rest}",
+        "subnet": f"the subnet {rest}",
+        "bridge": f"the interface {rest}",
+    }
     if kind == "address":
         network, _, ip = rest.rpartition("/")
         return f"the address {ip} in the network {network}"

@@ -1,6 +1,8 @@
-"""The render child: `{git_dir, commit, path, context}` to a header with the manifest, and the contents after it.
+"""The render child: `{git_dir, commit, path, context}` to a header with the manifest, and the contents after
+it.
 
-The header is `{"manifest": ..., "blobs": [[sha256, size], ...]}`; the blobs follow one after another in that order.
+The header is `{"manifest": ..., "blobs": [[sha256, size], ...]}`; the blobs follow one after another in that
+order.
 """
 
 from __future__ import annotations

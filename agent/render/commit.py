@@ -1,4 +1,6 @@
-"""A commit in a bare repository as a tree: read object by object from the Git database, nothing is checked out."""
+"""A commit in a bare repository as a tree: read object by object from the Git database, nothing is checked
+out.
+"""
 
 from __future__ import annotations
 
@@ -21,25 +23,35 @@ class GitTree(BaseTree):
     """A commit in a bare repository, read object by object."""
 
     def __init__(self, git_dir: str | Path, commit: str, name: str = "") -> None:
-        super().__init__(name or Path(git_dir).name.removesuffix(".git") or Path(git_dir).absolute().parent.name)
+        super().__init__(
+            name or Path(git_dir).name.removesuffix(".git") or Path(git_dir).absolute().parent.name
+        )
         self._store = DiskObjectStore(str(Path(git_dir) / "objects"))
         try:
             self._trees: dict[str, bytes] = {"": self._object(commit.encode(), b"commit").tree}
         except ObjectFormatException:
-            raise Stalled(f"{commit[:12]} is not a valid Git commit", "make the commit again, with Git itself") from None
+            raise Stalled(
+                f"{commit[:12]} is not a valid Git commit", "make the commit again, with Git itself"
+            ) from None
 
     def close(self) -> None:
-        with contextlib.suppress(BufferError):  # a damaged object's error still holds a piece of the mapped pack
+        with contextlib.suppress(
+            BufferError
+        ):  # a damaged object's error still holds a piece of the mapped pack
             self._store.close()
 
     def _object(self, sha: bytes, kind: bytes) -> Any:
-        """An object of a kind, its id checked against its content. Raises Transient: the cache is to blame."""
+        """An object of a kind, its id checked against its content. Raises Transient: the cache is to
+        blame.
+        """
         try:
             number, data = self._store.get_raw(ObjectID(sha))
             found = ShaFile.from_raw_string(number, data)
         except MemoryError:
             raise
-        except Exception as error:  # damaged objects raise what they like: zlib, struct, assertion and dulwich errors
+        except (
+            Exception
+        ) as error:  # damaged objects raise what they like: zlib, struct, assertion and dulwich errors
             raise self._damaged(sha, f"cannot be read ({type(error).__name__})") from error
         make = hashlib.sha1 if len(sha) == 40 else hashlib.sha256
         if make(b"%s %d\0" % (found.type_name, len(data)) + data).hexdigest().encode() != sha:
@@ -49,15 +61,20 @@ class GitTree(BaseTree):
         return found
 
     def _damaged(self, sha: bytes, what: str) -> Transient:
-        return Transient(f"object {sha.decode()[:12]} of the Git cache {what}", "the cache is fetched anew",
-                         code="CacheDamaged")
+        return Transient(
+            f"object {sha.decode()[:12]} of the Git cache {what}",
+            "the cache is fetched anew",
+            code="CacheDamaged",
+        )
 
     def _list(self, directory: str) -> Mapping[str, Entry]:
         entries: dict[str, Entry] = {}
         try:
             items = self._object(self._trees[directory], b"tree").items()
         except ObjectFormatException:
-            raise Refused(directory, "is not a valid Git tree", "make the commit again, with Git itself") from None
+            raise Refused(
+                directory, "is not a valid Git tree", "make the commit again, with Git itself"
+            ) from None
         for raw, mode, sha in items:
             name = raw.decode(errors="surrogateescape")
             entries[name] = _git_entry(mode, sha)

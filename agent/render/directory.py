@@ -1,4 +1,6 @@
-"""A directory as a tree, for `--repo`: what Git tracks in it when it is a checkout, as it lies there now; else everything."""
+"""A directory as a tree, for `--repo`: what Git tracks in it when it is a checkout, as it lies there now;
+else everything.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from agent.render.tree import LFS_POINTER, MAX_FILE, BaseTree, Entry, Refused
 
 
 class DirTree(BaseTree):
-    """A directory for `--repo`: what Git tracks in it when it is a checkout, as it lies there now; else everything."""
+    """A directory for `--repo`: what Git tracks in it when it is a checkout, as it lies there now; else
+    everything.
+    """
 
     def __init__(self, directory: str | Path, name: str = "") -> None:
         self._root = Path(directory).resolve()
@@ -32,7 +36,9 @@ class DirTree(BaseTree):
         return f"it is there, but Git does not track it: git add {path}"
 
     def untracked(self, most: int = 1000) -> list[str]:
-        """Files that are there but neither tracked nor ignored by Git, so that no host will see them; at most `most`."""
+        """Files that are there but neither tracked nor ignored by Git, so that no host will see them; at most
+        `most`.
+        """
         if self._tracked is None:
             return []
         found: list[str] = []
@@ -43,8 +49,10 @@ class DirTree(BaseTree):
                 here = os.path.relpath(above, self._root)
                 known = self._tracked.get("" if here == "." else here, {})
                 directories[:] = sorted(
-                    name for name in directories
-                    if name != ".git" and not (Path(above) / name / ".git").exists()
+                    name
+                    for name in directories
+                    if name != ".git"
+                    and not (Path(above) / name / ".git").exists()
                     and not ignored.is_ignored(_beside(prefix, here, name) + "/")
                 )
                 for name in sorted(files):
@@ -59,10 +67,15 @@ class DirTree(BaseTree):
         if self._tracked is None:
             try:
                 with os.scandir(there) as found:
-                    return {item.name: _disk_entry(item.stat(follow_symlinks=False).st_mode) for item in found
-                            if item.name != ".git"}
+                    return {
+                        item.name: _disk_entry(item.stat(follow_symlinks=False).st_mode)
+                        for item in found
+                        if item.name != ".git"
+                    }
             except OSError as error:
-                raise Refused(directory, f"cannot be read: {error.strerror}", "look at its permissions") from error
+                raise Refused(
+                    directory, f"cannot be read: {error.strerror}", "look at its permissions"
+                ) from error
         entries = {}
         for name, mode in self._tracked.get(directory, {}).items():
             try:
@@ -101,9 +114,11 @@ def _disk_entry(mode: int, tracked: int | None = None) -> Entry:
 
 
 def _tracked(root: Path, pointers: set[str]) -> dict[str, dict[str, int]] | None:
-    """Directory -> name -> mode of what the index of the checkout around `root` holds below it; None outside of Git.
+    """Directory -> name -> mode of what the index of the checkout around `root` holds below it; None outside
+    of Git.
 
-    Adds to `pointers` the paths that are Git LFS pointers in the repository, though the checkout may have their content.
+    Adds to `pointers` the paths that are Git LFS pointers in the repository, though the checkout may have
+    their content.
     """
     try:
         repo = Repo.discover(str(root))
@@ -116,10 +131,12 @@ def _tracked(root: Path, pointers: set[str]) -> dict[str, dict[str, int]] | None
         start = b"" if prefix == "." else os.fsencode(prefix) + b"/"
         directories: dict[str, dict[str, int]] = {"": {}}
         index = {raw: entry for raw, entry in repo.open_index().items() if isinstance(entry, IndexEntry)}
-        large = any(_names_lfs(repo, entry) for raw, entry in index.items() if raw.endswith(b".gitattributes"))
+        large = any(
+            _names_lfs(repo, entry) for raw, entry in index.items() if raw.endswith(b".gitattributes")
+        )
         for raw, entry in index.items():
             if raw.startswith(start):
-                path = raw[len(start):].decode(errors="surrogateescape")
+                path = raw[len(start) :].decode(errors="surrogateescape")
                 _add(directories, path, entry.mode)
                 if large and stat.S_ISREG(entry.mode) and _blob(repo, entry).startswith(LFS_POINTER):
                     pointers.add(path)

@@ -1,4 +1,5 @@
-"""Facts of the machine that templates can use. They change only when the machine does, never from one pass to the next.
+"""Facts of the machine that templates can use. They change only when the machine does, never from one pass to
+the next.
 
 Only the standard library is imported, and nothing is run: the light pass gathers them, too.
 """
@@ -26,8 +27,10 @@ def gather(root: Path = Path("/")) -> dict[str, Any]:
         "machine": sha256(f"limpet\0{_text(root / 'etc/machine-id')}")[:16],
         "memory_gib": _memory(root),
         "os": {
-            "codename": release.get("VERSION_CODENAME", ""), "id": release.get("ID", ""),
-            "name": release.get("NAME", ""), "version": release.get("VERSION_ID", ""),
+            "codename": release.get("VERSION_CODENAME", ""),
+            "id": release.get("ID", ""),
+            "name": release.get("NAME", ""),
+            "version": release.get("VERSION_ID", ""),
         },
     }
 
@@ -42,7 +45,9 @@ def _text(path: Path) -> str:
 def _release(root: Path) -> dict[str, str]:
     for name in ("etc/os-release", "usr/lib/os-release"):
         if text := _text(root / name):
-            pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#"))
+            pairs = (
+                line.split("=", 1) for line in text.splitlines() if "=" in line and not line.startswith("#")
+            )
             return {key.strip(): value.strip().strip("\"'") for key, value in pairs}
     return {}
 

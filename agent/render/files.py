@@ -1,7 +1,8 @@
 """Host files: what lies below `files/` in the layers, and what `layer.yaml` says about host paths.
 
 Rules:
-1. `files/etc/x` is `/etc/x` on the host; `.j2` is rendered and dropped. Of the same path, the later layer counts.
+1. `files/etc/x` is `/etc/x` on the host; `.j2` is rendered and dropped. Of the same path, the later layer
+   counts.
 2. The mode is 0644, 0755 for files that are executable in Git, or what `layer.yaml` says.
 3. `state: absent` and a file for the same path exclude each other in one layer; else the later layer counts.
 """
@@ -59,15 +60,26 @@ def _file(work: Assembly, path: str, source: Source) -> None:
         if attributes.layer == source.layer:
             at = attributes.places[word]
             value = attributes.state if word == "state" else attributes.type
-            work.problems.add(at.file, at.line, f"{path} is {value} here, but {source.path} makes it a file",
-                              "remove one of the two")
+            work.problems.add(
+                at.file,
+                at.line,
+                f"{path} is {value} here, but {source.path} makes it a file",
+                "remove one of the two",
+            )
             return
     data = work.overlay.content(source)
-    resource = work.add(kind.file(
-        path, content=work.keep(data), size=len(data), mode=attributes.mode or work.mode(source),
-        owner=attributes.owner or "root", group=attributes.group or "root", check=attributes.check,
-        origin=f"{source.path}:1",
-    ))
+    resource = work.add(
+        kind.file(
+            path,
+            content=work.keep(data),
+            size=len(data),
+            mode=attributes.mode or work.mode(source),
+            owner=attributes.owner or "root",
+            group=attributes.group or "root",
+            check=attributes.check,
+            origin=f"{source.path}:1",
+        )
+    )
     _react(work, resource, attributes)
 
 
@@ -79,8 +91,12 @@ def _without_source(work: Assembly, path: str, pattern: Pattern) -> None:
     elif attributes.type != "file":
         _path(work, path, attributes, "type")
     else:
-        work.problems.warn(pattern.place.file, pattern.place.line, f"files: no layer has a file for {path}",
-                           f"add files{path}, or say type: directory, type: symlink or state: absent")
+        work.problems.warn(
+            pattern.place.file,
+            pattern.place.line,
+            f"files: no layer has a file for {path}",
+            f"add files{path}, or say type: directory, type: symlink or state: absent",
+        )
 
 
 def _path(work: Assembly, path: str, attributes: Attributes, word: str) -> None:
@@ -91,14 +107,23 @@ def _path(work: Assembly, path: str, attributes: Attributes, word: str) -> None:
     elif attributes.type == "symlink":
         resource = kind.symlink(path, target=attributes.target, origin=origin)
     else:
-        resource = kind.directory(path, mode=attributes.mode or "0755", owner=attributes.owner or "root",
-                                  group=attributes.group or "root", origin=origin)
+        resource = kind.directory(
+            path,
+            mode=attributes.mode or "0755",
+            owner=attributes.owner or "root",
+            group=attributes.group or "root",
+            origin=origin,
+        )
     _react(work, work.add(resource), attributes)
 
 
 def _react(work: Assembly, resource: Resource, attributes: Attributes) -> None:
-    """Notes which services are re-created, restarted or signalled when this path changes; the strongest word counts."""
-    for change in sorted(attributes.on_change, key=lambda change: STRENGTH.index(change.reaction.partition(":")[0])):
+    """Notes which services are re-created, restarted or signalled when this path changes; the strongest word
+    counts.
+    """
+    for change in sorted(
+        attributes.on_change, key=lambda change: STRENGTH.index(change.reaction.partition(":")[0])
+    ):
         reaction = work.reactions.setdefault((change.app, change.service), Reaction())
         at = (change.place.file, change.place.line)
         reaction.places.append(at)

@@ -21,4 +21,7 @@ def image_problem(text: str) -> tuple[str, str] | None:
     form = "[REGISTRY/]NAME[:TAG][@DIGEST], the name in lower case"
     unset = text.endswith(":") or "/:" in text
     shown = text if len(text) <= MAX_LENGTH else f"{text[:80]}…"
-    return f"{shown!r} is not an image reference", f"is the variable set? an image is {form}" if unset else f"write it as {form}"
+    return (
+        f"{shown!r} is not an image reference",
+        f"is the variable set? an image is {form}" if unset else f"write it as {form}",
+    )

@@ -2,8 +2,8 @@
 
 Rules:
 1. The files of all layers are read in order; of the same thing, the later layer's word counts.
-2. Attributes of a path come from every pattern that matches it; of each attribute, the most specific value counts:
-   an exact path before any glob, then the pattern with more literal characters, then the later one.
+2. Attributes of a path come from every pattern that matches it; of each attribute, the most specific value
+   counts: an exact path before any glob, then the pattern with more literal characters, then the later one.
 3. What this version cannot do (units, hooks) is an error, never ignored.
 """
 
@@ -44,7 +44,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What `files:` says about one path. `places` tells where each value was written; empty text is not set."""
+    """What `files:` says about one path. `places` tells where each value was written; empty text is not
+    set.
+    """
 
     mode: str = ""
     owner: str = ""
@@ -124,12 +126,17 @@ def read_layer_files(tree: Tree, layers: tuple[str, ...], problems: Problems) ->
 
 
 def _unsupported(section: Section) -> None:
-    for key, instead in (("units", "manage them by hand for now"), ("hooks", "use a one-shot service for now")):
+    for key, instead in (
+        ("units", "manage them by hand for now"),
+        ("hooks", "use a one-shot service for now"),
+    ):
         value = section.map.get(key)
         if isinstance(value, Map) and not any(value.values()):
             continue
         if value:
-            section.wrong(key, f"{key} are not supported by this version of Limpet yet", f"remove them; {instead}")
+            section.wrong(
+                key, f"{key} are not supported by this version of Limpet yet", f"remove them; {instead}"
+            )
 
 
 def _directories(apps: Section, result: LayerFiles) -> None:
@@ -138,8 +145,11 @@ def _directories(apps: Section, result: LayerFiles) -> None:
         text = app.text("directory")
         path = host_path(text)
         if text and (path is None or path == "/"):
-            app.wrong("directory", f"{app.name('directory')} must be an absolute path below /, not {text!r}",
-                      f"write /opt/{name}")
+            app.wrong(
+                "directory",
+                f"{app.name('directory')} must be an absolute path below /, not {text!r}",
+                f"write /opt/{name}",
+            )
         elif path:
             result.directories[name] = (path, app.place("directory"))
 
@@ -148,21 +158,35 @@ def _pattern(text: str, entry: Section, place: Place, layer: int) -> Pattern | N
     glob = any(char in text for char in "*?[")
     path = host_path(text)
     if path is None or path == "/":
-        entry.problems.add(place.file, place.line, f"files: {text!r} is not an absolute host path",
-                           "write the path on the host: /etc/app/app.conf")
+        entry.problems.add(
+            place.file,
+            place.line,
+            f"files: {text!r} is not an absolute host path",
+            "write the path on the host: /etc/app/app.conf",
+        )
         return None
     if OWN_PATHS.match(path):
         entry.problems.add(place.file, place.line, f"files: {path} is Limpet's own", "use another path")
         return None
     entry.known(*ATTRIBUTES)
     values = _values(entry)
-    if glob and ("target" in values or values.get("type", "file") != "file" or values.get("state") == "absent"):
-        entry.problems.add(place.file, place.line, f"files: {text!r}: type, target and state need one path",
-                           "write one entry for each path")
+    if glob and (
+        "target" in values or values.get("type", "file") != "file" or values.get("state") == "absent"
+    ):
+        entry.problems.add(
+            place.file,
+            place.line,
+            f"files: {text!r}: type, target and state need one path",
+            "write one entry for each path",
+        )
         return None
     if (values.get("type") == "symlink") != ("target" in values):
-        entry.problems.add(place.file, place.line, f"files: {text!r}: a symlink, and only that, needs a target",
-                           "write {type: symlink, target: /path}")
+        entry.problems.add(
+            place.file,
+            place.line,
+            f"files: {text!r}: a symlink, and only that, needs a target",
+            "write {type: symlink, target: /path}",
+        )
         return None
     places = {key: entry.place(key) for key in values}
     return Pattern(path, layer, place, values, places, glob)
@@ -183,8 +207,11 @@ def _values(entry: Section) -> dict[str, Any]:
     if "check" in entry.map:
         found["check"] = _argv(entry, "check")
         if found["check"] and not any("{file}" in word for word in found["check"]):
-            entry.wrong("check", f"{entry.name('check')} does not use {{file}}",
-                        "write {file} where the candidate's path belongs: nginx -t -c {file}")
+            entry.wrong(
+                "check",
+                f"{entry.name('check')} does not use {{file}}",
+                "write {file} where the candidate's path belongs: nginx -t -c {file}",
+            )
     if "on_change" in entry.map:
         changes = (_change(value, place, entry) for value, place in entry.items("on_change"))
         found["on_change"] = tuple(change for change in changes if change)
@@ -195,12 +222,16 @@ def _account_or_mode(entry: Section, key: str) -> str:
     value = entry.map[key]
     if key == "mode":
         if not isinstance(value, str) or not MODE.match(value):
-            entry.wrong(key, f"{entry.name(key)} must be an octal mode in quotes, not {value!r}", 'write mode: "0644"')
+            entry.wrong(
+                key, f"{entry.name(key)} must be an octal mode in quotes, not {value!r}", 'write mode: "0644"'
+            )
             return ""
         return value.zfill(4)
     text = entry.text(key)
     if text and not ACCOUNT.match(text):
-        entry.wrong(key, f"{entry.name(key)}: {text!r} cannot name a user or group", "write a name or a number")
+        entry.wrong(
+            key, f"{entry.name(key)}: {text!r} cannot name a user or group", "write a name or a number"
+        )
         return ""
     return text
 
@@ -209,18 +240,23 @@ def _argv(section: Section, key: str) -> tuple[str, ...]:
     """A command as an argv: a list as it is, a text split into words; no shell ever sees it."""
     value = section.map[key]
     try:
-        words = shlex.split(value) if isinstance(value, str) else list(value) if isinstance(value, list) else []
+        words = (
+            shlex.split(value) if isinstance(value, str) else list(value) if isinstance(value, list) else []
+        )
     except ValueError as error:
         section.wrong(key, f"{section.name(key)}: {error}", "close the quote")
         return ()
     if not words or not all(isinstance(word, str) for word in words):
-        section.wrong(key, f"{section.name(key)} must be a command", "write [program, argument]; numbers in quotes")
+        section.wrong(
+            key, f"{section.name(key)} must be a command", "write [program, argument]; numbers in quotes"
+        )
         return ()
     return tuple(words)
 
 
 def _change(value: Any, place: Place, entry: Section) -> Change | None:
     """One item of `on_change`."""
+
     def wrong(message: str, hint: str) -> None:
         entry.problems.add(place.file, place.line, f"{entry.name('on_change')}: {message}", hint)
 
@@ -235,8 +271,10 @@ def _change(value: Any, place: Place, entry: Section) -> Change | None:
     elif not signal and verb not in ("restart", "recreate", "reload"):
         wrong(f"unknown action {value!r}", "restart, recreate or signal:HUP, and then app/service")
     elif "/" not in target:
-        wrong(f"{value!r} acts on a systemd unit, which this version of Limpet does not support yet",
-              "name a container's service as app/service, or remove it; units come later")
+        wrong(
+            f"{value!r} acts on a systemd unit, which this version of Limpet does not support yet",
+            "name a container's service as app/service, or remove it; units come later",
+        )
     elif verb == "reload" or target.count("/") > 1 or not all(target.split("/")):
         wrong(f"{value!r} cannot be done to a service", f"write restart {target} or signal:HUP app/service")
     else:
@@ -252,7 +290,9 @@ def signal_name(text: str) -> str:
 
 
 def glob_matches(pattern: str, path: str) -> bool:
-    """`*`, `?` and `[...]` stay within one directory, `**` stands for any number of them; its cost is bounded."""
+    """`*`, `?` and `[...]` stay within one directory, `**` stands for any number of them; its cost is
+    bounded.
+    """
     parts = pattern.split("/")
     reached = {0}  # how many parts of the pattern the path may have used up so far
     for name in path.split("/"):
@@ -268,7 +308,9 @@ def glob_matches(pattern: str, path: str) -> bool:
 
 
 def _skipping(reached: set[int], parts: list[str]) -> set[int]:
-    """The positions, and those behind every `**` in them, which may stand for nothing unless it is the last part."""
+    """The positions, and those behind every `**` in them, which may stand for nothing unless it is the last
+    part.
+    """
     found = set(reached)
     for index in sorted(reached):
         while index < len(parts) - 1 and parts[index] == "**":
@@ -282,13 +324,21 @@ def _check(name: str, entry: Section) -> Check | None:
     entry.known("http", "tcp", "exec", "status", "timeout", "within")
     kinds = [key for key in ("http", "tcp", "exec") if key in entry.map]
     if len(kinds) != 1:
-        entry.problems.add(entry.map.at.file, entry.map.at.line, f"checks.{name} must have one of http, tcp and exec",
-                           'write {http: "http://127.0.0.1:8080/healthz"}')
+        entry.problems.add(
+            entry.map.at.file,
+            entry.map.at.line,
+            f"checks.{name} must have one of http, tcp and exec",
+            'write {http: "http://127.0.0.1:8080/healthz"}',
+        )
         return None
     http, tcp = entry.text("http"), entry.text("tcp")
     parts = urlsplit(http)
     if "http" in entry.map and (parts.scheme not in ("http", "https") or not parts.hostname):
-        entry.wrong("http", f"{entry.name('http')}: {http!r} is not an http or https URL", 'write "http://127.0.0.1:8080/"')
+        entry.wrong(
+            "http",
+            f"{entry.name('http')}: {http!r} is not an http or https URL",
+            'write "http://127.0.0.1:8080/"',
+        )
         return None
     if "tcp" in entry.map and not re.match(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:/]+):[0-9]{1,5}\Z", tcp):
         entry.wrong("tcp", f"{entry.name('tcp')}: {tcp!r} is not ADDRESS:PORT", 'write "127.0.0.1:5432"')
@@ -298,5 +348,13 @@ def _check(name: str, entry: Section) -> Check | None:
     argv = _argv(entry, "exec") if "exec" in entry.map else ()
     status = entry.integer("status", 200, 100, 599)
     place = entry.map.at
-    return Check(name, http=http, status=status, tcp=tcp, exec=argv, timeout=entry.seconds("timeout", 10.0),
-                 within=entry.seconds("within", 0.0), origin=f"{place.file}:{place.line}")
+    return Check(
+        name,
+        http=http,
+        status=status,
+        tcp=tcp,
+        exec=argv,
+        timeout=entry.seconds("timeout", 10.0),
+        within=entry.seconds("within", 0.0),
+        origin=f"{place.file}:{place.line}",
+    )

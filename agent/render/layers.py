@@ -3,7 +3,8 @@
 Rules:
 1. Without `fleet.yaml` the directory itself is the only layer.
 2. A layer counts when all labels of its `when` match; `{label}` and `{host}` in its path are substituted.
-3. Files are overlaid file by file: of the same path, the one of the later layer counts. `NAME.j2` stands for `NAME`.
+3. Files are overlaid file by file: of the same path, the one of the later layer counts. `NAME.j2` stands for
+   `NAME`.
 4. `layer.yaml` is not overlaid: each layer's is read, in order.
 """
 
@@ -38,8 +39,10 @@ class Rule:
     place: Place
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        return all(label in labels and any(fnmatchcase(labels[label], pattern) for pattern in patterns)
-                   for label, patterns in self.when.items())
+        return all(
+            label in labels and any(fnmatchcase(labels[label], pattern) for pattern in patterns)
+            for label, patterns in self.when.items()
+        )
 
     def names(self) -> list[str]:
         """What its path substitutes: labels and `host`."""
@@ -63,8 +66,12 @@ def read_fleet(tree: Tree, base: str, problems: Problems) -> Fleet:
     """Reads `fleet.yaml` in `base`; a missing one is the single layer `base`."""
     misnamed(tree, base, problems, "fleet.yml", FLEET)
     if base and not tree.is_dir(base):
-        problems.add(base, 0, "the directory that source.path names is not in the repository",
-                     tree.note(base) or "correct source.path in the host's settings")
+        problems.add(
+            base,
+            0,
+            "the directory that source.path names is not in the repository",
+            tree.note(base) or "correct source.path in the host's settings",
+        )
         return Fleet(base, (), {})
     root = read_yaml(tree, below(base, FLEET), problems)
     if root is None:
@@ -81,8 +88,12 @@ def misnamed(tree: Tree, directory: str, problems: Problems, wrong: str, right: 
     """Notes a file whose name is nearly the one that is read."""
     with problems.collect():
         if wrong in tree.children(directory):
-            problems.add(below(directory, wrong), 0, f"is not read: the name is {right}",
-                         f"git mv {below(directory, wrong)} {below(directory, right)}")
+            problems.add(
+                below(directory, wrong),
+                0,
+                f"is not read: the name is {right}",
+                f"git mv {below(directory, wrong)} {below(directory, right)}",
+            )
 
 
 def _rule(value: Any, place: Place, problems: Problems) -> Rule | None:
@@ -97,13 +108,21 @@ def _rule(value: Any, place: Place, problems: Problems) -> Rule | None:
         path, optional, place = value["path"], section.truth("optional"), section.place("path")
         when = {label: _patterns(section.section("when"), label) for label in section.section("when").map}
     else:
-        problems.add(place.file, place.line, f"a layer must be a directory or a mapping, not {kind_of(value)}",
-                     "write - base, or - path: base")
+        problems.add(
+            place.file,
+            place.line,
+            f"a layer must be a directory or a mapping, not {kind_of(value)}",
+            "write - base, or - path: base",
+        )
         return None
     clean = posixpath.normpath(path)
     if not path or path.startswith("/") or clean.split("/")[0] == ".." or "\\" in path:
-        problems.add(place.file, place.line, f"the layer {path!r} lies outside the repository",
-                     "a layer is a directory of this repository, relative to fleet.yaml")
+        problems.add(
+            place.file,
+            place.line,
+            f"the layer {path!r} lies outside the repository",
+            "a layer is a directory of this repository, relative to fleet.yaml",
+        )
         return None
     return Rule("" if clean == "." else clean, when, optional, place)
 
@@ -113,14 +132,20 @@ def _patterns(when: Section, label: str) -> tuple[str, ...]:
     found = []
     for value, place in when.items(label):
         if isinstance(value, Map | List) or value is None:
-            when.problems.add(place.file, place.line, f"layers.when.{label} must be text or a list of texts, "
-                              f"not {kind_of(value)}", "write role: web, role: web-*, or role: [web, proxy]")
+            when.problems.add(
+                place.file,
+                place.line,
+                f"layers.when.{label} must be text or a list of texts, not {kind_of(value)}",
+                "write role: web, role: web-*, or role: [web, proxy]",
+            )
         else:
             found.append(str(value).lower() if isinstance(value, bool) else str(value))
     return tuple(found)
 
 
-def select(tree: Tree, fleet: Fleet, host: str, labels: Mapping[str, str], problems: Problems) -> tuple[str, ...]:
+def select(
+    tree: Tree, fleet: Fleet, host: str, labels: Mapping[str, str], problems: Problems
+) -> tuple[str, ...]:
     """The directories of this host's layers, in order. Missing ones that are not optional are noted."""
     chosen: list[str] = []
     for rule in fleet.rules:
@@ -136,10 +161,16 @@ def select(tree: Tree, fleet: Fleet, host: str, labels: Mapping[str, str], probl
                     chosen.append(directory)
             elif _is_there(tree, directory):
                 tree.read(directory)  # a submodule or a link to nowhere says so itself
-                problems.add(rule.place.file, rule.place.line, f"the layer {path} is a file", "name a directory")
+                problems.add(
+                    rule.place.file, rule.place.line, f"the layer {path} is a file", "name a directory"
+                )
             elif not rule.optional:
-                problems.add(rule.place.file, rule.place.line, f"the layer {path} is not in the repository",
-                             tree.note(directory) or _near(tree, directory))
+                problems.add(
+                    rule.place.file,
+                    rule.place.line,
+                    f"the layer {path} is not in the repository",
+                    tree.note(directory) or _near(tree, directory),
+                )
     return tuple(chosen)
 
 
@@ -157,25 +188,37 @@ def _is_there(tree: Tree, path: str) -> bool:
 
 
 def _substituted(rule: Rule, values: Mapping[str, str], problems: Problems) -> str | None:
-    """The path with its names filled in; None when one is missing, which is noted unless the layer is optional."""
+    """The path with its names filled in; None when one is missing, which is noted unless the layer is
+    optional.
+    """
     for name in rule.names():
         value = values.get(name)
         if value is None and rule.optional:
             return None
         if value is None:
-            problems.add(rule.place.file, rule.place.line, f"the host has no label {name}, which {rule.path} needs",
-                         f"set it in the host's settings (with --repo: --label {name}=...), or say optional: true")
+            problems.add(
+                rule.place.file,
+                rule.place.line,
+                f"the host has no label {name}, which {rule.path} needs",
+                f"set it in the host's settings (with --repo: --label {name}=...), or say optional: true",
+            )
             return None
         if value in ("", ".", "..") or "/" in value or "\\" in value:
-            problems.add(rule.place.file, rule.place.line, f"the value {value!r} of {name} cannot be part of a path",
-                         "a label used in a path holds letters, digits, dots and dashes")
+            problems.add(
+                rule.place.file,
+                rule.place.line,
+                f"the value {value!r} of {name} cannot be part of a path",
+                "a label used in a path holds letters, digits, dots and dashes",
+            )
             return None
     return PLACEHOLDER.sub(lambda found: values[found[1]], rule.path)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a file of the overlay comes from: path in the repository, index of the layer, whether it is a template."""
+    """Where a file of the overlay comes from: path in the repository, index of the layer, whether it is a
+    template.
+    """
 
     path: str
     layer: int
@@ -183,7 +226,9 @@ class Source:
 
 
 class Overlay:
-    """The files of all layers as one tree of paths relative to a layer; `.j2` files are rendered by `template`."""
+    """The files of all layers as one tree of paths relative to a layer; `.j2` files are rendered by
+    `template`.
+    """
 
     def __init__(self, tree: Tree, layers: tuple[str, ...], template: Callable[[str, bytes], bytes]) -> None:
         self.tree, self.layers = tree, layers

@@ -1,4 +1,6 @@
-"""A repository in a directory, for `--repo`: the options that say which host is meant, and how they become a context."""
+"""A repository in a directory, for `--repo`: the options that say which host is meant, and how they become a
+context.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +14,29 @@ from agent.render.facts import gather
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--repo", type=Path, default=None, metavar="DIR",
-                        help="a checked-out fleet repository (default: this directory)")
+    parser.add_argument(
+        "--repo",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="a checked-out fleet repository (default: this directory)",
+    )
     parser.add_argument("--host", default="", metavar="H", help="the host's name (default: this machine's)")
-    parser.add_argument("--label", action="append", default=[], metavar="K=V", help="a label of the host; may be repeated")
-    parser.add_argument("--path", default="", metavar="DIR", help="the directory in it that source.path would name")
+    parser.add_argument(
+        "--label", action="append", default=[], metavar="K=V", help="a label of the host; may be repeated"
+    )
+    parser.add_argument(
+        "--path", default="", metavar="DIR", help="the directory in it that source.path would name"
+    )
 
 
 def open_tree(args: argparse.Namespace) -> DirTree:
     """The repository. Errors: Stalled when there is no such directory."""
     directory = args.repo or Path()
     if not directory.is_dir():
-        raise Stalled(f"{directory} is not a directory", "name the directory of a fleet repository with --repo")
+        raise Stalled(
+            f"{directory} is not a directory", "name the directory of a fleet repository with --repo"
+        )
     return DirTree(directory)
 
 
@@ -38,10 +51,22 @@ def labels_of(args: argparse.Namespace) -> dict[str, str]:
     return found
 
 
-def context_of(args: argparse.Namespace, tree: DirTree, *, host: str = "", labels: dict[str, str] | None = None,
-               strict: bool = False) -> Context:
+def context_of(
+    args: argparse.Namespace,
+    tree: DirTree,
+    *,
+    host: str = "",
+    labels: dict[str, str] | None = None,
+    strict: bool = False,
+) -> Context:
     """The context of the host that the options name, or of `host` and `labels`."""
     facts = gather()
     name = host or args.host or facts["hostname"]
-    return Context(name, labels if labels is not None else labels_of(args), {**facts, "hostname": name},
-                   repo_name=tree.name, strict=strict, path=args.path)
+    return Context(
+        name,
+        labels if labels is not None else labels_of(args),
+        {**facts, "hostname": name},
+        repo_name=tree.name,
+        strict=strict,
+        path=args.path,
+    )

@@ -1,10 +1,12 @@
 """What a service mounts from its app's directory: tracked files become resources, everything else is data.
 
 Rules:
-1. A relative source lies below the app's directory on the host, at the same relative path. What Git tracks there is
-   placed by us; what it does not track is data, which is left alone: only its absolute path is set.
-2. A path that is named and only exists as `NAME.j2` is rendered; files in a mounted directory are taken as they are.
-3. Configs and secrets are files; those with content of their own or with an owner or mode get a place below `.limpet`.
+1. A relative source lies below the app's directory on the host, at the same relative path. What Git tracks
+   there is placed by us; what it does not track is data, which is left alone: only its absolute path is set.
+2. A path that is named and only exists as `NAME.j2` is rendered; files in a mounted directory are taken as
+   they are.
+3. Configs and secrets are files; those with content of their own or with an owner or mode get a place below
+   `.limpet`.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ PLURAL = {"config": "configs", "secret": "secrets"}
 class Used:
     """What one service uses: host path -> content digest of tracked files, and what must be there before it.
 
-    `folded`: what it is re-created with. `copies`: host path of a file of the app -> where its own copy of it lies.
+    `folded`: what it is re-created with. `copies`: host path of a file of the app -> where its own copy of it
+    lies.
     """
 
     inputs: dict[str, str] = field(default_factory=dict)
@@ -57,7 +60,9 @@ class Used:
 
 @dataclass(slots=True)
 class AppFiles:
-    """The files of one app. `directory` is the app's directory on the host; `overlay` its directory in the overlay."""
+    """The files of one app. `directory` is the app's directory on the host; `overlay` its directory in the
+    overlay.
+    """
 
     work: Assembly
     project: Project
@@ -81,12 +86,18 @@ class AppFiles:
         """The path below the app's directory. Raises Wrong when it leaves it."""
         clean = posixpath.normpath(source)
         if clean == ".." or clean.startswith("../"):
-            raise self.wrong(f"{what} {source} lies outside the app's directory",
-                             "move it below the directory of the Compose file: only that is placed on the host", *path)
+            raise self.wrong(
+                f"{what} {source} lies outside the app's directory",
+                "move it below the directory of the Compose file: only that is placed on the host",
+                *path,
+            )
         at_root = self.project.working_dir == "."
         if at_root and (clean == FILES or clean.startswith(f"{FILES}/")) and self.work.overlay.is_dir(FILES):
-            raise self.wrong(f"{what} {source}: {FILES}/ is for files of the host, where {FILES}/etc/x is /etc/x",
-                             "rename the directory, or move the app to apps/NAME", *path)
+            raise self.wrong(
+                f"{what} {source}: {FILES}/ is for files of the host, where {FILES}/etc/x is /etc/x",
+                "rename the directory, or move the app to apps/NAME",
+                *path,
+            )
         if clean == OWN or clean.startswith(f"{OWN}/"):
             raise self.wrong(f"{what} {source}: {OWN} is Limpet's own directory", "use another name", *path)
         return clean
@@ -96,14 +107,23 @@ class AppFiles:
         at = ("services", service, "volumes", index)
         if mount["type"] not in ("bind", "volume", "tmpfs", "image"):
             why = ELSEWHERE.get(mount["type"], "are not known")
-            raise self.wrong(f"services.{service}: mounts of type {mount['type']} {why}", "use bind, volume, tmpfs or image", *at)
+            raise self.wrong(
+                f"services.{service}: mounts of type {mount['type']} {why}",
+                "use bind, volume, tmpfs or image",
+                *at,
+            )
         if mount["type"] == "image" and (problem := image_problem(str(mount.get("source") or ""))):
-            raise self.wrong(f"services.{service}: the image at {mount['target']}: {problem[0]}", problem[1], *at)
+            raise self.wrong(
+                f"services.{service}: the image at {mount['target']}: {problem[0]}", problem[1], *at
+            )
         if mount["type"] == "volume" and mount.get("source"):
             return {**mount, "source": self.project.volumes[mount["source"]]["name"]}
         if mount["type"] != "bind":
             return dict(mount)
-        return {**mount, "source": self.bind(mount["source"], used, f"services.{service}: the bind mount", at)}
+        return {
+            **mount,
+            "source": self.bind(mount["source"], used, f"services.{service}: the bind mount", at),
+        }
 
     def bind(self, source: str, used: Used, what: str, at: tuple[str | int, ...]) -> str:
         """The host path of a bind source; tracked files below it are placed and become inputs."""
@@ -135,7 +155,9 @@ class AppFiles:
         return "" if full == "." else full
 
     def _host_source(self, path: str, used: Used) -> str:
-        """An absolute source: host files that we manage there must be written first; a single one is an input."""
+        """An absolute source: host files that we manage there must be written first; a single one is an
+        input.
+        """
         for key, resource in self.work.resources.items():
             if key.kind not in PATH_KINDS or resource.spec.get("app"):
                 continue
@@ -148,33 +170,54 @@ class AppFiles:
     def _misspelt(self, relative: str, what: str, at: tuple[str | int, ...]) -> None:
         """Warns when an untracked source looks like a slip of the pen: it would be an empty directory."""
         directory, _, name = relative.rpartition("/")
-        names = [child for child in self.work.overlay.children(self._virtual(directory or ".")) if child != name]
+        names = [
+            child for child in self.work.overlay.children(self._virtual(directory or ".")) if child != name
+        ]
         near = difflib.get_close_matches(name, names, 1, 0.8)
         if near and "." in name:
             file, line = self.where(*at)
-            self.work.problems.warn(file, line, f"{what} ./{relative} is not in Git, so it will be an empty directory",
-                                    f"did you mean ./{posixpath.join(directory, near[0])}?")
+            self.work.problems.warn(
+                file,
+                line,
+                f"{what} ./{relative} is not in Git, so it will be an empty directory",
+                f"did you mean ./{posixpath.join(directory, near[0])}?",
+            )
 
     def seccomp(self, path: str, at: tuple[str | int, ...]) -> str:
         """What a seccomp profile of the app says, as JSON without spaces. Raises Wrong."""
-        source = None if path.startswith("/") else self.work.overlay.named(self._virtual(self.inside(path, "the profile", *at)))
+        source = (
+            None
+            if path.startswith("/")
+            else self.work.overlay.named(self._virtual(self.inside(path, "the profile", *at)))
+        )
         if source is None:
-            raise self.wrong(f"the seccomp profile {path} is not a file of the repository",
-                             "add it beside the Compose file and name it by a relative path", *at)
+            raise self.wrong(
+                f"the seccomp profile {path} is not a file of the repository",
+                "add it beside the Compose file and name it by a relative path",
+                *at,
+            )
         try:
             return json.dumps(json.loads(self.work.overlay.content(source)), separators=(",", ":"))
         except (ValueError, RecursionError) as error:
-            raise Wrong(source.path, getattr(error, "lineno", 0), f"is no JSON: {error}", "correct the profile") from error
+            raise Wrong(
+                source.path, getattr(error, "lineno", 0), f"is no JSON: {error}", "correct the profile"
+            ) from error
 
     def place(self, relative: str, source: Source) -> Resource:
         """The resource of a tracked file, each once. Raises Refused, Wrong."""
         path = self.host(relative)
         if path not in self.placed:
             data = self.work.overlay.content(source)
-            self.placed[path] = self.work.add(file_kind.file(
-                path, content=self.work.keep(data), size=len(data), mode=self.work.mode(source), app=self.project.name,
-                origin=f"{source.path}:1",
-            ))
+            self.placed[path] = self.work.add(
+                file_kind.file(
+                    path,
+                    content=self.work.keep(data),
+                    size=len(data),
+                    mode=self.work.mode(source),
+                    app=self.project.name,
+                    origin=f"{source.path}:1",
+                )
+            )
         return self.placed[path]
 
     def grant(self, kind: str, use: dict[str, Any], used: Used, service: str, index: int) -> dict[str, Any]:
@@ -184,21 +227,36 @@ class AppFiles:
         definition = (self.project.configs if kind == "config" else self.project.secrets)[name]
         for key in ("driver", "template_driver"):
             if definition.get(key):
-                raise self.wrong(f"{PLURAL[kind]}.{name}.{key} is for a Swarm",
-                                 "remove it; for a template write the file as NAME.j2", PLURAL[kind], name, key)
+                raise self.wrong(
+                    f"{PLURAL[kind]}.{name}.{key} is for a Swarm",
+                    "remove it; for a template write the file as NAME.j2",
+                    PLURAL[kind],
+                    name,
+                    key,
+                )
         target = str(use.get("target") or name)
         if not target.startswith("/"):
             target = ("/" if kind == "config" else "/run/secrets/") + target
         owned = {key: str(use[key]) for key in ("uid", "gid", "mode") if use.get(key) not in (None, "")}
         if "mode" in owned and not MODE.match(owned["mode"]):
-            raise self.wrong(f"services.{service}: {PLURAL[kind]}: {owned['mode']!r} is no octal mode",
-                             "write mode: 0440", *at)
+            raise self.wrong(
+                f"services.{service}: {PLURAL[kind]}: {owned['mode']!r} is no octal mode",
+                "write mode: 0440",
+                *at,
+            )
         host = self._granted(kind, name, definition, owned, used, service)
         mount = {"type": "bind", "source": host, "target": target, "read_only": True}
         return mount | ({} if host in used.inputs else {"bind": {"create_host_path": False}})
 
-    def _granted(self, kind: str, name: str, definition: dict[str, Any], owned: dict[str, str], used: Used,
-                 service: str) -> str:
+    def _granted(
+        self,
+        kind: str,
+        name: str,
+        definition: dict[str, Any],
+        owned: dict[str, str],
+        used: Used,
+        service: str,
+    ) -> str:
         """The host path of a config's or secret's file."""
         at = (PLURAL[kind], name)
         if "file" in definition:
@@ -213,18 +271,27 @@ class AppFiles:
                 resource = self.place(relative, source)
                 used.file(resource)
                 return resource.key.name
-            used.copies[self.host(relative)] = self._own(kind, name, self.work.overlay.content(source), owned, used, service)
+            used.copies[self.host(relative)] = self._own(
+                kind, name, self.work.overlay.content(source), owned, used, service
+            )
             return used.copies[self.host(relative)]
         if "content" in definition:
             return self._own(kind, name, str(definition["content"]).encode(), owned, used, service)
         if "environment" in definition:
             value = self.project.environment.get(str(definition["environment"]))
             if value is None:
-                raise self.wrong(f"the {kind} {name}: the variable {definition['environment']} is not set",
-                                 "set it in the .env file beside the Compose file", *at, "environment")
+                raise self.wrong(
+                    f"the {kind} {name}: the variable {definition['environment']} is not set",
+                    "set it in the .env file beside the Compose file",
+                    *at,
+                    "environment",
+                )
             return self._own(kind, name, value.encode(), owned, used, service)
-        raise self.wrong(f"the {kind} {name} is external, which only Swarm has",
-                         "give it a file:, content: or environment:", *at)
+        raise self.wrong(
+            f"the {kind} {name} is external, which only Swarm has",
+            "give it a file:, content: or environment:",
+            *at,
+        )
 
     def _untracked(self, kind: str, name: str, relative: str, at: tuple[str, str]) -> str:
         """A file that is not in Git is the host's own: it must be there."""
@@ -232,19 +299,32 @@ class AppFiles:
             raise self.wrong(f"the {kind} {name}: {relative} is a directory", "name a file", *at, "file")
         file, line = self.where(*at, "file")
         note = self.work.overlay.note(self._virtual(relative))
-        self.work.problems.warn(file, line, f"the {kind} {name}: {relative} is not in Git",
-                                note or f"add it, or put it on the host by hand: {self.host(relative)}")
+        self.work.problems.warn(
+            file,
+            line,
+            f"the {kind} {name}: {relative} is not in Git",
+            note or f"add it, or put it on the host by hand: {self.host(relative)}",
+        )
         return self.host(relative)
 
     def _own(self, kind: str, name: str, data: bytes, owned: dict[str, str], used: Used, service: str) -> str:
-        """A file of ours below the app's directory: shared, or a service's own when it wants an owner or mode."""
+        """A file of ours below the app's directory: shared, or a service's own when it wants an owner or
+        mode.
+        """
         path = self.host("/".join([OWN, PLURAL[kind], *([service] if owned else []), name]))
         file, line = self.where(PLURAL[kind], name)
         if path not in self.placed:
-            self.placed[path] = self.work.add(file_kind.file(
-                path, content=self.work.keep(data), size=len(data), mode=owned.get("mode", "0644").zfill(4),
-                owner=owned.get("uid", "root"), group=owned.get("gid", "root"), app=self.project.name,
-                origin=origin(file, line),
-            ))
+            self.placed[path] = self.work.add(
+                file_kind.file(
+                    path,
+                    content=self.work.keep(data),
+                    size=len(data),
+                    mode=owned.get("mode", "0644").zfill(4),
+                    owner=owned.get("uid", "root"),
+                    group=owned.get("gid", "root"),
+                    app=self.project.name,
+                    origin=origin(file, line),
+                )
+            )
         used.file(self.placed[path])
         return path

@@ -1,4 +1,6 @@
-"""Everything wrong in one rendering, collected: a person sees all of it at once, each with its place and remedy."""
+"""Everything wrong in one rendering, collected: a person sees all of it at once, each with its place and
+remedy.
+"""
 
 from __future__ import annotations
 
@@ -61,8 +63,12 @@ class Problems:
         """Ends the block at its first problem and keeps it."""
         return _Collect(self)
 
-    def keep(self, error: BaseException | None, shown: Callable[[str], str] = str,
-             hinted: Callable[[ComposeError], str] = lambda error: error.hint) -> bool:
+    def keep(
+        self,
+        error: BaseException | None,
+        shown: Callable[[str], str] = str,
+        hinted: Callable[[ComposeError], str] = lambda error: error.hint,
+    ) -> bool:
         """Notes what one of our exceptions tells; false for any other.
 
         `shown`: how messages call a Compose file; `hinted`: the hint of an error in it.

@@ -9,20 +9,31 @@ from agent.compose.scalars import duration_ns
 from agent.render.mounts import AppFiles
 
 PERIODS = {"daily": "24h", "weekly": "168h"}
-SIMPLE = {"": "missing", "missing": "missing", "if_not_present": "missing", "always": "always", "never": "never",
-          "build": "missing"}  # nothing is built here: the image is used
+SIMPLE = {
+    "": "missing",
+    "missing": "missing",
+    "if_not_present": "missing",
+    "always": "always",
+    "never": "never",
+    "build": "missing",
+}  # nothing is built here: the image is used
 
 
 def pulling(name: str, service: Mapping[str, Any], files: AppFiles) -> dict[str, Any]:
     """`pull_policy` (always, missing or never) and `pull_every` (seconds) of a service. Raises Wrong.
 
-    `refresh` without an interval asks with each new manifest, as Compose's `up` would each time: that is `always`.
+    `refresh` without an interval asks with each new manifest, as Compose's `up` would each time: that is
+    `always`.
     """
     policy, after = str(service.get("pull_policy") or ""), service.get("pull_refresh_after")
     if after is not None and policy != "refresh":
         file, line = files.where("services", name, "pull_refresh_after")
-        files.work.problems.warn(file, line, f"services.{name}: pull_refresh_after counts only with pull_policy: refresh",
-                            "write pull_policy: refresh, or leave it out")
+        files.work.problems.warn(
+            file,
+            line,
+            f"services.{name}: pull_refresh_after counts only with pull_policy: refresh",
+            "write pull_policy: refresh, or leave it out",
+        )
     if policy in SIMPLE:
         return {"pull_policy": SIMPLE[policy]}
     written = str(after or "0") if policy == "refresh" else PERIODS.get(policy, policy.removeprefix("every_"))
@@ -32,5 +43,7 @@ def pulling(name: str, service: Mapping[str, Any], files: AppFiles) -> dict[str,
         if seconds < 0:
             raise ValueError(f"{written!r} is negative")
     except ValueError as error:
-        raise files.wrong(f"services.{name}.{key}: {error}", "write it like 12h, 2d or 1w", "services", name, key) from None
+        raise files.wrong(
+            f"services.{name}.{key}: {error}", "write it like 12h, 2d or 1w", "services", name, key
+        ) from None
     return {"pull_policy": "missing", "pull_every": seconds} if seconds else {"pull_policy": "always"}

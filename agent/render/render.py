@@ -1,4 +1,5 @@
-"""A revision to the manifest of one host: `render(tree, context)`, the steps in order. No network, no clock, no host.
+"""A revision to the manifest of one host: `render(tree, context)`, the steps in order. No network, no clock,
+no host.
 
     fleet.yaml -> layers -> layer.yaml -> host files -> apps -> claims
 
@@ -21,12 +22,25 @@ from agent.render.problems import Problems
 from agent.render.templates import Templates
 from agent.render.tree import Refused, Tree
 
-UNIT_SUFFIXES = (".service", ".socket", ".timer", ".path", ".mount", ".automount", ".swap", ".target", ".slice", ".conf")
+UNIT_SUFFIXES = (
+    ".service",
+    ".socket",
+    ".timer",
+    ".path",
+    ".mount",
+    ".automount",
+    ".swap",
+    ".target",
+    ".slice",
+    ".conf",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The manifest, and the bytes of every file in it by their SHA-256. `apps` and `layers` are for people."""
+    """The manifest, and the bytes of every file in it by their SHA-256. `apps` and `layers` are for
+    people.
+    """
 
     manifest: Manifest
     content: dict[str, bytes]
@@ -35,18 +49,27 @@ class Rendered:
 
 
 def render(tree: Tree, context: Context) -> Rendered:
-    """The desired state of one host. Raises BadInput with all problems, Transient when the Git cache is damaged."""
+    """The desired state of one host. Raises BadInput with all problems, Transient when the Git cache is
+    damaged.
+    """
     problems = Problems(context.strict)
     work, found = _assemble(tree, context, problems)
     if not work.resources and not work.settings.checks and not problems.errors:
-        problems.warn(below(context_base(context), "."), 0, "nothing is defined for this host",
-                      tree.note("") or "add compose.yaml, apps/NAME/compose.yaml or files/; `limpet init` writes an example")
+        problems.warn(
+            below(context_base(context), "."),
+            0,
+            "nothing is defined for this host",
+            tree.note("")
+            or "add compose.yaml, apps/NAME/compose.yaml or files/; `limpet init` writes an example",
+        )
     problems.raise_any()
     checks = tuple(work.settings.checks[name] for name in sorted(work.settings.checks))
     resources = {key: work.resources[key] for key in sorted(work.resources)}
     manifest = Manifest(resources, checks, problems.warnings)
     used = manifest.content()
-    return Rendered(manifest, {digest: work.content[digest] for digest in sorted(used)}, tuple(found), work.overlay.layers)
+    return Rendered(
+        manifest, {digest: work.content[digest] for digest in sorted(used)}, tuple(found), work.overlay.layers
+    )
 
 
 def read_apps(tree: Tree, context: Context) -> tuple[list[Project], list[Problem], tuple[str, ...]]:
@@ -103,7 +126,9 @@ def _prepare(tree: Tree, context: Context, problems: Problems) -> Assembly:
         problems.raise_any()
         raise
     names = {
-        "host": context.host, "labels": dict(context.labels), "facts": dict(context.facts),
+        "host": context.host,
+        "labels": dict(context.labels),
+        "facts": dict(context.facts),
         "vars": layer_vars(fleet, settings.vars),
     }
     return Assembly(context, Overlay(tree, layers, Templates(names).render), settings, problems)
@@ -113,9 +138,17 @@ def _unsupported(work: Assembly) -> None:
     """Parts of a layer that this version cannot do: said, never ignored."""
     for path, source in work.overlay.files("units").items():
         if path.endswith(UNIT_SUFFIXES):
-            work.problems.add(source.path, 0, "systemd units are not supported by this version of Limpet yet",
-                              "remove it, or install the unit by hand for now")
+            work.problems.add(
+                source.path,
+                0,
+                "systemd units are not supported by this version of Limpet yet",
+                "remove it, or install the unit by hand for now",
+            )
     for path, source in work.overlay.files("secrets").items():
         if path.endswith((".sops.yaml", ".sops.yml")) and path.count("/") == 1:
-            work.problems.add(source.path, 0, "SOPS files are not supported by this version of Limpet yet",
-                              "remove it, or keep the value in a file on the host for now")
+            work.problems.add(
+                source.path,
+                0,
+                "SOPS files are not supported by this version of Limpet yet",
+                "remove it, or keep the value in a file on the host for now",
+            )

@@ -1,4 +1,5 @@
-"""Reading our own YAML files (`fleet.yaml`, `layer.yaml`): every value is checked and every complaint has its line.
+"""Reading our own YAML files (`fleet.yaml`, `layer.yaml`): every value is checked and every complaint has its
+line.
 
 The loader is the one of `agent.compose`, so places, limits and duplicate keys are treated alike everywhere.
 """
@@ -24,8 +25,12 @@ MAX_YAML = 256 << 10  # bytes
 def yaml_bound(path: str, data: bytes) -> None:
     """Raises Wrong for a YAML file that is too large to be configuration."""
     if len(data) > MAX_YAML:
-        raise Wrong(path, 0, f"has {len(data)} bytes; a YAML file may have {MAX_YAML >> 10} KiB",
-                    "split it, or keep data in files of its own")
+        raise Wrong(
+            path,
+            0,
+            f"has {len(data)} bytes; a YAML file may have {MAX_YAML >> 10} KiB",
+            "split it, or keep data in files of its own",
+        )
 
 
 def read_yaml(tree: Tree, path: str, problems: Problems) -> Map | None:
@@ -40,7 +45,9 @@ def read_yaml(tree: Tree, path: str, problems: Problems) -> Map | None:
         except OverBudget as over:
             raise over.error from None
         if len(documents) > 1:
-            raise Wrong(path, 0, f"has {len(documents)} YAML documents, where one is read", "remove the --- lines")
+            raise Wrong(
+                path, 0, f"has {len(documents)} YAML documents, where one is read", "remove the --- lines"
+            )
         root = documents[0].root if documents else None
         if root is None:
             return Map(at=Place(path, 1))
@@ -57,7 +64,9 @@ def kind_of(value: Any) -> str:
         return f"the truth value {str(value).lower()}"
     if isinstance(value, int | float):
         return f"the number {value}"
-    return {"str": "text", "Timestamp": "text", "Map": "a mapping", "List": "a list"}.get(type(value).__name__, "this")
+    return {"str": "text", "Timestamp": "text", "Map": "a mapping", "List": "a list"}.get(
+        type(value).__name__, "this"
+    )
 
 
 def plain(value: Any) -> Any:
@@ -74,7 +83,10 @@ def plain(value: Any) -> Any:
 def merged(below: Any, above: Any) -> Any:
     """Mappings merged deeply; anything else is replaced by what lies above."""
     if isinstance(below, dict) and isinstance(above, dict):
-        return {**below, **{key: merged(below.get(key), item) if key in below else item for key, item in above.items()}}
+        return {
+            **below,
+            **{key: merged(below.get(key), item) if key in below else item for key, item in above.items()},
+        }
     return above
 
 
@@ -87,7 +99,9 @@ def host_path(text: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One mapping that is being read; `what` is how messages call it (`checks.shop`), `shown` how they call its file."""
+    """One mapping that is being read; `what` is how messages call it (`checks.shop`), `shown` how they call
+    its file.
+    """
 
     map: Map
     what: str
@@ -122,14 +136,18 @@ class Section:
     def truth(self, key: str, default: bool = False) -> bool:
         value = self.map.get(key, default)
         if not isinstance(value, bool):
-            self.wrong(key, f"{self.name(key)} must be true or false, not {kind_of(value)}", "write true or false")
+            self.wrong(
+                key, f"{self.name(key)} must be true or false, not {kind_of(value)}", "write true or false"
+            )
             return default
         return value
 
     def integer(self, key: str, default: int, low: int, high: int) -> int:
         value = self.map.get(key, default)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            self.wrong(key, f"{self.name(key)} must be a whole number, not {value!r}", f"from {low} to {high}")
+            self.wrong(
+                key, f"{self.name(key)} must be a whole number, not {value!r}", f"from {low} to {high}"
+            )
             return default
         return value
 
@@ -142,15 +160,22 @@ class Section:
         except ValueError:
             found = -1.0
         if found <= 0:
-            self.wrong(key, f"{self.name(key)} must be a duration, not {value!r}", "write number and unit: 10s, 1m30s")
+            self.wrong(
+                key,
+                f"{self.name(key)} must be a duration, not {value!r}",
+                "write number and unit: 10s, 1m30s",
+            )
             return default
         return found
 
     def choice(self, key: str, default: str, *choices: str) -> str:
         value = self.text(key, default)
         if value not in choices:
-            self.wrong(key, f"{self.name(key)} must be {' or '.join(choices)}, not {value!r}",
-                       did_you_mean(value, choices))
+            self.wrong(
+                key,
+                f"{self.name(key)} must be {' or '.join(choices)}, not {value!r}",
+                did_you_mean(value, choices),
+            )
             return default
         return value
 
@@ -159,8 +184,11 @@ class Section:
         value = self.map.get(key)
         if value is None or not isinstance(value, Map):
             if value is not None:
-                self.wrong(key, f"{self.name(key)} must be a mapping, not {kind_of(value)}",
-                           "write key: value lines below it")
+                self.wrong(
+                    key,
+                    f"{self.name(key)} must be a mapping, not {kind_of(value)}",
+                    "write key: value lines below it",
+                )
             value = Map(at=self.place(key))
         return Section(value, self.name(key), self.problems, self.shown)
 

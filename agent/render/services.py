@@ -1,11 +1,11 @@
 """One Compose service to containers: host-ready configuration, what it uses, and what it waits for.
 
 Rules:
-1. The configuration holds only what the user set; what concerns other steps (dependencies, replicas, profiles, build,
-   extensions) is taken out.
+1. The configuration holds only what the user set; what concerns other steps (dependencies, replicas,
+   profiles, build, extensions) is taken out.
 2. Names become real ones: networks, volumes, and containers whose namespace, volumes or links are used.
-3. A container is re-created with what it cannot outlive: a container whose namespace it shares, one it depends on with
-   `restart: true`, a network it is in, a host file that says so.
+3. A container is re-created with what it cannot outlive: a container whose namespace it shares, one it
+   depends on with `restart: true`, a network it is in, a host file that says so.
 """
 
 from __future__ import annotations
@@ -29,12 +29,29 @@ from agent.render.update_config import manners
 from agent.render.x_limpet import Extension, read_extension
 
 CONDITIONS: dict[str, Condition] = {
-    "service_started": "started", "service_healthy": "healthy", "service_completed_successfully": "completed",
+    "service_started": "started",
+    "service_healthy": "healthy",
+    "service_completed_successfully": "completed",
 }
-TAKEN_OUT = frozenset({
-    "depends_on", "scale", "profiles", "build", "develop", "pull_policy", "pull_refresh_after", "env_file", "label_file",
-    "attach", "configs", "secrets", "container_name", "extends", "pre_start",
-})
+TAKEN_OUT = frozenset(
+    {
+        "depends_on",
+        "scale",
+        "profiles",
+        "build",
+        "develop",
+        "pull_policy",
+        "pull_refresh_after",
+        "env_file",
+        "label_file",
+        "attach",
+        "configs",
+        "secrets",
+        "container_name",
+        "extends",
+        "pre_start",
+    }
+)
 DEPLOY = ("resources", "restart_policy")  # what of `deploy` concerns one container
 DEPLOY_ELSEWHERE = ("replicas", "update_config", "rollback_config")
 DEPLOY_IGNORED = ("mode", "endpoint_mode", "labels", "placement")
@@ -58,10 +75,14 @@ class AppServices:
     completed: frozenset[str] = frozenset()
 
     def run(self) -> None:
-        """Drafts the containers of all services; one that is wrong does not hide what is wrong with the others."""
+        """Drafts the containers of all services; one that is wrong does not hide what is wrong with the
+        others.
+        """
         services = self.files.project.services
         self.completed = frozenset(
-            other for service in services.values() for other, how in (service.get("depends_on") or {}).items()
+            other
+            for service in services.values()
+            for other, how in (service.get("depends_on") or {}).items()
             if how.get("condition") == "service_completed_successfully"
         )
         for name in services:
@@ -83,17 +104,29 @@ class AppServices:
         on_change = {path: how for path, (how, _) in changes.items()}
         for path in on_change:
             used.inputs.pop(path, None)
-            key = next((key for kind in PATH_KINDS if (key := Key(kind, path)) in self.work.resources), Key("file", path))
+            key = next(
+                (key for kind in PATH_KINDS if (key := Key(kind, path)) in self.work.resources),
+                Key("file", path),
+            )
             used.needs.setdefault(key, Need(key))
         arguments = {
-            "app": self.files.project.name, "service": name, "config": config, "on_change": on_change,
-            "inputs": dict(sorted(used.inputs.items())), "oneshot": self._oneshot(name, service, extension),
-            **pulling(name, service, self.files), "hook_timeout": extension.hook_timeout,
+            "app": self.files.project.name,
+            "service": name,
+            "config": config,
+            "on_change": on_change,
+            "inputs": dict(sorted(used.inputs.items())),
+            "oneshot": self._oneshot(name, service, extension),
+            **pulling(name, service, self.files),
+            "hook_timeout": extension.hook_timeout,
             **manners(service, name, config, self.files),
-            "compose": {**self.compose, "depends_on": plain(service.get("depends_on") or {})}, "adopt": extension.adopt,
-            "on_unhealthy": extension.on_unhealthy, "irreversible": extension.irreversible,
+            "compose": {**self.compose, "depends_on": plain(service.get("depends_on") or {})},
+            "adopt": extension.adopt,
+            "on_unhealthy": extension.on_unhealthy,
+            "irreversible": extension.irreversible,
         }
-        draft = Draft(arguments, frozenset(used.folded), used.needs, origin(*self.files.where("services", name)))
+        draft = Draft(
+            arguments, frozenset(used.folded), used.needs, origin(*self.files.where("services", name))
+        )
         replicas = self.containers(name)
         before = self._commands(name, service, "pre_start") if replicas else []
         for key, each in draft_pre_start(self.work, before, draft, replicas).items():
@@ -104,7 +137,10 @@ class AppServices:
         found = []
         for index, hook in enumerate(service.get(event) or ()):
             found.append({key: plain(value) for key, value in hook.items() if not key.startswith("x-")})
-            what, at = f"services.{name}.{event}: number {index + 1}", self.files.where("services", name, event, index)
+            what, at = (
+                f"services.{name}.{event}: number {index + 1}",
+                self.files.where("services", name, event, index),
+            )
             if event != "pre_start" and not hook.get("command"):
                 self.work.problems.add(*at, f"{what} has no command", "say what it runs: command: [...]")
             elif problem := image_problem(str(hook.get("image") or service["image"])):
@@ -116,12 +152,20 @@ class AppServices:
         policy = str(service.get("restart") or "no")
         if oneshot and policy.startswith(("always", "unless")):
             file, line = self.files.where("services", name, "restart")
-            self.work.problems.warn(file, line, f"services.{name} runs once, but `restart: {policy}` starts it again",
-                                    'write restart: "no" or restart: on-failure')
+            self.work.problems.warn(
+                file,
+                line,
+                f"services.{name} runs once, but `restart: {policy}` starts it again",
+                'write restart: "no" or restart: on-failure',
+            )
         if extension.irreversible and not oneshot:
             file, line = self.files.where("services", name, "x-limpet", "irreversible")
-            self.work.problems.add(file, line, f"services.{name}.x-limpet.irreversible: {name} is no one-shot",
-                                   "add oneshot: true, or take it out: only what runs to its end once can be irreversible")
+            self.work.problems.add(
+                file,
+                line,
+                f"services.{name}.x-limpet.irreversible: {name} is no one-shot",
+                "add oneshot: true, or take it out: only what runs to its end once can be irreversible",
+            )
         return oneshot
 
     def containers(self, service: str) -> list[Key]:
@@ -137,82 +181,138 @@ class AppServices:
         key = ("scale",) if said.get("scale") is not None else ("deploy", "replicas")
         count = said["scale"] if said.get("scale") is not None else (said.get("deploy") or {}).get("replicas")
         if count is not None and int(count) > MAX_REPLICAS:
-            raise self.files.wrong(f"services.{service}: {count} containers are more than {MAX_REPLICAS}", "use fewer",
-                                   "services", service, *key)
+            raise self.files.wrong(
+                f"services.{service}: {count} containers are more than {MAX_REPLICAS}",
+                "use fewer",
+                "services",
+                service,
+                *key,
+            )
         return 1 if count is None else int(count)
 
     def _check(self, name: str, service: Map) -> None:
         for key in service:
             if key not in SUPPORTED and key not in TAKEN_OUT and not key.startswith("x-"):
                 file, line = self.files.where("services", name, key)
-                self.work.problems.add(file, line, f"services.{name}.{key} is not supported by this version of Limpet",
-                                       "remove it; a key is never ignored silently")
+                self.work.problems.add(
+                    file,
+                    line,
+                    f"services.{name}.{key} is not supported by this version of Limpet",
+                    "remove it; a key is never ignored silently",
+                )
         for label in service.get("labels") or {}:
             if label.startswith(RESERVED):
                 file, line = self.files.where("services", name, "labels", label)
-                self.work.problems.add(file, line, f"services.{name}.labels: {label} is Limpet's own",
-                                       f"use a label that does not start with {RESERVED}")
+                self.work.problems.add(
+                    file,
+                    line,
+                    f"services.{name}.labels: {label} is Limpet's own",
+                    f"use a label that does not start with {RESERVED}",
+                )
         for key in service.get("deploy") or {}:
             if key not in (*DEPLOY, *DEPLOY_ELSEWHERE, *DEPLOY_IGNORED) and not key.startswith("x-"):
                 file, line = self.files.where("services", name, "deploy", key)
-                self.work.problems.add(file, line, f"services.{name}.deploy.{key} is not supported by Limpet",
-                                       "remove it")
-        if service.get("ports") and str(service.get("network_mode", "")).startswith(("service:", "container:")):
+                self.work.problems.add(
+                    file, line, f"services.{name}.deploy.{key} is not supported by Limpet", "remove it"
+                )
+        if service.get("ports") and str(service.get("network_mode", "")).startswith(
+            ("service:", "container:")
+        ):
             file, line = self.files.where("services", name, "ports")
-            self.work.problems.add(file, line, f"services.{name}: it has no network of its own to publish ports from",
-                                   f"publish them where its network is: {service['network_mode']}")
+            self.work.problems.add(
+                file,
+                line,
+                f"services.{name}: it has no network of its own to publish ports from",
+                f"publish them where its network is: {service['network_mode']}",
+            )
         if not service.get("image") and "build" in service:
-            raise self.files.wrong(f"services.{name} has no image, and Limpet does not build",
-                                   "build and push it elsewhere, and name it with `image:`", "services", name, "build")
+            raise self.files.wrong(
+                f"services.{name} has no image, and Limpet does not build",
+                "build and push it elsewhere, and name it with `image:`",
+                "services",
+                name,
+                "build",
+            )
         if not service.get("image"):
             raise self.files.wrong(f"services.{name} has no image", "add `image:`", "services", name)
         if problem := image_problem(service["image"]):
             raise self.files.wrong(f"services.{name}: {problem[0]}", problem[1], "services", name, "image")
 
     def _changes(self, name: str, extension: Extension, used: Used) -> dict[str, tuple[str, tuple[str, int]]]:
-        """Host path -> what a change does, and where that is written, for the app files that `x-limpet.on_change` names. A
-        directory stands for its files; of a file and its directory the file counts. What re-creates is left an input."""
+        """Host path -> what a change does, and where that is written, for the app files that
+        `x-limpet.on_change` names. A directory stands for its files; of a file and its directory the file
+        counts. What re-creates is left an input.
+        """
         found: dict[str, tuple[str, tuple[str, int]]] = {}
-        hosts = {self.files.host(posixpath.normpath(path)): (path, how) for path, how in extension.changes.items()}
+        hosts = {
+            self.files.host(posixpath.normpath(path)): (path, how) for path, how in extension.changes.items()
+        }
         for host, (path, how) in sorted(hosts.items()):
             at = self.files.where("services", name, "x-limpet", "on_change", path)
             places = [*zip(used.inputs, used.inputs, strict=True), *used.copies.items()]
             named = [there for source, there in places if source == host or source.startswith(f"{host}/")]
             if not named:
-                self.work.problems.add(*at, f"services.{name}.x-limpet.on_change: it does not use {path}",
-                                       "name a tracked file that it mounts, relative to the Compose file")
+                self.work.problems.add(
+                    *at,
+                    f"services.{name}.x-limpet.on_change: it does not use {path}",
+                    "name a tracked file that it mounts, relative to the Compose file",
+                )
             found.update(dict.fromkeys(named, (how, at)))
         return {path: change for path, change in found.items() if change[0] != "recreate"}
 
-    def _check_changes(self, name: str, config: Mapping[str, Any], changes: Mapping[str, tuple[str, tuple[str, int]]],
-                       on_unhealthy: str) -> None:
-        """A file that is mounted by itself is seen as it was at the start: after a signal the container would read the old one. A
-        namespace does not outlive a restart."""
+    def _check_changes(
+        self,
+        name: str,
+        config: Mapping[str, Any],
+        changes: Mapping[str, tuple[str, tuple[str, int]]],
+        on_unhealthy: str,
+    ) -> None:
+        """A file that is mounted by itself is seen as it was at the start: after a signal the container would
+        read the old one. A namespace does not outlive a restart.
+        """
         for mount in config.get("volumes") or ():
             how, at = changes.get(mount.get("source"), ("", ("", 0)))
             if how.startswith("signal:"):
-                self.work.problems.add(*at, f"services.{name}: {mount['target']} is mounted by itself, so a container that is "
-                                       "signalled goes on seeing the old file", "mount its directory instead, or say restart")
-        sharing = [other for other, service in self.files.project.services.items()
-                   if any(service.get(key) == f"service:{name}" for key in NAMESPACES)]
+                self.work.problems.add(
+                    *at,
+                    f"services.{name}: {mount['target']} is mounted by itself, so a container that is "
+                    "signalled goes on seeing the old file",
+                    "mount its directory instead, or say restart",
+                )
+        sharing = [
+            other
+            for other, service in self.files.project.services.items()
+            if any(service.get(key) == f"service:{name}" for key in NAMESPACES)
+        ]
         restarts = [at for how, at in changes.values() if how == "restart"]
         if on_unhealthy:
             restarts.append(self.files.where("services", name, "x-limpet", "on_unhealthy"))
         for at in restarts:
             if sharing:
-                self.work.problems.add(*at, f"services.{name}: a restart would leave services.{sharing[0]} without what it shares"
-                                       " of it", "say recreate: then both are made anew")
+                self.work.problems.add(
+                    *at,
+                    f"services.{name}: a restart would leave services.{sharing[0]} without what it shares"
+                    " of it",
+                    "say recreate: then both are made anew",
+                )
 
     def _config(self, name: str, service: Map, used: Used) -> dict[str, Any]:
         """The host-ready configuration."""
-        config = {key: plain(value) for key, value in service.items()
-                  if key not in TAKEN_OUT and not key.startswith("x-")}
+        config = {
+            key: plain(value)
+            for key, value in service.items()
+            if key not in TAKEN_OUT and not key.startswith("x-")
+        }
         deploy = config.pop("deploy", None) or {}
         if any(deploy.get(key) for key in DEPLOY):
             config["deploy"] = {key: deploy[key] for key in DEPLOY if deploy.get(key)}
         if config.get("security_opt"):
             config["security_opt"] = self._security(config["security_opt"], name)
-        config |= {event: self._commands(name, service, event) for event in (POST_START, PRE_STOP) if service.get(event)}
+        config |= {
+            event: self._commands(name, service, event)
+            for event in (POST_START, PRE_STOP)
+            if service.get(event)
+        }
         mounts: list[dict[str, Any]] = []
         for index, mount in enumerate(config.get("volumes") or ()):
             with self.work.problems.collect():
@@ -233,15 +333,20 @@ class AppServices:
         return config
 
     def _security(self, options: list[Any], service: str) -> list[str]:
-        """The security options; the file of a seccomp profile is replaced by what it says, as the Engine wants it."""
+        """The security options; the file of a seccomp profile is replaced by what it says, as the Engine
+        wants it.
+        """
         found = []
         for index, option in enumerate(map(str, options)):
             kind, _, value = option.partition("=" if "=" in option else ":")
             at = ("services", service, "security_opt", index)
             with self.work.problems.collect():
                 if not value and kind not in SECURITY_WORDS:
-                    raise self.files.wrong(f"services.{service}.security_opt: {option!r} has no value",
-                                           "write no-new-privileges, apparmor=PROFILE, label=disable or seccomp=./FILE", *at)
+                    raise self.files.wrong(
+                        f"services.{service}.security_opt: {option!r} has no value",
+                        "write no-new-privileges, apparmor=PROFILE, label=disable or seccomp=./FILE",
+                        *at,
+                    )
                 profile = kind == "seccomp" and value not in SECCOMP_WORDS
                 found.append(f"seccomp={self.files.seccomp(value, at)}" if profile else option)
         return found
@@ -265,7 +370,9 @@ class AppServices:
             if kind in ("service", "container"):
                 used.folded.add(Key("container", config[key].partition(":")[2]))
         if config.get("volumes_from"):
-            config["volumes_from"] = [self._volumes_from(str(entry), used) for entry in config["volumes_from"]]
+            config["volumes_from"] = [
+                self._volumes_from(str(entry), used) for entry in config["volumes_from"]
+            ]
         if config.get("links"):
             links = []
             for entry in config["links"]:

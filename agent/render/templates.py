@@ -1,7 +1,8 @@
 """Templates: Jinja2 in its sandbox, with strict names and own limits.
 
 Rules:
-1. A template sees `facts`, `vars`, `host`, `labels`, Jinja's own filters and tests; nothing random, no other template.
+1. A template sees `facts`, `vars`, `host`, `labels`, Jinja's own filters and tests; nothing random, no other
+   template.
 2. An undefined name is an error that names it; `x is defined` and `x | default(...)` work.
 3. Output, intermediate texts and numbers are bounded, so that a small template cannot eat the host.
 4. Lines that hold only a block tag leave no empty line behind; the final newline stays.
@@ -49,7 +50,9 @@ class _Undefined(StrictUndefined):
     def _undefined_message(self) -> str:
         return str(self._undefined_name)
 
-    def __init__(self, hint: str | None = None, obj: Any = None, name: str | None = None, exc: Any = None) -> None:
+    def __init__(
+        self, hint: str | None = None, obj: Any = None, name: str | None = None, exc: Any = None
+    ) -> None:
         known = [str(key) for key in obj] if isinstance(obj, Mapping) else []
         super().__init__(hint, obj, name, lambda message: _Missing(message, known))  # type: ignore[arg-type]
 
@@ -72,7 +75,11 @@ class _Environment(SandboxedEnvironment):
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         if operator == "*":
             for text, times in ((left, right), (right, left)):
-                if isinstance(text, str | list | tuple) and isinstance(times, int) and len(text) * times > MAX_TEXT:
+                if (
+                    isinstance(text, str | list | tuple)
+                    and isinstance(times, int)
+                    and len(text) * times > MAX_TEXT
+                ):
                     raise SecurityError(f"a repeated text of more than {MAX_TEXT} characters")
         integers = isinstance(left, int) and isinstance(right, int)
         if operator == "**" and integers and left.bit_length() * right > MAX_BITS:
@@ -142,7 +149,11 @@ def _printable(value: Any) -> Any:
 
 def _environment() -> _Environment:
     made = _Environment(
-        undefined=_Undefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, finalize=_printable,
+        undefined=_Undefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_printable,
         cache_size=0,
     )
     made.globals.pop("lipsum")
@@ -161,18 +172,30 @@ def _compiled(file: str, data: bytes) -> tuple[nodes.Template, Template]:
     try:
         source = data.decode()
     except UnicodeDecodeError as error:
-        raise Wrong(file, data.count(b"\n", 0, error.start) + 1, "the template is not UTF-8 text",
-                    "save it as UTF-8, or drop the suffix .j2 if it is no template") from None
+        raise Wrong(
+            file,
+            data.count(b"\n", 0, error.start) + 1,
+            "the template is not UTF-8 text",
+            "save it as UTF-8, or drop the suffix .j2 if it is no template",
+        ) from None
     try:
         tree = ENVIRONMENT.parse(source, file, file)
         for node in tree.find_all(FORBIDDEN):
-            raise Wrong(file, node.lineno, "include, import and extends are not available in templates",
-                        "write the text in this file, or keep it in vars")
+            raise Wrong(
+                file,
+                node.lineno,
+                "include, import and extends are not available in templates",
+                "write the text in this file, or keep it in vars",
+            )
         code = ENVIRONMENT.compile(tree, file, file)
         return tree, Template.from_code(ENVIRONMENT, code, ENVIRONMENT.make_globals(None))
     except TemplateSyntaxError as error:
-        raise Wrong(file, error.lineno, f"not a valid template: {error.message}",
-                    "correct the line; text that is no template goes between {% raw %} and {% endraw %}") from None
+        raise Wrong(
+            file,
+            error.lineno,
+            f"not a valid template: {error.message}",
+            "correct the line; text that is no template goes between {% raw %} and {% endraw %}",
+        ) from None
 
 
 class Templates:
@@ -200,20 +223,42 @@ class Templates:
             name, known = _spelled(tree, line, error.name), error.known or list(self._names)
             raise Wrong(file, line, f"{name} is not defined", _remedy(name, error.name, known)) from None
         except SecurityError as error:
-            raise Wrong(file, _line(error.__traceback__, file), f"not allowed in a template: {error}",
-                        "templates are for configuration: make it smaller or simpler") from None
+            raise Wrong(
+                file,
+                _line(error.__traceback__, file),
+                f"not allowed in a template: {error}",
+                "templates are for configuration: make it smaller or simpler",
+            ) from None
         except MemoryError as error:
-            raise Wrong(file, _line(error.__traceback__, file), "the template needs more memory than rendering may take",
-                        "templates are for configuration: make it smaller or simpler") from None
-        except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            raise Wrong(file, _line(error.__traceback__, file), f"the template fails: {type(error).__name__}: {error}",
-                        "look at the types of the values that are used in this line") from None
+            raise Wrong(
+                file,
+                _line(error.__traceback__, file),
+                "the template needs more memory than rendering may take",
+                "templates are for configuration: make it smaller or simpler",
+            ) from None
+        except (
+            TemplateError,
+            ArithmeticError,
+            LookupError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            RecursionError,
+        ) as error:
+            raise Wrong(
+                file,
+                _line(error.__traceback__, file),
+                f"the template fails: {type(error).__name__}: {error}",
+                "look at the types of the values that are used in this line",
+            ) from None
 
 
 def _remedy(name: str, last: str, known: list[str]) -> str:
     near = did_you_mean(last, known)
     if name.startswith("vars."):
-        remedy = f"set it under vars: in fleet.yaml or a layer.yaml, or write {{{{ {name} | default('...') }}}}"
+        remedy = (
+            f"set it under vars: in fleet.yaml or a layer.yaml, or write {{{{ {name} | default('...') }}}}"
+        )
     elif name.split(".")[0] == "secrets":
         remedy = "SOPS secrets are not supported by this version of Limpet yet; keep the value in a file on the host"
     elif name.startswith("labels."):

@@ -1,9 +1,11 @@
 """A revision of the repository as a read-only tree. Nothing is ever checked out.
 
 Rules, the same for every implementation:
-1. Paths are relative to the root of the repository, with `/`, and never hold `.`, `..`, `.git`, NUL or a backslash.
-2. Symbolic links are followed inside the tree, as if their target stood in their place. A link that leaves the tree,
-   dangles or runs in a circle, a submodule and a hostile name are refused when they are used, and only then.
+1. Paths are relative to the root of the repository, with `/`, and never hold `.`, `..`, `.git`, NUL or a
+   backslash.
+2. Symbolic links are followed inside the tree, as if their target stood in their place. A link that leaves
+   the tree, dangles or runs in a circle, a submodule and a hostile name are refused when they are used, and
+   only then.
 3. `files` lists what is refused too, so that a reader meets it; `read` raises `Refused` for it.
 4. Budgets bound what one rendering may list and read.
 """
@@ -61,7 +63,9 @@ class Tree(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One name in a directory. `ref` is what the implementation needs to read it, `reason` why it is refused."""
+    """One name in a directory. `ref` is what the implementation needs to read it, `reason` why it is
+    refused.
+    """
 
     kind: Kind
     ref: bytes = b""
@@ -106,8 +110,11 @@ class BaseTree:
             return None
         real, entry = found
         if entry.kind == "submodule":
-            raise Refused(path, "is a Git submodule, which is not fetched",
-                          "add its files to this repository, or remove it from the directory that is used")
+            raise Refused(
+                path,
+                "is a Git submodule, which is not fetched",
+                "add its files to this repository, or remove it from the directory that is used",
+            )
         if entry.kind == "refused":
             raise Refused(path, entry.reason, "rename or remove it")
         if real not in self._read:
@@ -140,15 +147,24 @@ class BaseTree:
 
     def _checked(self, path: str, data: bytes) -> bytes:
         if len(data) > MAX_FILE:
-            raise Refused(path, f"is larger than {MAX_FILE >> 20} MiB, the limit of one file",
-                          "put it into an image, or fetch it on the host; Git holds configuration")
+            raise Refused(
+                path,
+                f"is larger than {MAX_FILE >> 20} MiB, the limit of one file",
+                "put it into an image, or fetch it on the host; Git holds configuration",
+            )
         if data.startswith(LFS_POINTER) and len(data) < 1024:
-            raise Refused(path, "is a Git LFS pointer, not the file itself",
-                          f"take it out of LFS: git lfs untrack {path}, then add it again")
+            raise Refused(
+                path,
+                "is a Git LFS pointer, not the file itself",
+                f"take it out of LFS: git lfs untrack {path}, then add it again",
+            )
         self._bytes += len(data)
         if self._bytes > MAX_TOTAL:
-            raise Refused(path, f"the files that this host uses have more than {MAX_TOTAL >> 20} MiB together",
-                          "put large files into images")
+            raise Refused(
+                path,
+                f"the files that this host uses have more than {MAX_TOTAL >> 20} MiB together",
+                "put large files into images",
+            )
         return data
 
     def _children(self, directory: str) -> Mapping[str, Entry]:
@@ -183,11 +199,16 @@ class BaseTree:
                 yield from self._walk(path, below, (*above, real))
 
     def _too_many(self, path: str) -> Refused:
-        return Refused(path, f"the repository has more than {MAX_ENTRIES} entries where this host looks",
-                       "use fewer files, or set source.path to the directory that is meant")
+        return Refused(
+            path,
+            f"the repository has more than {MAX_ENTRIES} entries where this host looks",
+            "use fewer files, or set source.path to the directory that is meant",
+        )
 
     def _resolve(self, path: str) -> tuple[str, Entry] | None:
-        """The real path and entry behind `path`, links followed; None when it is not there. Raises Refused."""
+        """The real path and entry behind `path`, links followed; None when it is not there. Raises
+        Refused.
+        """
         if path not in self._resolved:
             self._resolved[path] = self._follow(path)
         return self._resolved[path]
@@ -206,8 +227,11 @@ class BaseTree:
                 continue
             child = self._children(real).get(part)
             if child is None and linked:
-                raise Refused(path, f"is or lies below a symbolic link to {join(real, part)}, which is not in Git",
-                              "add the target to Git, or remove the link")
+                raise Refused(
+                    path,
+                    f"is or lies below a symbolic link to {join(real, part)}, which is not in Git",
+                    "add the target to Git, or remove the link",
+                )
             if child is None:
                 return None
             if child.kind == "link":
@@ -221,7 +245,9 @@ class BaseTree:
         return real, entry
 
     def _leaves(self, path: str, target: str) -> Refused:
-        return Refused(path, f"is or lies below a symbolic link out of the repository, to {target}", LINK_HINT)
+        return Refused(
+            path, f"is or lies below a symbolic link out of the repository, to {target}", LINK_HINT
+        )
 
     def _target(self, path: str, link: str, entry: Entry) -> str:
         """What a link says, relative to its directory."""
@@ -249,15 +275,25 @@ def _safe(name: str, entry: Entry) -> Entry:
 
 
 class MemoryTree(BaseTree):
-    """A tree from a mapping of path to content, for tests. `links` maps path to target; `modules` are submodules."""
+    """A tree from a mapping of path to content, for tests. `links` maps path to target; `modules` are
+    submodules.
+    """
 
-    def __init__(self, content: Mapping[str, bytes | str], *, name: str = "fleet",
-                 executable: frozenset[str] = frozenset(), links: Mapping[str, str] | None = None,
-                 modules: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        content: Mapping[str, bytes | str],
+        *,
+        name: str = "fleet",
+        executable: frozenset[str] = frozenset(),
+        links: Mapping[str, str] | None = None,
+        modules: frozenset[str] = frozenset(),
+    ) -> None:
         super().__init__(name)
         self._nodes: dict[str, dict[str, Entry]] = {"": {}}
         for path, data in content.items():
-            self._put(path, Entry("file", data.encode() if isinstance(data, str) else data, path in executable))
+            self._put(
+                path, Entry("file", data.encode() if isinstance(data, str) else data, path in executable)
+            )
         for path, target in (links or {}).items():
             self._put(path, Entry("link", target.encode()))
         for path in modules:

@@ -1,9 +1,10 @@
 """`deploy.update_config` and `deploy.rollback_config` of a service: how its containers are changed.
 
 Rules:
-1. Only what was written counts; with either of them given, one container at a time is changed, as Swarm does it.
-2. `start-first` needs that two containers of the service can run at once; where they cannot, a warning says why, and the old one
-   goes first.
+1. Only what was written counts; with either of them given, one container at a time is changed, as Swarm does
+   it.
+2. `start-first` needs that two containers of the service can run at once; where they cannot, a warning says
+   why, and the old one goes first.
 3. A failed update is undone as a whole, so `pause` is taken as `rollback`.
 """
 
@@ -32,13 +33,17 @@ def manners(service: Map, name: str, config: Mapping[str, Any], files: AppFiles)
     return found
 
 
-def _manner(said: Mapping[str, Any], config: Mapping[str, Any], files: AppFiles, at: tuple[str, ...]) -> dict[str, Any]:
+def _manner(
+    said: Mapping[str, Any], config: Mapping[str, Any], files: AppFiles, at: tuple[str, ...]
+) -> dict[str, Any]:
     shown = f"services.{at[1]}.deploy.{at[3]}"
 
     def wrong(key: str, what: str, hint: str) -> None:
         files.work.problems.add(*files.where(*at, key), f"{shown}.{key} {what}", hint)
 
-    found: dict[str, Any] = {"parallelism": 1 if said.get("parallelism") is None else int(said["parallelism"])}
+    found: dict[str, Any] = {
+        "parallelism": 1 if said.get("parallelism") is None else int(said["parallelism"])
+    }
     for key in ("delay", "monitor"):
         if said.get(key) is not None:
             found[key] = _seconds(said[key])
@@ -48,8 +53,12 @@ def _manner(said: Mapping[str, Any], config: Mapping[str, Any], files: AppFiles,
     if action not in ACTIONS:
         wrong("failure_action", f"is {action!r}", did_you_mean(action, ACTIONS))
     elif action == "pause":
-        files.work.problems.warn(*files.where(*at, "failure_action"), f"{shown}.failure_action: pause would leave the host half "
-                                 "updated, so a failed update is rolled back", "write rollback or continue")
+        files.work.problems.warn(
+            *files.where(*at, "failure_action"),
+            f"{shown}.failure_action: pause would leave the host half "
+            "updated, so a failed update is rolled back",
+            "write rollback or continue",
+        )
     elif action == "continue":
         found["failure_action"] = action
     ratio = float(said.get("max_failure_ratio") or 0)
@@ -60,8 +69,11 @@ def _manner(said: Mapping[str, Any], config: Mapping[str, Any], files: AppFiles,
     if said.get("order") == "start-first":
         reason = _alone(config)
         if reason:
-            files.work.problems.warn(*files.where(*at, "order"), f"{shown}.order: start-first cannot be: {reason}; the old "
-                                     "container stops first", "remove what only one can hold, or write stop-first")
+            files.work.problems.warn(
+                *files.where(*at, "order"),
+                f"{shown}.order: start-first cannot be: {reason}; the old container stops first",
+                "remove what only one can hold, or write stop-first",
+            )
         else:
             found["order"] = "start-first"
     return {key: value for key, value in found.items() if value is not None}

@@ -2,9 +2,10 @@
 
 Nobody but the hosts knows their labels, so `validate --all` tries what the repository mentions:
 
-1. Every combination of the label values in `when` and in directories that `{label}` matches, for an unnamed host.
-2. Every host that has a directory for a `{host}` in a layer's path. Its labels are unknown, so only what is wrong with
-   every combination is wrong with the host.
+1. Every combination of the label values in `when` and in directories that `{label}` matches, for an unnamed
+   host.
+2. Every host that has a directory for a `{host}` in a layer's path. Its labels are unknown, so only what is
+   wrong with every combination is wrong with the host.
 3. A layer that no combination and no host uses is reported.
 """
 
@@ -64,7 +65,9 @@ def validate_one(tree: Tree, context: Context) -> Verdict:
     except BadInput as error:
         return Verdict(list(error.problems), subject=f"host {context.host}")
     warnings = list(rendered.manifest.warnings)
-    return Verdict([], warnings, set(rendered.layers), len(rendered.manifest.resources), f"host {context.host}")
+    return Verdict(
+        [], warnings, set(rendered.layers), len(rendered.manifest.resources), f"host {context.host}"
+    )
 
 
 def validate_all(tree: Tree, context: Context) -> Verdict:
@@ -79,8 +82,9 @@ def validate_all(tree: Tree, context: Context) -> Verdict:
         return Verdict(problems.errors, subject="all hosts")
     hosts = known.pop("host", [])
     combinations = list(itertools.islice(_combinations(known, context.labels), MAX_RENDERS))
-    verdict = Verdict(subject=f"{_count(len(hosts), 'named host')}, "
-                              f"{_count(len(combinations), 'combination')} of labels")
+    verdict = Verdict(
+        subject=f"{_count(len(hosts), 'named host')}, {_count(len(combinations), 'combination')} of labels"
+    )
     for labels in combinations:
         verdict.take(_try(tree, context, UNNAMED, labels))
     left = MAX_RENDERS - len(combinations)
@@ -94,7 +98,9 @@ def validate_all(tree: Tree, context: Context) -> Verdict:
 
 
 def _try(tree: Tree, context: Context, host: str, labels: Mapping[str, str]) -> Verdict:
-    return validate_one(tree, replace(context, host=host, labels=labels, facts={**context.facts, "hostname": host}))
+    return validate_one(
+        tree, replace(context, host=host, labels=labels, facts={**context.facts, "hostname": host})
+    )
 
 
 def _in_all(verdicts: list[Verdict]) -> Verdict:
@@ -109,7 +115,9 @@ def _in_all(verdicts: list[Verdict]) -> Verdict:
 
 
 def _known(tree: Tree, fleet: Fleet) -> dict[str, list[str]]:
-    """Label (or `host`) -> values that the repository mentions, sorted; of a pattern, a text that it matches."""
+    """Label (or `host`) -> values that the repository mentions, sorted; of a pattern, a text that it
+    matches.
+    """
     found: dict[str, set[str]] = {}
     for rule in fleet.rules:
         for name, values in _matching(tree, fleet, rule).items():
@@ -144,10 +152,18 @@ def _matching(tree: Tree, fleet: Fleet, rule: Rule) -> dict[str, set[str]]:
                 found[name].add(value)
             continue
         names = PLACEHOLDER.findall(parts[0])
-        pattern = re.compile("".join(
-            f"(?P<n{names.index(piece[1:-1])}>.+)" if PLACEHOLDER.fullmatch(piece) else re.escape(piece)
-            for piece in re.split(r"(\{[^{}]*\})", parts[0])
-        )) if len(set(names)) == len(names) else re.compile("(?!)")
+        pattern = (
+            re.compile(
+                "".join(
+                    f"(?P<n{names.index(piece[1:-1])}>.+)"
+                    if PLACEHOLDER.fullmatch(piece)
+                    else re.escape(piece)
+                    for piece in re.split(r"(\{[^{}]*\})", parts[0])
+                )
+            )
+            if len(set(names)) == len(names)
+            else re.compile("(?!)")
+        )
         for child in tree.children(directory):
             match = pattern.fullmatch(child)
             if match and tree.is_dir(below(directory, child)):
@@ -157,7 +173,9 @@ def _matching(tree: Tree, fleet: Fleet, rule: Rule) -> dict[str, set[str]]:
 
 
 def _combinations(known: Mapping[str, list[str]], given: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """All combinations of label values; a label with one known value may also be missing, unless it is given."""
+    """All combinations of label values; a label with one known value may also be missing, unless it is
+    given.
+    """
     choices: list[list[tuple[str, str] | None]] = []
     for label, values in known.items():
         if label in given:
@@ -171,9 +189,15 @@ def _combinations(known: Mapping[str, list[str]], given: Mapping[str, str]) -> I
 def _unused(tree: Tree, fleet: Fleet, verdict: Verdict, context: Context) -> None:
     """Reports layers that nothing used."""
     for rule in fleet.rules:
-        pattern = re.compile(PLACEHOLDER.sub("[^/]+", "/".join(
-            part if PLACEHOLDER.search(part) else re.escape(part) for part in below(fleet.base, rule.path).split("/")
-        )))
+        pattern = re.compile(
+            PLACEHOLDER.sub(
+                "[^/]+",
+                "/".join(
+                    part if PLACEHOLDER.search(part) else re.escape(part)
+                    for part in below(fleet.base, rule.path).split("/")
+                ),
+            )
+        )
         if verdict.problems or any(pattern.fullmatch(layer) for layer in verdict.layers):
             continue
         text = f"the layer {rule.path} is used by no host"

@@ -18,8 +18,9 @@ LATER = ("protect",)
 
 @dataclass(slots=True)
 class Extension:
-    """What `x-limpet` of one service says. `changes`: path below the app's directory -> `signal:HUP`, `restart` or `recreate`.
-    `on_unhealthy`: `restart`, or nothing. `hook_timeout` in seconds."""
+    """What `x-limpet` of one service says. `changes`: path below the app's directory -> `signal:HUP`,
+    `restart` or `recreate`. `on_unhealthy`: `restart`, or nothing. `hook_timeout` in seconds.
+    """
 
     oneshot: bool = False
     irreversible: bool = False
@@ -36,20 +37,34 @@ def read_extension(service: Map, name: str, files: AppFiles) -> Extension:
     if value is None:
         return found
     if not isinstance(value, Map):
-        raise files.wrong(f"services.{name}.x-limpet must be a mapping", "write x-limpet: {oneshot: true}", "services", name,
-                          "x-limpet")
+        raise files.wrong(
+            f"services.{name}.x-limpet must be a mapping",
+            "write x-limpet: {oneshot: true}",
+            "services",
+            name,
+            "x-limpet",
+        )
     section = Section(value, f"services.{name}.x-limpet", files.work.problems, files.work.overlay.origin)
     for key in value:
         if key in LATER:
-            section.wrong(key, f"{section.name(key)} is not supported by this version of Limpet yet", "remove it for now")
+            section.wrong(
+                key,
+                f"{section.name(key)} is not supported by this version of Limpet yet",
+                "remove it for now",
+            )
         elif key not in KNOWN:
             section.wrong(key, f"unknown key {section.name(key)}", did_you_mean(key, (*KNOWN, *LATER)))
-    found.oneshot, found.adopt, found.irreversible = (section.truth(key) for key in ("oneshot", "adopt", "irreversible"))
+    found.oneshot, found.adopt, found.irreversible = (
+        section.truth(key) for key in ("oneshot", "adopt", "irreversible")
+    )
     found.on_unhealthy = section.choice("on_unhealthy", "none", "restart", "none").replace("none", "")
     found.hook_timeout = section.seconds("hook_timeout", DEADLINE)
     if found.hook_timeout > LONGEST_HOOK:
-        section.wrong("hook_timeout", f"{section.name('hook_timeout')} is longer than {LONGEST_HOOK / 60:.0f} minutes",
-                      "let the command start the work and end, and a check say whether it is done")
+        section.wrong(
+            "hook_timeout",
+            f"{section.name('hook_timeout')} is longer than {LONGEST_HOOK / 60:.0f} minutes",
+            "let the command start the work and end, and a check say whether it is done",
+        )
     changes = section.section("on_change")
     for path in changes.map:
         said = changes.text(path)
@@ -57,6 +72,9 @@ def read_extension(service: Map, name: str, files: AppFiles) -> Extension:
         if signal or said in ("restart", "recreate"):
             found.changes[path] = f"signal:{signal}" if signal else said
         else:
-            changes.wrong(path, f"{section.name('on_change')}: {said!r} is neither restart nor recreate nor a signal",
-                          f"signals are {', '.join(SIGNALS)}")
+            changes.wrong(
+                path,
+                f"{section.name('on_change')}: {said!r} is neither restart nor recreate nor a signal",
+                f"signals are {', '.join(SIGNALS)}",
+            )
     return found

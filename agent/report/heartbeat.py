@@ -1,11 +1,12 @@
-"""What the heartbeat says, as a pure function of the facts in it: state, conditions, bounds, redaction. No I/O, no clock.
+"""What the heartbeat says, as a pure function of the facts in it: state, conditions, bounds, redaction. No
+I/O, no clock.
 
 Rules:
-1. A heartbeat is one JSON value (schema: `limpet schema heartbeat`). Facts come from the pass and the daemon; `concluded` derives
-   `state` and `conditions` from them, so that they can never disagree.
+1. A heartbeat is one JSON value (schema: `limpet schema heartbeat`). Facts come from the pass and the daemon;
+   `concluded` derives `state` and `conditions` from them, so that they can never disagree.
 2. `since` of a condition is kept while its status and reason stay the same.
-3. It fits into 64 KiB: lists are bounded first, then whole sections are cut short in a fixed order, and `truncated`
-   names them.
+3. It fits into 64 KiB: lists are bounded first, then whole sections are cut short in a fixed order, and
+   `truncated` names them.
 4. No URL with credentials leaves here.
 """
 
@@ -20,23 +21,84 @@ from agent.redact import redact
 SCHEMA = 1
 MAX_BYTES = 64 * 1024
 STATES = ("Synced", "Progressing", "Degraded", "RolledBack", "Stalled", "Suspended", "Offline")
-OUTCOMES = ("Converged", "RolledBack", "HoldingKnownGood", "RollbackFailed", "Degraded", "Failed", "HeldBack", "Temporary",
-            "Stalled", "Inconclusive", "Superseded")
-FAILURES = ("RollbackFailed", "Degraded", "Failed", "Temporary", "Inconclusive")  # outcomes that make a host `Degraded`
-PHASES = ("idle", "fetch", "verify", "render", "observe", "plan", "prefetch", "apply", "gate", "commit", "rollback", "prune")
+OUTCOMES = (
+    "Converged",
+    "RolledBack",
+    "HoldingKnownGood",
+    "RollbackFailed",
+    "Degraded",
+    "Failed",
+    "HeldBack",
+    "Temporary",
+    "Stalled",
+    "Inconclusive",
+    "Superseded",
+)
+FAILURES = (
+    "RollbackFailed",
+    "Degraded",
+    "Failed",
+    "Temporary",
+    "Inconclusive",
+)  # outcomes that make a host `Degraded`
+PHASES = (
+    "idle",
+    "fetch",
+    "verify",
+    "render",
+    "observe",
+    "plan",
+    "prefetch",
+    "apply",
+    "gate",
+    "commit",
+    "rollback",
+    "prune",
+)
 CHANGING = ("prefetch", "apply", "gate", "commit", "rollback")  # phases that bring in a release
-ALWAYS = ("Ready", "Healthy", "SourceVerified", "SourceFresh")  # the other conditions are there only while they are true
+ALWAYS = (
+    "Ready",
+    "Healthy",
+    "SourceVerified",
+    "SourceFresh",
+)  # the other conditions are there only while they are true
 FINE = ("healthy", "running", "completed", "present")  # words of `resources.by_health` that are no problem
 PENDING = ("starting", "unknown")
 STALE_AFTER = 3  # failed polls in a row
 LOW_DISK = 256 * 1024 * 1024  # free bytes of the state's file system
 
-_LISTS = {"problems": 20, "history": 10, "rejected": 20, "refused": 20, "warnings": 20, "damaged": 10, "suspended": 20,
-          "now": 50, "flapping": 20, "blocked_by": 10, "images": 100, "pulls": 20}
+_LISTS = {
+    "problems": 20,
+    "history": 10,
+    "rejected": 20,
+    "refused": 20,
+    "warnings": 20,
+    "damaged": 10,
+    "suspended": 20,
+    "now": 50,
+    "flapping": 20,
+    "blocked_by": 10,
+    "images": 100,
+    "pulls": 20,
+}
 _LONGEST_TEXT = 600
-_CUT = (("warnings",), ("images",), ("pulls",), ("drift", "now"), ("refused",), ("history",), ("rejected",),
-        ("resources", "problems"), ("damaged",), ("suspended",), ("drift", "flapping"), ("host", "labels"), ("last_pass",),
-        ("counters",), ("system",))
+_CUT = (
+    ("warnings",),
+    ("images",),
+    ("pulls",),
+    ("drift", "now"),
+    ("refused",),
+    ("history",),
+    ("rejected",),
+    ("resources", "problems"),
+    ("damaged",),
+    ("suspended",),
+    ("drift", "flapping"),
+    ("host", "labels"),
+    ("last_pass",),
+    ("counters",),
+    ("system",),
+)
 
 
 def state_of(doc: Mapping[str, Json]) -> str:
@@ -86,10 +148,17 @@ def troubles(doc: Mapping[str, Json]) -> list[str]:
         found.append(error["message"] if error else f"the last pass ended {doc['outcome']}")
     bad = unhealthy(doc)
     if bad:
-        named = ", ".join(f"{problem['resource']} ({problem['health']})" for problem in doc["resources"]["problems"][:3])
-        found.append(f"{bad} of {doc['resources']['total']} resources are not healthy" + (f": {named}" if named else ""))
+        named = ", ".join(
+            f"{problem['resource']} ({problem['health']})" for problem in doc["resources"]["problems"][:3]
+        )
+        found.append(
+            f"{bad} of {doc['resources']['total']} resources are not healthy"
+            + (f": {named}" if named else "")
+        )
     if doc["drift"]["now"]:
-        found.append(f"{len(doc['drift']['now'])} resources have drifted: {', '.join(doc['drift']['now'][:3])}")
+        found.append(
+            f"{len(doc['drift']['now'])} resources have drifted: {', '.join(doc['drift']['now'][:3])}"
+        )
     if doc["refused"]:
         first = doc["refused"][0]
         found.append(f"{len(doc['refused'])} changes are refused: {first['resource']}: {first['cause']}")
@@ -98,7 +167,9 @@ def troubles(doc: Mapping[str, Json]) -> list[str]:
 
 def unhealthy(doc: Mapping[str, Json]) -> int:
     """How many resources have a problem."""
-    return sum(count for health, count in doc["resources"]["by_health"].items() if health not in (*FINE, *PENDING))
+    return sum(
+        count for health, count in doc["resources"]["by_health"].items() if health not in (*FINE, *PENDING)
+    )
 
 
 def source_stale(doc: Mapping[str, Json]) -> bool:
@@ -116,10 +187,15 @@ def explanation(doc: Mapping[str, Json], state: str) -> tuple[str, str]:
         return f"{entry['reason']}{until}", "limpet resume"
     if state == "RolledBack" and doc["rolled_back"]:
         back = doc["rolled_back"]
-        return (f"rolled back from {back['from_revision'] or back['from_release']}: {back['reason']}",
-                f"push a commit that corrects or reverts it; to try it again: limpet retry {back['from_release']}")
+        return (
+            f"rolled back from {back['from_revision'] or back['from_release']}: {back['reason']}",
+            f"push a commit that corrects or reverts it; to try it again: limpet retry {back['from_release']}",
+        )
     if state == "RolledBack":
-        return f"a person holds release {doc['held']['release']}: {doc['held']['reason']}", "the next commit ends it"
+        return (
+            f"a person holds release {doc['held']['release']}: {doc['held']['reason']}",
+            "the next commit ends it",
+        )
     if state == "Stalled":
         return (error["message"] if error else "a person or a new commit is needed"), hint
     if state == "Degraded":
@@ -133,7 +209,9 @@ def explanation(doc: Mapping[str, Json], state: str) -> tuple[str, str]:
     if state == "Progressing":
         about = doc["revision"]["attempted"] or doc["revision"]["observed"] or "the first revision"
         waits = f", waiting: {doc['waiting']}" if doc.get("waiting") else ""
-        return f"{doc['phase']} of {about}{waits}" if doc["phase"] != "idle" else "no release is applied yet", hint
+        return f"{doc['phase']} of {about}{waits}" if doc[
+            "phase"
+        ] != "idle" else "no release is applied yet", hint
     if held := doc["next"]["blocked_by"]:
         return f"{doc['revision']['observed']} waits: {', '.join(held)}", ""
     return f"at {doc['revision']['applied']}", ""
@@ -147,16 +225,28 @@ def concluded(doc: dict[str, Json], previous: Mapping[str, Json], now: str) -> d
     for kind, status, reason, message in _conditions(doc, state):
         before = known.get(kind, {})
         same = (before.get("status"), before.get("reason")) == (status, reason)
-        conditions.append({"type": kind, "status": status, "reason": reason, "message": message,
-                           "since": before["since"] if same else now,
-                           "revision": doc["revision"]["attempted"] or doc["revision"]["observed"]})
+        conditions.append(
+            {
+                "type": kind,
+                "status": status,
+                "reason": reason,
+                "message": message,
+                "since": before["since"] if same else now,
+                "revision": doc["revision"]["attempted"] or doc["revision"]["observed"],
+            }
+        )
     return {**doc, "state": state, "conditions": conditions}
 
 
 def _conditions(doc: Mapping[str, Json], state: str) -> list[tuple[str, str, str, str]]:
     """(type, status, reason, message) of every condition that is to be said now."""
     ready = {"Synced": "True", "Progressing": "Unknown"}.get(state, "False")
-    found = [("Ready", ready, state, explanation(doc, state)[0]), _health(doc), _verification(doc), _freshness(doc)]
+    found = [
+        ("Ready", ready, state, explanation(doc, state)[0]),
+        _health(doc),
+        _verification(doc),
+        _freshness(doc),
+    ]
     error = (doc["last_pass"] or {}).get("error") or {}
 
     def add(kind: str, holds: object, reason: str, message: str) -> None:
@@ -166,24 +256,59 @@ def _conditions(doc: Mapping[str, Json], state: str) -> list[tuple[str, str, str
     add("Reconciling", doc["phase"] != "idle", doc["phase"].capitalize(), f"in phase {doc['phase']}")
     add("Stalled", doc["outcome"] == "Stalled", error.get("code", "Stalled"), error.get("message", ""))
     add("Drifted", doc["drift"]["now"], "NotRepaired", ", ".join(doc["drift"]["now"][:5]))
-    add("Refused", doc["refused"], "Policy", "; ".join(f"{r['resource']}: {r['cause']}" for r in doc["refused"][:5]))
-    add("RolledBack", _returned(doc), "GateFailed" if doc["rolled_back"] else "HeldByHand",
-        explanation(doc, "RolledBack")[0] if _returned(doc) else "")
-    add("Inconclusive", doc["outcome"] == "Inconclusive", error.get("code", "NoContrast"), error.get("message", ""))
-    add("Suspended", doc["suspended"], "Asked", ", ".join(f"{s['resource']}: {s['reason']}" for s in doc["suspended"][:5]))
-    add("RebootRequired", doc["system"].get("reboot_required"), "PackagesUpdated", "the system asks for a reboot")
+    add(
+        "Refused",
+        doc["refused"],
+        "Policy",
+        "; ".join(f"{r['resource']}: {r['cause']}" for r in doc["refused"][:5]),
+    )
+    add(
+        "RolledBack",
+        _returned(doc),
+        "GateFailed" if doc["rolled_back"] else "HeldByHand",
+        explanation(doc, "RolledBack")[0] if _returned(doc) else "",
+    )
+    add(
+        "Inconclusive",
+        doc["outcome"] == "Inconclusive",
+        error.get("code", "NoContrast"),
+        error.get("message", ""),
+    )
+    add(
+        "Suspended",
+        doc["suspended"],
+        "Asked",
+        ", ".join(f"{s['resource']}: {s['reason']}" for s in doc["suspended"][:5]),
+    )
+    add(
+        "RebootRequired",
+        doc["system"].get("reboot_required"),
+        "PackagesUpdated",
+        "the system asks for a reboot",
+    )
     free = doc["system"].get("disk_free_bytes")
     full = error.get("code") == "DiskFull"
-    add("DiskPressure", full or (free is not None and free < LOW_DISK), "DiskFull" if full else "LowSpace",
-        error["message"] if full else f"{free} bytes are free for the state")
-    add("RuntimeUnavailable", error.get("code") == "RuntimeUnavailable", "RuntimeUnavailable", error.get("message", ""))
+    add(
+        "DiskPressure",
+        full or (free is not None and free < LOW_DISK),
+        "DiskFull" if full else "LowSpace",
+        error["message"] if full else f"{free} bytes are free for the state",
+    )
+    add(
+        "RuntimeUnavailable",
+        error.get("code") == "RuntimeUnavailable",
+        "RuntimeUnavailable",
+        error.get("message", ""),
+    )
     return found
 
 
 def _health(doc: Mapping[str, Json]) -> tuple[str, str, str, str]:
     resources = doc["resources"]
     if unhealthy(doc):
-        first = "; ".join(f"{p['resource']}: {p['message'] or p['health']}" for p in resources["problems"][:3])
+        first = "; ".join(
+            f"{p['resource']}: {p['message'] or p['health']}" for p in resources["problems"][:3]
+        )
         return "Healthy", "False", "Unhealthy", first or f"{unhealthy(doc)} of {resources['total']}"
     if not resources["total"]:
         return "Healthy", "Unknown", "NothingObserved", "no resource was looked at yet"
@@ -195,7 +320,12 @@ def _health(doc: Mapping[str, Json]) -> tuple[str, str, str, str]:
 def _verification(doc: Mapping[str, Json]) -> tuple[str, str, str, str]:
     found = doc["source"]["verification"]
     if found["mode"] == "none":
-        return "SourceVerified", "Unknown", "NotConfigured", "source.verify is none: whoever may push is trusted"
+        return (
+            "SourceVerified",
+            "Unknown",
+            "NotConfigured",
+            "source.verify is none: whoever may push is trusted",
+        )
     status = {"verified": "True", "": "Unknown"}.get(found["result"], "False")
     return "SourceVerified", status, (found["result"] or "NotYet").capitalize(), found["signer"]
 
@@ -210,7 +340,7 @@ def _freshness(doc: Mapping[str, Json]) -> tuple[str, str, str, str]:
     return "SourceFresh", "True", "Retrying" if source["failures"] else "Answered", message
 
 
-# --- bounds -----------------------------------------------------------------------------------------------------------
+# --- bounds -------------------------------------------------------------------------------------------------
 
 
 def bounded(doc: dict[str, Json]) -> dict[str, Json]:
@@ -230,7 +360,9 @@ def bounded(doc: dict[str, Json]) -> dict[str, Json]:
 
 
 def _least(section: Any) -> Any:
-    """A section cut to the least that `state_of` still judges alike: the first entry of a list, nothing of a map."""
+    """A section cut to the least that `state_of` still judges alike: the first entry of a list, nothing of a
+    map.
+    """
     if isinstance(section, dict) and "error" in section:
         return {key: section[key] for key in ("trigger", "started_at", "duration_s", "error")}
     return section[:1] if isinstance(section, list) else {}
@@ -241,8 +373,11 @@ def _trim(value: Any, name: str, cut: list[str]) -> Any:
         text = redact(value)
         return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
     if isinstance(value, dict):
-        return {key: _trim(item, key, cut) for key, item in value.items()
-                if not (key == "truncated" and isinstance(item, list))}
+        return {
+            key: _trim(item, key, cut)
+            for key, item in value.items()
+            if not (key == "truncated" and isinstance(item, list))
+        }
     if isinstance(value, list | tuple):
         bound = _LISTS.get(name, 100)
         if len(value) > bound and name not in cut:
@@ -252,7 +387,9 @@ def _trim(value: Any, name: str, cut: list[str]) -> Any:
 
 
 def _excused(error: Mapping[str, Json] | None) -> bool:
-    """Whether a pass ended early for a reason that is told otherwise: the source did not answer, or it was asked to stop."""
+    """Whether a pass ended early for a reason that is told otherwise: the source did not answer, or it was
+    asked to stop.
+    """
     if error is None:
         return False
     unanswered = error.get("phase") == "fetch" and bool(error.get("retryable"))

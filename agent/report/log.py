@@ -1,8 +1,8 @@
 """The log: one line per step on stderr, for the journal or a terminal.
 
 Rules:
-1. Under systemd (`JOURNAL_STREAM` names our stderr) every line starts with its priority, `<6>` and the like; else it is
-   plain.
+1. Under systemd (`JOURNAL_STREAM` names our stderr) every line starts with its priority, `<6>` and the like;
+   else it is plain.
 2. Credentials in a URL never appear, neither in a message nor in a traceback.
 3. The log is for people and may be lost: nothing reads it back.
 """
@@ -33,8 +33,12 @@ class _Formatter(logging.Formatter):
         return "\n".join(prefix + line for line in text.splitlines() or [""])
 
 
-def set_up(stream: TextIO | None = None, *, level: int = logging.INFO, environ: Mapping[str, str] = os.environ) -> None:
-    """Sends our log records from `level` up to `stream` (default: stderr), and those of libraries from warnings up."""
+def set_up(
+    stream: TextIO | None = None, *, level: int = logging.INFO, environ: Mapping[str, str] = os.environ
+) -> None:
+    """Sends our log records from `level` up to `stream` (default: stderr), and those of libraries from
+    warnings up.
+    """
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_Formatter(priorities=is_journal(stream, environ)))

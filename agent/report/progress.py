@@ -1,9 +1,10 @@
-"""How long work shows that it moves: to a person, to the log, or from a pass to the process that waits for it.
+"""How long work shows that it moves: to a person, to the log, or from a pass to the process that waits for
+it.
 
 Rules:
 1. Progress is for people. It decides nothing, and a reader that is gone never stops the work.
-2. `step` is one thing done or begun, one line; `detail` belongs to the step before it; `pull` and `wait` may come often
-   and are shown at most twice a second.
+2. `step` is one thing done or begun, one line; `detail` belongs to the step before it; `pull` and `wait` may
+   come often and are shown at most twice a second.
 3. Work in several threads may report at once.
 4. No secret is ever passed in.
 """
@@ -26,7 +27,9 @@ WAIT_INTERVAL = 10.0  # seconds between two lines that say what is waited for, w
 
 
 class Progress(Protocol):
-    """What a pass calls while it works. `total` of a pull is 0 while unknown; done == total > 0 means complete."""
+    """What a pass calls while it works. `total` of a pull is 0 while unknown; done == total > 0 means
+    complete.
+    """
 
     def step(self, text: str) -> None: ...
     def detail(self, text: str) -> None: ...
@@ -46,7 +49,9 @@ class Silent:
 class Events:
     """Turns the calls into events for `emit`, thinning out pulls and waits."""
 
-    def __init__(self, emit: Callable[[Event], None], monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, emit: Callable[[Event], None], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._emit = emit
         self._monotonic = monotonic
         self._last: dict[str, float] = {}
@@ -74,9 +79,13 @@ class Events:
 
 
 class Told:
-    """Shows what `progress` shows, and tells `wait` of what is waited for, at most every WAIT_INTERVAL seconds."""
+    """Shows what `progress` shows, and tells `wait` of what is waited for, at most every WAIT_INTERVAL
+    seconds.
+    """
 
-    def __init__(self, progress: Progress, wait: Callable[[str], None], monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, progress: Progress, wait: Callable[[str], None], monotonic: Callable[[], float]
+    ) -> None:
         self.step, self.detail, self.pull = progress.step, progress.detail, progress.pull
         self._progress, self._wait, self._monotonic = progress, wait, monotonic
         self._told = -WAIT_INTERVAL
@@ -102,7 +111,9 @@ def replay(event: Event, progress: Progress) -> None:
 
 
 class Lines:
-    """Plain lines on a stream: steps and details as they come, a wait now and then, a pull at its start and end."""
+    """Plain lines on a stream: steps and details as they come, a wait now and then, a pull at its start and
+    end.
+    """
 
     def __init__(self, stream: TextIO, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
@@ -136,7 +147,10 @@ class Lines:
             self._print(line)
 
     def _print(self, line: str) -> None:
-        with self._lock, contextlib.suppress(BrokenPipeError, ValueError):  # the reader is gone; the work goes on
+        with (
+            self._lock,
+            contextlib.suppress(BrokenPipeError, ValueError),
+        ):  # the reader is gone; the work goes on
             print(line, file=self._stream, flush=True)
 
 
@@ -151,13 +165,14 @@ class JsonLines:
         data = json.dumps(event, ensure_ascii=False).encode() + b"\n"
         with self._lock, contextlib.suppress(BrokenPipeError):  # the reader is gone; the work goes on
             while data:
-                data = data[os.write(self._descriptor, data):]
+                data = data[os.write(self._descriptor, data) :]
 
 
 @contextlib.contextmanager
 def for_person(*, quiet: bool = False) -> Iterator[Progress]:
-    """What suits this process's stderr: nothing, a live display on a terminal, or plain lines. At the end the display is
-    gone, so that what is said next stays."""
+    """What suits this process's stderr: nothing, a live display on a terminal, or plain lines. At the end the
+    display is gone, so that what is said next stays.
+    """
     if quiet:
         yield Silent()
     elif sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":

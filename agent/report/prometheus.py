@@ -1,4 +1,6 @@
-"""The heartbeat as a file for the textfile collector of Prometheus' node exporter. Replaced atomically, mode 0644."""
+"""The heartbeat as a file for the textfile collector of Prometheus' node exporter. Replaced atomically, mode
+0644.
+"""
 
 from __future__ import annotations
 
@@ -31,26 +33,83 @@ def text(doc: Mapping[str, Json]) -> str:
 
 
 def _metrics(doc: Mapping[str, Json]) -> Iterator[tuple[str, str, str, list[Sample]]]:
-    info = {"version": doc["agent_version"], "branch": doc["source"]["branch"], "applied": doc["revision"]["applied"],
-            "observed": doc["revision"]["observed"], "release": doc["release"]}
+    info = {
+        "version": doc["agent_version"],
+        "branch": doc["source"]["branch"],
+        "applied": doc["revision"]["applied"],
+        "observed": doc["revision"]["observed"],
+        "release": doc["release"],
+    }
     yield "info", "gauge", "What is applied.", [(info, 1)]
-    yield "state", "gauge", "1 for the state that the host is in.", [({"state": s}, float(s == doc["state"])) for s in STATES]
-    yield "heartbeat_timestamp_seconds", "gauge", "When the heartbeat was written.", [({}, _seconds(doc["written_at"]))]
-    yield "heartbeat_due_timestamp_seconds", "gauge", "When the next one is due.", [({}, _seconds(doc["due_by"]))]
-    yield ("source_success_timestamp_seconds", "gauge", "When the source answered last.",
-           [({}, _seconds(doc["source"]["last_success_at"]))])
+    yield (
+        "state",
+        "gauge",
+        "1 for the state that the host is in.",
+        [({"state": s}, float(s == doc["state"])) for s in STATES],
+    )
+    yield (
+        "heartbeat_timestamp_seconds",
+        "gauge",
+        "When the heartbeat was written.",
+        [({}, _seconds(doc["written_at"]))],
+    )
+    yield (
+        "heartbeat_due_timestamp_seconds",
+        "gauge",
+        "When the next one is due.",
+        [({}, _seconds(doc["due_by"]))],
+    )
+    yield (
+        "source_success_timestamp_seconds",
+        "gauge",
+        "When the source answered last.",
+        [({}, _seconds(doc["source"]["last_success_at"]))],
+    )
     yield "source_failures", "gauge", "Failed polls in a row.", [({}, float(doc["source"]["failures"]))]
-    yield ("resources", "gauge", "Resources by health.",
-           [({"health": health}, float(count)) for health, count in sorted(doc["resources"]["by_health"].items())])
-    yield "drifted", "gauge", "Resources that differ and are not repaired.", [({}, float(len(doc["drift"]["now"])))]
-    yield "drift_corrected_total", "counter", "Resources repaired.", [({}, float(doc["drift"]["corrected_total"]))]
+    yield (
+        "resources",
+        "gauge",
+        "Resources by health.",
+        [
+            ({"health": health}, float(count))
+            for health, count in sorted(doc["resources"]["by_health"].items())
+        ],
+    )
+    yield (
+        "drifted",
+        "gauge",
+        "Resources that differ and are not repaired.",
+        [({}, float(len(doc["drift"]["now"])))],
+    )
+    yield (
+        "drift_corrected_total",
+        "counter",
+        "Resources repaired.",
+        [({}, float(doc["drift"]["corrected_total"]))],
+    )
     yield "rejected", "gauge", "Releases that failed their gate.", [({}, float(len(doc["rejected"])))]
-    yield ("condition", "gauge", "1 while the condition is true.",
-           [({"type": c["type"], "reason": c["reason"]}, float(c["status"] == "True")) for c in doc["conditions"]])
+    yield (
+        "condition",
+        "gauge",
+        "1 while the condition is true.",
+        [
+            ({"type": c["type"], "reason": c["reason"]}, float(c["status"] == "True"))
+            for c in doc["conditions"]
+        ],
+    )
     if doc["last_pass"]:
-        yield "last_pass_duration_seconds", "gauge", "Of the last pass.", [({}, float(doc["last_pass"]["duration_s"]))]
-    yield ("events_total", "counter", "Passes, rollbacks and the like.",
-           [({"event": name}, float(count)) for name, count in sorted(doc["counters"].items())])
+        yield (
+            "last_pass_duration_seconds",
+            "gauge",
+            "Of the last pass.",
+            [({}, float(doc["last_pass"]["duration_s"]))],
+        )
+    yield (
+        "events_total",
+        "counter",
+        "Passes, rollbacks and the like.",
+        [({"event": name}, float(count)) for name, count in sorted(doc["counters"].items())],
+    )
 
 
 def _seconds(time: str) -> float:

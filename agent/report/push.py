@@ -10,7 +10,9 @@ from urllib.request import Request, urlopen
 
 
 def put(url: str, data: bytes, *, timeout: float) -> str:
-    """Sends `data`; returns what went wrong, in a sentence without the URL's credentials, or an empty text."""
+    """Sends `data`; returns what went wrong, in a sentence without the URL's credentials, or an empty
+    text.
+    """
     parts = urlsplit(url)
     server = parts.netloc.rpartition("@")[2]
     request = Request(urlunsplit(parts._replace(netloc=server)), data=data, method="PUT")

@@ -1,11 +1,21 @@
-"""Progress on a terminal: steps stay as lines, what moves (pulls, waits) is one live block below them that vanishes."""
+"""Progress on a terminal: steps stay as lines, what moves (pulls, waits) is one live block below them that
+vanishes.
+"""
 
 from __future__ import annotations
 
 import threading
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 
 class Terminal:
@@ -13,10 +23,20 @@ class Terminal:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False)
-        self._waits = Progress(SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn(),
-                               console=self._console, transient=True)
-        self._pulls = Progress(TextColumn("  pulling {task.description}", markup=False), BarColumn(), DownloadColumn(),
-                               console=self._console, transient=True)
+        self._waits = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._pulls = Progress(
+            TextColumn("  pulling {task.description}", markup=False),
+            BarColumn(),
+            DownloadColumn(),
+            console=self._console,
+            transient=True,
+        )
         self._live: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._lock = threading.RLock()

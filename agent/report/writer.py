@@ -1,10 +1,11 @@
 """Writes and reads the heartbeat: the small file by which a host reports. Standard library only.
 
 Rules:
-1. Several processes write it (the daemon, the pass, `sync`): each takes the heartbeat's lock, merges its facts into what is
-   there, and replaces the file atomically and durably, mode 0644.
+1. Several processes write it (the daemon, the pass, `sync`): each takes the heartbeat's lock, merges its
+   facts into what is there, and replaces the file atomically and durably, mode 0644.
 2. What it says of state and conditions is derived in `heartbeat`, never set.
-3. When the file is gone or damaged (after a reboot), the facts that must not be forgotten are taken from the state.
+3. When the file is gone or damaged (after a reboot), the facts that must not be forgotten are taken from the
+   state.
 4. It is also sent by HTTP PUT only from a pass (`finish`), and a receiver that is down never fails a pass.
 
 How it is used::
@@ -12,11 +13,11 @@ How it is used::
     reporter = Reporter(paths, settings, clock)
     reporter.alive(poll_at=wall + 60, blocked_by=[])                     # the daemon, at least once per poll
     reporter.source(commit="1f2e...", verification=("tip", "verified", "ops@example.org"))
-    reporter.source(error=Transient("git.example.org did not answer in 30 s", "check the network"), failures=2)
-    reporter.phase("gate", revision="1f2e...", release=release.id)       # the pass, at every change of phase
-    reporter.finish(PassReport(trigger="poll", started_at=..., duration_s=3.2, outcome="Converged", created=2), state)
-    reporter.crashed(Transient("the pass was killed by signal 9", "see the log"))    # the daemon, for a pass without a result
-    read(reporter.path)["state"]
+    reporter.source(error=Transient("git.example.org did not answer in 30 s", "check the network"),
+    failures=2) reporter.phase("gate", revision="1f2e...", release=release.id)       # the pass, at every
+    change of phase reporter.finish(PassReport(trigger="poll", started_at=..., duration_s=3.2,
+    outcome="Converged", created=2), state) reporter.crashed(Transient("the pass was killed by signal 9", "see
+    the log"))    # the daemon, for a pass without a result read(reporter.path)["state"]
 """
 
 from __future__ import annotations
@@ -53,10 +54,10 @@ _GRACE = 60.0  # seconds that a heartbeat may be late, at least
 class PassReport:
     """What one pass has to say. Times: `started_at` wall, `duration_s` seconds. Counts are resources.
 
-    `observed` and `attempted` are commits (or revisions); empty keeps what is known. `outcome` is one of heartbeat.OUTCOMES.
-    `health` maps `kind/name` to a word (heartbeat.FINE and PENDING are no problem), None keeps what is known; `messages` says
-    why one of them has a problem, `hints` what to do. `drift` is what differs and stays so; what was repaired counts as
-    `corrective`.
+    `observed` and `attempted` are commits (or revisions); empty keeps what is known. `outcome` is one of
+    heartbeat.OUTCOMES. `health` maps `kind/name` to a word (heartbeat.FINE and PENDING are no problem), None
+    keeps what is known; `messages` says why one of them has a problem, `hints` what to do. `drift` is what
+    differs and stays so; what was repaired counts as `corrective`.
     """
 
     trigger: str
@@ -69,7 +70,9 @@ class PassReport:
     corrective: int = 0
     failed: int = 0
     error: LimpetError | None = None
-    phase: str = ""  # where `error` arose; default: fetch when the source did not answer, else the phase at hand
+    phase: str = (
+        ""  # where `error` arose; default: fetch when the source did not answer, else the phase at hand
+    )
     observed: str = ""
     attempted: str = ""
     health: Mapping[str, str] | None = None
@@ -81,8 +84,12 @@ class PassReport:
     warnings: Sequence[str] = ()
     damaged: Sequence[str] = ()
     blocked_by: Sequence[str] = ()  # why the observed revision waits: window, min_age, suspended
-    verification: tuple[str, str, str] | None = None  # mode, result ("verified" or a word for why not), signer
-    fetched: bool | None = None  # the source answered this pass, or did not (`error` says why), or was not asked
+    verification: tuple[str, str, str] | None = (
+        None  # mode, result ("verified" or a word for why not), signer
+    )
+    fetched: bool | None = (
+        None  # the source answered this pass, or did not (`error` says why), or was not asked
+    )
 
 
 class Reporter:
@@ -95,15 +102,28 @@ class Reporter:
         self._clock = clock
         self._lock = Lock(paths.run / "heartbeat.lock", "a writer of the heartbeat", wait=_LOCK_WAIT)
 
-    def alive(self, *, poll_at: float | None = None, blocked_by: Sequence[str] | None = None,
-              backoff: Mapping[str, int] | None = None) -> None:
-        """The daemon lives. `poll_at`: when it looks next, wall time. `backoff`: passes in a row, by what they wait for."""
+    def alive(
+        self,
+        *,
+        poll_at: float | None = None,
+        blocked_by: Sequence[str] | None = None,
+        backoff: Mapping[str, int] | None = None,
+    ) -> None:
+        """The daemon lives. `poll_at`: when it looks next, wall time. `backoff`: passes in a row, by what
+        they wait for.
+        """
         upcoming: dict[str, Json] = {"poll_at": poll_at}
         upcoming |= {} if blocked_by is None else {"blocked_by": list(blocked_by)}
         self.update(next=upcoming if backoff is None else upcoming | {"backoff": dict(backoff)})
 
-    def source(self, *, commit: str = "", error: LimpetError | None = None, failures: int = 0,
-               verification: tuple[str, str, str] | None = None) -> None:
+    def source(
+        self,
+        *,
+        commit: str = "",
+        error: LimpetError | None = None,
+        failures: int = 0,
+        verification: tuple[str, str, str] | None = None,
+    ) -> None:
         """The source was asked: it is at `commit`, or did not answer, `failures` times in a row."""
         facts: dict[str, Json] = {"failures": failures, "error": _error(error)}
         if error is None:
@@ -113,11 +133,17 @@ class Reporter:
         self.update(source=facts, revision={"observed": self._revision(commit)} if commit else {})
 
     def phase(self, name: str, *, revision: str = "", release: str = "") -> None:
-        """The pass goes into a phase (heartbeat.PHASES); it is about `revision`, and about the release id `release`.
+        """The pass goes into a phase (heartbeat.PHASES); it is about `revision`, and about the release id
+        `release`.
 
         Without `release` it is about the attempt that the state holds, if any.
         """
-        sections: dict[str, Any] = {"phase": name, "last_progress_at": self._clock.wall(), "pulls": [], "waiting": ""}
+        sections: dict[str, Any] = {
+            "phase": name,
+            "last_progress_at": self._clock.wall(),
+            "pulls": [],
+            "waiting": "",
+        }
         if revision:
             sections["revision"] = {"attempted": self._revision(revision)}
         if release or name in heartbeat.CHANGING:
@@ -126,8 +152,13 @@ class Reporter:
 
     def pulls(self, progress: Mapping[str, tuple[int, int]]) -> None:
         """Images are being pulled: reference -> bytes so far, bytes known of."""
-        self.update(last_progress_at=self._clock.wall(), pulls=[
-            {"reference": reference, "bytes": done, "total": total} for reference, (done, total) in sorted(progress.items())])
+        self.update(
+            last_progress_at=self._clock.wall(),
+            pulls=[
+                {"reference": reference, "bytes": done, "total": total}
+                for reference, (done, total) in sorted(progress.items())
+            ],
+        )
 
     def waiting(self, text: str) -> None:
         """The phase at hand waits, for what and for how long at most."""
@@ -141,17 +172,32 @@ class Reporter:
         return attempt.release.id if attempt else ""
 
     def finish(self, report: PassReport, state: State) -> None:
-        """The pass is over: what it did, and what is known now. Also sends the heartbeat where the settings say so."""
+        """The pass is over: what it did, and what is known now. Also sends the heartbeat where the settings
+        say so.
+        """
         now, before = self._clock.wall(), self._previous()
         sections = self._of_state(state) | {
-            "phase": "idle", "outcome": report.outcome, "last_progress_at": now, "pulls": [], "waiting": "",
-            "last_pass": self._last_pass(report, before["phase"]), "source": self._source_of(report, before, now),
+            "phase": "idle",
+            "outcome": report.outcome,
+            "last_progress_at": now,
+            "pulls": [],
+            "waiting": "",
+            "last_pass": self._last_pass(report, before["phase"]),
+            "source": self._source_of(report, before, now),
             "refused": [{"resource": str(r.key), "cause": r.cause, "hint": r.hint} for r in report.refusals],
-            "warnings": list(report.warnings), "damaged": list(report.damaged), "system": self._system(),
-            "history": [self._times(entry.to_json(), "at") for entry in History(self._paths.history).tail(10)],
+            "warnings": list(report.warnings),
+            "damaged": list(report.damaged),
+            "system": self._system(),
+            "history": [
+                self._times(entry.to_json(), "at") for entry in History(self._paths.history).tail(10)
+            ],
             "next": {"blocked_by": list(report.blocked_by)},
         }
-        sections["drift"] = {**sections["drift"], "now": sorted(report.drift), "flapping": sorted(report.flapping)}
+        sections["drift"] = {
+            **sections["drift"],
+            "now": sorted(report.drift),
+            "flapping": sorted(report.flapping),
+        }
         for name in ("observed", "attempted"):
             if getattr(report, name):
                 sections["revision"][name] = self._revision(getattr(report, name))
@@ -164,10 +210,19 @@ class Reporter:
     def crashed(self, error: LimpetError) -> None:
         """A pass ended without a result, or could not even begin."""
         doc = self._previous()
-        last = doc["last_pass"] or {"trigger": "", "started_at": self._text(self._clock.wall()), "duration_s": 0.0}
+        last = doc["last_pass"] or {
+            "trigger": "",
+            "started_at": self._text(self._clock.wall()),
+            "duration_s": 0.0,
+        }
         outcome = "Temporary" if error.retryable else "Stalled" if isinstance(error, Stalled) else "Failed"
-        self.update(phase="idle", outcome=outcome, pulls=[], waiting="",
-                    last_pass={**last, "error": {**(_error(error) or {}), "phase": doc["phase"]}})
+        self.update(
+            phase="idle",
+            outcome=outcome,
+            pulls=[],
+            waiting="",
+            last_pass={**last, "error": {**(_error(error) or {}), "phase": doc["phase"]}},
+        )
 
     def update(self, **sections: Any) -> None:
         """Merges facts into the heartbeat, section by section, and writes it. Times are wall seconds.
@@ -180,9 +235,13 @@ class Reporter:
             previous = self._previous()
             doc = dict(previous)
             for name, value in sections.items():
-                value = self._times(value, "poll_at", "last_success_at") if isinstance(value, Mapping) else value
+                value = (
+                    self._times(value, "poll_at", "last_success_at") if isinstance(value, Mapping) else value
+                )
                 doc[name] = {**doc[name], **value} if name in _MERGED else value
-            doc = heartbeat.bounded(heartbeat.concluded(doc | self._alive(doc), previous, self._text(self._clock.wall())))
+            doc = heartbeat.bounded(
+                heartbeat.concluded(doc | self._alive(doc), previous, self._text(self._clock.wall()))
+            )
             durable.write(self.path, canonical_json(doc).encode() + b"\n", mode=0o644)
         if self._settings.heartbeat.prometheus:
             from agent.report import prometheus
@@ -195,9 +254,15 @@ class Reporter:
         now, interval = self._clock.wall(), self._settings.source.poll
         due = max(seconds_of(doc["next"]["poll_at"]) or now, now) + max(_GRACE, 2 * interval)
         return {
-            "schema": heartbeat.SCHEMA, "agent_version": __version__, "seq": doc["seq"] + 1, "written_at": self._text(now),
-            "uptime_s": round(self._clock.monotonic(), 3), "boot_id": self._clock.boot_id(), "interval_s": interval,
-            "due_by": self._text(due), "last_progress_at": self._text(doc["last_progress_at"] or now),
+            "schema": heartbeat.SCHEMA,
+            "agent_version": __version__,
+            "seq": doc["seq"] + 1,
+            "written_at": self._text(now),
+            "uptime_s": round(self._clock.monotonic(), 3),
+            "boot_id": self._clock.boot_id(),
+            "interval_s": interval,
+            "due_by": self._text(due),
+            "last_progress_at": self._text(doc["last_progress_at"] or now),
             "suspended": self._suspended(now),
             "host": {"name": self._settings.host.name, "labels": dict(self._settings.host.labels)},
         }
@@ -220,7 +285,9 @@ class Reporter:
             return doc
         for name, value in self._of_state(state).items():
             doc[name] = {**doc[name], **value} if name in _MERGED else value
-        doc["history"] = [self._times(entry.to_json(), "at") for entry in History(self._paths.history).tail(10)]
+        doc["history"] = [
+            self._times(entry.to_json(), "at") for entry in History(self._paths.history).tail(10)
+        ]
         return doc
 
     def _suspended(self, now: float) -> list[dict[str, Json]]:
@@ -229,8 +296,11 @@ class Reporter:
             orders = Orders(self._paths.state).load()
         except LimpetError:
             return []
-        return [{"resource": name, "reason": s.reason, "since": self._text(s.since), "until": self._text(s.until)}
-                for name, s in sorted(orders.suspended.items()) if s.holds(now)]
+        return [
+            {"resource": name, "reason": s.reason, "since": self._text(s.since), "until": self._text(s.until)}
+            for name, s in sorted(orders.suspended.items())
+            if s.holds(now)
+        ]
 
     def _of_state(self, state: State) -> dict[str, Any]:
         back, held = state.rolled_back, state.held
@@ -238,21 +308,49 @@ class Reporter:
         pin = state.pin.commit if state.pin else ""
         return {
             "revision": {
-                "applied": self._revision(state.applied_revision), "applied_at": self._text(state.applied_at),
-                "known_good": self._revision(pin or (good.revision if good else "")), "pin": self._revision(pin),
+                "applied": self._revision(state.applied_revision),
+                "applied_at": self._text(state.applied_at),
+                "known_good": self._revision(pin or (good.revision if good else "")),
+                "pin": self._revision(pin),
             },
             "release": state.applied.id if state.applied else "",
             "manifest_digest": state.applied.manifest_digest if state.applied else "",
-            "images": [{"reference": reference, "id": short(image_id)}
-                       for reference, image_id in sorted(state.applied.lock.items())] if state.applied else [],
+            "images": [
+                {"reference": reference, "id": short(image_id)}
+                for reference, image_id in sorted(state.applied.lock.items())
+            ]
+            if state.applied
+            else [],
             "attempted_release": state.attempt.release.id if state.attempt else "",
-            "rejected": [{"release": id, "revision": self._revision(r.revision), "reason": r.reason, "at": self._text(r.at)}
-                         for id, r in reversed(state.rejected.items())],
-            "rolled_back": {"from_release": back.from_release, "from_revision": self._revision(back.from_revision),
-                            "reason": back.reason, "at": self._text(back.at)} if back else None,
-            "held": {"release": held.release, "revision": self._revision(held.revision), "reason": held.reason,
-                     "at": self._text(held.at)} if held else None,
-            "drift": {"mode": self._settings.converge.mode, "corrected_total": state.counters.get("corrected_total", 0)},
+            "rejected": [
+                {
+                    "release": id,
+                    "revision": self._revision(r.revision),
+                    "reason": r.reason,
+                    "at": self._text(r.at),
+                }
+                for id, r in reversed(state.rejected.items())
+            ],
+            "rolled_back": {
+                "from_release": back.from_release,
+                "from_revision": self._revision(back.from_revision),
+                "reason": back.reason,
+                "at": self._text(back.at),
+            }
+            if back
+            else None,
+            "held": {
+                "release": held.release,
+                "revision": self._revision(held.revision),
+                "reason": held.reason,
+                "at": self._text(held.at),
+            }
+            if held
+            else None,
+            "drift": {
+                "mode": self._settings.converge.mode,
+                "corrected_total": state.counters.get("corrected_total", 0),
+            },
             "counters": dict(state.counters),
         }
 
@@ -269,9 +367,15 @@ class Reporter:
     def _last_pass(self, report: PassReport, at_hand: str) -> dict[str, Json]:
         error, phase = _error(report.error), report.phase or ("fetch" if report.fetched is False else at_hand)
         return {
-            "trigger": report.trigger, "started_at": self._text(report.started_at), "duration_s": round(report.duration_s, 3),
-            "created": report.created, "replaced": report.replaced, "deleted": report.deleted,
-            "corrective": report.corrective, "failed": report.failed, "error": error and {**error, "phase": phase},
+            "trigger": report.trigger,
+            "started_at": self._text(report.started_at),
+            "duration_s": round(report.duration_s, 3),
+            "created": report.created,
+            "replaced": report.replaced,
+            "deleted": report.deleted,
+            "corrective": report.corrective,
+            "failed": report.failed,
+            "error": error and {**error, "phase": phase},
         }
 
     def _system(self) -> dict[str, Json]:
@@ -280,7 +384,10 @@ class Reporter:
             disk = os.statvfs(self._paths.state)
         except OSError:
             return found
-        return found | {"disk_free_bytes": disk.f_bavail * disk.f_frsize, "disk_total_bytes": disk.f_blocks * disk.f_frsize}
+        return found | {
+            "disk_free_bytes": disk.f_bavail * disk.f_frsize,
+            "disk_total_bytes": disk.f_blocks * disk.f_frsize,
+        }
 
     def _revision(self, text: str) -> str:
         """`main@sha1:<commit>` of a bare commit; anything else as it is."""
@@ -311,12 +418,19 @@ def read(path: Path) -> dict[str, Json]:
     try:
         doc = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise Stalled(f"there is no heartbeat at {path}", "start the daemon (systemctl start limpet), or run `limpet sync` once",
-                      code="NoHeartbeat") from None
+        raise Stalled(
+            f"there is no heartbeat at {path}",
+            "start the daemon (systemctl start limpet), or run `limpet sync` once",
+            code="NoHeartbeat",
+        ) from None
     except OSError as error:
-        raise Stalled(f"cannot read the heartbeat {path}: {error.strerror}", "check its directory", code="NoHeartbeat") from error
+        raise Stalled(
+            f"cannot read the heartbeat {path}: {error.strerror}", "check its directory", code="NoHeartbeat"
+        ) from error
     except ValueError as error:
-        raise Stalled(f"the heartbeat {path} is damaged", "the next poll writes it anew", code="NoHeartbeat") from error
+        raise Stalled(
+            f"the heartbeat {path} is damaged", "the next poll writes it anew", code="NoHeartbeat"
+        ) from error
     if not isinstance(doc, dict):
         raise Stalled(f"the heartbeat {path} is damaged", "the next poll writes it anew", code="NoHeartbeat")
     return doc
@@ -330,33 +444,80 @@ def seconds_of(text: str | None) -> float:
 def _error(error: LimpetError | None) -> dict[str, Json] | None:
     if error is None:
         return None
-    return {"code": error.code, "phase": "", "resource": error.resource, "retryable": error.retryable,
-            "message": error.message, "hint": error.hint}
+    return {
+        "code": error.code,
+        "phase": "",
+        "resource": error.resource,
+        "retryable": error.retryable,
+        "message": error.message,
+        "hint": error.hint,
+    }
 
 
-def _resources(health: Mapping[str, str], messages: Mapping[str, str], hints: Mapping[str, str]) -> dict[str, Json]:
+def _resources(
+    health: Mapping[str, str], messages: Mapping[str, str], hints: Mapping[str, str]
+) -> dict[str, Json]:
     by_health: dict[str, int] = {}
     for word in health.values():
         by_health[word] = by_health.get(word, 0) + 1
-    bad = [{"resource": name, "health": word, "message": messages.get(name, ""),
-            **({"hint": hints[name]} if name in hints else {})}
-           for name, word in sorted(health.items()) if word not in (*heartbeat.FINE, *heartbeat.PENDING)]
+    bad = [
+        {
+            "resource": name,
+            "health": word,
+            "message": messages.get(name, ""),
+            **({"hint": hints[name]} if name in hints else {}),
+        }
+        for name, word in sorted(health.items())
+        if word not in (*heartbeat.FINE, *heartbeat.PENDING)
+    ]
     return {"total": len(health), "by_health": by_health, "problems": bad, "truncated": len(bad) > 20}
 
 
 def _first_source(settings: Settings) -> dict[str, Json]:
     source = settings.source
-    return {"url": source.url, "branch": source.ref_name, "last_success_at": "", "failures": 0, "error": None,
-            "verification": {"mode": source.verify, "result": "", "signer": ""}}
+    return {
+        "url": source.url,
+        "branch": source.ref_name,
+        "last_success_at": "",
+        "failures": 0,
+        "error": None,
+        "verification": {"mode": source.verify, "result": "", "signer": ""},
+    }
 
 
 _MERGED = ("revision", "source", "drift", "resources", "next")
 _FIRST: dict[str, Json] = {
-    "seq": 0, "phase": "idle", "outcome": "", "last_progress_at": "", "waiting": "",
-    "revision": {"observed": "", "attempted": "", "applied": "", "applied_at": "", "known_good": "", "pin": ""},
-    "release": "", "attempted_release": "", "manifest_digest": "", "images": [], "pulls": [],
-    "source": {}, "rejected": [], "rolled_back": None, "held": None, "suspended": [],
-    "drift": {"mode": "enforce", "now": [], "corrected_total": 0, "flapping": []}, "refused": [],
-    "resources": {"total": 0, "by_health": {}, "problems": [], "truncated": False}, "warnings": [], "damaged": [],
-    "last_pass": None, "history": [], "next": {"poll_at": "", "blocked_by": []}, "counters": {}, "system": {},
+    "seq": 0,
+    "phase": "idle",
+    "outcome": "",
+    "last_progress_at": "",
+    "waiting": "",
+    "revision": {
+        "observed": "",
+        "attempted": "",
+        "applied": "",
+        "applied_at": "",
+        "known_good": "",
+        "pin": "",
+    },
+    "release": "",
+    "attempted_release": "",
+    "manifest_digest": "",
+    "images": [],
+    "pulls": [],
+    "source": {},
+    "rejected": [],
+    "rolled_back": None,
+    "held": None,
+    "suspended": [],
+    "drift": {"mode": "enforce", "now": [], "corrected_total": 0, "flapping": []},
+    "refused": [],
+    "resources": {"total": 0, "by_health": {}, "problems": [], "truncated": False},
+    "warnings": [],
+    "damaged": [],
+    "last_pass": None,
+    "history": [],
+    "next": {"poll_at": "", "blocked_by": []},
+    "counters": {},
+    "system": {},
 }

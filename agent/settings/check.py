@@ -1,4 +1,5 @@
-"""Reads and checks the settings with pydantic-settings, over the dataclasses of `settings`; imported only when needed.
+"""Reads and checks the settings with pydantic-settings, over the dataclasses of `settings`; imported only
+when needed.
 
 Rules:
 1. All problems are found at once, each with file, line and remedy.
@@ -50,15 +51,21 @@ _SCP = re.compile(r"[\w.-]+@[\w.-]+:[^/].*|[\w.-]+@[\w.-]+:/.*")
 
 
 def load(path: Path, environ: Mapping[str, str]) -> values.Settings:
-    """The checked settings in `path` and `environ`. Errors: BadInput with every problem; Stalled when it cannot be read."""
+    """The checked settings in `path` and `environ`. Errors: BadInput with every problem; Stalled when it
+    cannot be read.
+    """
     try:
         text = path.read_bytes().decode()
     except FileNotFoundError:
         text = ""
     except UnicodeDecodeError as error:
-        raise BadInput([Problem(str(path), 0, f"is not UTF-8 (byte {error.start})", "save it as UTF-8")]) from None
+        raise BadInput(
+            [Problem(str(path), 0, f"is not UTF-8 (byte {error.start})", "save it as UTF-8")]
+        ) from None
     except OSError as error:
-        raise Stalled(f"cannot read {path}: {error.strerror}", "run as root", code="SettingsNotReadable") from error
+        raise Stalled(
+            f"cannot read {path}: {error.strerror}", "run as root", code="SettingsNotReadable"
+        ) from error
     return _Loader(path, text, environ).load()
 
 
@@ -80,10 +87,14 @@ def format_duration(seconds: float) -> str:
 def json_schema() -> dict[str, Json]:
     """The JSON Schema of limpet.toml."""
     schema = _MODEL.model_json_schema(by_alias=True)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "Limpet settings (limpet.toml)"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "Limpet settings (limpet.toml)",
+    }
 
 
-# --- what a value may be ----------------------------------------------------------------------------------------------
+# --- what a value may be ------------------------------------------------------------------------------------
 
 
 def _seconds(value: object) -> object:
@@ -110,7 +121,9 @@ def _url(value: object) -> object:
     parts = urlsplit(value)
     if parts.scheme not in _SCHEMES:
         what = f"scheme {parts.scheme!r}" if parts.scheme else "no scheme"
-        raise ValueError(f"has {what}", f"use {', '.join(_SCHEMES)}, or the absolute path of a repository or bundle")
+        raise ValueError(
+            f"has {what}", f"use {', '.join(_SCHEMES)}, or the absolute path of a repository or bundle"
+        )
     if parts.scheme != "file" and not parts.hostname:
         raise ValueError("names no server", "write it like https://git.example.org/fleet.git")
     return value
@@ -135,23 +148,33 @@ def _cron(value: object) -> object:
         try:
             windows.check(value)
         except ValueError as error:
-            raise ValueError(f"{value!r} is no cron expression: {error}", 'write five fields, like "0 2 * * 1-5"') from None
+            raise ValueError(
+                f"{value!r} is no cron expression: {error}", 'write five fields, like "0 2 * * 1-5"'
+            ) from None
     return value
 
 
 _CHECKS: dict[str, tuple[Callable[[object], object], dict[str, Json] | None]] = {
-    "duration": (_seconds, {"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["60s", "5m", "2h30m"]}),
+    "duration": (
+        _seconds,
+        {"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["60s", "5m", "2h30m"]},
+    ),
     "path": (_path, {"type": "string", "pattern": "^(/.*)?$"}),
     "share": (_share, {"type": "number", "minimum": 0, "maximum": 1}),
-    "url": (_url, None), "web": (_web, None), "zone": (_zone, None), "cron": (_cron, None),
+    "url": (_url, None),
+    "web": (_web, None),
+    "zone": (_zone, None),
+    "cron": (_cron, None),
 }
 
 
-# --- the models, made of the dataclasses -------------------------------------------------------------------------------
+# --- the models, made of the dataclasses --------------------------------------------------------------------
 
 
 def _hint(hint: Any) -> Any:
-    """The type of a field with its checks: the words in Annotated become validators, nested dataclasses models."""
+    """The type of a field with its checks: the words in Annotated become validators, nested dataclasses
+    models.
+    """
     if get_origin(hint) is Annotated:
         base, word = get_args(hint)
         check, schema = _CHECKS[word]
@@ -204,7 +227,10 @@ def _validated(data: dict[str, Any], environ: Mapping[str, str]) -> BaseModel:
     class Both(_MODEL):  # type: ignore[misc, valid-type]
         @classmethod
         def settings_customise_sources(
-            cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any,
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            **_: Any,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             return _Environment(settings_cls, environ), init_settings
 
@@ -212,7 +238,7 @@ def _validated(data: dict[str, Any], environ: Mapping[str, str]) -> BaseModel:
     return model
 
 
-# --- loading ----------------------------------------------------------------------------------------------------------
+# --- loading ------------------------------------------------------------------------------------------------
 
 
 class _Loader:
@@ -221,7 +247,9 @@ class _Loader:
     def __init__(self, path: Path, text: str, environ: Mapping[str, str]) -> None:
         self.path = path
         self.text = text
-        self.environ = {name: value for name, value in environ.items() if name.upper().startswith(values.PREFIX)}
+        self.environ = {
+            name: value for name, value in environ.items() if name.upper().startswith(values.PREFIX)
+        }
         self.lines = Lines(text)
         self.problems: list[Problem] = []
 
@@ -238,8 +266,14 @@ class _Loader:
                 self._add_error(found)
         except SettingsError as error:
             section = values.PREFIX + re.sub(r'.*field "(\w+)".*', r"\1", str(error)).upper()
-            self.problems.append(Problem("environment", 0, f"{section}__...: a list or map is no JSON",
-                                         'write it like \'["a", "b"]\' or \'{"role": "web"}\''))
+            self.problems.append(
+                Problem(
+                    "environment",
+                    0,
+                    f"{section}__...: a list or map is no JSON",
+                    'write it like \'["a", "b"]\' or \'{"role": "web"}\'',
+                )
+            )
         if self.problems:
             raise BadInput(sorted(self.problems, key=lambda problem: (problem.file, problem.line)))
         settings = _complete(values.Settings.from_json(_doc_of(model)))
@@ -249,7 +283,9 @@ class _Loader:
         return settings
 
     def add(self, where: str, message: str, hint: str, loc: tuple[str, ...] = ()) -> None:
-        """A problem with the key `where` (dotted; `loc` are its parts), at the variable or the line that set it."""
+        """A problem with the key `where` (dotted; `loc` are its parts), at the variable or the line that set
+        it.
+        """
         loc = loc or tuple(where.split("."))
         variable = self._variable(loc)
         if variable:
@@ -270,14 +306,20 @@ class _Loader:
             section, separator, _ = name.upper().removeprefix(values.PREFIX).partition("__")
             if separator and section.lower() not in values.SECTIONS:
                 remedy = _nearest(section.lower(), values.SECTIONS)
-                self.problems.append(Problem("environment", 0, f"{name}: there is no section {section.lower()!r}", remedy))
+                self.problems.append(
+                    Problem("environment", 0, f"{name}: there is no section {section.lower()!r}", remedy)
+                )
 
     def _syntax(self, error: tomllib.TOMLDecodeError) -> Problem:
         text, _, place = str(error).partition(" (at ")
         line = re.search(r"line (\d+)", place)
         number = int(line[1]) if line else self.text.count("\n") + 1
-        return Problem(str(self.path), number, f"is no TOML: {text[0].lower()}{text[1:]}",
-                       'write `key = value` lines below a [section]; texts are quoted: branch = "main"')
+        return Problem(
+            str(self.path),
+            number,
+            f"is no TOML: {text[0].lower()}{text[1:]}",
+            'write `key = value` lines below a [section]; texts are quoted: branch = "main"',
+        )
 
     def _add_error(self, error: Any) -> None:
         loc = tuple(str(part) for part in error["loc"])
@@ -308,24 +350,47 @@ class _Loader:
         for name in ("branch", "tag"):
             value = getattr(source, name)
             if value and not _REF.fullmatch(value):
-                self.add(f"source.{name}", f"{value!r} is no Git {name} name", f"write it as `git {name}` shows it")
+                self.add(
+                    f"source.{name}", f"{value!r} is no Git {name} name", f"write it as `git {name}` shows it"
+                )
         for name in ("commit", "trust_from"):
             if getattr(source, name) and not _COMMIT.fullmatch(getattr(source, name)):
-                self.add(f"source.{name}", f"{getattr(source, name)!r} is no full commit id", "write all 40 hex digits")
+                self.add(
+                    f"source.{name}",
+                    f"{getattr(source, name)!r} is no full commit id",
+                    "write all 40 hex digits",
+                )
         if source.path.startswith("/") or ".." in source.path.split("/"):
-            self.add("source.path", f"{source.path!r} leaves the repository", "write a directory inside it, such as hosts/web")
+            self.add(
+                "source.path",
+                f"{source.path!r} leaves the repository",
+                "write a directory inside it, such as hosts/web",
+            )
         if not settings.host.name or re.search(r"[/\s]", settings.host.name):
-            self.add("host.name", f"{settings.host.name!r} cannot be a host's name", "use letters, digits, dots and dashes")
-        for where, seconds in (("source.poll", source.poll), ("source.timeout", source.timeout),
-                               ("converge.resync", converge.resync), ("gate.deadline", gate.deadline)):
+            self.add(
+                "host.name",
+                f"{settings.host.name!r} cannot be a host's name",
+                "use letters, digits, dots and dashes",
+            )
+        for where, seconds in (
+            ("source.poll", source.poll),
+            ("source.timeout", source.timeout),
+            ("converge.resync", converge.resync),
+            ("gate.deadline", gate.deadline),
+        ):
             if seconds <= 0:
                 self.add(where, "is zero", "give it a positive duration")
         if gate.settle >= gate.deadline:
-            self.add("gate.settle", f"{gate.settle:g} s is not less than the deadline of {gate.deadline:g} s",
-                     "make gate.deadline longer: no release could pass")
+            self.add(
+                "gate.settle",
+                f"{gate.settle:g} s is not less than the deadline of {gate.deadline:g} s",
+                "make gate.deadline longer: no release could pass",
+            )
         for number, window in enumerate(converge.windows):
             if bool(window.allow) == bool(window.deny):
-                self.add(f"converge.windows.{number}", "has not exactly one of allow and deny", "keep one of them")
+                self.add(
+                    f"converge.windows.{number}", "has not exactly one of allow and deny", "keep one of them"
+                )
             if window.duration <= 0:
                 self.add(f"converge.windows.{number}", "does not say for how long", 'add for = "2h"')
         for name, table in settings.engine.registries.items():
@@ -334,11 +399,20 @@ class _Loader:
     def _check_registry(self, name: str, table: values.Registry) -> None:
         loc = ("engine", "registries", name)
         if name in ("index.docker.io", "registry-1.docker.io") or not _REGISTRY.fullmatch(name):
-            self.add(_dotted(loc), "is no name of a registry", "write HOST or HOST:PORT as images name it, or docker.io", loc)
+            self.add(
+                _dotted(loc),
+                "is no name of a registry",
+                "write HOST or HOST:PORT as images name it, or docker.io",
+                loc,
+            )
         for mirror in table.mirrors:
             if not _REGISTRY.fullmatch(mirror.partition("/")[0]) or "://" in mirror:
-                self.add(_dotted((*loc, "mirrors")), f"{mirror!r} is no mirror", "write HOST[:PORT][/PATH], without https://",
-                         (*loc, "mirrors"))
+                self.add(
+                    _dotted((*loc, "mirrors")),
+                    f"{mirror!r} is no mirror",
+                    "write HOST[:PORT][/PATH], without https://",
+                    (*loc, "mirrors"),
+                )
 
 
 def _doc_of(model: BaseModel) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """The host's own settings (/etc/limpet/limpet.toml), the quick way.
 
 Rules:
-1. Light to import. Validation (`check`, with pydantic) runs only when the cache in the run-time directory does not match the
-   fingerprint: bytes of the file, LIMPET_SECTION__KEY environment, host name, version.
-2. A credential that the settings leave out is taken from systemd's credentials ($CREDENTIALS_DIRECTORY, `source.ssh_key` and so
-   on; `engine.registries.NAME.token_file`, with `_` for the `:` before a port).
+1. Light to import. Validation (`check`, with pydantic) runs only when the cache in the run-time directory
+   does not match the fingerprint: bytes of the file, LIMPET_SECTION__KEY environment, host name, version.
+2. A credential that the settings leave out is taken from systemd's credentials ($CREDENTIALS_DIRECTORY,
+   `source.ssh_key` and so on; `engine.registries.NAME.token_file`, with `_` for the `:` before a port).
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ Section = TypeVar("Section", Source, Registry)
 
 
 def load_settings(root: Path, environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings of the installation below `root`. Errors: BadInput with every problem found; Stalled (not readable)."""
+    """The settings of the installation below `root`. Errors: BadInput with every problem found; Stalled (not
+    readable).
+    """
     paths = Paths(root)
     try:
         data: bytes | None = paths.settings.read_bytes()
@@ -45,19 +47,28 @@ def load_settings(root: Path, environ: Mapping[str, str] = os.environ) -> Settin
 
 def fingerprint(data: bytes | None, environ: Mapping[str, str]) -> str:
     """Of all that the validated settings depend on."""
-    ours = sorted((name, value) for name, value in environ.items() if name.upper().startswith(PREFIX) and "__" in name)
+    ours = sorted(
+        (name, value) for name, value in environ.items() if name.upper().startswith(PREFIX) and "__" in name
+    )
     return sha256(canonical_json([__version__, os.uname().nodename, ours, sha256(data or b"")]))
 
 
 def with_credentials(settings: Settings, environ: Mapping[str, str]) -> Settings:
-    """Fills the credentials that the settings leave out from systemd's: files by their path, the others by their content."""
+    """Fills the credentials that the settings leave out from systemd's: files by their path, the others by
+    their content.
+    """
     directory = environ.get("CREDENTIALS_DIRECTORY", "")
     if not directory:
         return settings
-    registries = {name: _filled(table, directory, f"engine.registries.{name.replace(':', '_')}")
-                  for name, table in settings.engine.registries.items()}
-    return replace(settings, source=_filled(settings.source, directory, "source"),
-                   engine=replace(settings.engine, registries=registries))
+    registries = {
+        name: _filled(table, directory, f"engine.registries.{name.replace(':', '_')}")
+        for name, table in settings.engine.registries.items()
+    }
+    return replace(
+        settings,
+        source=_filled(settings.source, directory, "source"),
+        engine=replace(settings.engine, registries=registries),
+    )
 
 
 def _filled(section: Section, directory: str, prefix: str) -> Section:
@@ -65,7 +76,9 @@ def _filled(section: Section, directory: str, prefix: str) -> Section:
     for name in (*CREDENTIALS_AS_PATH, *CREDENTIALS_AS_VALUE):
         path = Path(directory, f"{prefix}.{name}")
         if getattr(section, name, "unknown") == "" and path.is_file():
-            found[name] = str(path) if name in CREDENTIALS_AS_PATH else path.read_text(encoding="utf-8").strip()
+            found[name] = (
+                str(path) if name in CREDENTIALS_AS_PATH else path.read_text(encoding="utf-8").strip()
+            )
     return replace(section, **found) if found else section
 
 

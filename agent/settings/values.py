@@ -43,26 +43,40 @@ class Window:
 @dataclass(frozen=True, slots=True)
 class Host:
     name: str = field(default="", metadata=_doc("default: the host name"))
-    labels: Mapping[str, str] = field(default_factory=dict, metadata=_doc("what `when` and {label} of fleet.yaml look at"))
+    labels: Mapping[str, str] = field(
+        default_factory=dict, metadata=_doc("what `when` and {label} of fleet.yaml look at")
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    url: Url = field(default="", metadata=_doc("https, ssh, git, file, or a path (a repository or a *.bundle)"))
+    url: Url = field(
+        default="", metadata=_doc("https, ssh, git, file, or a path (a repository or a *.bundle)")
+    )
     branch: str = field(default="", metadata=_doc("the pin of this host; or tag, or commit. Default: main"))
     tag: str = ""
     commit: str = field(default="", metadata=_doc("40 or 64 hex digits"))
-    path: str = field(default=".", metadata=_doc("the fleet repository's directory inside the Git repository"))
+    path: str = field(
+        default=".", metadata=_doc("the fleet repository's directory inside the Git repository")
+    )
     mirrors: tuple[Url, ...] = field(default=(), metadata=_doc("tried in order when url cannot be reached"))
     verify: Literal["none", "tip", "history"] = "none"
-    trust_from: str = field(default="", metadata=_doc("verify = history: the commit from which on signatures are demanded"))
-    allowed_signers: HostPath = field(default="/etc/limpet/allowed_signers", metadata=_doc("ssh and OpenPGP keys"))
+    trust_from: str = field(
+        default="", metadata=_doc("verify = history: the commit from which on signatures are demanded")
+    )
+    allowed_signers: HostPath = field(
+        default="/etc/limpet/allowed_signers", metadata=_doc("ssh and OpenPGP keys")
+    )
     poll: Seconds = 60.0
-    timeout: Seconds = field(default=30.0, metadata=_doc("of silence; a fetch that still moves has ten minutes"))
+    timeout: Seconds = field(
+        default=30.0, metadata=_doc("of silence; a fetch that still moves has ten minutes")
+    )
     ssh_key: HostPath = field(default="", metadata=_doc("private key"))
     known_hosts: HostPath = field(default="", metadata=_doc("host keys of the SSH server"))
     username: str = field(default="", metadata=_doc("for https; with token_file"))
-    token_file: HostPath = field(default="", metadata=_doc("a file that holds the password or token for https"))
+    token_file: HostPath = field(
+        default="", metadata=_doc("a file that holds the password or token for https")
+    )
     ca_file: HostPath = field(default="", metadata=_doc("certificates to trust for https, PEM"))
     proxy: str = field(default="", metadata=_doc("http://host:port for https sources"))
 
@@ -79,13 +93,19 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Converge:
-    mode: Literal["enforce", "report"] = field(default="enforce", metadata=_doc("report: drift is shown, not repaired"))
+    mode: Literal["enforce", "report"] = field(
+        default="enforce", metadata=_doc("report: drift is shown, not repaired")
+    )
     resync: Seconds = field(default=600.0, metadata=_doc("full drift check with no new revision"))
-    min_age: Seconds = field(default=0.0, metadata=_doc("a revision is taken this long after this host first saw it"))
+    min_age: Seconds = field(
+        default=0.0, metadata=_doc("a revision is taken this long after this host first saw it")
+    )
     windows: tuple[Window, ...] = ()
     prune: bool = True
     max_prune: Share = field(
-        default=0.5, metadata=_doc("a plan that deletes more than this share of a kind, and more than 5, is refused"))
+        default=0.5,
+        metadata=_doc("a plan that deletes more than this share of a kind, and more than 5, is refused"),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +122,23 @@ class Registry:
 
     username: str = field(default="", metadata=_doc("beside token_file; default: token"))
     token_file: HostPath = field(default="", metadata=_doc("a file that holds the password or token"))
-    ca_file: HostPath = field(default="", metadata=_doc("certificates to trust, PEM; put where the Engine reads them"))
-    mirrors: tuple[str, ...] = field(default=(), metadata=_doc("HOST[:PORT][/PATH], tried in order before the registry itself"))
+    ca_file: HostPath = field(
+        default="", metadata=_doc("certificates to trust, PEM; put where the Engine reads them")
+    )
+    mirrors: tuple[str, ...] = field(
+        default=(), metadata=_doc("HOST[:PORT][/PATH], tried in order before the registry itself")
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
     socket: HostPath = field(default="/var/run/docker.sock", metadata=_doc("Docker's API"))
-    docker_config: HostPath = field(default="/root/.docker/config.json", metadata=_doc("registry credentials and helpers"))
-    registries: Mapping[str, Registry] = field(default_factory=dict, metadata=_doc("by name: HOST[:PORT], or docker.io"))
+    docker_config: HostPath = field(
+        default="/root/.docker/config.json", metadata=_doc("registry credentials and helpers")
+    )
+    registries: Mapping[str, Registry] = field(
+        default_factory=dict, metadata=_doc("by name: HOST[:PORT], or docker.io")
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +146,9 @@ class Policy:
     """What the repository may do on this host."""
 
     trust: Literal["repository", "restricted"] = field(
-        default="repository", metadata=_doc("repository: whoever may push owns the host; restricted: only what is listed"))
+        default="repository",
+        metadata=_doc("repository: whoever may push owns the host; restricted: only what is listed"),
+    )
     trailers: bool = field(default=True, metadata=_doc("whether Limpet-... trailers of the commit count"))
     files_deny: tuple[str, ...] = FILES_DENY
     files_allow: tuple[str, ...] = field(default=(), metadata=_doc("restricted: globs of host paths"))
@@ -162,10 +192,17 @@ class Settings:
     def from_json(cls, doc: Mapping[str, Json]) -> Settings:
         """The inverse of `to_json`. Errors: KeyError, TypeError."""
         registries = {name: Registry(**_tuples(table)) for name, table in doc["engine"]["registries"].items()}
-        converge = {**doc["converge"], "windows": tuple(Window(**window) for window in doc["converge"]["windows"])}
+        converge = {
+            **doc["converge"],
+            "windows": tuple(Window(**window) for window in doc["converge"]["windows"]),
+        }
         return cls(
-            Host(**doc["host"]), Source(**_tuples(doc["source"])), Converge(**converge), Gate(**doc["gate"]),
-            Engine(**{**doc["engine"], "registries": registries}), Policy(**_tuples(doc["policy"])),
+            Host(**doc["host"]),
+            Source(**_tuples(doc["source"])),
+            Converge(**converge),
+            Gate(**doc["gate"]),
+            Engine(**{**doc["engine"], "registries": registries}),
+            Policy(**_tuples(doc["policy"])),
             Heartbeat(**doc["heartbeat"]),
         )
 

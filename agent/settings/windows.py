@@ -1,11 +1,15 @@
-"""Whether a release may start now: the windows of the host's settings. Imported only by a host that has windows.
+"""Whether a release may start now: the windows of the host's settings. Imported only by a host that has
+windows.
 
 Rules:
 1. A deny window wins. Where there are allow windows, one of them must be open.
-2. Windows hold back only the start of a release, never a gate, a rollback, a repair or a return to known good.
-3. Expressions mean what crontab(5) says: 0 and 7 are Sunday, and when both days are restricted either is enough. (APScheduler,
-   which computes the times, counts from Monday and wants both; that is translated here.)
-4. A window is given by its beginning; it lasts its duration in elapsed time, also over a change of the clock for the season.
+2. Windows hold back only the start of a release, never a gate, a rollback, a repair or a return to known
+   good.
+3. Expressions mean what crontab(5) says: 0 and 7 are Sunday, and when both days are restricted either is
+   enough. (APScheduler, which computes the times, counts from Monday and wants both; that is translated
+   here.)
+4. A window is given by its beginning; it lasts its duration in elapsed time, also over a change of the clock
+   for the season.
 """
 
 from __future__ import annotations
@@ -32,7 +36,9 @@ class Closed:
 
 
 def closed(windows: Sequence[Window], now: float) -> Closed | None:
-    """None when a release may start at `now` (wall time, seconds). Errors: ValueError (an expression is wrong)."""
+    """None when a release may start at `now` (wall time, seconds). Errors: ValueError (an expression is
+    wrong).
+    """
     moment = datetime.fromtimestamp(now, UTC)
     denied = [end for window in windows if window.deny and (end := _open_until(window, window.deny, moment))]
     if denied:
@@ -44,8 +50,10 @@ def closed(windows: Sequence[Window], now: float) -> Closed | None:
     starts = [start for window in allowing if (start := _next(window, window.allow, moment))]
     if not starts:
         return Closed("no window that allows changes will ever open", timedelta(days=1).total_seconds())
-    return Closed(f"outside of the windows that allow changes; the next one opens at {_text(min(starts))}",
-                  (min(starts) - moment).total_seconds())
+    return Closed(
+        f"outside of the windows that allow changes; the next one opens at {_text(min(starts))}",
+        (min(starts) - moment).total_seconds(),
+    )
 
 
 def check(expression: str) -> None:

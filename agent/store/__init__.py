@@ -1,1 +1,3 @@
-"""What the agent remembers, on disk and crash-safe: state, inventory, releases, journal, history. Standard library only."""
+"""What the agent remembers, on disk and crash-safe: state, inventory, releases, journal, history. Standard
+library only.
+"""

@@ -1,7 +1,8 @@
 """File contents by digest: what releases need, and what was there before us.
 
 Rules:
-1. A name is the SHA-256 of the bytes; `get` hashes again, so damage is noticed and never delivered to the host.
+1. A name is the SHA-256 of the bytes; `get` hashes again, so damage is noticed and never delivered to the
+   host.
 2. `put` returns only when the content is durable; putting a damaged content again heals it.
 3. Nothing is deleted but by `collect`, which is told what to keep, and by `get` what is damaged.
 """
@@ -28,7 +29,9 @@ class Content:
         self.directory = directory
 
     def path(self, digest: str) -> Path:
-        """Where a content lies. Errors: ValueError when `digest` is none (a bug, or an attempt to leave the directory)."""
+        """Where a content lies. Errors: ValueError when `digest` is none (a bug, or an attempt to leave the
+        directory).
+        """
         if not _DIGEST.fullmatch(digest):
             raise ValueError(f"not a content digest: {digest!r}")
         return self.directory / digest
@@ -38,7 +41,9 @@ class Content:
         return self.put_many([data])[0]
 
     def put_many(self, contents: Iterable[bytes]) -> list[str]:
-        """Stores contents, durably, with one wait for the disk instead of one per file; their digests, in order."""
+        """Stores contents, durably, with one wait for the disk instead of one per file; their digests, in
+        order.
+        """
         durable.make_directory(self.directory)
         digests: list[str] = []
         new: dict[Path, Path] = {}
@@ -63,7 +68,9 @@ class Content:
         return digests
 
     def get(self, digest: str) -> bytes:
-        """The content. Errors: Stalled when it is missing; Transient when it was damaged, which removes it."""
+        """The content. Errors: Stalled when it is missing; Transient when it was damaged, which removes
+        it.
+        """
         path = self.path(digest)
         try:
             data = path.read_bytes()
@@ -73,8 +80,11 @@ class Content:
             raise self._lost(path, f"cannot be read ({error.strerror})", "ContentUnreadable") from error
         if sha256(data) != digest:
             path.unlink(missing_ok=True)
-            raise Transient(f"stored content {digest[:12]} was damaged: its {len(data)} bytes did not match their digest",
-                            "the next pass stores it again from the branch's revision; check the disk", code="ContentDamaged")
+            raise Transient(
+                f"stored content {digest[:12]} was damaged: its {len(data)} bytes did not match their digest",
+                "the next pass stores it again from the branch's revision; check the disk",
+                code="ContentDamaged",
+            )
         return data
 
     def has(self, digest: str) -> bool:

@@ -1,15 +1,16 @@
 """One JSON value on disk, checksummed, in two generations.
 
 Rules:
-1. NAME.json is the newest value, NAME.json.1 the one before. A damaged generation falls back to the other and is said in
-   `damaged`; when both are lost the default is used and that is said too.
-2. The first line is an envelope (schema, checksum, version of the writer), the second the value. The checksum covers
-   schema and value, so a schema is believed only when the file is whole.
-3. A file of a newer schema stalls: an older Limpet never guesses and never overwrites it. One of an older schema is brought
-   forward by `steps` when it is read, and written back as it was until `settle`: the version before can still read it.
+1. NAME.json is the newest value, NAME.json.1 the one before. A damaged generation falls back to the other and
+   is said in `damaged`; when both are lost the default is used and that is said too.
+2. The first line is an envelope (schema, checksum, version of the writer), the second the value. The checksum
+   covers schema and value, so a schema is believed only when the file is whole.
+3. A file of a newer schema stalls: an older Limpet never guesses and never overwrites it. One of an older
+   schema is brought forward by `steps` when it is read, and written back as it was until `settle`: the
+   version before can still read it.
 4. A value that did not change is not written.
-5. One writer at a time (the pass lock, or the lock of the document's owner); readers need none. What a killed writer left
-   behind is removed by the next one.
+5. One writer at a time (the pass lock, or the lock of the document's owner); readers need none. What a killed
+   writer left behind is removed by the next one.
 """
 
 from __future__ import annotations
@@ -40,14 +41,18 @@ def pack(value: Json, schema: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Between a schema and the next: `up` brings a value forward, `down` back to what the version before reads."""
+    """Between a schema and the next: `up` brings a value forward, `down` back to what the version before
+    reads.
+    """
 
     up: Callable[[Json], Json]
     down: Callable[[Json], Json]
 
 
 def unpack(data: bytes, schema: int, name: str) -> Json:
-    """The value in `data`. Errors: Damaged; Stalled when it was written under a newer schema than `schema`."""
+    """The value in `data`. Errors: Damaged; Stalled when it was written under a newer schema than
+    `schema`.
+    """
     return json.loads(body(data, schema, name)[1])
 
 
@@ -78,7 +83,8 @@ def _checksum(schema: int, line: bytes) -> str:
 class Document:
     """A value at `path`. `damaged` collects, for people, what was found broken by `read`.
 
-    `steps[n - 1]` leads from schema n to n + 1. `found`: the schema of what `read` has found, when that is an older one.
+    `steps[n - 1]` leads from schema n to n + 1. `found`: the schema of what `read` has found, when that is an
+    older one.
     """
 
     path: Path
@@ -103,12 +109,16 @@ class Document:
             except FileNotFoundError:
                 problems.append("")
             except PermissionError as error:
-                raise Stalled(f"cannot read {path}: {error.strerror}", "run as root", code="StateNotReadable") from error
+                raise Stalled(
+                    f"cannot read {path}: {error.strerror}", "run as root", code="StateNotReadable"
+                ) from error
             except (OSError, Damaged) as error:
                 problems.append(f"{path} is damaged: {error}")
             else:
                 if problems:
-                    self._say(problems[0] or f"{self.path} is missing", f"{path.name}, one change older, is used")
+                    self._say(
+                        problems[0] or f"{self.path} is missing", f"{path.name}, one change older, is used"
+                    )
                 return value
         self.lost, self.missing = any(problems), not any(problems)
         if self.lost:
@@ -116,7 +126,9 @@ class Document:
         return deepcopy(self.default)
 
     def write(self, value: Json) -> bool:
-        """Makes `value` the newest generation; false when it is the newest already. Errors: Transient, Stalled."""
+        """Makes `value` the newest generation; false when it is the newest already. Errors: Transient,
+        Stalled.
+        """
         self.tidy()
         data = self._packed(value)
         current = self._whole()
@@ -161,7 +173,9 @@ class Document:
         return data
 
     def _keep_generation(self) -> None:
-        """NAME.json.1 becomes a second name of NAME.json, which is then replaced: at no moment is either missing."""
+        """NAME.json.1 becomes a second name of NAME.json, which is then replaced: at no moment is either
+        missing.
+        """
         with durable.translated(self.previous, "write"):
             link = self.previous.with_name(f".{self.previous.name}{durable.MARK}link")
             link.unlink(missing_ok=True)
@@ -169,7 +183,9 @@ class Document:
             try:
                 link.replace(self.previous)
             finally:
-                link.unlink(missing_ok=True)  # renaming one name of a file to another of its names does nothing
+                link.unlink(
+                    missing_ok=True
+                )  # renaming one name of a file to another of its names does nothing
 
     def _say(self, what: str, consequence: str) -> None:
         note = f"{what}; {consequence}"

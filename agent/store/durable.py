@@ -1,8 +1,8 @@
 """Files that survive a power cut: written whole or not at all.
 
 Rules:
-1. A file is replaced by a temporary one in the same directory: created with its final mode, written, fsync, rename,
-   fsync of the directory. A reader sees the old or the new bytes, never a mix.
+1. A file is replaced by a temporary one in the same directory: created with its final mode, written, fsync,
+   rename, fsync of the directory. A reader sees the old or the new bytes, never a mix.
 2. A temporary file that a kill left behind is named so that `clean` finds it; nothing else ever matches.
 3. OSError is translated here: no space is `Transient`, a read-only or forbidden place is `Stalled`.
 """
@@ -19,11 +19,21 @@ from agent.errors import LimpetError, Stalled, Transient
 
 MARK = ".limpet-new-"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
+_FORBIDDEN = {
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+}
 
 
 def write(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
-    """Replaces `path` by `data`. `durable=False` leaves out the fsyncs (for tmpfs and caches); it is atomic still."""
+    """Replaces `path` by `data`. `durable=False` leaves out the fsyncs (for tmpfs and caches); it is atomic
+    still.
+    """
     with translated(path, "write"):
         temporary = write_beside(path, data, mode=mode)
         try:
@@ -38,14 +48,16 @@ def write(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = True) -
 
 
 def write_beside(path: Path, data: bytes, *, mode: int) -> Path:
-    """A new temporary file beside `path` that holds `data`; not yet synced. The caller renames or removes it."""
+    """A new temporary file beside `path` that holds `data`; not yet synced. The caller renames or removes
+    it.
+    """
     temporary = path.with_name(f".{path.name}{MARK}{os.urandom(6).hex()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:
         os.fchmod(descriptor, mode)  # whatever the umask says
         view = memoryview(data)
         while view:
-            view = view[os.write(descriptor, view):]
+            view = view[os.write(descriptor, view) :]
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -82,7 +94,9 @@ def make_directory(path: Path, mode: int = 0o700) -> None:
 
 
 def clean(directory: Path, name: str = "") -> int:
-    """Removes temporary files that a kill left in `directory`, of one file or of all. Call it only as the single writer."""
+    """Removes temporary files that a kill left in `directory`, of one file or of all. Call it only as the
+    single writer.
+    """
     removed = 0
     with suppress(FileNotFoundError):
         for entry in os.scandir(directory):
@@ -117,5 +131,9 @@ def translate(error: OSError, path: Path, doing: str) -> LimpetError:
     if error.errno in _FULL:
         return Transient(why, f"free space or quota on the file system of {path.parent}", code="DiskFull")
     if error.errno in _FORBIDDEN:
-        return Stalled(why, f"make {path.parent} writable for Limpet, which usually runs as root", code="StateNotWritable")
+        return Stalled(
+            why,
+            f"make {path.parent} writable for Limpet, which usually runs as root",
+            code="StateNotWritable",
+        )
     return Transient(why, f"check the file system of {path.parent} (dmesg, df)", code="StateNotWritable")

@@ -1,4 +1,6 @@
-"""What was applied on this host, when, from which commit, by whom, with what result: append-only lines, bounded."""
+"""What was applied on this host, when, from which commit, by whom, with what result: append-only lines,
+bounded.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ _SLACK = 50  # lines over KEEP before the file is written anew
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One pass that changed something or tried to. `at`: wall time at its start, seconds. `by`: author of the commit."""
+    """One pass that changed something or tried to. `at`: wall time at its start, seconds. `by`: author of the
+    commit.
+    """
 
     at: float
     revision: str

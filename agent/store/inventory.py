@@ -1,11 +1,13 @@
 """What the agent owns on this host.
 
 Rules:
-1. Own before create: `own` returns only when the entries are durable. Disown after delete: `disown` is durable with the next
-   write, because an entry too many is only looked at once more, while one too few leaks.
-2. When both generations are lost, it starts empty and says so (`lost`); when one is, the other may lack the newest entries
-   (`damaged`). Containers, networks and volumes are known by their labels; paths, and what a container did, are rebuilt from what
-   can be proved (`agent.converge.recover`); what was adopted is adopted anew where it is equal and the service still says so.
+1. Own before create: `own` returns only when the entries are durable. Disown after delete: `disown` is
+   durable with the next write, because an entry too many is only looked at once more, while one too few
+   leaks.
+2. When both generations are lost, it starts empty and says so (`lost`); when one is, the other may lack the
+   newest entries (`damaged`). Containers, networks and volumes are known by their labels; paths, and what a
+   container did, are rebuilt from what can be proved (`agent.converge.recover`); what was adopted is adopted
+   anew where it is equal and the service still says so.
 """
 
 from __future__ import annotations
@@ -94,17 +96,30 @@ class InventoryStore:
 
 def _json(owned: Owned) -> dict[str, Json]:
     doc: dict[str, Json] = {
-        "digest": owned.digest, "needs": list(owned.needs), "claims": list(owned.claims), "app": owned.app,
+        "digest": owned.digest,
+        "needs": list(owned.needs),
+        "claims": list(owned.claims),
+        "app": owned.app,
         "original": dict(owned.original) if owned.original is not None else None,
-        "delivered": dict(owned.delivered), "completed": owned.completed, "hooked": list(owned.hooked),
-        "adopted": dict(owned.adopted), "attempted": owned.attempted,
+        "delivered": dict(owned.delivered),
+        "completed": owned.completed,
+        "hooked": list(owned.hooked),
+        "adopted": dict(owned.adopted),
+        "attempted": owned.attempted,
     }
     return {key: value for key, value in doc.items() if value or key == "digest"}
 
 
 def _owned(doc: Mapping[str, Json]) -> Owned:
     return Owned(
-        doc["digest"], tuple(doc.get("needs", ())), tuple(doc.get("claims", ())), doc.get("app", ""),
-        doc.get("original"), doc.get("delivered", {}), doc.get("completed", ""), tuple(doc.get("hooked", ())),
-        doc.get("adopted", {}), doc.get("attempted", False),
+        doc["digest"],
+        tuple(doc.get("needs", ())),
+        tuple(doc.get("claims", ())),
+        doc.get("app", ""),
+        doc.get("original"),
+        doc.get("delivered", {}),
+        doc.get("completed", ""),
+        tuple(doc.get("hooked", ())),
+        doc.get("adopted", {}),
+        doc.get("attempted", False),
     )

@@ -1,13 +1,14 @@
 """What the pass at hand is doing, line by line: for people after a crash, and for the kill sweeps.
 
 Rules:
-1. Nothing is ever decided from the journal: a pass is level-triggered, and a lost line loses no work. So a full disk costs lines,
-   and no pass.
+1. Nothing is ever decided from the journal: a pass is level-triggered, and a lost line loses no work. So a
+   full disk costs lines, and no pass.
 2. Lines are plain appends; only the first and the last line of a pass wait for the disk.
 3. One pass, one file: `start` moves the pass before to NAME.1.
-4. For the fault tests: with LIMPET_TEST_KILL_AT=N in the environment the process kills itself right after its N-th line, counted
-   from 1 per process, or with "EVENT NAME" ("step gate", "begin stop") after the first such line; LIMPET_TEST_KILL_BY names
-   another signal than SIGKILL. An action writes one line before it starts and one after it ended.
+4. For the fault tests: with LIMPET_TEST_KILL_AT=N in the environment the process kills itself right after its
+   N-th line, counted from 1 per process, or with "EVENT NAME" ("step gate", "begin stop") after the first
+   such line; LIMPET_TEST_KILL_BY names another signal than SIGKILL. An action writes one line before it
+   starts and one after it ended.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ KILL_AT, KILL_BY = "LIMPET_TEST_KILL_AT", "LIMPET_TEST_KILL_BY"
 class Journal:
     """An append-only file of JSON lines. Safe to use from several threads."""
 
-    def __init__(self, path: Path, *, wall: Callable[[], float] = time.time, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self, path: Path, *, wall: Callable[[], float] = time.time, environ: Mapping[str, str] = os.environ
+    ) -> None:
         self.path = path
         self.writes = 0
         self._wall = wall
@@ -43,7 +46,9 @@ class Journal:
         with durable.translated(self.path, "write the journal"):
             with suppress(FileNotFoundError):
                 self.path.replace(self.path.with_name(self.path.name + ".1"))
-            self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            self._descriptor = os.open(
+                self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
+            )
         self._line("start", durable_line=True, what=what, pid=os.getpid())
 
     def step(self, name: str) -> None:
@@ -69,11 +74,17 @@ class Journal:
             if self._descriptor < 0:
                 return  # not started: a preview leaves no trace
             self.writes += 1
-            line = canonical_json({"n": self.writes, "at": round(self._wall(), 3), "event": event, **fields}) + "\n"
+            line = (
+                canonical_json({"n": self.writes, "at": round(self._wall(), 3), "event": event, **fields})
+                + "\n"
+            )
             with durable.translated(self.path, "write the journal"), durable.unless_full():
                 os.write(self._descriptor, line.encode())
                 if durable_line:
                     os.fsync(self._descriptor)
-            if self._kill_at and self._kill_at in (str(self.writes), f"{event} {fields.get('name', fields.get('verb'))}"):
+            if self._kill_at and self._kill_at in (
+                str(self.writes),
+                f"{event} {fields.get('name', fields.get('verb'))}",
+            ):
                 self._kill_at = ""
                 os.kill(os.getpid(), signal.Signals[self._kill_by])

@@ -1,4 +1,6 @@
-"""Locks between processes: `flock`, which the kernel frees however the holder ends. A pid is only for messages."""
+"""Locks between processes: `flock`, which the kernel frees however the holder ends. A pid is only for
+messages.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ _PATIENCE = 0.02  # seconds between tries while waiting
 class Lock:
     """An exclusive lock on `path`, for `with`; `what` names the activity in messages ("a pass").
 
-    It is tried for `wait` seconds. Errors: Transient (code Locked) that names the holder's pid. Children do not inherit it.
+    It is tried for `wait` seconds. Errors: Transient (code Locked) that names the holder's pid. Children do
+    not inherit it.
     """
 
     def __init__(self, path: Path, what: str, *, wait: float = 0.0) -> None:
@@ -58,14 +61,19 @@ class Lock:
         self.acquire()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.release()
 
     def _refusal(self, descriptor: int) -> Transient:
         pid = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
         who = f" (pid {pid})" if pid else ""
-        return Transient(f"{self.what} is running already{who}", "wait until it ends, or see what it does: limpet status",
-                         code="Locked")
+        return Transient(
+            f"{self.what} is running already{who}",
+            "wait until it ends, or see what it does: limpet status",
+            code="Locked",
+        )
 
 
 def holder(path: Path) -> int | None:

@@ -2,8 +2,8 @@
 
 Rules:
 1. A manifest file is checksummed as a whole and its digest is computed again after reading.
-2. The newest rendering of a digest replaces the older: only what is in no digest can differ, such as origins, warnings, and how
-   images are pulled and containers changed.
+2. The newest rendering of a digest replaces the older: only what is in no digest can differ, such as origins,
+   warnings, and how images are pulled and containers changed.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ class Manifests:
         except (OSError, Damaged, KeyError, TypeError, ValueError) as error:
             raise self._lost(digest, f"is damaged: {error}", "ManifestDamaged") from error
         if manifest.digest != digest:
-            raise self._lost(digest, f"is damaged: its content has the digest {manifest.digest[:12]}", "ManifestDamaged")
+            raise self._lost(
+                digest, f"is damaged: its content has the digest {manifest.digest[:12]}", "ManifestDamaged"
+            )
         return manifest
 
     def has(self, digest: str) -> bool:
@@ -73,7 +75,9 @@ class Manifests:
         return found
 
     def collect(self, keep: Collection[str]) -> int:
-        """Deletes every manifest whose digest is not in `keep`, and what killed writers left; the number deleted."""
+        """Deletes every manifest whose digest is not in `keep`, and what killed writers left; the number
+        deleted.
+        """
         removed = durable.clean(self.directory)
         with suppress(FileNotFoundError):
             for entry in os.scandir(self.directory):
@@ -92,9 +96,11 @@ class Manifests:
 
 
 class Rendered:
-    """Remembers the last rendering: inputs (revision, settings, facts, scheme, as one text) and the manifest's digest.
+    """Remembers the last rendering: inputs (revision, settings, facts, scheme, as one text) and the
+    manifest's digest.
 
-    A cache in the run-time directory: whatever is wrong with it means "not known", and a lost write costs one rendering.
+    A cache in the run-time directory: whatever is wrong with it means "not known", and a lost write costs one
+    rendering.
     """
 
     def __init__(self, path: Path) -> None:

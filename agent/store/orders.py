@@ -1,10 +1,10 @@
 """What a person asked for on this host: suspensions, retries of rejected releases, a rollback by hand.
 
 Rules:
-1. Kept apart from the state, so that it can be written at any time, also while a pass holds the pass lock; writers take
-   a lock of their own for a moment.
-2. A retry and a rollback have a number that only grows (wall time in ms, at least one more than the last). The state says
-   up to which number they were carried out, so none is lost and none done twice.
+1. Kept apart from the state, so that it can be written at any time, also while a pass holds the pass lock;
+   writers take a lock of their own for a moment.
+2. A retry and a rollback have a number that only grows (wall time in ms, at least one more than the last).
+   The state says up to which number they were carried out, so none is lost and none done twice.
 3. Orders survive reboots. A suspension with `until` ends by itself.
 """
 
@@ -27,7 +27,9 @@ _WAIT = 5.0  # seconds for the other writer
 
 @dataclass(frozen=True, slots=True)
 class Suspension:
-    """Convergence of a resource, or of everything, is frozen. Wall times, seconds; `until` 0: until somebody resumes it."""
+    """Convergence of a resource, or of everything, is frozen. Wall times, seconds; `until` 0: until somebody
+    resumes it.
+    """
 
     reason: str
     since: float
@@ -100,8 +102,10 @@ class Orders:
         return found
 
     def retry(self, release: str, now: float) -> None:
-        """Asks the next pass to forget a rejection (a release id), that a resource flaps (`kind/name`), or "all". `now`: wall
-        time, seconds."""
+        """Asks the next pass to forget a rejection (a release id), that a resource flaps (`kind/name`), or
+        "all". `now`: wall time, seconds.
+        """
+
         def add(orders: Ordered) -> Ordered:
             return replace(orders, retries=(*orders.retries, Retry(orders.number(now), release))[-_RETRIES:])
 

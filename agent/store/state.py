@@ -1,14 +1,15 @@
 """What the agent knows about this host across passes, restarts and reboots.
 
 Rules:
-1. One document, written by the pass under the pass lock. What a person asks for meanwhile (suspend, retry) is in a document of
-   its own, `orders.py`; `load` folds it in.
+1. One document, written by the pass under the pass lock. What a person asks for meanwhile (suspend, retry) is
+   in a document of its own, `orders.py`; `load` folds it in.
 2. `known_good` holds at most three releases, newest first, each once. Only `prove` adds one.
-3. A release is rejected by its id (manifest and image lock): another lock, another chance. At most twenty are remembered.
+3. A release is rejected by its id (manifest and image lock): another lock, another chance. At most twenty are
+   remembered.
 4. `rolled_back` and `rejected` stay until a release is proved or a person says so; no restart clears them.
 5. Another (url, ref) starts a new pin: `pin_for` knows only its own.
-6. `irrevocable` grows until a release is proved, also across superseded attempts: as long as it is not empty, nothing is rolled
-   back.
+6. `irrevocable` grows until a release is proved, also across superseded attempts: as long as it is not empty,
+   nothing is rolled back.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ class Pin:
 class Attempt:
     """A release between its first action and its verdict.
 
-    `started_wall` is for people; `started_monotonic` (seconds) counts only in the boot `boot_id`. `baseline` names the probes
-    that failed before anything was applied: they cannot condemn. `tries` counts passes that began it, this one included.
+    `started_wall` is for people; `started_monotonic` (seconds) counts only in the boot `boot_id`. `baseline`
+    names the probes that failed before anything was applied: they cannot condemn. `tries` counts passes that
+    began it, this one included.
     """
 
     release: Release
@@ -58,7 +60,9 @@ class Attempt:
     tries: int = 1
 
     def elapsed(self, *, monotonic: float, wall: float, boot_id: str) -> float:
-        """Seconds since it started: by the monotonic clock in the same boot, else by the wall clock, never negative."""
+        """Seconds since it started: by the monotonic clock in the same boot, else by the wall clock, never
+        negative.
+        """
         if boot_id == self.boot_id:
             return max(0.0, monotonic - self.started_monotonic)
         return max(0.0, wall - self.started_wall)
@@ -69,7 +73,9 @@ class Attempt:
 
     @classmethod
     def from_json(cls, doc: Mapping[str, Json]) -> Attempt:
-        return cls(**{**doc, "release": Release.from_json(doc["release"]), "baseline": tuple(doc["baseline"])})
+        return cls(
+            **{**doc, "release": Release.from_json(doc["release"]), "baseline": tuple(doc["baseline"])}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,9 @@ class RolledBack:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A person rolled back by hand: `release` is kept until the branch is no longer at `revision` (empty: not looked yet)."""
+    """A person rolled back by hand: `release` is kept until the branch is no longer at `revision` (empty: not
+    looked yet).
+    """
 
     release: str
     revision: str
@@ -104,10 +112,10 @@ class Held:
 
 @dataclass(slots=True)
 class State:
-    """The pass changes it and saves it. `suspended` and `orders_done` mirror `orders.py`. `ran`: what of one-shots ran to
-    success, `irrevocable`: the irreversible ones that were started since a release was proved (`kinds/oneshots.py`). `retried`:
-    the commit whose `Limpet-Retry` was carried out last. `contents`: which were stored when those that
-    nobody needs were removed last.
+    """The pass changes it and saves it. `suspended` and `orders_done` mirror `orders.py`. `ran`: what of
+    one-shots ran to success, `irrevocable`: the irreversible ones that were started since a release was
+    proved (`kinds/oneshots.py`). `retried`: the commit whose `Limpet-Retry` was carried out last. `contents`:
+    which were stored when those that nobody needs were removed last.
     """
 
     machine_id: str = ""
@@ -135,7 +143,9 @@ class State:
 
     @property
     def applied_revision(self) -> str:
-        """Where `applied` was last seen: an attempt's revision, else the pin, else where it was first seen."""
+        """Where `applied` was last seen: an attempt's revision, else the pin, else where it was first
+        seen.
+        """
         if self.applied is None:
             return ""
         if self.attempt and self.attempt.release.id == self.applied.id:
@@ -151,13 +161,16 @@ class State:
         return self.rolled_back.at if self.rolled_back else self.proved_at
 
     def prove(self, release: Release, pin: Pin, at: float) -> None:
-        """The gate has passed (also of a known good release at a new commit): known good, applied, and the new pin.
+        """The gate has passed (also of a known good release at a new commit): known good, applied, and the
+        new pin.
 
         What it supersedes (attempt, rollback) is forgotten. `at`: wall time, seconds.
         """
         if not self.known_good or self.known_good[0].id != release.id or self.rolled_back:
             self.proved_at = at
-        others = [good for good in self.known_good if good.id != release.id and good.manifest_digest != EMPTY.digest]
+        others = [
+            good for good in self.known_good if good.id != release.id and good.manifest_digest != EMPTY.digest
+        ]
         self.known_good = [release, *others][:KNOWN_GOOD]
         self.pin = pin
         self.applied = release
@@ -167,7 +180,9 @@ class State:
         self.rejected.pop(release.id, None)
 
     def reject(self, release: Release, *, reason: str, at: float, revision: str) -> None:
-        """Remembers that it failed its gate: nobody holds it any more. The oldest rejections beyond the bound are forgotten."""
+        """Remembers that it failed its gate: nobody holds it any more. The oldest rejections beyond the bound
+        are forgotten.
+        """
         if self.held and self.held.release == release.id:
             self.held = None
         self.rejected.pop(release.id, None)
@@ -176,7 +191,9 @@ class State:
             del self.rejected[oldest]
 
     def hold(self, rejection: Rejection, revision: str, at: float) -> None:
-        """Known good is held against a rejected release that the branch has at `revision`, also when it was good in between."""
+        """Known good is held against a rejected release that the branch has at `revision`, also when it was
+        good in between.
+        """
         release = next(id for id, known in self.rejected.items() if known is rejection)
         if self.rolled_back is None or self.rolled_back.from_release != release:
             self.rolled_back = RolledBack(release, revision, rejection.reason, at)
@@ -185,9 +202,12 @@ class State:
         return release.id in self.rejected
 
     def forget_rejected(self, which: str) -> list[str]:
-        """Forgets rejections: "all", or those whose release id, manifest digest or revision begins so; the ids forgotten."""
+        """Forgets rejections: "all", or those whose release id, manifest digest or revision begins so; the
+        ids forgotten.
+        """
         gone = [
-            id for id, rejection in self.rejected.items()
+            id
+            for id, rejection in self.rejected.items()
             if which == "all" or (which and _begins(which, id, rejection.manifest_digest, rejection.revision))
         ]
         for id in gone:
@@ -195,14 +215,17 @@ class State:
         return gone
 
     def retry_once(self, which: Iterable[str], commit: str) -> None:
-        """A commit's word: rejections are forgotten, once for each commit, so that what fails again stays rejected."""
+        """A commit's word: rejections are forgotten, once for each commit, so that what fails again stays
+        rejected.
+        """
         for release in which if self.retried != commit else ():
             self.forget_rejected(release)
             self.retried = commit
 
     def retry(self, what: str) -> None:
-        """A person's word: rejections are forgotten and what is held by hand ends, or what flaps (`kind/name`) gets its chance.
-        "all" is everything."""
+        """A person's word: rejections are forgotten and what is held by hand ends, or what flaps
+        (`kind/name`) gets its chance. "all" is everything.
+        """
         if "/" not in what:
             self.forget_rejected(what)
             self.held = None
@@ -238,9 +261,16 @@ class State:
             "flapping": self.flapping.to_json(),
             "counters": dict(self.counters),
             "orders_done": self.orders_done,
-            **{name: value for name, value in (("ran", {key: list(marks) for key, marks in self.ran.items()}),
-                                               ("irrevocable", list(self.irrevocable)), ("retried", self.retried),
-                                               ("contents", self.contents)) if value},
+            **{
+                name: value
+                for name, value in (
+                    ("ran", {key: list(marks) for key, marks in self.ran.items()}),
+                    ("irrevocable", list(self.irrevocable)),
+                    ("retried", self.retried),
+                    ("contents", self.contents),
+                )
+                if value
+            },
         }
 
     @classmethod
@@ -293,7 +323,11 @@ class StateStore:
         state = State.from_json(self._document.read())
         orders = self._orders.load()
         state.suspended = dict(orders.suspended)
-        given = [order for order in (*orders.retries, orders.rollback) if order and order.number > state.orders_done]
+        given = [
+            order
+            for order in (*orders.retries, orders.rollback)
+            if order and order.number > state.orders_done
+        ]
         for order in sorted(given, key=lambda order: order.number):
             if isinstance(order, Rollback):
                 state.held = Held(order.release, "", order.reason, order.at)

@@ -1,8 +1,9 @@
-"""Measures Limpet beside Docker Compose as Debian ships it: `make bench`. Ratios of one run count, absolute times do not.
+"""Measures Limpet beside Docker Compose as Debian ships it: `make bench`. Ratios of one run count, absolute
+times do not.
 
-Rows: bringing up N services, a pass with nothing to do, one changed service among N, loading a large file beside the
-reference loader, the resident daemon's memory. The
-budgets are printed beside the figures; nothing fails.
+Rows: bringing up N services, a pass with nothing to do, one changed service among N, loading a large file
+beside the reference loader, the resident daemon's memory. The budgets are printed beside the figures; nothing
+fails.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ print(json.dumps([time.monotonic() - started, used.ru_utime + used.ru_stime, use
 
 def measure(argv: Sequence[str]) -> Cost:
     """Runs a command to its end; the kernel's accounting of it and its children."""
-    told = subprocess.run([sys.executable, "-I", "-S", "-c", LAUNCH, *argv], stdout=subprocess.PIPE, check=True).stdout
+    told = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", LAUNCH, *argv], stdout=subprocess.PIPE, check=True
+    ).stdout
     wall, cpu, peak, code = json.loads(told)
     assert code == 0, f"{argv} exited {code}"
     return Cost(wall, cpu, peak)
@@ -60,7 +63,9 @@ def measure(argv: Sequence[str]) -> Cost:
 
 def median(runs: int, do: Callable[[], Cost]) -> Cost:
     found = [do() for _ in range(runs)]
-    return Cost(*(statistics.median(getattr(cost, name) for cost in found) for name in ("wall", "cpu", "peak")))
+    return Cost(
+        *(statistics.median(getattr(cost, name) for cost in found) for name in ("wall", "cpu", "peak"))
+    )
 
 
 def compose_file(app: str, count: int, mark: str = "a") -> str:
@@ -106,10 +111,16 @@ class Peer:
 
 def daemon_memory(site: Site) -> float:
     """Resident MiB of `limpet run` after its first pass."""
-    process = subprocess.Popen([sys.executable, "-I", "-m", "agent", "--root", str(site.root), "run"], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-m", "agent", "--root", str(site.root), "run"], stderr=subprocess.DEVNULL
+    )
     try:
         before = site.heartbeat()["seq"]
-        eventually(lambda: site.heartbeat()["seq"] > before + 2 and site.heartbeat()["phase"] == "idle", 60, "the first pass")
+        eventually(
+            lambda: site.heartbeat()["seq"] > before + 2 and site.heartbeat()["phase"] == "idle",
+            60,
+            "the first pass",
+        )
         status = Path(f"/proc/{process.pid}/status").read_text()
         return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) / 1024
     finally:
@@ -145,7 +156,9 @@ LOADED_SERVICE = """\
 
 
 def loaded_file(count: int) -> str:
-    """A Compose file of so many services, each with what services have, every second waiting for the one before."""
+    """A Compose file of so many services, each with what services have, every second waiting for the one
+    before.
+    """
     text = "x-base: &base\n  restart: unless-stopped\n  logging: {driver: json-file, options: {max-size: 10m}}\nservices:\n"
     for n in range(count):
         text += LOADED_SERVICE.format(n=n, port=10_000 + n, local=20_000 + n)
@@ -155,7 +168,9 @@ def loaded_file(count: int) -> str:
 
 
 def loading(directory: Path, runs: int, count: int = 300) -> None:
-    """Whole processes: `limpet render --compose` from start to YAML, the reference loader from start to JSON."""
+    """Whole processes: `limpet render --compose` from start to YAML, the reference loader from start to
+    JSON.
+    """
     try:
         oracle = build_oracle()
     except NoOracle as reason:
@@ -167,10 +182,18 @@ def loading(directory: Path, runs: int, count: int = 300) -> None:
     (app / ".env").write_text("DB_PASSWORD=secret\n")
     request = directory / "request.json"
     request.write_text(json.dumps({"dir": str(app)}) + "\n")
-    ours = median(runs, lambda: measure([sys.executable, "-I", "-m", "agent", "render", "--repo", str(app), "--compose"]))
+    ours = median(
+        runs,
+        lambda: measure([sys.executable, "-I", "-m", "agent", "render", "--repo", str(app), "--compose"]),
+    )
     theirs = median(runs, lambda: measure(["sh", "-c", 'exec "$0" < "$1"', str(oracle), str(request)]))
-    row(f"loading {count} services (reference loader)", f"{ours.wall:.3f} s", f"{theirs.wall:.3f} s",
-        f"{ours.wall / theirs.wall:.2f}", "3 x the reference loader")
+    row(
+        f"loading {count} services (reference loader)",
+        f"{ours.wall:.3f} s",
+        f"{theirs.wall:.3f} s",
+        f"{ours.wall / theirs.wall:.2f}",
+        "3 x the reference loader",
+    )
     row("  CPU", f"{ours.cpu:.3f} s", f"{theirs.cpu:.3f} s", f"{ours.cpu / theirs.cpu:.2f}", "")
 
 
@@ -201,19 +224,46 @@ def bench(engine: Engine, directory: Path, ours: str, theirs: str, args: argpars
     row("", "limpet", "docker-compose", "ratio", "budget")
     limpet.commit()
     up, peer_up = limpet.sync(), peer.sync()
-    row(f"{args.services} new services, less settle", f"{up.wall - SETTLE:.2f} s", f"{peer_up.wall:.2f} s",
-        f"{(up.wall - SETTLE) / peer_up.wall:.2f}", "1.1 x the engine's own time")
+    row(
+        f"{args.services} new services, less settle",
+        f"{up.wall - SETTLE:.2f} s",
+        f"{peer_up.wall:.2f} s",
+        f"{(up.wall - SETTLE) / peer_up.wall:.2f}",
+        "1.1 x the engine's own time",
+    )
     limpet.sync()
     idle, peer_idle = median(args.runs, limpet.sync), median(args.runs, peer.sync)
-    row(f"nothing to do, {args.services} services, {args.files} files", f"{idle.wall:.3f} s", f"{peer_idle.wall:.3f} s",
-        f"{idle.wall / peer_idle.wall:.2f}", "0.24 s")
-    row("  CPU, with its children", f"{idle.cpu:.3f} s", f"{peer_idle.cpu:.3f} s", f"{idle.cpu / peer_idle.cpu:.2f}", "")
-    row("  largest process", f"{idle.peak:.0f} MiB", f"{peer_idle.peak:.0f} MiB", f"{idle.peak / peer_idle.peak:.2f}", "60 MiB")
+    row(
+        f"nothing to do, {args.services} services, {args.files} files",
+        f"{idle.wall:.3f} s",
+        f"{peer_idle.wall:.3f} s",
+        f"{idle.wall / peer_idle.wall:.2f}",
+        "0.24 s",
+    )
+    row(
+        "  CPU, with its children",
+        f"{idle.cpu:.3f} s",
+        f"{peer_idle.cpu:.3f} s",
+        f"{idle.cpu / peer_idle.cpu:.2f}",
+        "",
+    )
+    row(
+        "  largest process",
+        f"{idle.peak:.0f} MiB",
+        f"{peer_idle.peak:.0f} MiB",
+        f"{idle.peak / peer_idle.peak:.2f}",
+        "60 MiB",
+    )
     limpet.commit("b")
     peer.commit("b")
     change, peer_change = limpet.sync(), peer.sync()
-    row("one changed service, less settle", f"{change.wall - SETTLE:.2f} s", f"{peer_change.wall:.2f} s",
-        f"{(change.wall - SETTLE) / peer_change.wall:.2f}", "Compose v5's own time")
+    row(
+        "one changed service, less settle",
+        f"{change.wall - SETTLE:.2f} s",
+        f"{peer_change.wall:.2f} s",
+        f"{(change.wall - SETTLE) / peer_change.wall:.2f}",
+        "Compose v5's own time",
+    )
     loading(directory, args.runs)
     row("resident memory of `limpet run`", f"{daemon_memory(limpet.site):.1f} MiB", "-", "-", "28 MiB")
 

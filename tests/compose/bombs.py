@@ -14,7 +14,8 @@ SERVICE = b"services: {a: {image: x}}\n"
 def many(template: str, count: int, separator: str = "") -> bytes:
     """The template for each number: `{i}` is it, `{j}` the next, `{h}` the one before."""
     return separator.join(
-        template.replace("{i}", str(i)).replace("{j}", str(i + 1)).replace("{h}", str(i - 1)) for i in range(count)
+        template.replace("{i}", str(i)).replace("{j}", str(i + 1)).replace("{h}", str(i - 1))
+        for i in range(count)
     ).encode()
 
 
@@ -27,8 +28,14 @@ def compose(text: bytes, **others: bytes) -> dict[str, bytes]:
 
 
 REFUSED: dict[str, dict[str, bytes]] = {
-    "aliases": compose(b"x0: &a0 [l]\n" + many("x{j}: &a{j} [*a{i},*a{i},*a{i},*a{i},*a{i},*a{i},*a{i},*a{i}]\n", 9) + SERVICE),
-    "merge keys": compose(b"x0: &a0 {k: 1}\n" + many("x{j}: &a{j} {<<: [*a{i}, *a{i}], k{i}: 1}\n", 24) + SERVICE),
+    "aliases": compose(
+        b"x0: &a0 [l]\n"
+        + many("x{j}: &a{j} [*a{i},*a{i},*a{i},*a{i},*a{i},*a{i},*a{i},*a{i}]\n", 9)
+        + SERVICE
+    ),
+    "merge keys": compose(
+        b"x0: &a0 {k: 1}\n" + many("x{j}: &a{j} {<<: [*a{i}, *a{i}], k{i}: 1}\n", 24) + SERVICE
+    ),
     "brackets": compose(b"x-a: " + b"[" * 5000),
     "dashes": compose(b"x-a:\n  " + b"- " * 200_000),
     "braces": compose(b"x-a: " + b"{a: " * 100_000),
@@ -39,9 +46,13 @@ REFUSED: dict[str, dict[str, bytes]] = {
     "a variable used often": compose(
         service(b"environment: [" + many('"a{i}=$A"', 20_000, ",") + b"]"), _env=b"A=" + b"x" * 900_000
     ),
-    "a variable in one value": compose(service(b'command: "' + b"$A" * 100_000 + b'"'), _env=b"A=" + b"x" * 900_000),
+    "a variable in one value": compose(
+        service(b'command: "' + b"$A" * 100_000 + b'"'), _env=b"A=" + b"x" * 900_000
+    ),
     "a long chain of extends": compose(
-        b"services:\n  s0: {extends: s1}\n" + many("  s{j}: {extends: s{j}0}\n", 1) + many("  s1{i}: {extends: s1{j}}\n", 3000)
+        b"services:\n  s0: {extends: s1}\n"
+        + many("  s{j}: {extends: s{j}0}\n", 1)
+        + many("  s1{i}: {extends: s1{j}}\n", 3000)
     ),
     "extends of much": compose(
         b"services:\n  s0: {image: x, environment: ["
@@ -50,7 +61,10 @@ REFUSED: dict[str, dict[str, bytes]] = {
         + many("  t{i}: {extends: s0}\n", 5000)
     ),
     "includes that double": compose(b"include: [f0.yaml]")
-    | {f"f{i}.yaml": f"include: [f{i + 1}.yaml, f{i + 1}.yaml]\nservices: {{s{i}: {{image: x}}}}".encode() for i in range(18)}
+    | {
+        f"f{i}.yaml": f"include: [f{i + 1}.yaml, f{i + 1}.yaml]\nservices: {{s{i}: {{image: x}}}}".encode()
+        for i in range(18)
+    }
     | {"f18.yaml": SERVICE},
     "an include of itself": compose(b"include: [{path: [b.yaml, compose.yaml]}]\n" + SERVICE, b_yaml=SERVICE),
     "a large env file used often": compose(
@@ -62,10 +76,14 @@ REFUSED: dict[str, dict[str, bytes]] = {
     "many documents": compose(b"--- {services: {a: {image: x}}}\n" * 20_000),
     "address pools": compose(
         SERVICE + b"networks: {n: {ipam: {config: [" + many("{subnet: a{i}}", 5000, ",") + b"]}}}",
-        compose_override_yaml=b"networks: {n: {ipam: {config: [" + many("{subnet: b{i}}", 5000, ",") + b"]}}}",
+        compose_override_yaml=b"networks: {n: {ipam: {config: ["
+        + many("{subnet: b{i}}", 5000, ",")
+        + b"]}}}",
     ),
     "a circle of thousands": compose(
-        b"services:\n" + many("  s{i}: {image: x, depends_on: [s{j}]}\n", 9000) + b"  s9000: {image: x, depends_on: [s0]}"
+        b"services:\n"
+        + many("  s{i}: {image: x, depends_on: [s{j}]}\n", 9000)
+        + b"  s9000: {image: x, depends_on: [s0]}"
     ),
     "an open quote": compose(SERVICE, _env=b'A="' + b"\\" * 500_000),
     "a large file": compose(b"#" * (1 << 21) + SERVICE),

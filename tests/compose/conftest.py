@@ -1,4 +1,5 @@
-"""The reference loader is a Go program: where it cannot be compiled, what asks it is left out, and the stored answers stand.
+"""The reference loader is a Go program: where it cannot be compiled, what asks it is left out, and the stored
+answers stand.
 
 In CI nothing is left out: there, what cannot be asked fails.
 """

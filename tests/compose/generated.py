@@ -1,4 +1,6 @@
-"""Many generated projects against the oracle: `python -m tests.compose.generated COUNT [SEED]`; shows what disagrees."""
+"""Many generated projects against the oracle: `python -m tests.compose.generated COUNT [SEED]`; shows what
+disagrees.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def run(count: int, seed: int) -> int:
             wrong["disagreements"] += 1
     oracle.close()
     scratch.close()
-    print(f"{count} projects, {wrong['refused']} of them refused by the oracle, {wrong['disagreements']} disagreements")
+    print(
+        f"{count} projects, {wrong['refused']} of them refused by the oracle, {wrong['disagreements']} disagreements"
+    )
     return 1 if wrong["disagreements"] else 0
 
 

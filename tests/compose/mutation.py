@@ -31,7 +31,13 @@ CPU_SECONDS = 10
 MEMORY = 512 << 20
 OUTCOMES = {"manifest", "read", "refused"}
 # Errors about a file as a whole have no line.
-WHOLE = ("does not exist", "is a directory", "there is no Compose file", "has no Compose file", "bytes; at most")
+WHOLE = (
+    "does not exist",
+    "is a directory",
+    "there is no Compose file",
+    "has no Compose file",
+    "bytes; at most",
+)
 
 Project = tuple[dict[str, bytes], dict[str, object]]
 
@@ -42,7 +48,10 @@ def projects(seed: int, count: int) -> Iterator[Project]:
     originals = [read_case(case) for case in sorted(CASES.iterdir())]
     for _ in range(count):
         files, options = chance.choice(originals)
-        mutated = {path: mutate(data, originals, chance) if chance.random() < 0.6 else data for path, data in files.items()}
+        mutated = {
+            path: mutate(data, originals, chance) if chance.random() < 0.6 else data
+            for path, data in files.items()
+        }
         yield mutated, options
 
 
@@ -72,9 +81,11 @@ def mutate(data: bytes, originals: list[Project], chance: random.Random) -> byte
 
 
 def judge(files: dict[str, bytes], options: dict[str, object]) -> str:
-    """`manifest`, `read` (Compose would take it, Limpet does not), `refused`, or what is wrong with a refusal.
+    """`manifest`, `read` (Compose would take it, Limpet does not), `refused`, or what is wrong with a
+    refusal.
 
-    Anything else that is raised is a bug. The files go through the library, and as a repository down to the manifest.
+    Anything else that is raised is a bug. The files go through the library, and as a repository down to the
+    manifest.
     """
     started = time.process_time()
     loaded = _load(files, options)
@@ -98,7 +109,9 @@ def _render(files: dict[str, bytes], directory: str) -> str:
     try:
         json.dumps(render(MemoryTree(files), Context("host", path=directory)).manifest.to_json())
     except BadInput as error:
-        return _refusal((problem.file, problem.line, problem.message, problem.hint) for problem in error.problems)
+        return _refusal(
+            (problem.file, problem.line, problem.message, problem.hint) for problem in error.problems
+        )
     return "manifest"
 
 
@@ -114,7 +127,9 @@ def _refusal(errors: Iterable[tuple[str, int, str, str]]) -> str:
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     outcomes: Counter[str] = Counter()
-    for number, (files, options) in enumerate(projects(int(sys.argv[2]) if len(sys.argv) > 2 else 0, int(sys.argv[1]))):
+    for number, (files, options) in enumerate(
+        projects(int(sys.argv[2]) if len(sys.argv) > 2 else 0, int(sys.argv[1]))
+    ):
         try:
             outcome = judge(files, options)
         except Exception as error:

@@ -1,4 +1,5 @@
-"""Stores the answers of the cases: the oracle's, the canonical form, our errors. Run as `python -m tests.compose.store [NAME…]`.
+"""Stores the answers of the cases: the oracle's, the canonical form, our errors. Run as `python -m
+tests.compose.store [NAME…]`.
 
 Shows what changed and what disagrees; look at it before you commit it.
 """
@@ -44,7 +45,10 @@ def store_case(case: Path, oracle: Oracle, scratch: Scratch) -> list[str]:
     files, options = read_case(case)
     answer = ask(oracle, scratch, files, options)
     keep(case / "oracle.error", answer.get("error"))
-    keep(case / "oracle.json", json.dumps(answer["project"], indent=1, sort_keys=True) if "project" in answer else None)
+    keep(
+        case / "oracle.json",
+        json.dumps(answer["project"], indent=1, sort_keys=True) if "project" in answer else None,
+    )
     try:
         project = load(**load_arguments(files, options))
     except ComposeErrors as errors:
@@ -60,11 +64,15 @@ def store_case(case: Path, oracle: Oracle, scratch: Scratch) -> list[str]:
     wanted = reference_view(answer["project"])
     found = differences(as_ours(wanted), project_view(project))
     again = ask_canonical(oracle, scratch, files, options, canonical(project))
-    return found + (differences(wanted, reference_view(again["project"])) if "project" in again else [again["error"]])
+    return found + (
+        differences(wanted, reference_view(again["project"])) if "project" in again else [again["error"]]
+    )
 
 
 def ask(oracle: Oracle, scratch: Scratch, files, options):  # type: ignore[no-untyped-def]
-    return oracle.ask(scratch.fill(files), options.get("dir", "."), options.get("files") or (), options.get("profiles", ()))
+    return oracle.ask(
+        scratch.fill(files), options.get("dir", "."), options.get("files") or (), options.get("profiles", ())
+    )
 
 
 def ask_canonical(oracle: Oracle, scratch: Scratch, files, options, text: str):  # type: ignore[no-untyped-def]

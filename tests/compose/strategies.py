@@ -1,7 +1,9 @@
-"""Random Compose projects, made from the JSON Schema: every key, short and long forms, overrides, interpolation, extends.
+"""Random Compose projects, made from the JSON Schema: every key, short and long forms, overrides,
+interpolation, extends.
 
-The schema gives the shape; where text has a grammar of its own (ports, sizes, durations), values are drawn from a pool of
-good and bad ones. A project is a mapping of file names to contents, as the oracle and the library get it.
+The schema gives the shape; where text has a grammar of its own (ports, sizes, durations), values are drawn
+from a pool of good and bad ones. A project is a mapping of file names to contents, as the oracle and the
+library get it.
 """
 
 from __future__ import annotations
@@ -99,7 +101,15 @@ STRUCTURED = {
     "extra_hosts", "tmpfs", "models",
 }  # fmt: skip
 NAMED = {"networks": RESOURCES, "depends_on": ("c",), "models": ("m",)}
-UNSIGNED = {"cpu_count", "cpu_percent", "weight", "parallelism", "max_attempts", "pids", "max_replicas_per_node"}
+UNSIGNED = {
+    "cpu_count",
+    "cpu_percent",
+    "weight",
+    "parallelism",
+    "max_attempts",
+    "pids",
+    "max_replicas_per_node",
+}
 ENV_LINES = (
     "# comment", "", "A=1", "B=${SET}-$A", "C='lit $A'", 'D="q\\n${UNSET:-u}"', "export E=${NUM}", "SET",
     "F = spaced # c", "G: colon", "H=a#b", "I='it'",'J="multi\nline"', "K=", "L=\"\"", "M=a b c", "N=$$x",
@@ -110,7 +120,8 @@ BAD_ENV_LINES = ("I='it''s'", "A B=1", "!x=1", "A='open", "A=${", "A=${UNSET:?ne
 
 
 class Pick(Protocol):
-    """Where the choices come from: Hypothesis, which can shrink them, or a random number generator, which is fast.
+    """Where the choices come from: Hypothesis, which can shrink them, or a random number generator, which is
+    fast.
 
     `careful`: nothing is drawn that is known to make a project fail.
     """
@@ -203,7 +214,9 @@ def project(pick: Pick) -> dict[str, bytes]:
                 _without_circles("c", one, extends=True)
         files["sub/base.yaml"] = written(pick, base)
     else:
-        files["sub/base.yaml"] = b"services: {base: {image: base, volumes: ['./b:/b'], environment: [X=1], env_file: ../a.env}}\n"
+        files["sub/base.yaml"] = (
+            b"services: {base: {image: base, volumes: ['./b:/b'], environment: [X=1], env_file: ../a.env}}\n"
+        )
     if pick.below(6) == 0:
         main["include"] = one_of(pick, INCLUDES)
         files["inc/one.yaml"] = written(pick, {"services": {"inc": service(pick) | {"image": "inc"}}})
@@ -246,7 +259,9 @@ def written(pick: Pick, tree: Any) -> bytes:
     if style == 0 and not _special(tree):
         return json.dumps(tree, ensure_ascii=False).encode()
     flow = None if style == 1 else False
-    return yaml.dump(tree, Dumper=Dumper, allow_unicode=True, sort_keys=False, default_flow_style=flow).encode()
+    return yaml.dump(
+        tree, Dumper=Dumper, allow_unicode=True, sort_keys=False, default_flow_style=flow
+    ).encode()
 
 
 def _special(value: Any) -> bool:
@@ -302,12 +317,18 @@ def _share(pick: Pick, result: dict[str, Any]) -> None:
 
 
 def _without_circles(name: str, one: dict[str, Any], extends: bool = False) -> None:
-    """Leaves references only to services that come later, which are always active, and nothing that excludes itself."""
+    """Leaves references only to services that come later, which are always active, and nothing that excludes
+    itself.
+    """
     if name != "a":
         one.pop("profiles", None)
     for key in ("links", "volumes_from", "depends_on", "network_mode", "ipc", "pid", "extends"):
         text = json.dumps(one.get(key))
-        if any(f'"{other}"' in text or f'"{other}:' in text or f':{other}"' in text for other in NAMES if other <= name):
+        if any(
+            f'"{other}"' in text or f'"{other}:' in text or f':{other}"' in text
+            for other in NAMES
+            if other <= name
+        ):
             del one[key]
     if "network_mode" in one:
         one.pop("networks", None)
@@ -349,7 +370,11 @@ def _object(pick: Pick, schema: dict[str, Any], owner: str) -> dict[str, Any]:
     keys = list(schema["properties"])
     chosen = some_of(pick, keys, 7)
     chosen += [key for key in schema.get("required", ()) if key not in chosen]
-    needed = owner in ("volumes", "devices", "ports") and "target" in schema["properties"] and "target" not in chosen
+    needed = (
+        owner in ("volumes", "devices", "ports")
+        and "target" in schema["properties"]
+        and "target" not in chosen
+    )
     if needed and not seldom(pick):
         chosen.append("target")
     return {key: _value(pick, schema["properties"][key], key, owner) for key in chosen}
@@ -357,7 +382,9 @@ def _object(pick: Pick, schema: dict[str, Any], owner: str) -> dict[str, Any]:
 
 def _value(pick: Pick, schema: dict[str, Any], key: str, owner: str) -> Any:
     pool = _pool(key, owner, schema)
-    structured = key in STRUCTURED and owner in ("service", "build", "networks", "logging") and pick.below(5) < 2
+    structured = (
+        key in STRUCTURED and owner in ("service", "build", "networks", "logging") and pick.below(5) < 2
+    )
     if pool and not structured and not seldom(pick):
         value = one_of(pick, pool)
         if repr(value) in BAD and not seldom(pick):
@@ -373,18 +400,29 @@ def _value(pick: Pick, schema: dict[str, Any], key: str, owner: str) -> Any:
     kind = types if isinstance(types, str) else one_of(pick, types)
     if kind == "string" and "boolean" in types and not seldom(pick) and "number" not in types:
         return one_of(pick, ("true", "false", "yes", "off", "${YES:-true}"))
-    if kind == "string" and ("number" in types or "integer" in types) and "boolean" not in types and not seldom(pick):
+    if (
+        kind == "string"
+        and ("number" in types or "integer" in types)
+        and "boolean" not in types
+        and not seldom(pick)
+    ):
         return one_of(pick, ("0", "3", "$NUM", "${UNSET:-17}"))
     if owner in ("secret", "config") and key == "driver_opts" and not seldom(pick):
         return {"k.x": one_of(pick, TEXTS)}
-    if kind in ("integer", "number") and not seldom(pick) and (schema.get("minimum", -1) >= 0 or key in UNSIGNED):
+    if (
+        kind in ("integer", "number")
+        and not seldom(pick)
+        and (schema.get("minimum", -1) >= 0 or key in UNSIGNED)
+    ):
         return one_of(pick, (0, 1, 2, 100))
     if kind == "string" and key in ("cpu_count", "cpu_percent", "oom_score_adj") and not seldom(pick):
         return one_of(pick, ("7", "${NUM}"))
     if kind == "object":
         if "properties" in schema:
             return _object(pick, schema, key or owner)
-        below = next(iter(schema.get("patternProperties", {"": {"type": "string"}}).values())) or {"type": ["string", "number"]}
+        below = next(iter(schema.get("patternProperties", {"": {"type": "string"}}).values())) or {
+            "type": ["string", "number"]
+        }
         if isinstance(schema.get("additionalProperties"), dict):
             below = schema["additionalProperties"]
         names = some_of(pick, NAMED.get(key, ("A", "B", "SET", "k.x", "n1")), 3)
@@ -401,7 +439,9 @@ def _distinct(items: list[Any]) -> list[Any]:
 
 def _pool(key: str, owner: str, schema: dict[str, Any]) -> tuple[Any, ...]:
     if owner == "ports" and key == "":
-        return PORTS if schema.get("type") == "string" else (80, 8080) if schema.get("type") == "number" else ()
+        return (
+            PORTS if schema.get("type") == "string" else (80, 8080) if schema.get("type") == "number" else ()
+        )
     if owner == "volumes" and key == "" and schema.get("type") == "string":
         return VOLUMES
     if key == "ports":

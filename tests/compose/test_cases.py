@@ -1,6 +1,8 @@
-"""The cases: one folder each, with the reference loader's stored answer; the canonical form and the errors are golden.
+"""The cases: one folder each, with the reference loader's stored answer; the canonical form and the errors
+are golden.
 
-A case that the two judge differently has a `note.txt` with the reason. `python -m tests.compose.store` stores anew.
+A case that the two judge differently has a `note.txt` with the reason. `python -m tests.compose.store` stores
+anew.
 """
 
 from __future__ import annotations
@@ -56,7 +58,9 @@ def test_a_case_is_loaded_as_the_reference_loader_loads_it(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in NAMES if (CASES / name / "canonical.yaml").exists()])
 def test_the_canonical_form_is_its_own_canonical_form(name: str) -> None:
-    """Loading the canonical form must give the same canonical form, or `render --compose` would not be a fixed point."""
+    """Loading the canonical form must give the same canonical form, or `render --compose` would not be a
+    fixed point.
+    """
     files, options = read_case(CASES / name)
     directory = options.get("dir", ".")
     text = (CASES / name / "canonical.yaml").read_text()

@@ -1,4 +1,6 @@
-"""Random projects: what the schema allows, against the oracle; what nobody would write, against the budget."""
+"""Random projects: what the schema allows, against the oracle; what nobody would write, against the
+budget.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,10 @@ from tests.compose.strategies import projects
 ACCEPTED = (
     (r"\.group_add: ", "equal groups are kept once"),
     (r"^panic: ", "the reference loader's parser panics"),
-    (r"^the canonical form: .*\.pre_start\[\d+\]\.environment\.", "a hook's variables are not seen by its service's env files"),
+    (
+        r"^the canonical form: .*\.pre_start\[\d+\]\.environment\.",
+        "a hook's variables are not seen by its service's env files",
+    ),
     (r"SSHKey: invalid character", "the reference loader answers `build.ssh` with a path in invalid JSON"),
 )
 
@@ -73,7 +78,9 @@ def accepted(message: str) -> bool:
 
 
 def test_generated_projects_load_as_the_reference_loader_loads_them(oracle: Oracle, scratch: Scratch) -> None:
-    """Any project that the schema can make must come out as the reference loader's, as must its canonical form."""
+    """Any project that the schema can make must come out as the reference loader's, as must its canonical
+    form.
+    """
 
     @settings(max_examples=300, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(projects())
@@ -90,9 +97,15 @@ def test_mutated_projects_end_in_a_manifest_or_in_errors_with_a_place() -> None:
 
 
 def test_bombs_cost_little() -> None:
-    """Small files that expand without end must be refused within 60 s of CPU and 512 MiB, with a file and a line."""
+    """Small files that expand without end must be refused within 60 s of CPU and 512 MiB, with a file and a
+    line.
+    """
     code = "import tests.compose.bombs as b; b.run()"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=600
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr

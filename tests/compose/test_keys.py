@@ -1,8 +1,10 @@
-"""Every key of the Compose Specification's JSON Schema has a row in docs/compose.md, and does what the row says.
+"""Every key of the Compose Specification's JSON Schema has a row in docs/compose.md, and does what the row
+says.
 
-    honoured   without the key, the host would get something else in at least one project of keys/honoured.yaml
-    ignored    without the key, the host would get the same in every project of keys/ignored.yaml
-    refused    a project of keys/refused.yaml with the key is an error that names it, with file and line
+    honoured   without the key, the host would get something else in at least one project of
+    keys/honoured.yaml ignored    without the key, the host would get the same in every project of
+    keys/ignored.yaml refused    a project of keys/refused.yaml with the key is an error that names it, with
+    file and line
 
 What a host gets is what the Engine is asked for, in which order and under which conditions.
 """
@@ -31,16 +33,23 @@ HERE = Path(__file__).parent / "keys"
 TABLE = Path(__file__).parents[2] / "docs/compose.md"
 ROW = re.compile(r"^\| `([^`]+)` \| (honoured|ignored|refused) \| (.*) \|$", re.MULTILINE)
 FILES = {
-    ".env": "SECRET=hidden\n", "sub/other.env": "FROM_FILE=1\n", "raw.env": "RAW=$X\n",
+    ".env": "SECRET=hidden\n",
+    "sub/other.env": "FROM_FILE=1\n",
+    "raw.env": "RAW=$X\n",
     "other.yaml": "services: {template: {image: 'template:${FROM_FILE:-2}', volumes: ['./x:/x']}}\n",
 }
 NEWEST = (1, 49)
-OURS = ("io.limpet.digest", "com.docker.compose.config-hash")  # labels that say only that something is different
+OURS = (
+    "io.limpet.digest",
+    "com.docker.compose.config-hash",
+)  # labels that say only that something is different
 Path_ = tuple[str, ...]
 
 
 def schema_keys(node: Any, path: Path_, seen: tuple[str, ...], found: dict[Path_, None]) -> None:
-    """All keys below a node of the schema; `*` stands for a name of the user's, `[]` for the items of a list."""
+    """All keys below a node of the schema; `*` stands for a name of the user's, `[]` for the items of a
+    list.
+    """
     if "$ref" in node:
         name = node["$ref"].rpartition("/")[2]
         if name not in seen:
@@ -115,18 +124,27 @@ def _meaning(resource: Resource) -> Any:
     spec = {key: value for key, value in resource.spec.items() if key not in ("config", "folded")}
     if resource.key.kind == "container":
         body = create_request(resource, "sha256:image", instance="i", api=NEWEST)
-        spec |= {key: resource.spec["config"].get(key) for key in ("platform", "post_start", "pre_stop")}  # not in the body
+        spec |= {
+            key: resource.spec["config"].get(key) for key in ("platform", "post_start", "pre_stop")
+        }  # not in the body
     elif resource.key.kind in ("network", "volume"):
         body = (network_request if resource.key.kind == "network" else volume_request)(resource, "i")
     else:
         body = {}
     body["Labels"] = {name: value for name, value in body.get("Labels", {}).items() if name not in OURS}
-    return {"request": body, "spec": spec, "needs": resource.needs, "folded": sorted(resource.spec.get("folded", ()))}
+    return {
+        "request": body,
+        "spec": spec,
+        "needs": resource.needs,
+        "folded": sorted(resource.spec.get("folded", ())),
+    }
 
 
 @pytest.mark.parametrize("verdict", ["honoured", "ignored", "refused"])
 def test_the_projects_are_what_they_say(verdict: str) -> None:
-    """Projects of honoured and ignored keys must render; each one of refused keys must not, with file and line."""
+    """Projects of honoured and ignored keys must render; each one of refused keys must not, with file and
+    line.
+    """
     for project in projects(verdict):
         found = meaning(project)
         assert isinstance(found, list) == (verdict == "refused"), (project, found)
@@ -152,7 +170,10 @@ def test_a_key_does_what_its_row_says(key: str) -> None:
     if verdict == "honoured":
         assert any(meaning(project) != meaning(without) for project, without in found)
     elif verdict == "ignored":
-        assert all(meaning(project) == meaning(without) or isinstance(meaning(without), list) for project, without in found)
+        assert all(
+            meaning(project) == meaning(without) or isinstance(meaning(without), list)
+            for project, without in found
+        )
     else:
         words = [path[end] for end in range(len(path)) if SAID.get(path[: end + 1]) == "refused"]
         for project, _ in found:

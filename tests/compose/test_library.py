@@ -1,4 +1,6 @@
-"""The library's own promises, beside what the reference loader does: places, all errors at once, files, purity."""
+"""The library's own promises, beside what the reference loader does: places, all errors at once, files,
+purity.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def project(text: str = "", files: dict[str, str] | None = None, **options: obje
     return load(MemoryFiles({path: content.encode() for path, content in every.items()}), **options)  # type: ignore[arg-type]
 
 
-def errors(text: str = "", files: dict[str, str] | None = None, **options: object) -> list[tuple[str, int, str]]:
+def errors(
+    text: str = "", files: dict[str, str] | None = None, **options: object
+) -> list[tuple[str, int, str]]:
     with pytest.raises(ComposeErrors) as caught:
         project(text, files, **options)
     return [(error.file, error.line, error.message) for error in caught.value.errors]
@@ -33,7 +37,9 @@ def errors(text: str = "", files: dict[str, str] | None = None, **options: objec
 
 def test_every_error_is_reported_at_once() -> None:
     """A person must see all that is wrong, sorted by file and line, whatever stage finds it."""
-    text = "services:\n  a: {imgae: x}\n  b: {image: x, ports: ['x:y']}\n  c: {image: x, depends_on: [nope]}\n"
+    text = (
+        "services:\n  a: {imgae: x}\n  b: {image: x, ports: ['x:y']}\n  c: {image: x, depends_on: [nope]}\n"
+    )
     text += "  d: {image: 'x:${A:?}'}\n  e: {image: x, mem_limit: 1x, volumes: ['v:/v']}\n"
     found = errors(text, {"compose.override.yaml": "services: {f: {image: x, networks: [n]}}\n"})
     assert [(file, line) for file, line, _ in found] == [
@@ -44,12 +50,19 @@ def test_every_error_is_reported_at_once() -> None:
 
 def test_one_mistake_is_one_error() -> None:
     """A resource with a mistake must not make those that use it look wrong too."""
-    found = errors("services: {a: {image: x, networks: [n], depends_on: [b]}, b: {imag: x}}\nnetworks: {n: {drivr: x}}\n")
-    assert [message for _, _, message in found] == ["services.b: unknown key 'imag'", "networks.n: unknown key 'drivr'"]
+    found = errors(
+        "services: {a: {image: x, networks: [n], depends_on: [b]}, b: {imag: x}}\nnetworks: {n: {drivr: x}}\n"
+    )
+    assert [message for _, _, message in found] == [
+        "services.b: unknown key 'imag'",
+        "networks.n: unknown key 'drivr'",
+    ]
 
 
 def test_a_position_is_where_the_last_file_wrote_it() -> None:
-    """Each key must be found where it came from: override, extended file, include, env file, or the anchor it merges."""
+    """Each key must be found where it came from: override, extended file, include, env file, or the anchor it
+    merges.
+    """
     loaded = project(files={
         "compose.yaml": "include: [sub/c.yaml]\nx-a: &a\n  user: u\nservices:\n  web:\n    <<: *a\n    image: x\n"
                         "    env_file: e.env\n    extends:\n      {file: base.yaml, service: b}\n",
@@ -76,7 +89,9 @@ def test_an_undefined_variable_is_blank_and_a_warning_with_its_place() -> None:
 
 
 def test_paths_are_relative_to_the_project_directory() -> None:
-    """Whatever file names a path, it must start at the project's directory, and be found below the virtual root."""
+    """Whatever file names a path, it must start at the project's directory, and be found below the virtual
+    root.
+    """
     loaded = project(files={
         "apps/shop/compose.yaml": "include: [../db/compose.yaml]\n"
                                   "services: {a: {image: x, volumes: ['./c:/c', '../x:/x', '/h:/h', '~/u:/u']}}\n",
@@ -105,7 +120,9 @@ def test_paths_are_relative_to_the_project_directory() -> None:
 ])  # fmt: skip
 def test_a_path_out_of_the_repository_is_refused(text: str) -> None:
     """No key may reach a file outside the virtual root; the error must say where it is written."""
-    found = errors(files={"app/compose.yaml": text, "app/c.yaml": "services: {b: {image: x}}"}, working_dir="app")
+    found = errors(
+        files={"app/compose.yaml": text, "app/c.yaml": "services: {b: {image: x}}"}, working_dir="app"
+    )
     assert [(file, line > 0) for file, line, _ in found] == [("app/compose.yaml", True)]
 
 
@@ -132,7 +149,9 @@ def test_compose_file_of_dotenv_names_the_files() -> None:
 
 
 def test_the_usual_names_are_found_in_order() -> None:
-    """compose.yaml wins over the others with a warning; its override joins; `.j2` counts as the name without it."""
+    """compose.yaml wins over the others with a warning; its override joins; `.j2` counts as the name without
+    it.
+    """
     rendered: list[str] = []
 
     def render(path: str, data: bytes) -> bytes:
@@ -196,10 +215,14 @@ def test_text_that_looks_like_something_else_is_quoted() -> None:
         "$x",
         "é\x85",
     ]
-    entries = "".join(f"\n      K{i}: '{value}'" for i, value in enumerate(v.replace("$", "$$") for v in values))
+    entries = "".join(
+        f"\n      K{i}: '{value}'" for i, value in enumerate(v.replace("$", "$$") for v in values)
+    )
     loaded = project(f"services:\n  a:\n    image: x\n    environment:{entries}\n")
     again = project(canonical(loaded))
-    assert list(again.services["a"]["environment"].values()) == [value.replace("\x85", " ") for value in values]
+    assert list(again.services["a"]["environment"].values()) == [
+        value.replace("\x85", " ") for value in values
+    ]
 
 
 def test_a_tab_is_named() -> None:
@@ -217,7 +240,9 @@ def test_durations_are_read_in_nanoseconds(text: str, nanoseconds: int) -> None:
 
 
 def test_loading_opens_and_asks_nothing() -> None:
-    """Once imported, loading must not open a file, connect, or ask the time: files come in through the protocol."""
+    """Once imported, loading must not open a file, connect, or ask the time: files come in through the
+    protocol.
+    """
     code = """
 import sys
 from agent.compose import load, canonical, MemoryFiles
@@ -294,5 +319,9 @@ def handled(decode: Any, path: tuple[str, ...]) -> bool:
 def test_every_key_of_the_schema_reaches_the_canonical_form(kind: str, decode: Any) -> None:
     """A key that the schema allows must have a type; without one it would be dropped in silence."""
     resolved = {("extends",), ("extends", "service"), ("extends", "file"), ("external", "name")}
-    missing = [path for path in declared(SPECIFICATION["$defs"][kind]) if path not in resolved and not handled(decode, path)]
+    missing = [
+        path
+        for path in declared(SPECIFICATION["$defs"][kind])
+        if path not in resolved and not handled(decode, path)
+    ]
     assert missing == []

@@ -33,7 +33,11 @@ def below(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """What a schema knows below itself: its keys, `*` for names and `[]` for items."""
     for form in forms(schema):
         yield from form.get("properties", {}).items()
-        yield from (("*", item) for pattern, item in form.get("patternProperties", {}).items() if item and pattern != "^x-")
+        yield from (
+            ("*", item)
+            for pattern, item in form.get("patternProperties", {}).items()
+            if item and pattern != "^x-"
+        )
         if "items" in form:
             yield "[]", form["items"]
 
@@ -46,9 +50,17 @@ def declared(schema: dict[str, Any], path: Keys) -> Iterator[Keys]:
 
 def written(value: Any, schema: dict[str, Any], path: Keys) -> Iterator[Keys]:
     known = list(below(schema))
-    pairs = value.items() if isinstance(value, dict) else (("[]", item) for item in value) if isinstance(value, list) else ()
+    pairs = (
+        value.items()
+        if isinstance(value, dict)
+        else (("[]", item) for item in value)
+        if isinstance(value, list)
+        else ()
+    )
     for name, item in pairs:
-        named = [(key, inner) for key, inner in known if key == name] or [pair for pair in known if pair[0] == "*" != name]
+        named = [(key, inner) for key, inner in known if key == name] or [
+            pair for pair in known if pair[0] == "*" != name
+        ]
         for key, inner in named:
             yield (*path, key)
             yield from written(item, inner, (*path, key))

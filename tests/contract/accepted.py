@@ -1,4 +1,5 @@
-"""How Limpet's containers differ from those of Docker Compose 1.29, and why: the one table, which docs/compose.md shows.
+"""How Limpet's containers differ from those of Docker Compose 1.29, and why: the one table, which
+docs/compose.md shows.
 
 A difference without a row fails, and so does a row whose difference no longer occurs in its app.
 """
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Accepted:
-    """`pattern` matches the start of `FIELD: theirs -> ours` for a container, network or volume; `app` shows it. The rest is for
-    people: the `field`, what 1.29 has and what we have (`change`), and `why`."""
+    """`pattern` matches the start of `FIELD: theirs -> ours` for a container, network or volume; `app` shows
+    it. The rest is for people: the `field`, what 1.29 has and what we have (`change`), and `why`.
+    """
 
     app: str
     pattern: str

@@ -127,7 +127,9 @@ class RealBench:
         id = str(api.create_container_from_config(body, name)["Id"])
         for other in container.networks(resource)[1:]:
             endpoint = request.endpoint(resource.spec, other)
-            api._post_json(api._url("/networks/{0}/connect", other), data={"Container": id, "EndpointConfig": endpoint})
+            api._post_json(
+                api._url("/networks/{0}/connect", other), data={"Container": id, "EndpointConfig": endpoint}
+            )
         api.start(id)
         return id
 
@@ -156,7 +158,9 @@ class RealBench:
 
 
 class InsideHost(RealHost):
-    """A test host's Engine and files, driven from the machine: its root is that of the host's first process."""
+    """A test host's Engine and files, driven from the machine: its root is that of the host's first
+    process.
+    """
 
     def mapped(self, source: str) -> str:
         path = super().mapped(source)
@@ -186,7 +190,7 @@ class HostBench(RealBench):
         child.communicate(b"\n")
 
 
-# --- resources and verbs, the same for both --------------------------------------------------------------------------
+# --- resources and verbs, the same for both -----------------------------------------------------------------
 
 
 def service(bench: Bench, name: str, kind: str = "idle", **config: Any) -> Resource:

@@ -1,11 +1,13 @@
 """The apps of the contract suite: what lies below apps/NAME, and how both tools make containers of it.
 
 Rules:
-1. `apps/NAME` is an app as in a fleet repository, about one rule or one stack. `case.yaml` beside it is the suite's own:
-   `start` (compared running), `around` (what others made before: networks, volumes, containers), `expect` (dotted fields of the
-   inspection, where Docker Compose 1.29 is too old), `api` and `too_new` (the Engine's API that a key needs), `files` (below
-   the app's directory), `syncs` (false where this machine lacks what it needs).
-2. In every file `lt-project` is the project's name, 10.231.x and fd00:231: are free networks, 58000 to 58099 free ports.
+1. `apps/NAME` is an app as in a fleet repository, about one rule or one stack. `case.yaml` beside it is the
+   suite's own: `start` (compared running), `around` (what others made before: networks, volumes, containers),
+   `expect` (dotted fields of the inspection, where Docker Compose 1.29 is too old), `api` and `too_new` (the
+   Engine's API that a key needs), `files` (below the app's directory), `syncs` (false where this machine
+   lacks what it needs).
+2. In every file `lt-project` is the project's name, 10.231.x and fd00:231: are free networks, 58000 to 58099
+   free ports.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ CASE = "case.yaml"
 PROJECT, NET, NET6 = "lt-project", "10.231.", "fd00:231:"
 SECOND = images.SECOND
 
-# Images that say much about themselves, as those of real software do. All run /bin/idle, which takes any words.
+# Images that say much about themselves, as those of real software do. All run /bin/idle, which takes any
+# words.
 IMAGES: Mapping[str, Mapping[str, Any]] = {
     "full": {
         "Entrypoint": ["/bin/idle", "--quiet"], "Cmd": ["serve", "--all"], "User": "app", "WorkingDir": "/srv",
@@ -81,7 +84,11 @@ class App:
         """The app under a project's name, with networks `10.NETWORK.` and ports from `port` on."""
 
         def put(text: str) -> str:
-            text = text.replace(PROJECT, project).replace(NET, f"10.{network}.").replace(NET6, f"fd00:{network}:")
+            text = (
+                text.replace(PROJECT, project)
+                .replace(NET, f"10.{network}.")
+                .replace(NET6, f"fd00:{network}:")
+            )
             return re.sub(r"\b580(\d\d)\b", lambda found: str(port + int(found[1])), text)
 
         files = {path: put(text) for path, text in self.files.items()}
@@ -93,7 +100,11 @@ def apps() -> dict[str, App]:
     """All apps by name."""
     found = {}
     for directory in sorted(DIRECTORY.iterdir()):
-        files = {str(path.relative_to(directory)): path.read_text() for path in sorted(directory.rglob("*")) if path.is_file()}
+        files = {
+            str(path.relative_to(directory)): path.read_text()
+            for path in sorted(directory.rglob("*"))
+            if path.is_file()
+        }
         case = yaml.safe_load(files.pop(CASE, "")) or {}
         found[directory.name] = App(directory.name, files, case)
     return found
@@ -126,10 +137,12 @@ def surround(engine: Engine, app: App) -> None:
     for name in around.get("volumes") or ():
         engine.client.volumes.create(name)
     for name in around.get("containers") or ():
-        engine.client.containers.run(f"{images.REPOSITORY}/idle:v1", name=name, detach=True, volumes=[f"{name}:/outside"])
+        engine.client.containers.run(
+            f"{images.REPOSITORY}/idle:v1", name=name, detach=True, volumes=[f"{name}:/outside"]
+        )
 
 
-# --- Docker Compose ---------------------------------------------------------------------------------------------------
+# --- Docker Compose -----------------------------------------------------------------------------------------
 
 SERVER = """
 import json, os, sys, traceback
@@ -163,13 +176,24 @@ class Compose:
 
     def __init__(self, engine: Engine, scratch: Path) -> None:
         self._log = scratch / "compose.log"
-        environment = {"PATH": "/usr/bin:/bin", "HOME": str(scratch), "LANG": "C.UTF-8", "DOCKER_HOST": f"unix://{engine.socket}"}
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(scratch),
+            "LANG": "C.UTF-8",
+            "DOCKER_HOST": f"unix://{engine.socket}",
+        }
         self._server = subprocess.Popen(
-            ["/usr/bin/python3", "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            ["/usr/bin/python3", "-c", SERVER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
 
     def up(self, app: App, project: str, directory: Path) -> None:
-        """`docker-compose up` in a directory with the app's files. Keys of `deploy` count, as they do in Compose v2."""
+        """`docker-compose up` in a directory with the app's files. Keys of `deploy` count, as they do in
+        Compose v2.
+        """
         for path, text in app.files.items():
             place = directory / path
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -187,7 +211,7 @@ class Compose:
         self._server.communicate(timeout=30)
 
 
-# --- Limpet -----------------------------------------------------------------------------------------------------------
+# --- Limpet -------------------------------------------------------------------------------------------------
 
 
 def manifest_of(host: RealHost, app: App, project: str) -> Manifest:
@@ -213,7 +237,9 @@ class Unstarted:
 
 
 def limpet_up(host: RealHost, app: App, project: str, scratch: Path) -> None:
-    """The plan for a host without it, carried out; without `start`, nothing is started. Raises what failed."""
+    """The plan for a host without it, carried out; without `start`, nothing is started. Raises what
+    failed.
+    """
     manifest = manifest_of(host, app, project)
     observed = host.observe(Look(frozenset(), tuple(manifest.images())))
     held = Held(manifest, observed.images)
@@ -221,6 +247,8 @@ def limpet_up(host: RealHost, app: App, project: str, scratch: Path) -> None:
     assert not made.refusals, made.refusals
     check_engine(made, manifest, observed)
     doer: Host = host if app.case.get("start") else Unstarted(host)
-    for outcome in apply(made.actions, manifest, doer, Journal(scratch / "journal"), Silent(), threading.Event()):
+    for outcome in apply(
+        made.actions, manifest, doer, Journal(scratch / "journal"), Silent(), threading.Event()
+    ):
         if outcome.error is not None:
             raise outcome.error

@@ -1,4 +1,6 @@
-"""The suite runs on the fake host, on the machine's Engine, and on that of a Debian 13 test host (Engine 26.1)."""
+"""The suite runs on the fake host, on the machine's Engine, and on that of a Debian 13 test host (Engine
+26.1).
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """What the Engine says of containers, networks and volumes, in a form in which two makers can be compared.
 
 Rules:
-1. A flat mapping of dotted fields to values. What differs by chance (ids, times, addresses from a pool) is left out or named
-   for what it is; nothing else is.
+1. A flat mapping of dotted fields to values. What differs by chance (ids, times, addresses from a pool) is
+   left out or named for what it is; nothing else is.
 2. Names and ids of the project's containers are written as (SERVICE.NUMBER), its directory as DIR.
 3. Binds and Mounts are two ways to ask for the same: what was asked for is HostConfig.Mounted, by target.
 """
@@ -23,9 +23,21 @@ IGNORED = re.compile(
     r"|NetworkSettings\.Networks\.[\w.-]+\.(NetworkID|EndpointID)"
 )
 CHANCE = re.compile(r"(NetworkSettings\.Networks\.[\w.-]+)\.(IPAddress|Gateway|MacAddress)")
-NAMED = re.compile(r"(^|\.)(Labels|Options|Tmpfs|LogConfig\.Config)\.")  # names that a person chose: an empty value is one
+NAMED = re.compile(
+    r"(^|\.)(Labels|Options|Tmpfs|LogConfig\.Config)\."
+)  # names that a person chose: an empty value is one
 PORT = re.compile(r"\.Ports\.\d+/\w+$")  # one that is not published is one
-UNORDERED = ("Env", "ExtraHosts", "Aliases", "CapAdd", "CapDrop", "Ulimits", "Links", "DnsOptions", "SecurityOpt")
+UNORDERED = (
+    "Env",
+    "ExtraHosts",
+    "Aliases",
+    "CapAdd",
+    "CapDrop",
+    "Ulimits",
+    "Links",
+    "DnsOptions",
+    "SecurityOpt",
+)
 LABEL, PROJECT = "com.docker.compose.", "lt-project"
 
 
@@ -50,21 +62,29 @@ def inspected(engine: Engine, project: str, *places: str) -> dict[str, Flat]:
     for container in found:
         all_of_it[names[container["Id"]].strip("()")] = dict(_container(container, words, given))
     for name in networks:
-        all_of_it[f"network {name.replace(project, PROJECT)}"] = dict(_network(_renamed(api.inspect_network(name), words)))
+        all_of_it[f"network {name.replace(project, PROJECT)}"] = dict(
+            _network(_renamed(api.inspect_network(name), words))
+        )
     for volume in api.volumes(filters={"label": f"{PROJECT_LABEL}={project}"})["Volumes"] or ():
         shown = {key: value for key, value in volume.items() if key not in ("CreatedAt", "Mountpoint")}
-        all_of_it[f"volume {volume['Name'].replace(project, PROJECT)}"] = dict(flattened(_renamed(shown, words), ""))
+        all_of_it[f"volume {volume['Name'].replace(project, PROJECT)}"] = dict(
+            flattened(_renamed(shown, words), "")
+        )
     return all_of_it
 
 
 def of_containers(engine: Engine, project: str, *places: str) -> dict[str, Flat]:
-    """Service -> field -> value of its first container, whole, as the Engine has it; any dotted field may be asked for."""
+    """Service -> field -> value of its first container, whole, as the Engine has it; any dotted field may be
+    asked for.
+    """
     found = {}
     for container in engine.containers(project):
         labels = container.labels
         if labels.get(LABEL + "container-number") == "1":
             words = dict(zip(places, ("DIR", ""), strict=False))
-            found[labels[LABEL + "service"]] = Fields(_renamed(engine.client.api.inspect_container(str(container.id)), words))
+            found[labels[LABEL + "service"]] = Fields(
+                _renamed(engine.client.api.inspect_container(str(container.id)), words)
+            )
     return found
 
 
@@ -75,7 +95,10 @@ class Fields(dict[str, Any]):
         node: Any = dict(self)
         rest = field
         while rest:
-            name = next((n for n in sorted(node, key=len, reverse=True) if rest == n or rest.startswith(f"{n}.")), None)
+            name = next(
+                (n for n in sorted(node, key=len, reverse=True) if rest == n or rest.startswith(f"{n}.")),
+                None,
+            )
             if name is None:
                 return None
             node, rest = node[name], rest.removeprefix(name).removeprefix(".")
@@ -88,7 +111,9 @@ def _has_addresses(network: Mapping[str, Any]) -> bool:
     return any(re.match(r"10\.1\d\d\.", str(pool.get("Subnet"))) for pool in pools)
 
 
-def _container(found: dict[str, Any], words: dict[str, str], given: dict[str, bool]) -> Iterator[tuple[str, Any]]:
+def _container(
+    found: dict[str, Any], words: dict[str, str], given: dict[str, bool]
+) -> Iterator[tuple[str, Any]]:
     found = _renamed(found, words)
     given = {_renamed(name, words): value for name, value in given.items()}
     for part, key in (("Config", "Volumes"), ("Config", "ExposedPorts")):
@@ -157,8 +182,9 @@ def _renamed(value: Any, words: Mapping[str, str]) -> Any:
 
 
 def flattened(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Dotted fields to leaves. Lists are leaves, sorted where their order says nothing; empty is absent, but for
-    values of names that a person chose."""
+    """Dotted fields to leaves. Lists are leaves, sorted where their order says nothing; empty is absent, but
+    for values of names that a person chose.
+    """
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from flattened(inner, f"{prefix}.{key}" if prefix else key)

@@ -1,4 +1,6 @@
-"""What every host says of containers, networks and volumes that Docker Compose made, and that may be adopted."""
+"""What every host says of containers, networks and volumes that Docker Compose made, and that may be
+adopted.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,9 @@ def test_what_compose_made_is_compared_only_when_it_may_be_adopted(bench: Bench)
 
 
 def test_a_plain_container_of_compose_is_equal(bench: Bench) -> None:
-    """A service that says next to nothing must be equal to what Compose makes of it, whatever defaults the Engine fills in."""
+    """A service that says next to nothing must be equal to what Compose makes of it, whatever defaults the
+    Engine fills in.
+    """
     for name, config in {"one": {}, "two": {"network_mode": "none"}}.items():
         resource = adopting(bench, name, **config)
         there = one(bench, bench.compose_container(resource, f"{bench.prefix}_{name}_1"), look(resource))
@@ -76,8 +80,9 @@ def test_a_plain_container_of_compose_is_equal(bench: Bench) -> None:
 
 
 def test_what_the_inventory_knows_is_ours(bench: Bench) -> None:
-    """An adopted container must be seen as ours by its id, under any name, with the digest it was adopted with; it is compared
-    again as long as it is not proved."""
+    """An adopted container must be seen as ours by its id, under any name, with the digest it was adopted
+    with; it is compared again as long as it is not proved.
+    """
     resource = adopting(bench, "web")
     id = bench.compose_container(resource, f"{bench.prefix}_web_1")
     lock = {resource.spec["image"]: bench.host.image_id(resource.spec["image"]) or ""}
@@ -89,7 +94,12 @@ def test_what_the_inventory_knows_is_ours(bench: Bench) -> None:
     known = {("container", id): (resource.key.name, owned)}
     act(bench, resource, "rename", container=id, to=f"{resource.key.name}.kept-{id[:12]}")
     there = one(bench, id, look(resource, adopted=known))
-    assert (there.owned, there.key_name, there.digest, there.app) == (True, resource.key.name, resource.digest, bench.prefix)
+    assert (there.owned, there.key_name, there.digest, there.app) == (
+        True,
+        resource.key.name,
+        resource.digest,
+        bench.prefix,
+    )
     assert there.original is not None and there.found is not None and there.restart_policy == "no"
     proved = replace(owned, adopted=adoption.record(resource.key, taken, proved=True))
     there = one(bench, id, look(adopted={("container", id): (resource.key.name, proved)}))
@@ -107,7 +117,9 @@ def test_a_replaced_container_of_compose_leaves_its_unnamed_volumes(bench: Bench
 
 
 def test_networks_and_volumes_are_ours_by_the_inventory(bench: Bench) -> None:
-    """A network and a volume must be compared when a service that uses them adopts, and be ours when the inventory says so."""
+    """A network and a volume must be compared when a service that uses them adopts, and be ours when the
+    inventory says so.
+    """
     front = a_network(bench, "front")
     bench.foreign_network(front.key.name)
     resource = adopting(bench, "web", networks={front.key.name: {}})

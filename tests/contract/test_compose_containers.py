@@ -1,7 +1,8 @@
 """Containers made by Limpet beside those that Docker Compose makes of the same app, field by field.
 
-Debian's docker-compose 1.29 makes them where it knows the keys. Where it is too old, the app says what the Engine's documentation
-has it be. Differences are accepted in one table (tests/contract/accepted.py), with a reason, or not at all.
+Debian's docker-compose 1.29 makes them where it knows the keys. Where it is too old, the app says what the
+Engine's documentation has it be. Differences are accepted in one table (tests/contract/accepted.py), with a
+reason, or not at all.
 """
 
 from __future__ import annotations
@@ -86,8 +87,9 @@ def there(debian13: Host) -> Iterator[Place]:
 
 @pytest.mark.parametrize("name", COMPARED)
 def test_an_app_is_what_compose_makes_of_it(name: str, here: Place, compose: Compose, tmp_path: Path) -> None:
-    """Containers, networks and volumes must be those that Compose makes, but for differences that are listed with their reason;
-    and what is listed for this app must be there."""
+    """Containers, networks and volumes must be those that Compose makes, but for differences that are listed
+    with their reason; and what is listed for this app must be there.
+    """
     app = apps()[name].placed(here.project, *composed.free_place(here.engine))
     directory = tmp_path / here.project
     directory.mkdir()
@@ -100,7 +102,9 @@ def test_an_app_is_what_compose_makes_of_it(name: str, here: Place, compose: Com
     found = [f"{thing} {each}" for thing in ours for each in differences(theirs[thing], ours[thing])]
     assert [each for each in found if not any(accepted.matches(each) for accepted in ACCEPTED)] == []
     listed = [accepted for accepted in ACCEPTED if accepted.app == name]
-    assert [accepted.pattern for accepted in listed if not any(accepted.matches(each) for each in found)] == []
+    assert [
+        accepted.pattern for accepted in listed if not any(accepted.matches(each) for each in found)
+    ] == []
 
 
 def checked(app: App, place: Place, scratch: Path) -> None:
@@ -120,7 +124,9 @@ def checked(app: App, place: Place, scratch: Path) -> None:
             field: unordered(value) for field, value in fields.items()
         }, service
     for path, content in (app.case.get("files") or {}).items():
-        assert (Path(place.host.root) / place.directory().removeprefix(str(place.root)).lstrip("/") / path).read_text() == content
+        assert (
+            Path(place.host.root) / place.directory().removeprefix(str(place.root)).lstrip("/") / path
+        ).read_text() == content
 
 
 def unordered(value: Any) -> Any:
@@ -130,7 +136,9 @@ def unordered(value: Any) -> Any:
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_newer_keys_here(name: str, here: Place, tmp_path: Path) -> None:
-    """Keys that Compose 1.29 does not know must become what the Engine documents, or be refused with both versions."""
+    """Keys that Compose 1.29 does not know must become what the Engine documents, or be refused with both
+    versions.
+    """
     checked(apps()[name].placed(here.project, *composed.free_place(here.engine)), here, tmp_path)
 
 

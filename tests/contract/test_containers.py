@@ -44,7 +44,12 @@ def test_a_created_container_is_seen_with_what_it_was_made_from(bench: Bench) ->
     web = service(bench, "web", "idle")
     twice(bench, web, "create", name=f"{web.key.name}.new-1", image=bench.host.image_id(web.spec["image"]))
     there = seen(bench, f"{web.key.name}.new-1")
-    assert (there.owned, there.key_name, there.digest, there.app) == (True, web.key.name, web.digest, bench.prefix)
+    assert (there.owned, there.key_name, there.digest, there.app) == (
+        True,
+        web.key.name,
+        web.digest,
+        bench.prefix,
+    )
     assert (there.state, there.image_id) == ("created", bench.host.image_id(web.spec["image"]))
     assert len(all_seen(bench)) == 1
 
@@ -92,7 +97,9 @@ def test_a_missing_image_is_transient(bench: Bench) -> None:
 
 
 def test_a_taken_port_fails_the_start(bench: Bench) -> None:
-    """A start whose port a process of the host or another container holds must fail; once free, it must work."""
+    """A start whose port a process of the host or another container holds must fail; once free, it must
+    work.
+    """
     port = free_port()
     web, other = service(bench, "web", ports=published(port)), service(bench, "other", ports=published(port))
     id = create(bench, web)
@@ -131,7 +138,9 @@ def test_a_foreign_network_of_the_same_name_is_a_failure(bench: Bench) -> None:
 
 
 def test_a_subnet_belongs_to_one_network(bench: Bench) -> None:
-    """A network whose subnet overlaps that of another must not be made, and must be once the other is gone."""
+    """A network whose subnet overlaps that of another must not be made, and must be once the other is
+    gone.
+    """
     one = a_network(bench, "one", ipam={"config": [{"subnet": f"10.231.{THIRD}.0/24"}]})
     other = a_network(bench, "other", ipam={"config": [{"subnet": f"10.231.{THIRD}.128/25"}]})
     act(bench, one, "create")
@@ -174,7 +183,9 @@ def test_a_network_in_use_is_not_removed(bench: Bench) -> None:
 
 
 def test_a_kept_container_comes_back_after_its_network_was_made_anew(bench: Bench) -> None:
-    """A stopped container must start again, same id, on a network that was removed and made again, with its static address."""
+    """A stopped container must start again, same id, on a network that was removed and made again, with its
+    static address.
+    """
     front = a_network(bench, "front", **SUBNET)
     act(bench, front, "create")
     web = service(bench, "web", networks={front.key.name: {"ipv4_address": ADDRESS, "aliases": ["w"]}})
@@ -238,7 +249,9 @@ def test_a_missing_network_is_transient(bench: Bench) -> None:
     with pytest.raises(Transient) as error:
         act(bench, web, "start", container=id)
     assert code(error) == "NetworkMissing"
-    act(bench, web, "connect", container=id, network=f"{bench.prefix}_other")  # stopped: resolved at the start
+    act(
+        bench, web, "connect", container=id, network=f"{bench.prefix}_other"
+    )  # stopped: resolved at the start
     other = service(bench, "other", networks={f"{bench.prefix}_other": None}, network_mode="none")
     running = run(bench, service(bench, "runs"))
     with pytest.raises(Transient) as error:
@@ -327,7 +340,13 @@ def test_waiting_has_an_end(bench: Bench) -> None:
 def test_what_is_gone_is_transient_where_it_is_needed(bench: Bench) -> None:
     """A verb on a container that vanished must condemn nothing; stop, remove and disconnect are done."""
     web = service(bench, "web")
-    for verb, args in (("start", {}), ("policy", {}), ("signal", {"signal": "HUP"}), ("unpause", {}), ("rename", {"to": "x"})):
+    for verb, args in (
+        ("start", {}),
+        ("policy", {}),
+        ("signal", {"signal": "HUP"}),
+        ("unpause", {}),
+        ("rename", {"to": "x"}),
+    ):
         with pytest.raises(Transient) as error:
             act(bench, web, verb, container=f"{bench.prefix}-gone", **args)
         assert code(error) == "Missing", verb
@@ -349,7 +368,9 @@ def test_a_volume_is_made_once(bench: Bench) -> None:
 
 
 def test_a_bind_source_is_made_unless_that_is_forbidden(bench: Bench) -> None:
-    """A missing bind source must become a directory, as in Compose, or fail the creation with create_host_path: false."""
+    """A missing bind source must become a directory, as in Compose, or fail the creation with
+    create_host_path: false.
+    """
     web = service(bench, "web", volumes=[{"type": "bind", "source": "/srv/data", "target": "/data"}])
     run(bench, web)
     assert bench.host.observe(Look(frozenset(["/srv/data"]))).files["/srv/data"].type == "directory"
@@ -414,12 +435,16 @@ def test_a_restart_keeps_the_container(bench: Bench) -> None:
     assert code(error) == "Missing"
 
 
-def watching(bench: Bench, *names: str, seconds: float = 0.0, most: int = 0, timeout: float = 60.0) -> dict[str, Any]:
+def watching(
+    bench: Bench, *names: str, seconds: float = 0.0, most: int = 0, timeout: float = 60.0
+) -> dict[str, Any]:
     return {"containers": list(names), "seconds": seconds, "most": most, "timeout": timeout}
 
 
 def test_watching_ends_when_all_are_good(bench: Bench) -> None:
-    """A watch must wait until all are healthy, take what has no health check for good while it runs, and may be repeated."""
+    """A watch must wait until all are healthy, take what has no health check for good while it runs, and may
+    be repeated.
+    """
     web, idle = service(bench, "web", "web"), service(bench, "idle", "idle")
     ids = [run(bench, web), run(bench, idle)]
     twice(bench, web, "watch", **watching(bench, *ids, seconds=0.3))
@@ -431,8 +456,12 @@ def test_watching_ends_when_all_are_good(bench: Bench) -> None:
     ("kind", "restart", "reason"),
     [("sick", "no", "Unhealthy"), ("fail-once", "no", "Exited"), ("crash", "always", "Restarts"), ("late", "no", "Exited")],
 )  # fmt: skip
-def test_watching_fails_when_more_than_so_many_fail(bench: Bench, kind: str, restart: str, reason: str) -> None:
-    """A watch must fail, and say of which, when a container ends, restarts or is unhealthy; and go on when so many may."""
+def test_watching_fails_when_more_than_so_many_fail(
+    bench: Bench, kind: str, restart: str, reason: str
+) -> None:
+    """A watch must fail, and say of which, when a container ends, restarts or is unhealthy; and go on when so
+    many may.
+    """
     web, other = service(bench, "web", "web"), service(bench, "other", kind, restart=restart)
     ids = [run(bench, web), run(bench, other)]
     with pytest.raises(Failed, match=other.key.name) as error:
@@ -442,7 +471,9 @@ def test_watching_fails_when_more_than_so_many_fail(bench: Bench, kind: str, res
 
 
 def test_watching_has_an_end(bench: Bench) -> None:
-    """A container that never becomes healthy must fail the watch after its time, and one that is gone be transient."""
+    """A container that never becomes healthy must fail the watch after its time, and one that is gone be
+    transient.
+    """
     check = {"test": ["CMD", "false"], "interval": "1h"}
     web = service(bench, "web", "web", healthcheck=check)
     id = run(bench, web)

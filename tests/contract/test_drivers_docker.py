@@ -42,10 +42,18 @@ def through(bench: RealBench, socket: Path, stop: threading.Event | None = None)
 
 
 def test_every_verb_survives_an_answer_that_was_lost(bench: RealBench, tmp_path: Path) -> None:
-    """A verb whose answer never arrived must be Transient, and its repetition must end where one call would have."""
+    """A verb whose answer never arrived must be Transient, and its repetition must end where one call would
+    have.
+    """
     socket = tmp_path / "docker.sock"
     front, data = a_network(bench, "front"), a_volume(bench, "data")
-    web = service(bench, "web", "plain-web", networks={front.key.name: None, f"{bench.prefix}_back": None}, restart="always")
+    web = service(
+        bench,
+        "web",
+        "plain-web",
+        networks={front.key.name: None, f"{bench.prefix}_back": None},
+        restart="always",
+    )
     back = a_network(bench, "back")
     act(bench, back, "create")
     image, new, name = bench.host.image_id(web.spec["image"]), f"{web.key.name}.new-1", web.key.name
@@ -84,14 +92,22 @@ def test_every_verb_survives_an_answer_that_was_lost(bench: RealBench, tmp_path:
 
 
 def test_an_engine_that_is_away_is_unavailable(bench: RealBench, tmp_path: Path) -> None:
-    """With the socket refusing, every verb must be Transient, and work again when it is back, by the same host."""
+    """With the socket refusing, every verb must be Transient, and work again when it is back, by the same
+    host.
+    """
     web = service(bench, "web")
     id = create(bench, web)
     with proxy(bench.engine.socket, tmp_path / "docker.sock") as line:
         host = through(bench, tmp_path / "docker.sock")
         host.execute(Action(1, "policy", web.key, "test", {"container": id, "policy": "no"}), web)
         line.refuse()
-        for verb, args in (("start", {}), ("stop", {}), ("remove", {}), ("policy", {}), ("rename", {"to": "x"})):
+        for verb, args in (
+            ("start", {}),
+            ("stop", {}),
+            ("remove", {}),
+            ("policy", {}),
+            ("rename", {"to": "x"}),
+        ):
             with pytest.raises(Transient) as error:
                 host.execute(Action(1, verb, web.key, "test", {"container": id, **args}), web)
             assert error.value.code == "RuntimeUnavailable", verb
@@ -118,7 +134,9 @@ def test_an_engine_that_is_away_is_unavailable(bench: RealBench, tmp_path: Path)
     ],
 )
 def test_what_cannot_start_says_why(bench: RealBench, config: dict[str, Any], code: str) -> None:
-    """A container that cannot be created or started must fail with the Engine's reason and with what to do."""
+    """A container that cannot be created or started must fail with the Engine's reason and with what to
+    do.
+    """
     bench.put_file("/etc/passwd", b"")
     web = service(bench, "web", **config)
     with pytest.raises(LimpetError, match=web.key.name) as error:
@@ -142,7 +160,9 @@ def test_a_signal_does_not_end_the_restart_policy(bench: RealBench) -> None:
 
 
 def test_a_returned_container_is_found_by_its_names(bench: RealBench) -> None:
-    """After its networks were made anew, a returned container must answer to its name, its service and its aliases."""
+    """After its networks were made anew, a returned container must answer to its name, its service and its
+    aliases.
+    """
     front = a_network(bench, "front")
     act(bench, front, "create")
     web = service(bench, "web", "plain-web", networks={front.key.name: {"aliases": ["w"]}})
@@ -164,11 +184,16 @@ def test_unnamed_volumes_go_on(bench: RealBench, prefix: str) -> None:
     """What is in a volume that only the image declares must be there after a replacement, as with Compose."""
     api = bench.engine.client
     for version in ("v1", "v2"):
-        images.load(api, images.make(f"{prefix}/db:{version}", {"Cmd": ["/bin/idle"], "Volumes": {"/data": {}}}, version))
+        images.load(
+            api,
+            images.make(f"{prefix}/db:{version}", {"Cmd": ["/bin/idle"], "Volumes": {"/data": {}}}, version),
+        )
 
     def db(version: str) -> Resource:
         config = {"image": f"{prefix}/db:{version}", "volumes": [{"type": "volume", "target": "/more"}]}
-        return container.container(f"{prefix}-db-1", app=prefix, service="db", number=1, config=config, inputs={}, folded={})
+        return container.container(
+            f"{prefix}-db-1", app=prefix, service="db", number=1, config=config, inputs={}, folded={}
+        )
 
     old = run(bench, db("v1"))
     for place in ("/data/a", "/more/b"):
@@ -190,7 +215,9 @@ def test_unnamed_volumes_go_on(bench: RealBench, prefix: str) -> None:
 
 
 def test_a_deleted_network_is_mended_under_a_running_container(bench: RealBench) -> None:
-    """After its network was torn away and made anew, a running container must be found and its port must answer, same id."""
+    """After its network was torn away and made anew, a running container must be found and its port must
+    answer, same id.
+    """
     port = free_port()
     front = a_network(bench, "front")
     act(bench, front, "create")
@@ -205,7 +232,9 @@ def test_a_deleted_network_is_mended_under_a_running_container(bench: RealBench)
     act(bench, web, "connect", container=id, network=front.key.name)
     probe = run(bench, service(bench, "probe", "idle", networks={front.key.name: None}))
     assert bench.engine.client.containers.get(probe).exec_run(["nslookup", "w"]).exit_code == 0
-    answer = wait.eventually(lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2).read(), 60)
+    answer = wait.eventually(
+        lambda: urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2).read(), 60
+    )
     assert answer == b"v1\n" and seen(bench, id).started_at == started
 
 
@@ -213,11 +242,15 @@ def test_only_ours_are_reached_by_two_installations(bench: RealBench, tmp_path: 
     """Another installation on the same Engine must see our things as foreign, and fail on our names."""
     web = service(bench, "web")
     create(bench, web)
-    other = RealHost(Paths(tmp_path / "other"), EngineSettings(socket=bench.engine.socket), bench.content, "another")
+    other = RealHost(
+        Paths(tmp_path / "other"), EngineSettings(socket=bench.engine.socket), bench.content, "another"
+    )
     there = [c for c in other.observe(Look(deep=True)).containers if c.name == web.key.name]
     assert [(c.owned, c.digest, c.key_name) for c in there] == [(False, "", "")]
     with pytest.raises(Failed) as error:
-        other.execute(Action(1, "create", web.key, "test", {"name": web.key.name, "image": there[0].image_id}), web)
+        other.execute(
+            Action(1, "create", web.key, "test", {"name": web.key.name, "image": there[0].image_id}), web
+        )
     assert error.value.code == "NameTaken"
     other.close()
 
@@ -230,7 +263,10 @@ def test_a_wait_ends_when_the_pass_is_asked_to_stop(bench: RealBench, tmp_path: 
     id = run(bench, job)
     threading.Timer(0.3, stop.set).start()
     with pytest.raises(Interrupted):
-        host.execute(Action(1, "await", job.key, "test", {"container": id, "condition": "completed", "timeout": 60.0}), job)
+        host.execute(
+            Action(1, "await", job.key, "test", {"container": id, "condition": "completed", "timeout": 60.0}),
+            job,
+        )
     host.close()
 
 
@@ -243,12 +279,16 @@ def test_a_stubborn_container_is_killed_after_its_grace_period(bench: RealBench)
 
 
 def test_the_reference_is_shown_while_it_is_the_image(bench: RealBench, prefix: str) -> None:
-    """`docker ps` must show the reference; when the tag moved meanwhile, the image of the lock must be run all the same."""
+    """`docker ps` must show the reference; when the tag moved meanwhile, the image of the lock must be run
+    all the same.
+    """
     tagged = f"{prefix}/app:1"
     first, second = bench.host.image_id(bench.image("idle")), bench.host.image_id(bench.image("web"))
     api = bench.engine.client.api
     web = service(bench, "web")
-    web = container.container(web.key.name, app=prefix, service="web", number=1, config={"image": tagged}, inputs={}, folded={})
+    web = container.container(
+        web.key.name, app=prefix, service="web", number=1, config={"image": tagged}, inputs={}, folded={}
+    )
     for name, tag in (("a", first), ("b", second)):
         api.tag(tag, f"{prefix}/app", "1")
         act(bench, web, "create", name=f"{prefix}-{name}", image=first)
@@ -257,7 +297,9 @@ def test_the_reference_is_shown_while_it_is_the_image(bench: RealBench, prefix: 
 
 
 def test_a_restart_of_dockerd(tmp_path: Path, prefix: str) -> None:
-    """Across a restart of dockerd a kept container must stay down, a current one come back, and the same host go on."""
+    """Across a restart of dockerd a kept container must stay down, a current one come back, and the same host
+    go on.
+    """
     with private_engine(tmp_path) as private:
         bench = RealBench(prefix, private.engine, tmp_path)
         front = a_network(bench, "front")
@@ -284,7 +326,10 @@ def test_a_restart_of_dockerd(tmp_path: Path, prefix: str) -> None:
         act(bench, web, "rename", container=current, to=f"{web.key.name}.kept-2")
         act(bench, web, "rename", container=kept, to=web.key.name)
         act(bench, web, "start", container=kept)
-        assert seen(bench, kept).networks[front.key.name] == bench.host.observe(Look()).networks[front.key.name].id
+        assert (
+            seen(bench, kept).networks[front.key.name]
+            == bench.host.observe(Look()).networks[front.key.name].id
+        )
         bench.close()
 
 
@@ -300,7 +345,12 @@ def test_a_restart_of_dockerd(tmp_path: Path, prefix: str) -> None:
             "RuntimeUnavailable",
         ),
         ("Bind for 0.0.0.0:80 failed: port is already allocated", 500, Failed, "PortTaken"),
-        ("error starting userland proxy: listen tcp4 0.0.0.0:80: bind: address already in use", 500, Failed, "PortTaken"),
+        (
+            "error starting userland proxy: listen tcp4 0.0.0.0:80: bind: address already in use",
+            500,
+            Failed,
+            "PortTaken",
+        ),
         ("Address already in use", 403, Failed, "AddressTaken"),
         ("something new", 500, Failed, "RuntimeRefused"),
         ("something new", 503, Transient, "RuntimeRefused"),

@@ -63,7 +63,9 @@ def forget(engine: Engine, address: str) -> None:
                     engine.client.images.remove(reference)
 
 
-def test_a_pull_gives_the_image_and_shows_progress(host: RealHost, engine: Engine, served: Registry, prefix: str) -> None:
+def test_a_pull_gives_the_image_and_shows_progress(
+    host: RealHost, engine: Engine, served: Registry, prefix: str
+) -> None:
     """A pull must end with the image's id, by tag and by digest, and tell how far it is."""
     noise = "".join(random.Random(prefix).choices(string.hexdigits, k=200_000))
     wanted = images.make("unused", {"Cmd": ["/bin/idle"]}, version=prefix, files={"/big": noise})
@@ -78,7 +80,10 @@ def test_a_pull_gives_the_image_and_shows_progress(host: RealHost, engine: Engin
         assert host.pull(digest["RepoDigests"][0]) == wanted.id
         forget(engine, slow.address)
     assert len(seen) > 2
-    assert all(name == reference and 0 <= done <= total and 0 <= packed <= total for name, done, total, packed in seen)
+    assert all(
+        name == reference and 0 <= done <= total and 0 <= packed <= total
+        for name, done, total, packed in seen
+    )
     assert [done for _, done, *_ in seen] == sorted(done for _, done, *_ in seen)
     assert seen[-1][3] == 0
 
@@ -99,7 +104,11 @@ def test_a_registry_that_is_down_is_transient_after_some_tries(
     monkeypatch.setattr(driver, "_pull_once", counted)
     with pytest.raises(Transient, match=reference) as error:
         host.pull(reference)
-    assert (error.value.code, len(tries), bool(error.value.hint)) == ("RegistryUnavailable", driver.TRIES, True)
+    assert (error.value.code, len(tries), bool(error.value.hint)) == (
+        "RegistryUnavailable",
+        driver.TRIES,
+        True,
+    )
     served.start()
     assert host.pull(reference)
 
@@ -127,7 +136,9 @@ def test_a_missing_tag_needs_a_person(host: RealHost, served: Registry) -> None:
 
 
 def test_a_login_comes_from_the_docker_config(host: RealHost, engine: Engine, tmp_path: Path) -> None:
-    """Without credentials a pull must be Stalled; with those of the settings' file it must work; none may be in a message."""
+    """Without credentials a pull must be Stalled; with those of the settings' file it must work; none may be
+    in a message.
+    """
     with registry(tmp_path / "private", login=LOGIN) as private:
         reference = private.push(images.image("idle"), "secret/app:1")
         with pytest.raises(Stalled) as error:
@@ -153,11 +164,15 @@ def test_credentials_come_from_a_helper(tmp_path: Path, monkeypatch: pytest.Monk
     """A credential helper that the file names must be asked for its registry and no other."""
     helper = tmp_path / "docker-credential-lt"
     answer = json.dumps({"ServerURL": "r.example", "Username": "u", "Secret": "p"})
-    helper.write_text(f"#!/bin/sh\nread server\n[ \"$server\" = r.example ] && echo '{answer}' && exit 0\necho broken\nexit 1\n")
+    helper.write_text(
+        f"#!/bin/sh\nread server\n[ \"$server\" = r.example ] && echo '{answer}' && exit 0\necho broken\nexit 1\n"
+    )
     helper.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     config = tmp_path / "config.json"
-    config.write_text(json.dumps({"credHelpers": {"r.example": "lt", "broken.example": "lt", "gone.example": "none-such"}}))
+    config.write_text(
+        json.dumps({"credHelpers": {"r.example": "lt", "broken.example": "lt", "gone.example": "none-such"}})
+    )
     credentials = Registries(config).credentials
     found = credentials("r.example/a/b:1")
     assert (found["Username"], found["Password"]) == ("u", "p")
@@ -169,13 +184,19 @@ def test_credentials_come_from_a_helper(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_broken_docker_config_is_said(tmp_path: Path) -> None:
-    """A file that is no JSON, or says something else than `docker login` does, must be Stalled and named, without what it holds;
-    one that is not there is no error."""
+    """A file that is no JSON, or says something else than `docker login` does, must be Stalled and named,
+    without what it holds; one that is not there is no error.
+    """
     config = tmp_path / "config.json"
     credentials = Registries(config).credentials
     assert credentials("a:1") == {}
     entries = ('{"auth": "CANARY%"}', '{"auth": "Q0FOQVJZ"}', '{"auth": "//46eA=="}', '{"auth": null}')
-    wrong = ("{", "[]", '{"auths": "CANARY"}', *(f'{{"auths": {{"a.example": {entry}}}}}' for entry in entries))
+    wrong = (
+        "{",
+        "[]",
+        '{"auths": "CANARY"}',
+        *(f'{{"auths": {{"a.example": {entry}}}}}' for entry in entries),
+    )
     for text in (*wrong, '{"credsStore": 5}', '{"credHelpers": "CANARY"}'):
         config.write_text(text)
         with pytest.raises(Stalled, match=r"config\.json") as error:
@@ -240,11 +261,13 @@ def test_registries_are_told_apart(reference: str, parts: tuple[str, str]) -> No
     assert split_registry(reference) == parts
 
 
-# --- tables of the settings -------------------------------------------------------------------------------------------
+# --- tables of the settings ---------------------------------------------------------------------------------
 
 
 def with_tables(host: RealHost, engine: Engine, **tables: Table) -> RealHost:
-    """A host with tables of registries; `_` in their names is a registry's address that cannot be a keyword."""
+    """A host with tables of registries; `_` in their names is a registry's address that cannot be a
+    keyword.
+    """
     settings = EngineSettings(socket=engine.socket, registries=tables)
     return RealHost(Paths(host.root), settings, Content(Paths(host.root).content), "pulls")
 
@@ -256,7 +279,9 @@ def put(host: RealHost, path: str, text: str) -> None:
 
 
 def test_a_table_wins_over_the_docker_config(host: RealHost, engine: Engine, tmp_path: Path) -> None:
-    """The token of a registry's table must be used, whatever Docker's configuration says, and be in no message."""
+    """The token of a registry's table must be used, whatever Docker's configuration says, and be in no
+    message.
+    """
     with registry(tmp_path / "private", login=LOGIN) as private:
         reference = private.push(images.image("idle"), "secret/app:1")
         wrong = base64.b64encode(b"carol:wr0ng-pass").decode()
@@ -265,7 +290,10 @@ def test_a_table_wins_over_the_docker_config(host: RealHost, engine: Engine, tmp
         right = with_tables(host, engine, **tables)
         with pytest.raises(Stalled, match="token") as error:
             right.pull(reference)
-        assert error.value.code == "RegistryCredentials" and private.address in error.value.message + error.value.hint
+        assert (
+            error.value.code == "RegistryCredentials"
+            and private.address in error.value.message + error.value.hint
+        )
         for token, works in ((f"{LOGIN[1]}\n", True), ("wr0ng-t0ken", False), (" \n", False)):
             put(host, "/etc/limpet/token", token)
             if works:
@@ -297,8 +325,9 @@ def mirror(engine: Engine, tmp_path: Path) -> Iterator[Registry]:
 def test_a_mirror_is_asked_first(
     host: RealHost, engine: Engine, served: Registry, mirror: Registry, prefix: str, tmp_path: Path
 ) -> None:
-    """An image must come from the first mirror that has it, with its own credentials, under the name that was asked for and no
-    other; when no mirror has it, from its registry."""
+    """An image must come from the first mirror that has it, with its own credentials, under the name that was
+    asked for and no other; when no mirror has it, from its registry.
+    """
     wanted = images.make("unused", images.KINDS["idle"], version=prefix)
     other = images.make("unused", images.KINDS["idle"], version=f"{prefix}-other")
     mirror.push(wanted, f"proxy/{prefix}/app:1")
@@ -325,7 +354,9 @@ def test_a_mirror_is_asked_first(
 def test_a_mirror_keeps_what_others_have_of_it(
     host: RealHost, engine: Engine, served: Registry, prefix: str, tmp_path: Path
 ) -> None:
-    """A name of the mirror that a person has on the host must neither move nor go; a digest must stay a digest."""
+    """A name of the mirror that a person has on the host must neither move nor go; a digest must stay a
+    digest.
+    """
     with registry(tmp_path / "mirror") as mirror:
         old = images.make("unused", images.KINDS["idle"], version=f"{prefix}-old")
         new = images.make("unused", images.KINDS["idle"], version=f"{prefix}-new")
@@ -353,14 +384,20 @@ def test_the_hub_has_mirrors_too() -> None:
 
 
 def test_a_ca_is_put_where_the_engine_reads_it(tmp_path: Path) -> None:
-    """A registry's CA must be written, followed when it changes and removed with the setting; another's file must never be
-    touched."""
-    pem, newer = "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----\nMIJ=\n"
+    """A registry's CA must be written, followed when it changes and removed with the setting; another's file
+    must never be touched.
+    """
+    pem, newer = (
+        "-----BEGIN CERTIFICATE-----\nMII=\n-----END CERTIFICATE-----\n",
+        "-----BEGIN CERTIFICATE-----\nMIJ=\n",
+    )
     (tmp_path / "ca.pem").write_text(pem)
     place = tmp_path / "etc/docker/certs.d/r.example:5000/ca.crt"
 
     def trust(table: Table) -> None:
-        Registries(Path("/none"), {"r.example:5000": table}, lambda path: tmp_path / path.lstrip("/")).trust("r.example:5000/a")
+        Registries(Path("/none"), {"r.example:5000": table}, lambda path: tmp_path / path.lstrip("/")).trust(
+            "r.example:5000/a"
+        )
 
     trust(Table())
     assert not place.parent.exists()
@@ -387,9 +424,13 @@ def test_a_ca_is_put_where_the_engine_reads_it(tmp_path: Path) -> None:
             trust(Table(ca_file=path))
 
 
-@pytest.mark.parametrize(("status", "kind"), [(429, Transient), (503, Transient), (403, Stalled), (404, Stalled)])
+@pytest.mark.parametrize(
+    ("status", "kind"), [(429, Transient), (503, Transient), (403, Stalled), (404, Stalled)]
+)
 def test_what_a_registry_answers(host: RealHost, status: int, kind: type[LimpetError], quick: None) -> None:
-    """A registry that has trouble or too much to do must be asked a few times and be Transient; one that refuses, Stalled."""
+    """A registry that has trouble or too much to do must be asked a few times and be Transient; one that
+    refuses, Stalled.
+    """
     asked: list[str] = []
 
     class Answer(BaseHTTPRequestHandler):
@@ -423,15 +464,25 @@ def test_what_a_registry_answers(host: RealHost, status: int, kind: type[LimpetE
         ('Get "https://r/v2/": net/http: TLS handshake timeout', Transient, "RegistryUnavailable"),
         ("something nobody has seen", Transient, "RegistryUnavailable"),
         ("write /x: no space left on device", Transient, "DiskFull"),
-        ('Get "https://r/v2/": x509: certificate signed by unknown authority', Stalled, "RegistryCertificate"),
+        (
+            'Get "https://r/v2/": x509: certificate signed by unknown authority',
+            Stalled,
+            "RegistryCertificate",
+        ),
         ("http: server gave HTTP response to HTTPS client", Stalled, "RegistryPlainHttp"),
         ("manifest for r/a:1 not found: manifest unknown", Stalled, "ImageMissing"),
-        ("pull access denied for a, repository does not exist or may require 'docker login'", Stalled, "RegistryRefused"),
+        (
+            "pull access denied for a, repository does not exist or may require 'docker login'",
+            Stalled,
+            "RegistryRefused",
+        ),
         ("no matching manifest for linux/arm64/v8 in the manifest list entries", Stalled, "WrongPlatform"),
         ("invalid reference format", Stalled, "BadImageName"),
     ],
 )
 def test_the_words_of_a_registry(words: str, kind: type[LimpetError], code: str) -> None:
-    """What passes must be Transient, what does not must be Stalled, and unknown words must condemn nothing."""
+    """What passes must be Transient, what does not must be Stalled, and unknown words must condemn
+    nothing.
+    """
     error = refusal("a:1", words)
     assert (type(error), error.code, bool(error.hint)) == (kind, code, True)

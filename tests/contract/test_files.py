@@ -24,7 +24,9 @@ def look(bench: Bench, path: str) -> ObservedFile | None:
 
 
 def test_a_written_file_is_seen_as_written(bench: Bench) -> None:
-    """A written file must have content, mode and owner as asked, parents included; writing again must change nothing."""
+    """A written file must have content, mode and owner as asked, parents included; writing again must change
+    nothing.
+    """
     wanted = a_file(bench, "/etc/app/app.conf", b"hello", mode="0640")
     assert look(bench, "/etc/app/app.conf") is None
     twice(bench, wanted, "write")

@@ -23,9 +23,13 @@ def real(prefix: str, engine: Engine, tmp_path: Path) -> Iterator[RealBench]:
     made.close()
 
 
-def hook(bench: Bench, resource: Resource, event: str, id: str, *command: str, timeout: float = 30, **more: Any) -> None:
+def hook(
+    bench: Bench, resource: Resource, event: str, id: str, *command: str, timeout: float = 30, **more: Any
+) -> None:
     args = {"container": id, "number": 1, "timeout": timeout}
-    bench.host.execute(Action(1, event, resource.key, "contract", args, secret={"command": list(command), **more}), resource)
+    bench.host.execute(
+        Action(1, event, resource.key, "contract", args, secret={"command": list(command), **more}), resource
+    )
 
 
 @pytest.mark.parametrize("event", ["post_start", "pre_stop"])
@@ -38,10 +42,16 @@ def test_a_hook_that_ends_well_changes_nothing(bench: Bench, event: str) -> None
     assert seen(bench, id).state == "running"
 
 
-@pytest.mark.parametrize(("command", "reason"), [(("false",), "HookFailed"), (("nowhere",), "CannotStart"),
-                                                 (("sleep", "1000"), "HookTimeout")])
-def test_a_failing_post_start_stops_the_container(bench: Bench, command: tuple[str, ...], reason: str) -> None:
-    """A post_start that fails, cannot run or hangs must be a failure with a remedy, and the container must be stopped."""
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [(("false",), "HookFailed"), (("nowhere",), "CannotStart"), (("sleep", "1000"), "HookTimeout")],
+)
+def test_a_failing_post_start_stops_the_container(
+    bench: Bench, command: tuple[str, ...], reason: str
+) -> None:
+    """A post_start that fails, cannot run or hangs must be a failure with a remedy, and the container must be
+    stopped.
+    """
     web = service(bench, "web", restart="always")
     id = run(bench, web)
     with pytest.raises(Failed, match=web.key.name) as error:
@@ -50,9 +60,13 @@ def test_a_failing_post_start_stops_the_container(bench: Bench, command: tuple[s
     assert seen(bench, id).state == "exited"
 
 
-@pytest.mark.parametrize(("command", "reason"), [(("false",), "HookFailed"), (("nowhere",), "CannotStart"),
-                                                 (("sleep", "1000"), "HookTimeout")])
-def test_a_failing_pre_stop_leaves_the_container_running(bench: Bench, command: tuple[str, ...], reason: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [(("false",), "HookFailed"), (("nowhere",), "CannotStart"), (("sleep", "1000"), "HookTimeout")],
+)
+def test_a_failing_pre_stop_leaves_the_container_running(
+    bench: Bench, command: tuple[str, ...], reason: str
+) -> None:
     """A pre_stop that fails, cannot run or hangs must be a failure, and the container must run on."""
     web = service(bench, "web")
     id = run(bench, web)
@@ -73,7 +87,9 @@ def test_what_does_not_run_needs_no_pre_stop(bench: Bench) -> None:
 
 
 def test_a_container_that_has_ended_cannot_run_its_post_start(bench: Bench) -> None:
-    """A post_start in a service that ended by itself must fail, in a one-shot that is done do nothing, and elsewhere wait."""
+    """A post_start in a service that ended by itself must fail, in a one-shot that is done do nothing, and
+    elsewhere wait.
+    """
     job = service(bench, "job", "once")
     id = run(bench, job)
     eventually(bench, id, lambda c: c.state == "exited")
@@ -85,7 +101,7 @@ def test_a_container_that_has_ended_cannot_run_its_post_start(bench: Bench) -> N
         hook(bench, job, "post_start", f"{bench.prefix}-gone", "true")
 
 
-# --- the real Engine -----------------------------------------------------------------------------------------------------
+# --- the real Engine ----------------------------------------------------------------------------------------
 
 
 def inside(bench: RealBench, id: str, *command: str) -> str:
@@ -93,16 +109,31 @@ def inside(bench: RealBench, id: str, *command: str) -> str:
 
 
 def test_a_hook_has_its_user_directory_and_environment(real: RealBench) -> None:
-    """A command must run as the user, in the directory and with the variables of the hook, over those of the service."""
+    """A command must run as the user, in the directory and with the variables of the hook, over those of the
+    service.
+    """
     web = service(real, "web", environment={"A": "service", "B": "service"}, user="app")
     id = run(real, web)
     script = "{ id -un; pwd; echo $A $B $C; } > /tmp/said"
-    hook(real, web, "post_start", id, "sh", "-c", script, user="root", working_dir="/www", environment={"B": "hook", "C": "1"})
+    hook(
+        real,
+        web,
+        "post_start",
+        id,
+        "sh",
+        "-c",
+        script,
+        user="root",
+        working_dir="/www",
+        environment={"B": "hook", "C": "1"},
+    )
     assert inside(real, id, "cat", "/tmp/said").split("\n")[:3] == ["root", "/www", "service hook 1"]
 
 
 def test_a_privileged_hook_asks_for_all_capabilities(real: RealBench) -> None:
-    """`privileged: true` must give the command more than its container has; a machine that cannot give it says so."""
+    """`privileged: true` must give the command more than its container has; a machine that cannot give it
+    says so.
+    """
     web = service(real, "web")
     id = run(real, web)
     script = ("sh", "-c", "grep CapEff /proc/self/status > /tmp/said")
@@ -133,7 +164,9 @@ def test_what_a_hook_says_and_holds_is_in_no_error(real: RealBench) -> None:
 
 @pytest.mark.parametrize("restart", ["no", "always"])
 def test_a_pre_stop_that_ends_the_container_is_enough(real: RealBench, restart: str) -> None:
-    """A command that makes the container end by itself, and ends with it, must count as done, whatever starts it again."""
+    """A command that makes the container end by itself, and ends with it, must count as done, whatever starts
+    it again.
+    """
     web = service(real, "web", restart=restart)
     id = run(real, web)
     hook(real, web, "pre_stop", id, "sh", "-c", "kill 1; sleep 30")
@@ -141,7 +174,9 @@ def test_a_pre_stop_that_ends_the_container_is_enough(real: RealBench, restart: 
 
 
 def test_a_hook_waits_for_a_container_that_restarts(real: RealBench) -> None:
-    """A post_start must wait, within its time, for a container that its policy starts again, and fail after that."""
+    """A post_start must wait, within its time, for a container that its policy starts again, and fail after
+    that.
+    """
     web = service(real, "web", "crash", restart="always")
     id = run(real, web)
     eventually(real, id, lambda c: bool(c.restart_count and c.restart_count > 4))

@@ -15,7 +15,9 @@ def look(bench: Bench, *references: str) -> Observed:
 def remove(bench: Bench, image: str) -> None:
     """Twice: every verb is safe to repeat."""
     for _ in range(2):
-        bench.host.execute(Action(1, "remove", Key("image", image), "contract", {"image": image}, stage="prune"), None)
+        bench.host.execute(
+            Action(1, "remove", Key("image", image), "contract", {"image": image}, stage="prune"), None
+        )
 
 
 def test_a_name_is_taken_away_before_the_image(bench: Bench) -> None:

@@ -50,7 +50,9 @@ class Shop:
 
     def __init__(self, site: Site, app: str) -> None:
         self.site, self.app, self.port = site, app, free_port()
-        version = subprocess.run(["docker-compose", "version", "--short"], capture_output=True, text=True, check=True).stdout
+        version = subprocess.run(
+            ["docker-compose", "version", "--short"], capture_output=True, text=True, check=True
+        ).stdout
         self.separator = "_" if version.startswith("1.") else "-"
         self.directory = site.root / "opt/shop"
         self.files = {"app.env": "B=from the file\n", "conf/app.conf": "x\n"}
@@ -59,7 +61,9 @@ class Shop:
 
     def text(self, *, adopt: bool = True, memory: str = "64m") -> str:
         once = "x-limpet: {oneshot: true, adopt: true}" if adopt else "x-limpet: {oneshot: true}"
-        return COMPOSE.format(app=self.app, port=self.port, memory=memory, adopt=ADOPT if adopt else "", adopt_once=once)
+        return COMPOSE.format(
+            app=self.app, port=self.port, memory=memory, adopt=ADOPT if adopt else "", adopt_once=once
+        )
 
     def up(self, text: str = "", *services: str) -> None:
         """What a person did before they heard of Limpet."""
@@ -71,13 +75,17 @@ class Shop:
 
     def compose(self, *arguments: str) -> str:
         argv = ["docker-compose", "-p", self.app, *arguments]
-        done = subprocess.run(argv, cwd=self.directory, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            argv, cwd=self.directory, capture_output=True, text=True, stdin=subprocess.DEVNULL
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def commit(self, text: str = "", directory: str = "/opt/shop", **files: str | None) -> str:
         layer = f"apps: {{{self.app}: {{directory: {directory}}}}}\n" if directory else None
-        return self.site.commit({"compose.yaml": text or self.text(), "layer.yaml": layer, **self.files, **files})
+        return self.site.commit(
+            {"compose.yaml": text or self.text(), "layer.yaml": layer, **self.files, **files}
+        )
 
     def containers(self) -> dict[str, tuple[Any, ...]]:
         """Service -> what must not change when a container is adopted: id, start, pid."""
@@ -102,8 +110,9 @@ def shop(site: Site, prefix: str) -> Shop:
 
 
 def test_equal_containers_are_adopted_as_they_are(shop: Shop, tmp_path: Path) -> None:
-    """A project that Compose started must be adopted without a container being re-created or restarted; then there is nothing
-    to do."""
+    """A project that Compose started must be adopted without a container being re-created or restarted; then
+    there is nothing to do.
+    """
     shop.up()
     before = shop.containers()
     shop.commit()
@@ -127,8 +136,9 @@ def test_equal_containers_are_adopted_as_they_are(shop: Shop, tmp_path: Path) ->
 
 
 def test_a_changed_service_is_replaced_alone(shop: Shop) -> None:
-    """A container that differs from the file must be replaced, and the plan must name what differs; the others stay. Its unnamed
-    volume is data and goes on."""
+    """A container that differs from the file must be replaced, and the plan must name what differs; the
+    others stay. Its unnamed volume is data and goes on.
+    """
     shop.up()
     before = shop.containers()
     volumes = {m["Destination"]: m["Name"] for m in shop.site.container(shop.theirs("db"))["Mounts"]}
@@ -145,7 +155,9 @@ def test_a_changed_service_is_replaced_alone(shop: Shop) -> None:
 
 
 def test_a_bad_commit_after_the_adoption_returns_to_the_adopted_container(shop: Shop) -> None:
-    """An adopted container must be kept like any of known good: after a bad commit it is back, the same id, running."""
+    """An adopted container must be kept like any of known good: after a bad commit it is back, the same id,
+    running.
+    """
     shop.up()
     shop.commit()
     shop.site.sync()
@@ -167,7 +179,9 @@ def facts(shop: Shop, name: str) -> tuple[Any, ...]:
 
 
 def test_a_bad_first_commit_gives_back_what_was_there(shop: Shop) -> None:
-    """When the very first release fails, what Compose started must be there again as it was, under its name, and stay so."""
+    """When the very first release fails, what Compose started must be there again as it was, under its name,
+    and stay so.
+    """
     shop.up()
     before = {service: facts(shop, shop.theirs(service)) for service in ("web", "db", "migrate")}
     networks = {n.name: n.id for n in shop.site.engine.client.networks.list() if n.name.startswith(shop.app)}
@@ -178,7 +192,9 @@ def test_a_bad_first_commit_gives_back_what_was_there(shop: Shop) -> None:
     for _ in range(2):
         assert {service: facts(shop, shop.theirs(service)) for service in ("web", "db", "migrate")} == before
         assert set(shop.site.ids(shop.app)) == {shop.theirs(service) for service in ("web", "db", "migrate")}
-        assert {n.name: n.id for n in shop.site.engine.client.networks.list() if n.name.startswith(shop.app)} == networks
+        assert {
+            n.name: n.id for n in shop.site.engine.client.networks.list() if n.name.startswith(shop.app)
+        } == networks
         shop.site.sync(expect=4)
     assert shop.site.heartbeat()["state"] == "RolledBack"
     shop.commit()
@@ -187,7 +203,9 @@ def test_a_bad_first_commit_gives_back_what_was_there(shop: Shop) -> None:
 
 
 def test_a_bad_later_commit_that_adopts_gives_back_what_was_there(shop: Shop) -> None:
-    """When a release that adopts fails on a host that has a known good one, that one and what was adopted must be as before."""
+    """When a release that adopts fails on a host that has a known good one, that one and what was adopted
+    must be as before.
+    """
     other = f"name: {shop.app}-other\nservices: {{own: {{image: 'limpet-test/idle:v1'}}}}\n"
     shop.site.commit({"apps/other/compose.yaml": other})
     shop.site.sync()
@@ -201,18 +219,26 @@ def test_a_bad_later_commit_that_adopts_gives_back_what_was_there(shop: Shop) ->
     shop.site.sync(expect=4)
     assert {service: facts(shop, shop.theirs(service)) for service in ("web", "db", "migrate")} == before
     assert facts(shop, f"{shop.app}-other-own-1") == own
-    assert set(shop.site.ids(shop.app)) == {*(shop.theirs(s) for s in ("web", "db", "migrate")), f"{shop.app}-other-own-1"}
+    assert set(shop.site.ids(shop.app)) == {
+        *(shop.theirs(s) for s in ("web", "db", "migrate")),
+        f"{shop.app}-other-own-1",
+    }
     shop.site.sync(expect=4)
     assert {service: facts(shop, shop.theirs(service)) for service in ("web", "db", "migrate")} == before
 
 
 def test_a_bind_that_would_move_is_refused_with_the_remedy(shop: Shop) -> None:
-    """Adoption that would make a container see another directory must be refused, and following the hint must work."""
+    """Adoption that would make a container see another directory must be refused, and following the hint must
+    work.
+    """
     shop.up()
     before = shop.containers()
     shop.commit(directory="")
     done = shop.site.sync(expect=6)
-    assert f"would move from /opt/shop/conf to /var/lib/limpet/apps/{shop.app}/conf, and 1 more" in done.err + done.out
+    assert (
+        f"would move from /opt/shop/conf to /var/lib/limpet/apps/{shop.app}/conf, and 1 more"
+        in done.err + done.out
+    )
     assert f"apps: {{{shop.app}: {{directory: /opt/shop}}}} in layer.yaml" in done.err + done.out
     assert shop.containers() == before
     shop.commit(directory="/opt/shop")
@@ -237,7 +263,9 @@ def test_what_is_not_to_be_adopted_is_refused(shop: Shop) -> None:
 
 
 def test_a_changed_file_replaces_what_uses_it(shop: Shop) -> None:
-    """A container whose mounted file is another in the repository must be replaced, and the file is the repository's then."""
+    """A container whose mounted file is another in the repository must be replaced, and the file is the
+    repository's then.
+    """
     shop.up()
     before = shop.containers()
     shop.files["conf/app.conf"] = "changed\n"
@@ -257,14 +285,17 @@ def test_a_stopped_project_is_adopted_and_started(shop: Shop) -> None:
     shop.commit()
     shop.site.sync()
     after = shop.containers()
-    assert {service: facts[0] for service, facts in after.items()} == {service: facts[0] for service, facts in before.items()}
+    assert {service: facts[0] for service, facts in after.items()} == {
+        service: facts[0] for service, facts in before.items()
+    }
     assert after["migrate"] == before["migrate"]
     assert shop.site.container(f"{shop.app}-web-1")["State"]["Running"]
 
 
 def test_after_the_adoption_they_are_ours(shop: Shop) -> None:
-    """An adopted container must be repaired when it drifts, and removed with its network when the repository drops it; its
-    volumes stay."""
+    """An adopted container must be repaired when it drifts, and removed with its network when the repository
+    drops it; its volumes stay.
+    """
     shop.up()
     shop.commit()
     shop.site.sync()

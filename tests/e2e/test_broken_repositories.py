@@ -1,4 +1,6 @@
-"""A broken repository reaches a host: exit 78, the problem is told, nothing is touched, and the next good commit is applied."""
+"""A broken repository reaches a host: exit 78, the problem is told, nothing is touched, and the next good
+commit is applied.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,16 @@ from tests.harness.gitrepo import GitRepo
 from tests.harness.proxy import proxy
 from tests.harness.site import make_site
 
-GOOD = {"compose.yaml": "name: {app}\nservices:\n  web:\n    image: limpet-test/idle:v1\n", "files/etc/motd": "hello\n"}
+GOOD = {
+    "compose.yaml": "name: {app}\nservices:\n  web:\n    image: limpet-test/idle:v1\n",
+    "files/etc/motd": "hello\n",
+}
 
 
 def test_broken_commits_touch_nothing(engine: Engine, repo: GitRepo, prefix: str, tmp_path: Path) -> None:
-    """Every broken commit must end in exit 78 with its file named, no request but GET and no changed file or container."""
+    """Every broken commit must end in exit 78 with its file named, no request but GET and no changed file or
+    container.
+    """
     names = [name for name in broken.names() if not broken.arguments(name)][::3]
     assert len(names) >= 25
     good = {path: text.format(app=prefix) for path, text in GOOD.items()}

@@ -44,7 +44,9 @@ def checkout(site: Site, prefix: str, tmp_path: Path) -> Path:
 
 
 def test_compose_lists_logs_and_runs_commands(checkout: Path, site: Site, prefix: str) -> None:
-    """`docker-compose ps`, `logs`, `exec`, `top` and `port` must work on containers that Limpet made, and change nothing."""
+    """`docker-compose ps`, `logs`, `exec`, `top` and `port` must work on containers that Limpet made, and
+    change nothing.
+    """
     before = site.ids(prefix)
     compose = ["docker-compose", "-p", prefix]
     ids = run(*compose, "ps", "-q", cwd=checkout).split()
@@ -59,13 +61,21 @@ def test_compose_lists_logs_and_runs_commands(checkout: Path, site: Site, prefix
 
 
 def listed_by_compose_v2(labels: Mapping[str, str], project: str) -> bool:
-    """What Docker Compose v2 asks for before it takes a container for a service's (`pkg/compose/containers.go`)."""
+    """What Docker Compose v2 asks for before it takes a container for a service's
+    (`pkg/compose/containers.go`).
+    """
     said = {key.removeprefix("com.docker.compose."): value for key, value in labels.items()}
-    return said.get("project") == project and said.get("oneoff") == "False" and {"service", "config-hash"} <= {*said}
+    return (
+        said.get("project") == project
+        and said.get("oneoff") == "False"
+        and {"service", "config-hash"} <= {*said}
+    )
 
 
 def test_labels_are_what_compose_v2_and_dashboards_group_by(checkout: Path, site: Site, prefix: str) -> None:
-    """Every container, network and volume must carry the labels by which the Docker CLI's filters and Compose v2 find it."""
+    """Every container, network and volume must carry the labels by which the Docker CLI's filters and Compose
+    v2 find it.
+    """
     containers = [dict(site.container(name)) for name in site.ids(prefix)]
     assert len(containers) == 3
     for doc in containers:
@@ -74,11 +84,38 @@ def test_labels_are_what_compose_v2_and_dashboards_group_by(checkout: Path, site
         assert labels["com.docker.compose.container-number"] in ("1", "2")
         assert labels["com.docker.compose.project.config_files"].endswith("/compose.yaml")
     project = f"label=com.docker.compose.project={prefix}"
-    named = run("docker", "ps", "--filter", project, "--filter", "label=com.docker.compose.service=db", "--format", "{{.Names}}")
+    named = run(
+        "docker",
+        "ps",
+        "--filter",
+        project,
+        "--filter",
+        "label=com.docker.compose.service=db",
+        "--format",
+        "{{.Names}}",
+    )
     assert named.split() == [f"{prefix}-db-1"]
-    networks = run("docker", "network", "ls", "--filter", project, "--filter", "label=com.docker.compose.network=default", "-q")
+    networks = run(
+        "docker",
+        "network",
+        "ls",
+        "--filter",
+        project,
+        "--filter",
+        "label=com.docker.compose.network=default",
+        "-q",
+    )
     assert len(networks.split()) == 1
-    volumes = run("docker", "volume", "ls", "--filter", project, "--filter", "label=com.docker.compose.volume=data", "-q")
+    volumes = run(
+        "docker",
+        "volume",
+        "ls",
+        "--filter",
+        project,
+        "--filter",
+        "label=com.docker.compose.volume=data",
+        "-q",
+    )
     assert volumes.split() == [f"{prefix}_data"]
     depends = json.loads(run("docker", "inspect", "-f", "{{json .Config.Labels}}", f"{prefix}-web-1"))
     assert depends["com.docker.compose.depends_on"] == "db:service_started:false"

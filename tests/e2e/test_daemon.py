@@ -18,12 +18,15 @@ from tests.harness.site import Site
 from tests.harness.wait import eventually
 
 APP = "name: {app}\nservices:\n  web:\n    image: limpet-test/{image}\n"
-SLOW = APP + """\
+SLOW = (
+    APP
+    + """\
     healthcheck:
       test: [CMD, test, -e, /tmp/go]
       interval: 0.3s
       start_period: 600s
 """
+)
 NEW_REVISION_WITHIN = 60.0  # seconds; far below the gate's deadline in these tests
 
 
@@ -38,7 +41,8 @@ class Daemon:
     def start(self) -> None:
         with (self.site.root / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-I", "-m", "agent", "--root", str(self.site.root), "run"], stderr=log)
+                [sys.executable, "-I", "-m", "agent", "--root", str(self.site.root), "run"], stderr=log
+            )
 
     def send(self, number: signal.Signals) -> int:
         """Ends the daemon by a signal; its exit status."""
@@ -59,10 +63,14 @@ class Daemon:
 
     def applied(self, commit: str, timeout: float = 60.0) -> None:
         """Waits until the heartbeat says that the commit is applied and that all is well."""
+
         def seen() -> bool:
             beat = self.site.heartbeat()
-            return bool(beat["state"] == "Synced" and beat["revision"]["applied"] == f"main@sha1:{commit}"
-                        and beat["phase"] == "idle")
+            return bool(
+                beat["state"] == "Synced"
+                and beat["revision"]["applied"] == f"main@sha1:{commit}"
+                and beat["phase"] == "idle"
+            )
 
         eventually(seen, timeout, f"{commit} applied")
 
@@ -121,7 +129,9 @@ def test_a_newer_commit_ends_the_wait_of_the_gate(daemon: Daemon, site: Site, pr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_daemon_that_ends_in_the_gate_is_resumed(daemon: Daemon, site: Site, prefix: str, number: signal.Signals) -> None:
+def test_a_daemon_that_ends_in_the_gate_is_resumed(
+    daemon: Daemon, site: Site, prefix: str, number: signal.Signals
+) -> None:
     """After the daemon ended while a gate waits, the next one must go on with the same containers."""
     commit = site.commit({"compose.yaml": SLOW.format(app=prefix, image="idle:v1")})
     daemon.start()
@@ -139,7 +149,9 @@ def test_a_daemon_that_ends_in_the_gate_is_resumed(daemon: Daemon, site: Site, p
     assert site.ids(prefix) == before
 
 
-def test_a_daemon_without_its_source_converges_to_what_it_holds(daemon: Daemon, site: Site, prefix: str) -> None:
+def test_a_daemon_without_its_source_converges_to_what_it_holds(
+    daemon: Daemon, site: Site, prefix: str
+) -> None:
     """A host that starts without a network must repair what is missing from what it has."""
     commit = site.commit({"compose.yaml": APP.format(app=prefix, image="idle:v1"), "files/etc/demo": "one\n"})
     daemon.start()

@@ -1,4 +1,6 @@
-"""What changed on the host without a commit is repaired by the next pass, and counted apart from intended change."""
+"""What changed on the host without a commit is repaired by the next pass, and counted apart from intended
+change.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ services:
     image: limpet-test/idle:v1
 """,
     "files/etc/app/app.conf": "workers = 4\n",
-    "layer.yaml": "files:\n  /etc/app/app.conf: {mode: \"0640\"}\n",
+    "layer.yaml": 'files:\n  /etc/app/app.conf: {mode: "0640"}\n',
 }
 
 
@@ -89,7 +91,9 @@ def test_deleted_network(converged: Site, prefix: str) -> None:
     corrected(converged, count=3)
     network = converged.engine.client.networks.get(f"{prefix}_default")
     assert {c.name for c in network.containers} == set(before)
-    aliases = converged.container(f"{prefix}-web-1")["NetworkSettings"]["Networks"][f"{prefix}_default"]["Aliases"]
+    aliases = converged.container(f"{prefix}-web-1")["NetworkSettings"]["Networks"][f"{prefix}_default"][
+        "Aliases"
+    ]
     assert "web" in aliases
     assert converged.ids(prefix) == before
 

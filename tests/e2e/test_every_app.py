@@ -1,4 +1,6 @@
-"""Every app of the contract suite (tests/contract/apps), synced by the real command: what is done once is not done again."""
+"""Every app of the contract suite (tests/contract/apps), synced by the real command: what is done once is not
+done again.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +26,25 @@ APPS = [
 
 @pytest.fixture
 def loaded(roomy: Engine) -> Iterator[Engine]:
-    """The Engine with the images of the apps. What a test made is gone after it: health checks would go on."""
+    """The Engine with the images of the apps. What a test made is gone after it: health checks would go
+    on.
+    """
     composed.load_images(roomy.client)
     yield roomy
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda c: c.remove(force=True, v=True), roomy.client.containers.list(all=True, ignore_removed=True)))
+        list(
+            pool.map(
+                lambda c: c.remove(force=True, v=True),
+                roomy.client.containers.list(all=True, ignore_removed=True),
+            )
+        )
     roomy.client.networks.prune()
 
 
 def synced_twice(engine: Engine, repo: GitRepo, directory: Path, names: list[str], code: int) -> str:
-    """A sync of these apps that ends with `code`, and another one that ends so and only looks; what that one says."""
+    """A sync of these apps that ends with `code`, and another one that ends so and only looks; what that one
+    says.
+    """
     with proxy(engine.socket, directory / "s") as recorder:
         site = make_site(engine, repo, directory / "site", socket=str(recorder.socket))
         site.configure(gate={"settle": "1s", "deadline": "120s"})
@@ -58,5 +69,7 @@ def test_the_second_sync_does_nothing(loaded: Engine, repo: GitRepo, tmp_path: P
 
 @pytest.mark.parametrize("name", sorted(ENDS_BADLY))
 def test_what_ends_badly_is_left_alone(loaded: Engine, repo: GitRepo, tmp_path: Path, name: str) -> None:
-    """With nothing to go back to, an app that fails its gate must stay as it is, and be judged again without being touched."""
+    """With nothing to go back to, an app that fails its gate must stay as it is, and be judged again without
+    being touched.
+    """
     assert "its health check" in synced_twice(loaded, repo, tmp_path, [name], 1)

@@ -30,9 +30,16 @@ def outside(free_port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_checks_are_part_of_the_gate(site: Site, prefix: str, free_port: int) -> None:
-    """A release whose http check stays red must be rolled back, and the message must name the check and how to run it."""
+    """A release whose http check stays red must be rolled back, and the message must name the check and how
+    to run it.
+    """
     checks = "checks:\n  answers: {{http: 'http://127.0.0.1:{port}/{path}', within: 3s}}\n  port: {{tcp: '127.0.0.1:{port}'}}\n"
-    site.commit({"compose.yaml": BASE.format(app=prefix, port=free_port), "layer.yaml": checks.format(port=free_port, path="")})
+    site.commit(
+        {
+            "compose.yaml": BASE.format(app=prefix, port=free_port),
+            "layer.yaml": checks.format(port=free_port, path=""),
+        }
+    )
     site.sync()
     site.commit({"layer.yaml": checks.format(port=free_port, path="missing")})
     done = site.sync(expect=4)
@@ -49,10 +56,16 @@ def test_exec_check(site: Site, prefix: str, tmp_path: Path) -> None:
     assert "no good" in done.err
 
 
-def test_what_failed_before_cannot_condemn(site: Site, prefix: str, outside: subprocess.Popen[bytes], free_port: int) -> None:
+def test_what_failed_before_cannot_condemn(
+    site: Site, prefix: str, outside: subprocess.Popen[bytes], free_port: int
+) -> None:
     """A check that was red before the commit must not condemn the commit."""
-    compose = f"name: {prefix}\nservices:\n  web: {{image: 'limpet-test/idle:v1', environment: {{A: '%s'}}}}\n"
-    site.commit({"compose.yaml": compose % 1, "layer.yaml": f"checks:\n  outside: {{tcp: '127.0.0.1:{free_port}'}}\n"})
+    compose = (
+        f"name: {prefix}\nservices:\n  web: {{image: 'limpet-test/idle:v1', environment: {{A: '%s'}}}}\n"
+    )
+    site.commit(
+        {"compose.yaml": compose % 1, "layer.yaml": f"checks:\n  outside: {{tcp: '127.0.0.1:{free_port}'}}\n"}
+    )
     site.sync()
     outside.kill()
     outside.wait()
@@ -62,13 +75,16 @@ def test_what_failed_before_cannot_condemn(site: Site, prefix: str, outside: sub
 
 
 def test_inconclusive(site: Site, prefix: str, outside: subprocess.Popen[bytes], free_port: int) -> None:
-    """When known good fails the same probe after the rollback, the release must not be rejected, exit 75; later it is applied."""
+    """When known good fails the same probe after the rollback, the release must not be rejected, exit 75;
+    later it is applied.
+    """
     compose = f"name: {prefix}\nservices:\n  web: {{image: 'limpet-test/idle:%s'}}\n"
     probe = f"checks:\n  outside: {{tcp: '127.0.0.1:{free_port}'}}\n"
     site.configure(gate={"deadline": "6s"})
     site.commit({"compose.yaml": compose % "v1", "layer.yaml": probe})
     site.sync()
-    outage = f"  outage: {{exec: [sh, -c, 'kill {outside.pid} || true']}}\n"  # as if it went down in the middle of the pass
+    # as if it went down in the middle of the pass
+    outage = f"  outage: {{exec: [sh, -c, 'kill {outside.pid} || true']}}\n"
     site.commit({"compose.yaml": compose % "v2", "layer.yaml": probe + outage})
     done = site.sync(expect=75)
     assert "known good is not healthy either" in done.err
@@ -114,18 +130,27 @@ CUT_OFF = "name: {app}\nservices:\n  web: {{image: 'limpet-test/idle:{version}'}
 
 
 @pytest.mark.parametrize(("mends", "code"), [(True, 4), (False, 75)])
-def test_source_must_still_answer(engine: Engine, repo: GitRepo, prefix: str, tmp_path: Path, mends: bool, code: int) -> None:
-    """A release after which the source does not answer any more must be undone, and the reason names the source. It is to blame
-    only when the source answers again on known good; else it is tried again, and applied once the source is back."""
+def test_source_must_still_answer(
+    engine: Engine, repo: GitRepo, prefix: str, tmp_path: Path, mends: bool, code: int
+) -> None:
+    """A release after which the source does not answer any more must be undone, and the reason names the
+    source. It is to blame only when the source answers again on known good; else it is tried again, and
+    applied once the source is back.
+    """
     with HttpsRemote(repo, tmp_path / "https") as git:
         site = make_site(engine, repo, tmp_path / "site", remote=git)
         site.configure(gate={"deadline": "8s"}, source={"timeout": "1s"})
         layer = f"checks:\n  mend: {{exec: [sh, -c, 'kill -CONT -{git.pid}']}}\n" if mends else None
         site.commit({"compose.yaml": CUT_OFF.format(app=prefix, version="v1"), "layer.yaml": layer})
         site.sync()
-        once = f"[ -e {tmp_path}/cut ] || {{ touch {tmp_path}/cut; kill -STOP -{git.pid}; }}"  # as if the commit cut the host off
-        site.commit({"compose.yaml": CUT_OFF.format(app=prefix, version="v2"),
-                     "layer.yaml": f"checks:\n  cut: {{exec: [sh, -c, '{once}']}}\n"})
+        # as if the commit cut the host off
+        once = f"[ -e {tmp_path}/cut ] || {{ touch {tmp_path}/cut; kill -STOP -{git.pid}; }}"
+        site.commit(
+            {
+                "compose.yaml": CUT_OFF.format(app=prefix, version="v2"),
+                "layer.yaml": f"checks:\n  cut: {{exec: [sh, -c, '{once}']}}\n",
+            }
+        )
         done = site.sync(expect=code)
         git.resume()
         assert "source: does not answer any more" in done.err
@@ -136,7 +161,9 @@ def test_source_must_still_answer(engine: Engine, repo: GitRepo, prefix: str, tm
 
 
 def test_closed_window(site: Site, prefix: str) -> None:
-    """Outside of its windows a release must wait, exit 6, while drift is repaired; an urgent commit goes past them."""
+    """Outside of its windows a release must wait, exit 6, while drift is repaired; an urgent commit goes past
+    them.
+    """
     compose = f"name: {prefix}\nservices:\n  web: {{image: 'limpet-test/idle:%s'}}\n"
     site.commit({"compose.yaml": compose % "v1"})
     site.sync()

@@ -1,4 +1,6 @@
-"""Lifecycle hooks on the real Engine: run when they must, as often as they must, and undone like any other failure."""
+"""Lifecycle hooks on the real Engine: run when they must, as often as they must, and undone like any other
+failure.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ SECRET = "hunter2-in-a-hook"
 
 def compose(app: str, web: str, *, image: str = "web:v1", more: str = "") -> dict[str, str]:
     """One service with what `web` says, on a volume in which its hooks leave their traces."""
-    return {"compose.yaml": f"""\
+    return {
+        "compose.yaml": f"""\
 name: {app}
 services:
   web:
@@ -27,7 +30,8 @@ services:
     volumes: ["traces:/traces"]
 {web}
 {more}volumes: {{traces: {{}}}}
-"""}
+"""
+    }
 
 
 def note(word: str, event: str = "post_start") -> str:
@@ -41,7 +45,9 @@ def traces(site: Site, prefix: str, path: str = "/traces/all", name: str = "web-
 
 
 def test_hooks_run_once_and_in_order(site: Site, prefix: str) -> None:
-    """post_start must run after each start by Limpet, pre_stop of the old release before its stop, and a quiet pass run none."""
+    """post_start must run after each start by Limpet, pre_stop of the old release before its stop, and a
+    quiet pass run none.
+    """
     site.commit(compose(prefix, note("up1") + note("down1", "pre_stop")))
     site.sync()
     assert traces(site, prefix) == ["up1"]
@@ -61,8 +67,10 @@ def test_hooks_run_once_and_in_order(site: Site, prefix: str) -> None:
 def test_dependents_wait_for_the_hook(site: Site, prefix: str) -> None:
     """A service that depends on another must start after the other's post_start has ended."""
     slow = "    post_start: [{command: [sh, -c, 'sleep 1; date +%s%N > /traces/hooked']}]\n"
-    front = ("  front:\n    image: limpet-test/idle:v1\n    command: [sh, -c, 'cp /traces/hooked /traces/seen; exec /bin/idle']\n"
-             "    volumes: ['traces:/traces']\n    depends_on: [web]\n")
+    front = (
+        "  front:\n    image: limpet-test/idle:v1\n    command: [sh, -c, 'cp /traces/hooked /traces/seen; exec /bin/idle']\n"
+        "    volumes: ['traces:/traces']\n    depends_on: [web]\n"
+    )
     site.commit(compose(prefix, slow, image="plain-web:v1", more=front))
     site.sync()
     assert traces(site, prefix, "/traces/seen") == traces(site, prefix, "/traces/hooked") != []
@@ -70,7 +78,9 @@ def test_dependents_wait_for_the_hook(site: Site, prefix: str) -> None:
 
 @pytest.mark.parametrize("command", ["[sh, -c, 'exit 7']", "[nowhere]", "[sleep, '1000']"])
 def test_a_failing_post_start_is_rolled_back(site: Site, prefix: str, command: str) -> None:
-    """A post_start that fails, cannot run or hangs must fail its release; the old container is back and ran its own again."""
+    """A post_start that fails, cannot run or hangs must fail its release; the old container is back and ran
+    its own again.
+    """
     site.commit(compose(prefix, note("up1") + note("down1", "pre_stop")))
     site.sync()
     before = site.ids(prefix)
@@ -82,15 +92,24 @@ def test_a_failing_post_start_is_rolled_back(site: Site, prefix: str, command: s
     assert traces(site, prefix) == ["up1", "down1", "up1"]
     site.sync(expect=4)
     assert traces(site, prefix) == ["up1", "down1", "up1"]
-    written = [path for path in (site.root / "var/lib/limpet").rglob("*.json*") if "manifests" not in path.parts]
+    written = [
+        path for path in (site.root / "var/lib/limpet").rglob("*.json*") if "manifests" not in path.parts
+    ]
     told = done.out + done.err + json.dumps(site.heartbeat()) + "".join(path.read_text() for path in written)
     assert SECRET not in told
 
 
 @pytest.mark.parametrize("command", ["[sh, -c, 'exit 7']", "[sleep, '1000']"])
 def test_a_failing_pre_stop_keeps_the_container(site: Site, prefix: str, command: str) -> None:
-    """A pre_stop that fails or hangs must keep known good's container running, never stopped, and the release is rolled back."""
-    site.commit(compose(prefix, f"    pre_stop: [{{command: {command}}}]\n    x-limpet: {{hook_timeout: 2s}}\n" + note("up1")))
+    """A pre_stop that fails or hangs must keep known good's container running, never stopped, and the release
+    is rolled back.
+    """
+    site.commit(
+        compose(
+            prefix,
+            f"    pre_stop: [{{command: {command}}}]\n    x-limpet: {{hook_timeout: 2s}}\n" + note("up1"),
+        )
+    )
     site.sync()
     before = site.container(f"{prefix}-web-1")
     site.commit(compose(prefix, note("up2")))
@@ -102,7 +121,9 @@ def test_a_failing_pre_stop_keeps_the_container(site: Site, prefix: str, command
 
 
 def test_a_failing_pre_stop_blocks_no_way_back(site: Site, prefix: str) -> None:
-    """In a rollback a failing pre_stop of the release that failed must be said, and the old container come back all the same."""
+    """In a rollback a failing pre_stop of the release that failed must be said, and the old container come
+    back all the same.
+    """
     site.commit(compose(prefix, note("up1")))
     site.sync()
     before = site.ids(prefix)
@@ -114,7 +135,9 @@ def test_a_failing_pre_stop_blocks_no_way_back(site: Site, prefix: str) -> None:
 
 
 def test_a_removed_service_runs_its_pre_stop(site: Site, prefix: str) -> None:
-    """A service that leaves the repository must run its pre_stop before it is stopped, and a failure must not keep it."""
+    """A service that leaves the repository must run its pre_stop before it is stopped, and a failure must not
+    keep it.
+    """
     helper = "  helper:\n    image: limpet-test/idle:v1\n    volumes: ['traces:/traces']\n    stop_grace_period: 1s\n"
     script = "    pre_stop: [{command: [sh, -c, 'echo gone >> /traces/all; exit 3']}]\n"
     site.commit(compose(prefix, "", more=helper + script))
@@ -126,7 +149,9 @@ def test_a_removed_service_runs_its_pre_stop(site: Site, prefix: str) -> None:
 
 
 def test_a_first_release_with_a_failing_hook_is_stopped(site: Site, prefix: str) -> None:
-    """With nothing to go back to, a failing post_start must leave its container stopped, and a good commit mend it."""
+    """With nothing to go back to, a failing post_start must leave its container stopped, and a good commit
+    mend it.
+    """
     site.commit(compose(prefix, "    post_start: [{command: ['false']}]\n"))
     site.sync(expect=1)
     assert not site.container(f"{prefix}-web-1")["State"]["Running"]
@@ -143,7 +168,9 @@ PRE_START = """\
 
 
 def test_pre_start_runs_to_its_end_before_the_service(site: Site, prefix: str) -> None:
-    """pre_start must run in order before the container starts, once for a content, again when the service changes."""
+    """pre_start must run in order before the container starts, once for a content, again when the service
+    changes.
+    """
     good = PRE_START.replace("CODE", "0") + note("up")
     site.commit(compose(prefix, good))
     site.sync()
@@ -172,13 +199,17 @@ def test_a_failing_pre_start_leaves_the_old_container_alone(site: Site, prefix: 
 
 
 def test_a_pass_killed_in_a_hook_runs_it_in_the_next(site: Site, prefix: str) -> None:
-    """A pass that is killed between the start and the end of its post_start must run it in the next pass, and then no more."""
+    """A pass that is killed between the start and the end of its post_start must run it in the next pass, and
+    then no more.
+    """
     site.configure(gate={"settle": "0.2s"})
     script = "echo begun >> /traces/all; [ -e /traces/go ] || exec sleep 1000; echo done >> /traces/all"
     site.commit(compose(prefix, f"    post_start: [{{command: [sh, -c, '{script}']}}]\n"))
     journal = site.root / "var/lib/limpet/journal.jsonl"
     argv = [sys.executable, "-I", "-m", "agent", "--root", str(site.root), "sync"]
-    child = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    child = subprocess.Popen(
+        argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     end = time.monotonic() + 60
     while not (journal.exists() and '"post_start"' in journal.read_text() and traces_or_none(site, prefix)):
         assert time.monotonic() < end

@@ -1,4 +1,6 @@
-"""Images over time: tags that move behind `pull_policy`, registries that are down, and what is removed again."""
+"""Images over time: tags that move behind `pull_policy`, registries that are down, and what is removed
+again.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,10 @@ def served(engine: Engine, tmp_path: Path, prefix: str) -> Iterator[Registry]:
 def forget(engine: Engine, address: str) -> None:
     """Removes what a registry gave, named and unnamed."""
     for image in engine.client.api.images():
-        if any(name.startswith(f"{address}/") for name in [*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())]):
+        if any(
+            name.startswith(f"{address}/")
+            for name in [*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())]
+        ):
             engine.client.images.remove(image["Id"], force=True)
 
 
@@ -55,8 +60,9 @@ def there(engine: Engine, *wanted: images.Image) -> list[bool]:
 
 
 def test_moved_tag_is_a_new_release(site: Site, prefix: str, served: Registry) -> None:
-    """A tag that moves behind a periodic policy must be a new release of the same commit: applied when healthy, rolled back when
-    not, then not tried again, while the next push gets its chance."""
+    """A tag that moves behind a periodic policy must be a new release of the same commit: applied when
+    healthy, rolled back when not, then not tried again, while the next push gets its chance.
+    """
     ref = served.push(own(prefix, "web", "one"), f"{prefix}/web:1")
     site.commit({"compose.yaml": COMPOSE.format(app=prefix, image=ref, policy="every_1s", mark="a")})
     site.sync()
@@ -106,8 +112,9 @@ def test_tag_stays_where_nothing_is_due(site: Site, prefix: str, served: Registr
 
 
 def test_registry_down_while_due(site: Site, prefix: str, served: Registry) -> None:
-    """While the registry is down what runs must stay, commits must still be applied with the image at hand, and the pass must say
-    so; when it is back, the newest image must come."""
+    """While the registry is down what runs must stay, commits must still be applied with the image at hand,
+    and the pass must say so; when it is back, the newest image must come.
+    """
     ref = served.push(own(prefix, "web", "one"), f"{prefix}/web:1")
     site.commit({"compose.yaml": COMPOSE.format(app=prefix, image=ref, policy="every_1s", mark="a")})
     site.sync()
@@ -128,7 +135,9 @@ def test_registry_down_while_due(site: Site, prefix: str, served: Registry) -> N
 
 
 def test_always_asks_with_each_new_manifest(site: Site, prefix: str, served: Registry) -> None:
-    """`always` must ask the registry for every service that says so when anything of the manifest is new, and only then."""
+    """`always` must ask the registry for every service that says so when anything of the manifest is new, and
+    only then.
+    """
     ref = served.push(own(prefix, "web", "one"), f"{prefix}/web:1")
     site.commit({"compose.yaml": COMPOSE.format(app=prefix, image=ref, policy="always", mark="a")})
     site.sync()
@@ -144,8 +153,9 @@ def test_always_asks_with_each_new_manifest(site: Site, prefix: str, served: Reg
 
 
 def test_only_images_of_kept_releases_stay(site: Site, prefix: str, served: Registry) -> None:
-    """After some releases just the images of the kept ones must be there; one that was there before, and one that a person gave a
-    name, must stay for ever."""
+    """After some releases just the images of the kept ones must be there; one that was there before, and one
+    that a person gave a name, must stay for ever.
+    """
     client = site.engine.client
     versions = [own(prefix, "web", f"v{number}") for number in range(7)]
     images.load(client, versions[0])
@@ -164,7 +174,9 @@ def test_only_images_of_kept_releases_stay(site: Site, prefix: str, served: Regi
 
 
 def test_images_behind_one_tag_are_removed(site: Site, prefix: str, served: Registry) -> None:
-    """Images that lost their tag to a newer one must be removed too; one that a foreign container uses only when that is gone."""
+    """Images that lost their tag to a newer one must be removed too; one that a foreign container uses only
+    when that is gone.
+    """
     versions = [own(prefix, "web", f"v{number}") for number in range(6)]
     for number, image in enumerate(versions):
         ref = served.push(image, f"{prefix}/web:1")
@@ -202,8 +214,12 @@ def test_prune_off_keeps_images(site: Site, prefix: str, served: Registry) -> No
     assert there(site.engine, *versions) == [True] * 5
 
 
-def test_killed_between_pull_and_record(engine: Engine, repo: Any, prefix: str, served: Registry, tmp_path: Path) -> None:
-    """An image that a killed pass pulled must be used by the next one, and be removed in the end like any other."""
+def test_killed_between_pull_and_record(
+    engine: Engine, repo: Any, prefix: str, served: Registry, tmp_path: Path
+) -> None:
+    """An image that a killed pass pulled must be used by the next one, and be removed in the end like any
+    other.
+    """
     versions = [own(prefix, "web", f"v{number}") for number in range(5)]
     with proxy(engine.socket, tmp_path / "s") as recorder:
         site = make_site(engine, repo, tmp_path / "site", socket=str(recorder.socket))

@@ -1,4 +1,6 @@
-"""A Compose repository as people have it, with nothing but compose.yaml, on a host with three lines of settings."""
+"""A Compose repository as people have it, with nothing but compose.yaml, on a host with three lines of
+settings.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ volumes:
 @pytest.fixture
 def shop(site: Site, prefix: str) -> Site:
     """The newcomer's repository, converged once."""
-    site.commit({"compose.yaml": COMPOSE.format(app=prefix), "conf/index.html": "first\n", "README.md": "shop\n"})
+    site.commit(
+        {"compose.yaml": COMPOSE.format(app=prefix), "conf/index.html": "first\n", "README.md": "shop\n"}
+    )
     site.sync()
     return site
 
@@ -78,13 +82,17 @@ def test_changed_file_replaces_only_its_service(shop: Site, prefix: str) -> None
 
 
 def test_data_survives_changes_rollback_and_prune(shop: Site, prefix: str) -> None:
-    """What Git does not track in the app's directory, and named volumes, must survive changes, rollback and prune."""
+    """What Git does not track in the app's directory, and named volumes, must survive changes, rollback and
+    prune.
+    """
     (data(shop, prefix) / "precious").write_text("gold")
     worker = shop.engine.client.containers.get(f"{prefix}-worker-1")
     assert worker.exec_run(["sh", "-c", "echo gold > /var/cache/precious"]).exit_code == 0
     shop.commit({"compose.yaml": COMPOSE.format(app=prefix).replace("hello", "world")})
     shop.sync()
-    shop.commit({"compose.yaml": COMPOSE.format(app=prefix).replace("limpet-test/web:v1", "limpet-test/sick:v1")})
+    shop.commit(
+        {"compose.yaml": COMPOSE.format(app=prefix).replace("limpet-test/web:v1", "limpet-test/sick:v1")}
+    )
     shop.sync(expect=4)
     assert (data(shop, prefix) / "precious").read_text() == "gold"
     shop.commit({"compose.yaml": f"name: {prefix}\nservices:\n  other:\n    image: limpet-test/idle:v1\n"})

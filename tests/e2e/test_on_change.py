@@ -58,10 +58,15 @@ def test_signal_neither_restarts_nor_recreates(web: Site, prefix: str) -> None:
     assert "nothing to do" in web.sync().out
 
 
-@pytest.mark.parametrize(("path", "inside"), [("conf/restart", "/conf/restart"), ("alone", "/alone"), ("app", "/app")])
-def test_restart_keeps_the_container_and_shows_the_new_file(web: Site, prefix: str, path: str, inside: str) -> None:
-    """A changed file with `restart` must be seen by the same container, restarted once: in a directory, mounted by itself, and as
-    a config."""
+@pytest.mark.parametrize(
+    ("path", "inside"), [("conf/restart", "/conf/restart"), ("alone", "/alone"), ("app", "/app")]
+)
+def test_restart_keeps_the_container_and_shows_the_new_file(
+    web: Site, prefix: str, path: str, inside: str
+) -> None:
+    """A changed file with `restart` must be seen by the same container, restarted once: in a directory,
+    mounted by itself, and as a config.
+    """
     id, started = life(web, prefix)
     web.commit({path: "2"})
     web.sync()
@@ -74,7 +79,9 @@ def test_restart_keeps_the_container_and_shows_the_new_file(web: Site, prefix: s
 
 
 def test_recreate_makes_a_new_container(web: Site, prefix: str) -> None:
-    """A changed file with `recreate` must make a new container, also when another changed file says restart."""
+    """A changed file with `recreate` must make a new container, also when another changed file says
+    restart.
+    """
     id, _ = life(web, prefix)
     web.commit({"conf/new": "2", "alone": "2"})
     web.sync()
@@ -83,7 +90,9 @@ def test_recreate_makes_a_new_container(web: Site, prefix: str) -> None:
 
 
 def test_rollback_brings_the_old_file_back_into_the_container(web: Site, prefix: str) -> None:
-    """When the release fails, a container that was restarted must be restarted again and see the old file, the same container."""
+    """When the release fails, a container that was restarted must be restarted again and see the old file,
+    the same container.
+    """
     id, _ = life(web, prefix)
     web.commit({"compose.yaml": compose(prefix, other="crash"), "alone": "2", "app": "2", "conf/signal": "2"})
     web.sync(expect=4)
@@ -95,7 +104,9 @@ def test_rollback_brings_the_old_file_back_into_the_container(web: Site, prefix:
 
 
 def test_edited_file_is_put_back_into_the_container(web: Site, prefix: str) -> None:
-    """A file that is mounted by itself and was edited on the host must be put back, also in the eyes of the container."""
+    """A file that is mounted by itself and was edited on the host must be put back, also in the eyes of the
+    container.
+    """
     id, _ = life(web, prefix)
     path = web.root / f"var/lib/limpet/apps/{prefix}/alone"
     path.write_text("edited")

@@ -49,13 +49,16 @@ def life(site: Site, prefix: str) -> tuple[Any, Any]:
 
 
 def test_it_is_reported_then_restarted(sick: Site, prefix: str) -> None:
-    """Without a word an unhealthy container must be left alone and make the host Degraded; `on_unhealthy: restart` must restart
-    the same container as soon as it is said, with its hooks, and re-create nothing."""
+    """Without a word an unhealthy container must be left alone and make the host Degraded; `on_unhealthy:
+    restart` must restart the same container as soon as it is said, with its hooks, and re-create nothing.
+    """
     before = life(sick, prefix)
     sick.sync()
     told = sick.heartbeat()
     assert life(sick, prefix) == before and told["state"] == "Degraded"
-    assert [(p["resource"], p["health"]) for p in told["resources"]["problems"]] == [(f"container/{prefix}-web-1", "unhealthy")]
+    assert [(p["resource"], p["health"]) for p in told["resources"]["problems"]] == [
+        (f"container/{prefix}-web-1", "unhealthy")
+    ]
     assert "docker inspect" in sick.limpet("status").out
     sick.commit({"compose.yaml": COMPOSE.format(app=prefix, more="x-limpet: {on_unhealthy: restart}")})
     assert f"update container/{prefix}-web-1: is unhealthy" in sick.limpet("plan").out
@@ -67,7 +70,9 @@ def test_it_is_reported_then_restarted(sick: Site, prefix: str) -> None:
 
 
 def test_it_is_restarted_five_times_an_hour(sick: Site, prefix: str) -> None:
-    """What becomes unhealthy again and again must be restarted five times, then be left alone until `limpet retry` names it."""
+    """What becomes unhealthy again and again must be restarted five times, then be left alone until `limpet
+    retry` names it.
+    """
     sick.commit({"compose.yaml": COMPOSE.format(app=prefix, more="x-limpet: {on_unhealthy: restart}")})
     for _ in range(5):
         sick.sync()
@@ -82,12 +87,17 @@ def test_it_is_restarted_five_times_an_hour(sick: Site, prefix: str) -> None:
 
 
 def test_a_check_that_fails_later_is_reported(site: Site, prefix: str, tmp_path: Path) -> None:
-    """A check that gets red after its release was proved must make the host Degraded with the check as problem, change nothing,
-    and be forgotten when it is green again."""
+    """A check that gets red after its release was proved must make the host Degraded with the check as
+    problem, change nothing, and be forgotten when it is green again.
+    """
     up = tmp_path / "up"
     up.touch()
-    site.commit({"compose.yaml": f"name: {prefix}\nservices: {{web: {{image: 'limpet-test/idle:v1', network_mode: none}}}}\n",
-                 "layer.yaml": f"checks: {{up: {{exec: [test, -e, {up}]}}}}\n"})
+    site.commit(
+        {
+            "compose.yaml": f"name: {prefix}\nservices: {{web: {{image: 'limpet-test/idle:v1', network_mode: none}}}}\n",
+            "layer.yaml": f"checks: {{up: {{exec: [test, -e, {up}]}}}}\n",
+        }
+    )
     site.sync()
     before = site.ids(prefix)
     up.unlink()

@@ -1,4 +1,6 @@
-"""Git, the registry or Docker do not answer: exit 75, nothing touched, and the pass after recovery converges."""
+"""Git, the registry or Docker do not answer: exit 75, nothing touched, and the pass after recovery
+converges.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ def seen(site: Site, prefix: str) -> dict[str, object]:
 
 
 def test_registry_down(site: Site, prefix: str, tmp_path: Path) -> None:
-    """While the registry is down a new image must not disturb what runs; when it is back, the pass must converge."""
+    """While the registry is down a new image must not disturb what runs; when it is back, the pass must
+    converge.
+    """
     with registry(tmp_path / "registry") as server:
         ref = server.push(images.image("web", "v2"), f"{prefix}/web:2")
         site.commit({"compose.yaml": COMPOSE.format(app=prefix, image="limpet-test/web:v1")})
@@ -39,7 +43,9 @@ def test_registry_down(site: Site, prefix: str, tmp_path: Path) -> None:
 
 
 def test_git_server_down(engine: Engine, repo: GitRepo, prefix: str, tmp_path: Path) -> None:
-    """While the Git server is down what runs must be kept and its drift repaired; when it is back, the pass must converge."""
+    """While the Git server is down what runs must be kept and its drift repaired; when it is back, the pass
+    must converge.
+    """
     with HttpsRemote(repo, tmp_path / "https") as git:
         site = make_site(engine, repo, tmp_path / "site", remote=git)
         site.commit({"compose.yaml": COMPOSE.format(app=prefix, image="limpet-test/web:v1")})
@@ -58,7 +64,9 @@ def test_git_server_down(engine: Engine, repo: GitRepo, prefix: str, tmp_path: P
 
 
 def test_docker_stopped(repo: GitRepo, tmp_path: Path) -> None:
-    """While Docker is stopped the pass must exit 75, touch no file and condemn nothing; after it is back, converge."""
+    """While Docker is stopped the pass must exit 75, touch no file and condemn nothing; after it is back,
+    converge.
+    """
     (tmp_path / "engine").mkdir()
     with private_engine(tmp_path / "engine") as private:
         images.load(private.client, images.image("web", "v1"))
@@ -67,7 +75,12 @@ def test_docker_stopped(repo: GitRepo, tmp_path: Path) -> None:
         files = {"files/etc/app.conf": "one\n"}
         site.commit({"compose.yaml": COMPOSE.format(app="shop", image="limpet-test/web:v1"), **files})
         site.sync()
-        site.commit({"compose.yaml": COMPOSE.format(app="shop", image="limpet-test/web:v2"), "files/etc/app.conf": "two\n"})
+        site.commit(
+            {
+                "compose.yaml": COMPOSE.format(app="shop", image="limpet-test/web:v2"),
+                "files/etc/app.conf": "two\n",
+            }
+        )
         private.stop()
         done = site.sync(expect=75)
         assert "hint: " in done.err and "docker" in done.err
@@ -78,7 +91,9 @@ def test_docker_stopped(repo: GitRepo, tmp_path: Path) -> None:
         assert site.heartbeat()["rejected"] == []
 
 
-def test_docker_api_cut_is_not_an_empty_host(engine: Engine, repo: GitRepo, prefix: str, tmp_path: Path) -> None:
+def test_docker_api_cut_is_not_an_empty_host(
+    engine: Engine, repo: GitRepo, prefix: str, tmp_path: Path
+) -> None:
     """An answer of the Engine that is cut short must never be read as "no containers"."""
     with proxy(engine.socket, tmp_path / "s") as recorder:
         site = make_site(engine, repo, tmp_path / "site", socket=str(recorder.socket))

@@ -10,22 +10,31 @@ import pytest
 
 from tests.harness.site import Site
 
-COMPOSE = "name: {app}\nservices:\n  web:\n    image: limpet-test/{web}\n  db: {{image: 'limpet-test/idle:v1'}}\n"
+COMPOSE = (
+    "name: {app}\nservices:\n  web:\n    image: limpet-test/{web}\n  db: {{image: 'limpet-test/idle:v1'}}\n"
+)
 
 
 @pytest.fixture
 def changed(site: Site, prefix: str) -> Site:
     """A converged site with a commit that is not applied yet: one service, one host file."""
-    site.commit({"compose.yaml": COMPOSE.format(app=prefix, web="web:v1"), "files/etc/app.conf": "workers = 4\n"})
+    site.commit(
+        {"compose.yaml": COMPOSE.format(app=prefix, web="web:v1"), "files/etc/app.conf": "workers = 4\n"}
+    )
     site.sync()
-    site.commit({"compose.yaml": COMPOSE.format(app=prefix, web="web:v2"), "files/etc/app.conf": "workers = 8\n"}, "More workers")
+    site.commit(
+        {"compose.yaml": COMPOSE.format(app=prefix, web="web:v2"), "files/etc/app.conf": "workers = 8\n"},
+        "More workers",
+    )
     return site
 
 
 def test_plan_is_what_happens(changed: Site, prefix: str) -> None:
     """Every operation that the plan lists must be done by the pass, with the same cause, and no other."""
     planned = json.loads(changed.limpet("plan", "--json").out)
-    wanted = sorted(f"{a['verb']} {a['resource']}: {a['cause']}" for a in planned["actions"] if a["stage"] == "apply")
+    wanted = sorted(
+        f"{a['verb']} {a['resource']}: {a['cause']}" for a in planned["actions"] if a["stage"] == "apply"
+    )
     said = changed.sync().err.splitlines()
     done = [line for line in said if re.match(r"[a-z]+ (container|file|network|volume)/", line)]
     assert wanted and set(wanted) <= set(done)

@@ -26,14 +26,23 @@ def own(prefix: str) -> images.Image:
 
 def told(root: Path) -> str:
     """All that Limpet has written: state, journal, history, heartbeat, caches."""
-    files = [path for place in ("var/lib/limpet", "run/limpet") for path in (root / place).rglob("*") if path.is_file()]
+    files = [
+        path
+        for place in ("var/lib/limpet", "run/limpet")
+        for path in (root / place).rglob("*")
+        if path.is_file()
+    ]
     return "\n".join(path.read_bytes().decode("latin-1") for path in files)
 
 
 def test_token_and_mirror(site: Site, prefix: str, tmp_path: Path) -> None:
-    """With the token of its table an image must come, by a mirror with its own token too; a wrong one must be said and stall, and
-    neither may be in anything that Limpet says or writes."""
-    with registry(tmp_path / "private", login=LOGIN) as private, registry(tmp_path / "mirror", login=LOGIN) as mirror:
+    """With the token of its table an image must come, by a mirror with its own token too; a wrong one must be
+    said and stall, and neither may be in anything that Limpet says or writes.
+    """
+    with (
+        registry(tmp_path / "private", login=LOGIN) as private,
+        registry(tmp_path / "mirror", login=LOGIN) as mirror,
+    ):
         ref = private.push(own(prefix), f"{prefix}/web:1")
         site.commit({"compose.yaml": COMPOSE.format(app=prefix, image=ref)})
         table: dict[str, Any] = {"username": "robot", "token_file": "/etc/limpet/token"}
@@ -52,7 +61,9 @@ def test_token_and_mirror(site: Site, prefix: str, tmp_path: Path) -> None:
         said.append(site.sync())
         assert site.container(f"{prefix}-web-1")["Image"] == images.image("web", "v2").id
         found = site.engine.client.api.images()
-        names = [name for image in found for name in [*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())]]
+        names = [
+            name for image in found for name in [*(image["RepoTags"] or ()), *(image["RepoDigests"] or ())]
+        ]
         assert f"{private.address}/{prefix}/web:2" in names
         assert not [name for name in names if name.startswith(copy.partition("/")[0])]
         assert TOKEN not in f"{said} {told(site.root)}"
@@ -60,14 +71,18 @@ def test_token_and_mirror(site: Site, prefix: str, tmp_path: Path) -> None:
 
 
 def test_own_ca(engine: Engine, host_net: HostNetwork, repo: GitRepo, tmp_path: Path) -> None:
-    """A registry whose CA nobody knows must be refused with the remedy, and work when the settings name its CA."""
+    """A registry whose CA nobody knows must be refused with the remedy, and work when the settings name its
+    CA.
+    """
     authority = Authority(tmp_path / "authority")
     with (
         registry(tmp_path / "registry", bind=host_net.gateway, login=LOGIN, tls=authority) as private,
         HttpsRemote(repo, tmp_path / "https", bind=host_net.gateway) as git,
         host(engine, host_net, "private-01", "trixie") as machine,
     ):
-        machine.put("/etc/docker/daemon.json", '{"shutdown-timeout": 3}')  # no network is trusted without a certificate
+        machine.put(
+            "/etc/docker/daemon.json", '{"shutdown-timeout": 3}'
+        )  # no network is trusted without a certificate
         machine.restart("docker")
         machine.install_limpet()
         ref = private.push(images.image("web"), "team/web:1")
@@ -78,7 +93,9 @@ def test_own_ca(engine: Engine, host_net: HostNetwork, repo: GitRepo, tmp_path: 
         machine.configure(git, engine={"registries": {private.address: table}})
         refused = machine.limpet("sync")
         assert refused.code == 78 and "ca_file" in refused.err
-        machine.configure(git, engine={"registries": {private.address: {**table, "ca_file": "/etc/limpet/registry-ca.crt"}}})
+        machine.configure(
+            git, engine={"registries": {private.address: {**table, "ca_file": "/etc/limpet/registry-ca.crt"}}}
+        )
         done = machine.limpet("sync")
         assert done.code == 0, done
         assert machine.engine.client.api.inspect_container("shop-web-1")["State"]["Running"]

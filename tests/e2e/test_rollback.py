@@ -37,7 +37,9 @@ def facts(site: Site, name: str) -> dict[str, Any]:
         for network, endpoint in doc["NetworkSettings"]["Networks"].items()
     }
     return {key: doc[key] for key in STEADY} | {
-        "policy": doc["HostConfig"]["RestartPolicy"], "networks": networks, "running": doc["State"]["Running"],
+        "policy": doc["HostConfig"]["RestartPolicy"],
+        "networks": networks,
+        "running": doc["State"]["Running"],
     }
 
 
@@ -51,7 +53,9 @@ def good(site: Site, prefix: str) -> Site:
 
 @pytest.mark.parametrize("kind", ["sick", "crash"])
 def test_bad_commit_is_rolled_back_to_the_old_container(good: Site, prefix: str, kind: str) -> None:
-    """After a commit that never gets healthy (or restarts for ever), the old container must be back as it was, exit 4."""
+    """After a commit that never gets healthy (or restarts for ever), the old container must be back as it
+    was, exit 4.
+    """
     before, known_good = facts(good, f"{prefix}-web-1"), good.repo.head()
     bad = good.commit({"compose.yaml": GOOD.format(app=prefix, image=f"limpet-test/{kind}:v1")})
     done = good.sync(expect=4)
@@ -65,7 +69,9 @@ def test_bad_commit_is_rolled_back_to_the_old_container(good: Site, prefix: str,
 
 
 def test_rolled_back_stays_rolled_back(good: Site, prefix: str) -> None:
-    """The rejected release must not be tried a second time, pass after pass, while drift is still repaired."""
+    """The rejected release must not be tried a second time, pass after pass, while drift is still
+    repaired.
+    """
     good.commit({"compose.yaml": GOOD.format(app=prefix, image="limpet-test/sick:v1")})
     good.sync(expect=4)
     before, started = facts(good, f"{prefix}-web-1"), good.container(f"{prefix}-web-1")["State"]["StartedAt"]
@@ -120,7 +126,9 @@ def test_service_renamed_on_the_same_port(site: Site, prefix: str, free_port: in
 
 
 def test_first_release_that_fails_stays_degraded(site: Site, prefix: str) -> None:
-    """With no known good there is nothing to go back to: it must stay, be said to be degraded, and recover by a good commit."""
+    """With no known good there is nothing to go back to: it must stay, be said to be degraded, and recover by
+    a good commit.
+    """
     site.commit({"compose.yaml": f"name: {prefix}\nservices:\n  web:\n    image: limpet-test/sick:v1\n"})
     site.sync(expect=1)
     assert site.heartbeat()["state"] == "Degraded"
@@ -130,14 +138,22 @@ def test_first_release_that_fails_stays_degraded(site: Site, prefix: str) -> Non
 
 
 def test_changed_network_comes_back(good: Site, prefix: str) -> None:
-    """A bad release that also changed a network must be undone with the network's old content and the old containers."""
+    """A bad release that also changed a network must be undone with the network's old content and the old
+    containers.
+    """
     before = facts(good, f"{prefix}-web-1")
-    bad = GOOD.format(app=prefix, image="limpet-test/sick:v1").replace("  front: {}\n  back", "  front: {labels: {a: b}}\n  back")
+    bad = GOOD.format(app=prefix, image="limpet-test/sick:v1").replace(
+        "  front: {}\n  back", "  front: {labels: {a: b}}\n  back"
+    )
     good.commit({"compose.yaml": bad})
     good.sync(expect=4)
     after = facts(good, f"{prefix}-web-1")
-    assert {k: after[k] for k in (*STEADY, "policy", "running")} == {k: before[k] for k in (*STEADY, "policy", "running")}
-    assert {n: a for n, (_, a) in after["networks"].items()} == {n: a for n, (_, a) in before["networks"].items()}
+    assert {k: after[k] for k in (*STEADY, "policy", "running")} == {
+        k: before[k] for k in (*STEADY, "policy", "running")
+    }
+    assert {n: a for n, (_, a) in after["networks"].items()} == {
+        n: a for n, (_, a) in before["networks"].items()
+    }
     assert set(good.ids(prefix)) == {f"{prefix}-web-1", f"{prefix}-db-1"}
 
 
@@ -151,7 +167,9 @@ networks:
 
 
 def test_network_renamed_with_its_subnet(site: Site, prefix: str) -> None:
-    """A network that is renamed while it keeps its subnet must go through, and come back with its container when that fails."""
+    """A network that is renamed while it keeps its subnet must go through, and come back with its container
+    when that fails.
+    """
     base = f"10.232.{secrets.randbelow(250)}"
     site.commit({"compose.yaml": SUBNET.format(app=prefix, kind="web", net="old", base=base)})
     site.sync()
@@ -159,18 +177,25 @@ def test_network_renamed_with_its_subnet(site: Site, prefix: str) -> None:
     site.commit({"compose.yaml": SUBNET.format(app=prefix, kind="sick", net="new", base=base)})
     site.sync(expect=4)
     after = facts(site, f"{prefix}-web-1")
-    assert {k: after[k] for k in (*STEADY, "policy", "running")} == {k: before[k] for k in (*STEADY, "policy", "running")}
+    assert {k: after[k] for k in (*STEADY, "policy", "running")} == {
+        k: before[k] for k in (*STEADY, "policy", "running")
+    }
     address = site.container(f"{prefix}-web-1")["NetworkSettings"]["Networks"][f"{prefix}_old"]["IPAddress"]
     assert address == f"{base}.9"
     assert [n.name for n in site.engine.client.networks.list(names=[prefix])] == [f"{prefix}_old"]
     site.commit({"compose.yaml": SUBNET.format(app=prefix, kind="web", net="new", base=base)})
     site.sync()
     assert [n.name for n in site.engine.client.networks.list(names=[prefix])] == [f"{prefix}_new"]
-    assert site.container(f"{prefix}-web-1")["NetworkSettings"]["Networks"][f"{prefix}_new"]["IPAddress"] == f"{base}.9"
+    assert (
+        site.container(f"{prefix}-web-1")["NetworkSettings"]["Networks"][f"{prefix}_new"]["IPAddress"]
+        == f"{base}.9"
+    )
 
 
 def test_app_renamed_with_its_subnet(site: Site, prefix: str) -> None:
-    """An app that is renamed while its network keeps its subnet must go through: the old containers give way first."""
+    """An app that is renamed while its network keeps its subnet must go through: the old containers give way
+    first.
+    """
     base = f"10.233.{secrets.randbelow(250)}"
     site.commit({"compose.yaml": SUBNET.format(app=f"{prefix}a", kind="web", net="n", base=base)})
     site.sync()

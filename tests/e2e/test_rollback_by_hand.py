@@ -13,7 +13,9 @@ COMPOSE = "name: {app}\nservices:\n  web: {{image: 'limpet-test/web:{version}'}}
 def two(site: Site, prefix: str) -> Site:
     """A site that has proved two releases: v1, then v2."""
     for version in ("v1", "v2"):
-        site.commit({"compose.yaml": COMPOSE.format(app=prefix, version=version), "files/etc/version": version})
+        site.commit(
+            {"compose.yaml": COMPOSE.format(app=prefix, version=version), "files/etc/version": version}
+        )
         site.sync()
     return site
 
@@ -26,7 +28,9 @@ def running(site: Site, prefix: str) -> tuple[str, str]:
 
 
 def test_it_goes_back_and_holds(two: Site, prefix: str) -> None:
-    """`limpet rollback` must bring the release before back, exit 4, say so in the heartbeat, and stay there in later passes."""
+    """`limpet rollback` must bring the release before back, exit 4, say so in the heartbeat, and stay there
+    in later passes.
+    """
     first, tip = two.repo.head("main~1"), two.repo.head()
     done = two.limpet("rollback", "--reason", "checkout is slow")
     assert done.code == 4 and "checkout is slow" in done.err and f"main@{first[:7]}" in done.err, done
@@ -34,10 +38,15 @@ def test_it_goes_back_and_holds(two: Site, prefix: str) -> None:
     id = two.container(f"{prefix}-web-1")["Id"]
     again = two.sync(expect=4)
     assert "limpet retry" in again.err and two.container(f"{prefix}-web-1")["Id"] == id
-    assert f"rolled back by hand: checkout is slow\nholding main@sha1:{first}\nnothing to do" in two.limpet("plan").out
+    assert (
+        f"rolled back by hand: checkout is slow\nholding main@sha1:{first}\nnothing to do"
+        in two.limpet("plan").out
+    )
     heartbeat = two.heartbeat()
     assert heartbeat["state"] == "RolledBack" and heartbeat["held"]["reason"] == "checkout is slow"
-    assert heartbeat["revision"]["applied"] == f"main@sha1:{first}" and heartbeat["revision"]["pin"].endswith(tip)
+    assert heartbeat["revision"]["applied"] == f"main@sha1:{first}" and heartbeat["revision"]["pin"].endswith(
+        tip
+    )
     assert {c["type"]: c["reason"] for c in heartbeat["conditions"]}["RolledBack"] == "HeldByHand"
 
 
@@ -59,7 +68,9 @@ def test_retry_ends_it(two: Site, prefix: str) -> None:
 
 
 def test_it_needs_neither_git_nor_registry(two: Site, prefix: str) -> None:
-    """Known good must be complete on the host: with the source gone, the rollback works, by a commit's first digits."""
+    """Known good must be complete on the host: with the source gone, the rollback works, by a commit's first
+    digits.
+    """
     first = two.repo.head("main~1")
     two.repo.path.rename(two.repo.path.with_name("gone"))
     two.limpet("rollback", first[:8])
@@ -67,7 +78,9 @@ def test_it_needs_neither_git_nor_registry(two: Site, prefix: str) -> None:
 
 
 def test_what_can_be_had_is_said(two: Site) -> None:
-    """A release that is not known good must be an error that names those that are; nothing is ordered then."""
+    """A release that is not known good must be an error that names those that are; nothing is ordered
+    then.
+    """
     first = two.repo.head("main~1")
     done = two.limpet("rollback", "abcdef")
     assert done.code == 78 and first[:7] in done.err and "abcdef" in done.err

@@ -17,14 +17,20 @@ def compose(app: str) -> str:
     """Thirty services; each third mounts the shared configuration."""
     lines = [f"name: {app}", "services:"]
     for number in range(COUNT):
-        lines += [f"  s{number:02}:", "    image: limpet-test/idle:v1", f"    environment: {{NUMBER: '{number}'}}"]
+        lines += [
+            f"  s{number:02}:",
+            "    image: limpet-test/idle:v1",
+            f"    environment: {{NUMBER: '{number}'}}",
+        ]
         if number % 3 == 0:
             lines.append("    volumes: ['./conf/shared.conf:/etc/shared.conf:ro']")
     return "\n".join(lines) + "\n"
 
 
 def test_thirty_services(engine: Engine, repo: GitRepo, prefix: str, tmp_path: Path) -> None:
-    """The first sync must create, the second only read, a README change nothing, a shared file exactly its users."""
+    """The first sync must create, the second only read, a README change nothing, a shared file exactly its
+    users.
+    """
     with proxy(engine.socket, tmp_path / "s") as recorder:
         site = make_site(engine, repo, tmp_path / "site", socket=str(recorder.socket))
         site.commit({"compose.yaml": compose(prefix), "conf/shared.conf": "a\n", "README.md": "one\n"})
@@ -42,7 +48,10 @@ def test_thirty_services(engine: Engine, repo: GitRepo, prefix: str, tmp_path: P
         assert "nothing to do" in site.sync().out
         recorder.assert_only_get()
         assert site.ids(prefix) == first
-        assert snapshot.difference(files, snapshot.files(site.root, ignore=["var/lib/limpet", "run/limpet"])) == ""
+        assert (
+            snapshot.difference(files, snapshot.files(site.root, ignore=["var/lib/limpet", "run/limpet"]))
+            == ""
+        )
 
         recorder.clear()
         site.commit({"conf/shared.conf": "b\n"})

@@ -1,4 +1,6 @@
-"""How a service is changed: the new one first, batch by batch, more and fewer replicas; seen by a client that always asks."""
+"""How a service is changed: the new one first, batch by batch, more and fewer replicas; seen by a client that
+always asks.
+"""
 
 from __future__ import annotations
 
@@ -66,18 +68,24 @@ def served(site: Site, prefix: str) -> None:
     [("order: start-first", 1, False), ("order: stop-first", 1, True), ("parallelism: 1", 3, False)],
     ids=["start-first", "stop-first", "one-of-three"],
 )  # fmt: skip
-def test_client_is_answered_all_the_time(site: Site, prefix: str, update: str, replicas: int, missed: bool) -> None:
-    """A service that is changed with the new one first, or one of several at a time, must be answered through its alias."""
+def test_client_is_answered_all_the_time(
+    site: Site, prefix: str, update: str, replicas: int, missed: bool
+) -> None:
+    """A service that is changed with the new one first, or one of several at a time, must be answered through
+    its alias.
+    """
     site.commit({"compose.yaml": compose(prefix, replicas=replicas, update=update)})
     site.sync()
     served(site, prefix)
     before = lives(site, prefix)
-    site.commit({"compose.yaml": compose(prefix, replicas=replicas, update=update, image="limpet-test/web:v2")})
+    site.commit(
+        {"compose.yaml": compose(prefix, replicas=replicas, update=update, image="limpet-test/web:v2")}
+    )
     site.sync()
     eventually(lambda: "got v2" in answers(site, prefix), 60, "the client to see the new one")
     found = answers(site, prefix)
     print(len(found), "requests:", {answer: found.count(answer) for answer in set(found)})
-    gap = found[found.index("got v1"):].count("got nothing")
+    gap = found[found.index("got v1") :].count("got nothing")
     assert bool(gap) == missed, f"{gap} of {len(found)} requests were not answered"
     after = lives(site, prefix)
     assert set(after) == set(before) == {f"{prefix}-web-{number}" for number in range(1, replicas + 1)}
@@ -87,7 +95,9 @@ def test_client_is_answered_all_the_time(site: Site, prefix: str, update: str, r
 
 @pytest.mark.parametrize("kind", ["sick", "crash"])
 def test_old_one_never_stops_for_a_new_one_that_is_not_good(site: Site, prefix: str, kind: str) -> None:
-    """With start-first, a new container that does not become good must be removed while the old one goes on."""
+    """With start-first, a new container that does not become good must be removed while the old one goes
+    on.
+    """
     update = "order: start-first, monitor: 1s"
     site.commit({"compose.yaml": compose(prefix, update=update)})
     site.sync()
@@ -98,12 +108,14 @@ def test_old_one_never_stops_for_a_new_one_that_is_not_good(site: Site, prefix: 
     assert f"{prefix}-web-1" in done.err
     assert lives(site, prefix) == before
     found = answers(site, prefix)
-    missed = [index for index, answer in enumerate(found[found.index("got v1"):]) if answer == "got nothing"]
+    missed = [index for index, answer in enumerate(found[found.index("got v1") :]) if answer == "got nothing"]
     assert not missed, f"of {len(found)} requests {missed} were not answered"
 
 
 def test_update_stops_at_the_first_batch_that_fails(site: Site, prefix: str) -> None:
-    """When the first of three fails, the others must not have been touched, and the first must be back, the same container."""
+    """When the first of three fails, the others must not have been touched, and the first must be back, the
+    same container.
+    """
     update = "parallelism: 1, monitor: 2s"
     site.commit({"compose.yaml": compose(prefix, replicas=3, update=update)})
     site.sync()
@@ -117,21 +129,27 @@ def test_update_stops_at_the_first_batch_that_fails(site: Site, prefix: str) -> 
 
 
 def test_killed_update_goes_on(site: Site, prefix: str) -> None:
-    """A pass that is killed between two batches must leave the others as they are, and the next pass must change them."""
+    """A pass that is killed between two batches must leave the others as they are, and the next pass must
+    change them.
+    """
     site.commit({"compose.yaml": compose(prefix, replicas=2, update="parallelism: 1")})
     site.sync()
     before = lives(site, prefix)
     slow = compose(prefix, replicas=2, update="parallelism: 1, delay: 10m", image="limpet-test/web:v2")
     site.commit({"compose.yaml": slow})
     argv = [sys.executable, "-I", "-m", "agent", "--root", str(site.root), "sync"]
-    running = subprocess.Popen(argv, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    running = subprocess.Popen(
+        argv, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     first, second = f"{prefix}-web-1", f"{prefix}-web-2"
     eventually(lambda: '"verb":"delay"' in journal(site), 60, "the delay between the batches")
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
     between = lives(site, prefix)
     assert between[second] == before[second] and between[first] != before[first]
-    site.commit({"compose.yaml": slow.replace("delay: 10m", "delay: 0s")})  # the same release: how it is changed is no content
+    site.commit(
+        {"compose.yaml": slow.replace("delay: 10m", "delay: 0s")}
+    )  # the same release: how it is changed is no content
     site.sync()
     after = lives(site, prefix)
     assert after[first] == between[first] and after[second][0] != before[second][0]
@@ -153,9 +171,15 @@ services:
 
 
 def test_replicas_up_and_down_touch_no_other_container(site: Site, prefix: str) -> None:
-    """More and fewer replicas must neither restart nor replace the others, what they depend on, or what depends on them."""
+    """More and fewer replicas must neither restart nor replace the others, what they depend on, or what
+    depends on them.
+    """
+
     def everything() -> dict[str, tuple[Any, Any]]:
-        return {name: ((doc := site.container(name))["Id"], doc["State"]["StartedAt"]) for name in site.ids(prefix)}
+        return {
+            name: ((doc := site.container(name))["Id"], doc["State"]["StartedAt"])
+            for name in site.ids(prefix)
+        }
 
     site.commit({"compose.yaml": SCALED.format(app=prefix, scale=2)})
     site.sync()

@@ -1,4 +1,6 @@
-"""What the Engine says of a container that Docker Compose made of a service: no label of ours, the defaults filled in."""
+"""What the Engine says of a container that Docker Compose made of a service: no label of ours, the defaults
+filled in.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,14 @@ def network(resource: Resource) -> Spec:
     asked = request.network_request(resource, "")
     labels = {key: value for key, value in asked["Labels"].items() if not key.startswith(OURS)}
     pools = {"Config": [{"Subnet": "172.18.0.0/16", "Gateway": "172.18.0.1"}], "Driver": "default"}
-    return {"Driver": "bridge", "Scope": "local", "Attachable": True, "IPAM": pools, **asked, "Labels": labels}
+    return {
+        "Driver": "bridge",
+        "Scope": "local",
+        "Attachable": True,
+        "IPAM": pools,
+        **asked,
+        "Labels": labels,
+    }
 
 
 def volume(resource: Resource) -> Spec:

@@ -1,7 +1,8 @@
 """A process that dies at its k-th system call that changes a file: the kill sweeps of the store.
 
-`survive(action)` runs `action` in forked children, each killed at another point, before the call, in the middle of it
-(half of the bytes written) or after it, and yields after each death, until a child lives to the end.
+`survive(action)` runs `action` in forked children, each killed at another point, before the call, in the
+middle of it (half of the bytes written) or after it, and yields after each death, until a child lives to the
+end.
 """
 
 from __future__ import annotations
@@ -13,11 +14,25 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-CALLS = ("open", "write", "fchmod", "fsync", "link", "replace", "rename", "unlink", "mkdir", "ftruncate", "pwrite")
+CALLS = (
+    "open",
+    "write",
+    "fchmod",
+    "fsync",
+    "link",
+    "replace",
+    "rename",
+    "unlink",
+    "mkdir",
+    "ftruncate",
+    "pwrite",
+)
 
 
 def survive(action: Callable[[], object], reset: Callable[[], object]) -> Iterator[int]:
-    """Calls `reset`, then `action` in a child that dies at point k, and yields k; for k = 1, 2, ... until one lives."""
+    """Calls `reset`, then `action` in a child that dies at point k, and yields k; for k = 1, 2, ... until one
+    lives.
+    """
     for point in range(1, 10_000):
         reset()
         if _run(action, point):

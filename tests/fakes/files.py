@@ -34,8 +34,9 @@ class MemoryContent:
 
 
 class FakeFiles:
-    """Path -> what lies there. `content` holds the bytes of what lies there, `store` (default: the same) is the agent's.
-    `full`: no space is left."""
+    """Path -> what lies there. `content` holds the bytes of what lies there, `store` (default: the same) is
+    the agent's. `full`: no space is left.
+    """
 
     def __init__(self, content: MemoryContent, store: Any = None) -> None:
         self.content, self.store = content, store or content
@@ -44,7 +45,10 @@ class FakeFiles:
 
     def put(self, path: str, data: bytes, mode: int = 0o644) -> None:
         """Somebody writes a file by hand."""
-        self._put(path, ObservedFile("file", mode, 0, 0, "root", "root", content=self.content.put(data), size=len(data)))
+        self._put(
+            path,
+            ObservedFile("file", mode, 0, 0, "root", "root", content=self.content.put(data), size=len(data)),
+        )
 
     def put_link(self, path: str, target: str) -> None:
         self._put(path, ObservedFile("symlink", 0o777, 0, 0, "root", "root", target=target))
@@ -77,7 +81,9 @@ class FakeFiles:
                 if there is None:
                     raise Transient(f"{path} is not there", HINT, code="Missing")
                 wanted = _owned(_spec(resource), there.type)
-                self.there[path] = replace(wanted, content=there.content, target=there.target, size=there.size)
+                self.there[path] = replace(
+                    wanted, content=there.content, target=there.target, size=there.size
+                )
             case "link":
                 self._check_place(path)
                 self.put_link(path, _spec(resource)["target"])
@@ -97,7 +103,9 @@ class FakeFiles:
         saved = {"type": there.type, "mode": there.mode, "uid": there.uid, "gid": there.gid}
         if there.type == "symlink":
             return saved | {"target": there.target}
-        return saved | ({"content": self.store.put(self.content.get(there.content))} if there.type == "file" else {})
+        return saved | (
+            {"content": self.store.put(self.content.get(there.content))} if there.type == "file" else {}
+        )
 
     def _restore(self, path: str, original: Spec) -> None:
         names = {number: name for name, number in USERS.items()}
@@ -109,9 +117,19 @@ class FakeFiles:
         else:
             if original.get("content"):
                 self.content.put(self.store.get(original["content"]))
-            self._put(path, ObservedFile(original["type"], original["mode"], original["uid"], original["gid"], owner, group,
-                                         content=original.get("content", ""),
-                                         size=len(self.content.get(original["content"])) if original.get("content") else 0))
+            self._put(
+                path,
+                ObservedFile(
+                    original["type"],
+                    original["mode"],
+                    original["uid"],
+                    original["gid"],
+                    owner,
+                    group,
+                    content=original.get("content", ""),
+                    size=len(self.content.get(original["content"])) if original.get("content") else 0,
+                ),
+            )
 
     def _remove(self, path: str) -> None:
         there = self.there.get(path)
@@ -157,6 +175,10 @@ def _owned(spec: Spec, kind: str) -> ObservedFile:
     ids = []
     for name in (spec["owner"], spec["group"]):
         if not str(name).isdigit() and name not in USERS:
-            raise Failed(f"{spec['path']}: the user {name} does not exist on this host", "create it", code="UnknownOwner")
+            raise Failed(
+                f"{spec['path']}: the user {name} does not exist on this host",
+                "create it",
+                code="UnknownOwner",
+            )
         ids.append(USERS.get(name, 0) if not str(name).isdigit() else int(name))
     return ObservedFile(kind, int(spec["mode"], 8), ids[0], ids[1], str(spec["owner"]), str(spec["group"]))

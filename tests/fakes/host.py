@@ -1,11 +1,12 @@
 """A host in memory: the same Protocol as the real one, held to it by tests/contract.
 
 Rules:
-1. It refuses what the daemon refuses, with the same class and code of error: a network in use, a port, an address or a
-   name that is taken, an image or a network that is missing.
-2. Time does not pass by itself: each `observe` is a tick, `wait` ticks until it knows. What a container does in its
-   ticks is its image's `Behaviour`.
-3. It can die (`die_at`), lose its Engine (`down`, `restarted`) or its registry (`registry_down`), and fail a verb (`errors`).
+1. It refuses what the daemon refuses, with the same class and code of error: a network in use, a port, an
+   address or a name that is taken, an image or a network that is missing.
+2. Time does not pass by itself: each `observe` is a tick, `wait` ticks until it knows. What a container does
+   in its ticks is its image's `Behaviour`.
+3. It can die (`die_at`), lose its Engine (`down`, `restarted`) or its registry (`registry_down`), and fail a
+   verb (`errors`).
 """
 
 from __future__ import annotations
@@ -47,8 +48,8 @@ class Died(BaseException):
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What a container of an image does: `health` tick by tick (the last one stays), `exits` after that many ticks with
-    `code`.
+    """What a container of an image does: `health` tick by tick (the last one stays), `exits` after that many
+    ticks with `code`.
     """
 
     health: tuple[str, ...] = ()
@@ -88,7 +89,9 @@ class FakeContainer:
     by_hand: bool = False  # it was stopped by a request
     signals: list[str] = field(default_factory=list)
     alone: tuple[str, ...] = ()  # files of the host that it mounts by themselves
-    read: dict[str, str] = field(default_factory=dict)  # path -> content as it was when it started, or when it was signalled
+    read: dict[str, str] = field(
+        default_factory=dict
+    )  # path -> content as it was when it started, or when it was signalled
     reads: tuple[str, ...] = ()  # files that a signal makes it read again
     patience: float = 0.0
     hooks: list[str] = field(default_factory=list)  # events whose commands ended well since the start
@@ -125,7 +128,9 @@ class FakeHost:
 
     # --- arranging ---
 
-    def add_image(self, reference: str, kind: str = "idle", *, version: str = "v1", local: bool = True) -> str:
+    def add_image(
+        self, reference: str, kind: str = "idle", *, version: str = "v1", local: bool = True
+    ) -> str:
         """An image on the host, or only in the registry."""
         image_id = f"sha256:{sha256(f'{reference} {kind} {version}')}"
         self.behaviours[image_id] = KINDS[kind]
@@ -134,12 +139,16 @@ class FakeHost:
             self.images[familiar(reference)] = image_id
         return image_id
 
-    def add_foreign_container(self, name: str, *, ports: tuple[str, ...] = (), networks: tuple[str, ...] = ()) -> str:
+    def add_foreign_container(
+        self, name: str, *, ports: tuple[str, ...] = (), networks: tuple[str, ...] = ()
+    ) -> str:
         """A running container that is not ours."""
         id = self._id()
         ids = {network: self.networks[network].id for network in networks}
         seen = ObservedContainer(id, name, False, "running", "sha256:foreign", networks=ids, ports=ports)
-        self.containers[id] = FakeContainer(seen, Behaviour(), published=ports, policy="always", started_at="before")
+        self.containers[id] = FakeContainer(
+            seen, Behaviour(), published=ports, policy="always", started_at="before"
+        )
         return id
 
     def add_foreign_network(self, name: str) -> None:
@@ -156,7 +165,9 @@ class FakeHost:
         seen = ObservedContainer(id, name, False, "running" if running else "exited", image, networks=ids,
                                  ports=published if running else (), found=compose.found(resource, id, name),
                                  exit_code=None if running else 0)  # fmt: skip
-        self.containers[id] = FakeContainer(seen, self.behaviours[image], published=published, policy=_policy(config))
+        self.containers[id] = FakeContainer(
+            seen, self.behaviours[image], published=published, policy=_policy(config)
+        )
         return id
 
     def add_compose_network(self, resource: Resource) -> None:
@@ -176,7 +187,9 @@ class FakeHost:
         self._find(name).by_hand = True
 
     def reboot(self) -> None:
-        """The machine starts again: what ran has ended, and what its restart policy says is started, if it can be."""
+        """The machine starts again: what ran has ended, and what its restart policy says is started, if it
+        can be.
+        """
         for at in self.containers.values():
             if at.seen.state in RUNNING:
                 self._stop(at, 255)
@@ -214,7 +227,9 @@ class FakeHost:
                 containers=tuple(sorted(seen, key=lambda c: (c.name, c.id))),
                 networks={n.name: _object("network", n.id, n, request) for n in self.networks.values()},
                 volumes={v.name: _object("volume", v.name, v, request) for v in self.volumes.values()},
-                images={ref: self.images[familiar(ref)] for ref in request.images if familiar(ref) in self.images},
+                images={
+                    ref: self.images[familiar(ref)] for ref in request.images if familiar(ref) in self.images
+                },
                 image_ids=frozenset(self.image_ids()),
                 tagged=frozenset(self.images.values()),
                 engine_version=self.engine_version,
@@ -225,7 +240,9 @@ class FakeHost:
         self._engine()
         if self.restarted:
             self.restarted = False  # the next pass sees nothing of it
-            raise Transient("Docker was restarted meanwhile", "systemctl status docker", code="RuntimeUnavailable")
+            raise Transient(
+                "Docker was restarted meanwhile", "systemctl status docker", code="RuntimeUnavailable"
+            )
 
     def execute(self, action: Action, resource: Resource | None) -> None:
         with self._lock:
@@ -248,9 +265,17 @@ class FakeHost:
             self._point()
             self.pulls.append(reference)
             if self.registry_down:
-                raise Transient(f"cannot pull {reference}: connection refused", "is the registry up?", code="RegistryUnavailable")
+                raise Transient(
+                    f"cannot pull {reference}: connection refused",
+                    "is the registry up?",
+                    code="RegistryUnavailable",
+                )
             if familiar(reference) not in self.registry:
-                raise Stalled(f"cannot pull {reference}: manifest unknown", "correct `image`, or push it", code="ImageMissing")
+                raise Stalled(
+                    f"cannot pull {reference}: manifest unknown",
+                    "correct `image`, or push it",
+                    code="ImageMissing",
+                )
             self._download(reference, self.sizes.get(familiar(reference), 10), progress)
             self._tag(reference, self.registry[familiar(reference)])
             self._point()
@@ -284,7 +309,9 @@ class FakeHost:
     def check_candidate(self, resource: Resource) -> None:
         said = self.check(resource, self.files.store.get(resource.spec["content"]))
         if said:
-            raise Failed(f"{resource.spec['path']}: its check failed: {said}", "correct the file", code="CheckFailed")
+            raise Failed(
+                f"{resource.spec['path']}: its check failed: {said}", "correct the file", code="CheckFailed"
+            )
 
     def save_original(self, path: str) -> Spec:
         return self.files.save_original(path)
@@ -301,7 +328,9 @@ class FakeHost:
             if not there.owned or there.digest != resource.digest:
                 raise Failed(f"network {name} exists and is not ours", "remove it", code="NameTaken")
             return
-        if claims.clashing(resource.claims, [claim for network in self.networks.values() for claim in network.claims]):
+        if claims.clashing(
+            resource.claims, [claim for network in self.networks.values() for claim in network.claims]
+        ):
             raise Failed(f"network {name}: pool overlaps", HINT, code="SubnetTaken")
         self.networks[name] = ObservedNetwork(self._id(), name, True, resource.digest, resource.claims)
 
@@ -309,9 +338,15 @@ class FakeHost:
         there = next((n for n in self.networks.values() if id in (n.id, n.name)), None)
         if there is None:
             return
-        users = [c.seen.name for c in self.containers.values() if c.seen.state in RUNNING and there.name in c.seen.networks]
+        users = [
+            c.seen.name
+            for c in self.containers.values()
+            if c.seen.state in RUNNING and there.name in c.seen.networks
+        ]
         if users:
-            raise Transient(f"network {there.name} is still used by {', '.join(users)}", "disconnect it", code="InUse")
+            raise Transient(
+                f"network {there.name} is still used by {', '.join(users)}", "disconnect it", code="InUse"
+            )
         del self.networks[there.name]
 
     def _volume_create(self, resource: Resource) -> None:
@@ -328,7 +363,9 @@ class FakeHost:
             self.unnamed.add(before)
 
     def _image_remove(self, resource: Resource | None, image: str) -> None:
-        """By name or id. What has several names loses one, and cannot be removed by its id; what is in use keeps its last."""
+        """By name or id. What has several names loses one, and cannot be removed by its id; what is in use
+        keeps its last.
+        """
         id = self.images.get(familiar(image), image)
         names = [name for name, other in self.images.items() if other == id]
         used = any(container.seen.image_id == id for container in self.containers.values())
@@ -344,7 +381,11 @@ class FakeHost:
         there = next((c for c in self.containers.values() if c.seen.name == name), None)
         if there is not None:
             if not there.seen.owned or there.seen.digest != resource.digest or there.seen.image_id != image:
-                raise Failed(f"the name {name} is taken by {there.seen.id[:12]}", "rename or remove it", code="NameTaken")
+                raise Failed(
+                    f"the name {name} is taken by {there.seen.id[:12]}",
+                    "rename or remove it",
+                    code="NameTaken",
+                )
             return
         if image not in self.image_ids():
             raise Transient(f"cannot create container {name}: no such image", "pull it", code="ImageMissing")
@@ -390,7 +431,9 @@ class FakeHost:
             there = self.networks.get(name)
             if there is None or id not in ("", there.id):
                 at.error = f"network {id or name} not found"
-                raise Transient(f"cannot start container {at.seen.name}: {at.error}", HINT, code="NetworkMissing")
+                raise Transient(
+                    f"cannot start container {at.seen.name}: {at.error}", HINT, code="NetworkMissing"
+                )
             networks[name] = there.id
         others = [c for c in self.containers.values() if c is not at and c.seen.state in RUNNING]
         if claims.clashing(at.addresses, [claim for c in others for claim in c.addresses]):
@@ -403,8 +446,20 @@ class FakeHost:
             at.error = at.behaviour.start_error
             raise Failed(f"cannot start container {at.seen.name}: {at.error}", HINT, code="CannotStart")
         at.by_hand = False
-        at.ticks, at.error, at.started_at, at.restarts, at.hooks = 0, "", f"start {next(self._numbers)}", 0, []
-        at.seen = replace(at.seen, state="running", exit_code=None, networks=networks, ports=tuple(sorted(set(at.published))))
+        at.ticks, at.error, at.started_at, at.restarts, at.hooks = (
+            0,
+            "",
+            f"start {next(self._numbers)}",
+            0,
+            [],
+        )
+        at.seen = replace(
+            at.seen,
+            state="running",
+            exit_code=None,
+            networks=networks,
+            ports=tuple(sorted(set(at.published))),
+        )
         self._read(at, (*at.alone, *at.reads))
         self._live(at)
 
@@ -439,7 +494,9 @@ class FakeHost:
             return
         at = self._find(container)
         if holder is not None and holder is not at:
-            raise Failed(f"the name {to} is taken by {holder.seen.id[:12]}", "rename or remove it", code="NameTaken")
+            raise Failed(
+                f"the name {to} is taken by {holder.seen.id[:12]}", "rename or remove it", code="NameTaken"
+            )
         at.seen = replace(at.seen, name=to)
 
     def _container_policy(self, resource: Resource | None, container: str, policy: str = "") -> None:
@@ -450,7 +507,9 @@ class FakeHost:
         if at.seen.state not in RUNNING:
             id = ""  # resolved at the start
         elif there is None:
-            raise Transient(f"cannot connect {container}: network {network} not found", HINT, code="NetworkMissing")
+            raise Transient(
+                f"cannot connect {container}: network {network} not found", HINT, code="NetworkMissing"
+            )
         else:
             id = there.id
         at.seen = replace(at.seen, networks={**at.seen.networks, network: id})
@@ -469,7 +528,9 @@ class FakeHost:
         at = self._find(container)
         if at.seen.state in RUNNING:
             at.signals.append(signal)
-            self._read(at, tuple(path for path in at.reads if path not in at.alone))  # a mounted file is the one of the start
+            self._read(
+                at, tuple(path for path in at.reads if path not in at.alone)
+            )  # a mounted file is the one of the start
 
     def _container_restart(self, resource: Resource | None, container: str) -> None:
         at = self._find(container)
@@ -479,9 +540,13 @@ class FakeHost:
 
     def _read(self, at: FakeContainer, paths: tuple[str, ...]) -> None:
         there = self.files.there
-        at.read |= {path: there[path].content for path in paths if path in there and there[path].type == "file"}
+        at.read |= {
+            path: there[path].content for path in paths if path in there and there[path].type == "file"
+        }
 
-    def _container_post_start(self, resource: Resource, hook: Spec, container: str, number: int, timeout: float) -> None:
+    def _container_post_start(
+        self, resource: Resource, hook: Spec, container: str, number: int, timeout: float
+    ) -> None:
         at = self._find(container)
         if at.seen.state not in RUNNING and resource.spec["oneshot"]:
             return
@@ -491,7 +556,9 @@ class FakeHost:
             self._container_stop(resource, container)
             raise
 
-    def _container_pre_stop(self, resource: Resource | None, hook: Spec, container: str, number: int, timeout: float) -> None:
+    def _container_pre_stop(
+        self, resource: Resource | None, hook: Spec, container: str, number: int, timeout: float
+    ) -> None:
         at = self._find(container, required=False)
         if at is not None and at.seen.state == "running":
             self._hook(at, "pre_stop", hook, timeout)
@@ -506,9 +573,13 @@ class FakeHost:
             raise Failed(f"container {at.seen.name} {ended} before its {event} ran", HINT, code="Exited")
         command = hook["command"][0]
         if command == "nowhere":
-            raise Failed(f"cannot run {event} in {at.seen.name}: executable file not found", HINT, code="CannotStart")
+            raise Failed(
+                f"cannot run {event} in {at.seen.name}: executable file not found", HINT, code="CannotStart"
+            )
         if command == "sleep":
-            raise Failed(f"{event} of {at.seen.name} has not ended within {timeout:g} s", HINT, code="HookTimeout")
+            raise Failed(
+                f"{event} of {at.seen.name} has not ended within {timeout:g} s", HINT, code="HookTimeout"
+            )
         if command == "false":
             raise Failed(f"{event} of {at.seen.name} ended with exit code 1", HINT, code="HookFailed")
         at.hooks.append(event)
@@ -541,12 +612,16 @@ class FakeHost:
             if good > seconds:  # a second is a tick
                 return
             self.tick()
-        raise Failed(f"containers {', '.join(containers)} are not healthy after {timeout:g} s", HINT, code="NotReady")
+        raise Failed(
+            f"containers {', '.join(containers)} are not healthy after {timeout:g} s", HINT, code="NotReady"
+        )
 
     def _container_delay(self, resource: Resource | None, seconds: float) -> None:
         """Time does not pass by itself."""
 
-    def _container_await(self, resource: Resource | None, container: str, condition: str, timeout: float) -> None:
+    def _container_await(
+        self, resource: Resource | None, container: str, condition: str, timeout: float
+    ) -> None:
         for _ in range(50 + int(self._find(container).patience)):
             at = self._find(container)
             seen, name = at.seen, at.seen.name
@@ -554,7 +629,11 @@ class FakeHost:
                 if seen.state == "exited" and seen.exit_code == 0:
                     return
                 if seen.state == "exited":
-                    raise Failed(f"container {name} ended with exit code {seen.exit_code}", HINT, code="ExitedWithError")
+                    raise Failed(
+                        f"container {name} ended with exit code {seen.exit_code}",
+                        HINT,
+                        code="ExitedWithError",
+                    )
             elif seen.state == "exited":
                 raise Failed(f"container {name} ended before it was healthy", HINT, code="Exited")
             elif seen.health == "unhealthy":
@@ -572,14 +651,24 @@ class FakeHost:
         seen = at.seen
         name, entry = request.adopted.get(("container", seen.id), ("", None))
         labels = seen.found["container"]["Config"]["Labels"] if seen.found else {}
-        wanted = adoption.unproved(entry) if entry else adoption.handle("container", seen.name, labels) in request.adopting
+        wanted = (
+            adoption.unproved(entry)
+            if entry
+            else adoption.handle("container", seen.name, labels) in request.adopting
+        )
         compared = seen.found is not None and wanted
         seen = adoption.remembered(seen, name, entry) if entry else seen
         seen = seen if compared else replace(seen, found=None)
         if not compared and not (seen.owned and (request.deep or seen.name != seen.key_name)):
             return seen
-        return replace(seen, restart_policy=at.policy, restart_count=at.restarts, started_at=at.started_at, error=at.error,
-                       patience=at.patience)
+        return replace(
+            seen,
+            restart_policy=at.policy,
+            restart_count=at.restarts,
+            started_at=at.started_at,
+            error=at.error,
+            patience=at.patience,
+        )
 
     def _find(self, name: str, *, required: bool = True) -> Any:
         found = next((c for c in self.containers.values() if name in (c.seen.id, c.seen.name)), None)
@@ -601,12 +690,16 @@ class FakeHost:
 
 
 def _object(kind: str, id: str, there: Any, request: Look) -> Any:
-    """A network or volume as it is seen: ours by the inventory, or with what it is compared by when it may be taken over."""
+    """A network or volume as it is seen: ours by the inventory, or with what it is compared by when it may be
+    taken over.
+    """
     if (kind, id) in request.adopted:
         digest = request.adopted[kind, id][1].adopted["digest"]
         return replace(there, owned=True, adopted=True, digest=digest, found=None)
     labels = (there.found or {}).get("Labels")
-    return there if adoption.handle(kind, there.name, labels) in request.adopting else replace(there, found=None)
+    return (
+        there if adoption.handle(kind, there.name, labels) in request.adopting else replace(there, found=None)
+    )
 
 
 def _policy(config: Spec) -> str:

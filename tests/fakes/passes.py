@@ -1,4 +1,6 @@
-"""Whole passes in memory: the real steps, state and heartbeat on a fake host and branch, with a clock turned by hand."""
+"""Whole passes in memory: the real steps, state and heartbeat on a fake host and branch, with a clock turned
+by hand.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,19 @@ from tests.fakes.host import FakeHost
 
 def service(image: str, name: str = "shop-web-1", **more: Any) -> Resource:
     """A container of the app `shop`."""
-    config = {"image": image, "environment": more.pop("environment", {}), "volumes": more.pop("volumes", []),
-              **more.pop("config", {})}
-    about: dict[str, Any] = {"app": "shop", "service": name.split("-")[1], "number": 1, "inputs": {}, "folded": {}}
+    config = {
+        "image": image,
+        "environment": more.pop("environment", {}),
+        "volumes": more.pop("volumes", []),
+        **more.pop("config", {}),
+    }
+    about: dict[str, Any] = {
+        "app": "shop",
+        "service": name.split("-")[1],
+        "number": 1,
+        "inputs": {},
+        "folded": {},
+    }
     return container.container(name, config=config, **about, **more)
 
 
@@ -81,11 +93,17 @@ class Passes:
         self.session: Session | None = None  # of the last pass
 
     def run(self) -> PassResult:
-        settings = Settings(source=Source(url=self.url, branch="main"), converge=self.converge, gate=self.gate,
-                            policy=Policy(trailers=self.trailers))
+        settings = Settings(
+            source=Source(url=self.url, branch="main"),
+            converge=self.converge,
+            gate=self.gate,
+            policy=Policy(trailers=self.trailers),
+        )
         reporter = Reporter(self.paths, settings, self.clock)
         branch: Any = self.branch
-        self.session = Session(self.paths, settings, self.host, branch, self.clock, Silent(), reporter, self.cancel)
+        self.session = Session(
+            self.paths, settings, self.host, branch, self.clock, Silent(), reporter, self.cancel
+        )
         ending = _one_round(self.session, "sync")
         return PassResult(ending.exit_code, ending.reason, ending.outcome, again_in=ending.again_in)
 

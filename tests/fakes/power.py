@@ -1,8 +1,8 @@
 """A disk whose power is cut: what may lie on it after any call of a writer.
 
-The model, which is what POSIX promises and no more: bytes are on the disk after fsync of their file, before that they may be
-there or not; names (create, link, rename, unlink) are there after fsync of their directory, before that any first part of them
-may be, in order. One flat directory.
+The model, which is what POSIX promises and no more: bytes are on the disk after fsync of their file, before
+that they may be there or not; names (create, link, rename, unlink) are there after fsync of their directory,
+before that any first part of them may be, in order. One flat directory.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ class _File:
 class _Disk:
     directory: Path
     names: dict[str, _File] = field(default_factory=dict)  # on the disk
-    pending: list[tuple[str, str, _File | None]] = field(default_factory=list)  # not yet: (operation, name, file)
+    pending: list[tuple[str, str, _File | None]] = field(
+        default_factory=list
+    )  # not yet: (operation, name, file)
     open_files: dict[int, _File | None] = field(default_factory=dict)  # None: the directory
 
     def now(self, count: int | None = None) -> dict[str, _File]:
@@ -51,11 +53,14 @@ class _Disk:
 
 
 def cuts(action: Callable[[], object], directory: Path, scratch: Path) -> Iterator[Path]:
-    """Runs `action`, which writes in `directory`, and yields `scratch` filled with every disk that a power cut could leave.
+    """Runs `action`, which writes in `directory`, and yields `scratch` filled with every disk that a power
+    cut could leave.
 
     The last one is what a cut after the end leaves at least.
     """
-    disk = _Disk(directory, {path.name: _File(path.read_bytes(), path.read_bytes()) for path in directory.iterdir()})
+    disk = _Disk(
+        directory, {path.name: _File(path.read_bytes(), path.read_bytes()) for path in directory.iterdir()}
+    )
     found: list[dict[str, bytes]] = list(disk.images())
 
     def around(name: str, call: Callable[..., Any], args: Any, kwargs: Any) -> Any:

@@ -40,12 +40,16 @@ def report(request: pytest.FixtureRequest) -> Callable[[str, str, int, int], Non
 
 @contextmanager
 def foreign(site: Site, name: str) -> Iterator[None]:
-    """A container, a network, a volume, an image and a file that are not ours; they must be as they were at the end."""
+    """A container, a network, a volume, an image and a file that are not ours; they must be as they were at
+    the end.
+    """
     client = site.engine.client
     try:
         network, volume = client.networks.create(name), client.volumes.create(name)
         client.images.get("limpet-test/idle:v1").tag(name, "v1")
-        container = client.containers.run(f"{name}:v1", name=name, detach=True, network=name, volumes=[f"{name}:/data"])
+        container = client.containers.run(
+            f"{name}:v1", name=name, detach=True, network=name, volumes=[f"{name}:/data"]
+        )
         container.reload()
         (site.root / "etc").mkdir(exist_ok=True)
         (site.root / "etc/foreign.conf").write_text("mine\n")
@@ -69,7 +73,9 @@ def _at(document: Any, path: Sequence[str]) -> Any:
 
 
 @pytest.fixture
-def make_ground(engine: Engine, repo: GitRepo, tmp_path: Path) -> Iterator[Callable[[str | Scenario], Ground]]:
+def make_ground(
+    engine: Engine, repo: GitRepo, tmp_path: Path
+) -> Iterator[Callable[[str | Scenario], Ground]]:
     """Makes the ground of a scenario, at its start."""
     with ExitStack() as stack:
 
@@ -81,7 +87,9 @@ def make_ground(engine: Engine, repo: GitRepo, tmp_path: Path) -> Iterator[Calla
             if scenario.pushed:
                 server = stack.enter_context(registry(tmp_path / "registry"))
                 address = server.address
-                server.push(scenarios.image(Names(app, address), scenario.pushed), f"{app}/{scenario.pushed}:1")
+                server.push(
+                    scenarios.image(Names(app, address), scenario.pushed), f"{app}/{scenario.pushed}:1"
+                )
             ground = Ground(site, scenario, Names(app, address), server)
             stack.callback(ground.forget_images)
             stack.callback(engine.remove_all, app)

@@ -1,10 +1,12 @@
-"""The ground that all sweeps share: a site on which a scenario goes round, and what it must look like after each move.
+"""The ground that all sweeps share: a site on which a scenario goes round, and what it must look like after
+each move.
 
-    ground.start()                        the scenario's first state
-    seen = ground.measure(what)           goes round once, undisturbed; remembers the host after each move
-    for number, point in ground.visits(points): ...      the host is at the start of the move, its commit is made
-        ...                               the fault
-        ground.recover(number, where)     one clean pass; the same host, nothing left over, and the next pass is quiet
+ground.start()                        the scenario's first state
+seen = ground.measure(what)           goes round once, undisturbed; remembers the host after each move
+for number, point in ground.visits(points): ...      the host is at the start of the move, its commit is made
+    ...                               the fault
+    ground.recover(number, where)     one clean pass; the same host, nothing left over, and the next pass is
+    quiet
 """
 
 from __future__ import annotations
@@ -34,11 +36,15 @@ T = TypeVar("T")
 
 
 class Ground:
-    """One scenario on one site. `visited` of `all` points were visited; `environment` is that of every pass."""
+    """One scenario on one site. `visited` of `all` points were visited; `environment` is that of every
+    pass.
+    """
 
     GATE: ClassVar[Mapping[str, str]] = {"settle": "0.2s", "deadline": "20s"}
 
-    def __init__(self, site: Site, scenario: Scenario, names: Names, registry: Registry | None = None) -> None:
+    def __init__(
+        self, site: Site, scenario: Scenario, names: Names, registry: Registry | None = None
+    ) -> None:
         self.site, self.scenario, self.names, self.registry = site, scenario, names, registry
         self.wanted: list[dict[str, object]] = []
         self.visited = self.all = 0
@@ -86,9 +92,12 @@ class Ground:
             self._same(number, self.state(), "an undisturbed pass")
         return found
 
-    def visits(self, points: Sequence[Sequence[T]], most: int | None, *, whole: bool = False) -> Iterator[tuple[int, T]]:
-        """Each point of each move, at most about `most` in all: the host is at the move's start, and its commit is made. `whole`:
-        also of mirrored moves, which otherwise share their points."""
+    def visits(
+        self, points: Sequence[Sequence[T]], most: int | None, *, whole: bool = False
+    ) -> Iterator[tuple[int, T]]:
+        """Each point of each move, at most about `most` in all: the host is at the move's start, and its
+        commit is made. `whole`: also of mirrored moves, which otherwise share their points.
+        """
         left = self._chosen(points, most, whole)
         number = 0
         while any(left):
@@ -102,7 +111,7 @@ class Ground:
 
     def _chosen(self, points: Sequence[Sequence[T]], most: int | None, whole: bool) -> list[list[T]]:
         if self.scenario.mirrored and not whole:
-            points = [list(each)[offset::len(points)] for offset, each in enumerate(points)]
+            points = [list(each)[offset :: len(points)] for offset, each in enumerate(points)]
         self.all = sum(map(len, points))
         if most is None:
             return [list(each) for each in points]
@@ -111,7 +120,9 @@ class Ground:
         return [spread(each, max(1, round(most * len(each) / self.all))) for each in points]
 
     def recover(self, number: int, where: object = "") -> None:
-        """One clean pass must end in the same host as an undisturbed one; after a fault, the pass after it must be quiet."""
+        """One clean pass must end in the same host as an undisturbed one; after a fault, the pass after it
+        must be quiet.
+        """
         move = self.scenario.moves[number](self.names)
         if move.detour is not None:
             self.site.commit(move.files, MESSAGE)
@@ -148,8 +159,14 @@ class Ground:
     def spawn(self, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """A pass in a process group of its own, output in pipes."""
         argv = [sys.executable, "-I", "-m", "agent", "--root", str(self.site.root), "sync"]
-        return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-                                env={**self.environ, **(environment or {})})
+        return subprocess.Popen(
+            argv,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={**self.environ, **(environment or {})},
+        )
 
     def killed_at(self, line: object) -> Result:
         """A pass that kills itself after that line of its journal."""
@@ -157,7 +174,10 @@ class Ground:
 
     def steps(self) -> list[str]:
         """What each journal line of the last pass says."""
-        return [" ".join(str(line[k]) for k in ("event", "name", "verb", "key") if k in line) for line in self.journal()]
+        return [
+            " ".join(str(line[k]) for k in ("event", "name", "verb", "key") if k in line)
+            for line in self.journal()
+        ]
 
     def last(self) -> str:
         """The last line of the journal."""
@@ -171,22 +191,34 @@ class Ground:
     # --- what must be equal ---
 
     def state(self) -> dict[str, object]:
-        """Everything that must be equal after a move: containers, networks, volumes, images, files, inventory."""
+        """Everything that must be equal after a move: containers, networks, volumes, images, files,
+        inventory.
+        """
         site, app = self.site, self.names.app
         files = snapshot.files(site.root, ignore=["var/lib/limpet", "run"])
-        files |= {f"apps/{name}": state for name, state in snapshot.files(site.root / "var/lib/limpet/apps").items()}
+        files |= {
+            f"apps/{name}": state for name, state in snapshot.files(site.root / "var/lib/limpet/apps").items()
+        }
         inventory = json.loads((site.root / "var/lib/limpet/inventory.json").read_text().splitlines()[1])
         web = f"{app}-web-1"
         return {
-            "containers": snapshot.containers(site.engine, app), "networks": snapshot.networks(site.engine, app),
-            "volumes": snapshot.volumes(site.engine, app), "files": files, "images": self._images(),
+            "containers": snapshot.containers(site.engine, app),
+            "networks": snapshot.networks(site.engine, app),
+            "volumes": snapshot.volumes(site.engine, app),
+            "files": files,
+            "images": self._images(),
             "owned": {key: entry["digest"] for key, entry in inventory.items()},
             "originals": sorted(key for key, entry in inventory.items() if entry.get("original")),
-            "hooked": [name for name, id in site.ids(app).items()
-                       if id in inventory.get(f"container/{name}", {}).get("hooked", ())],
-            "post_start": [site.engine.client.containers.get(name).exec_run(["test", "-e", "/tmp/hooked"]).exit_code
-                           for name, found in snapshot.containers(site.engine, app).items()
-                           if name == web and found["status"] == "running"],
+            "hooked": [
+                name
+                for name, id in site.ids(app).items()
+                if id in inventory.get(f"container/{name}", {}).get("hooked", ())
+            ],
+            "post_start": [
+                site.engine.client.containers.get(name).exec_run(["test", "-e", "/tmp/hooked"]).exit_code
+                for name, found in snapshot.containers(site.engine, app).items()
+                if name == web and found["status"] == "running"
+            ],
             "left over": sorted(str(path) for path in site.root.rglob("*.limpet-new-*")),
         }
 
@@ -210,29 +242,40 @@ class Ground:
         return found
 
     def _while_down(self, lines: Sequence[Mapping[str, Any]]) -> list[Counter[str]]:
-        """Of each service in `brief`: what was done from the stop of its old container to the start of the new one."""
+        """Of each service in `brief`: what was done from the stop of its old container to the start of the
+        new one.
+        """
         return [_between(lines, f"container/{self.names.app}-{service}-1") for service in self.scenario.brief]
 
     def _brief(self, number: int, where: str) -> None:
-        """While a service was down, the killed and the clean pass did what an undisturbed pass does meanwhile, none of it more
-        than twice; besides, what every pass begins with, and what its neighbours' own stop and start take, but nothing that may
-        take long. In actions, for seconds depend on the machine."""
+        """While a service was down, the killed and the clean pass did what an undisturbed pass does
+        meanwhile, none of it more than twice; besides, what every pass begins with, and what its neighbours'
+        own stop and start take, but nothing that may take long. In actions, for seconds depend on the
+        machine.
+        """
         before = self.journal("journal.jsonl.1")
-        over = not before or before[-1].get("result") in OVER  # it is not of the killed pass, or that had ended
+        over = (
+            not before or before[-1].get("result") in OVER
+        )  # it is not of the killed pass, or that had ended
         done = self._while_down([*([] if over else before), *self.journal()])
         for wanted, now in zip(self._down[number], done, strict=True):
             more = {what: count - wanted[what] for what, count in now.items() if count > wanted[what]}
             slow = [what for what in more if what not in wanted and what.startswith(SLOW)]
             begun = {"step fetch", "step render", "step apply"}
-            assert not slow and all(count == 1 for what, count in more.items() if what not in begun), f"{more}\n{where}"
+            assert not slow and all(count == 1 for what, count in more.items() if what not in begun), (
+                f"{more}\n{where}"
+            )
 
     def _images(self) -> list[str]:
         """The names that our images have, and those of ours that have none."""
         if not self.names.registry:
             return []
-        return sorted(name for image in self.site.engine.client.api.images(all=True)
-                      for name in (*(image["RepoTags"] or ()), *(image["RepoDigests"] or ()))
-                      if name.startswith(f"{self.names.registry}/"))
+        return sorted(
+            name
+            for image in self.site.engine.client.api.images(all=True)
+            for name in (*(image["RepoTags"] or ()), *(image["RepoDigests"] or ()))
+            if name.startswith(f"{self.names.registry}/")
+        )
 
     def forget_images(self) -> None:
         for name in self._images():
@@ -240,21 +283,29 @@ class Ground:
 
 
 def _between(lines: Sequence[Mapping[str, Any]], key: str) -> Counter[str]:
-    """The steps and actions that began between the first stop and the last start of a container; none when it did not start."""
+    """The steps and actions that began between the first stop and the last start of a container; none when it
+    did not start.
+    """
     marks = [(line["event"], line.get("verb"), line.get("key")) for line in lines]
     ends = [place for place, mark in enumerate(marks) if mark == ("end", "start", key)]
     if ("begin", "stop", key) not in marks or not ends:
         return Counter()
-    within = lines[marks.index(("begin", "stop", key)): ends[-1] + 1]
-    return Counter(f"{line.get('verb', line['event'])} {line.get('key', line.get('name'))}" for line in within
-                   if line["event"] in ("begin", "step"))
+    within = lines[marks.index(("begin", "stop", key)) : ends[-1] + 1]
+    return Counter(
+        f"{line.get('verb', line['event'])} {line.get('key', line.get('name'))}"
+        for line in within
+        if line["event"] in ("begin", "step")
+    )
 
 
 def differences(wanted: object, now: object, path: str = "") -> list[str]:
     """What differs, to the leaf; no restart policy and the policy "no" are the same."""
     if isinstance(wanted, dict) and isinstance(now, dict):
-        return [line for key in sorted({*wanted, *now}, key=str)
-                for line in differences(wanted.get(key), now.get(key), f"{path}/{key}")]
+        return [
+            line
+            for key in sorted({*wanted, *now}, key=str)
+            for line in differences(wanted.get(key), now.get(key), f"{path}/{key}")
+        ]
     same = wanted == now or (path.endswith("/restart/Name") and {wanted, now} <= {"", "no"})
     return [] if same else [f"{path}: {wanted!r} -> {now!r}"]
 

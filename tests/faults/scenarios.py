@@ -1,7 +1,9 @@
-"""What the sweeps kill: changes of a branch that go round and end where they began: every point starts from the same host.
+"""What the sweeps kill: changes of a branch that go round and end where they began: every point starts from
+the same host.
 
-A scenario is a start and a few moves. A move is one commit, the pass that carries it out, and that pass's exit code.
-`Scenario.mirrored` says that both moves do the same work in opposite directions, so that half of the points are visited in each.
+A scenario is a start and a few moves. A move is one commit, the pass that carries it out, and that pass's
+exit code. `Scenario.mirrored` says that both moves do the same work in opposite directions, so that half of
+the points are visited in each.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ APP_FILES = ("conf/web.conf", "conf/db.conf", "files/etc/one.conf", "files/etc/t
 
 @dataclass(frozen=True)
 class Names:
-    """What differs between two sites and two rounds: the app, the registry's address (empty: none), a number."""
+    """What differs between two sites and two rounds: the app, the registry's address (empty: none), a
+    number.
+    """
 
     app: str
     registry: str = ""
@@ -41,10 +45,12 @@ class Move:
 
 @dataclass(frozen=True)
 class Scenario:
-    """`before` is what somebody does before each round; `pushed` is the kind of the image in the registry; `same`: the containers
-    of the start must be there at the end, the same ones; `steady`: services that no move may touch; `brief`: services that a kill
-    must not keep down for longer than their own change and the agent's restart; `once`: the first round runs one-shots that are
-    never run again for the same content, so that only later rounds are equal."""
+    """`before` is what somebody does before each round; `pushed` is the kind of the image in the registry;
+    `same`: the containers of the start must be there at the end, the same ones; `steady`: services that no
+    move may touch; `brief`: services that a kill must not keep down for longer than their own change and the
+    agent's restart; `once`: the first round runs one-shots that are never run again for the same content, so
+    that only later rounds are equal.
+    """
 
     start: Callable[[Names], Files]
     moves: tuple[Callable[[Names], Move], ...]
@@ -57,9 +63,13 @@ class Scenario:
     once: bool = False
 
 
-def compose(app: str, web: str, mark: str, *, extra: bool = False, still: bool = False, update: str = "") -> str:
+def compose(
+    app: str, web: str, mark: str, *, extra: bool = False, still: bool = False, update: str = ""
+) -> str:
     """Services on two networks, some of them optional; the first two use an app file."""
-    more = f"  extra: {{image: 'limpet-test/idle:v1', environment: {{GREETING: '{mark}'}}, networks: [back]}}\n"
+    more = (
+        f"  extra: {{image: 'limpet-test/idle:v1', environment: {{GREETING: '{mark}'}}, networks: [back]}}\n"
+    )
     unchanged = "  still: {image: 'limpet-test/idle:v1', restart: always, networks: [back]}\n"
     return f"""\
 name: {app}
@@ -81,13 +91,23 @@ volumes: {{data: {{}}}}
 """
 
 
-def repository(app: str, mark: str, web: str = "limpet-test/web:v1", *, extra: bool = False, still: bool = False,
-               update: str = "") -> dict[str, Content]:
+def repository(
+    app: str,
+    mark: str,
+    web: str = "limpet-test/web:v1",
+    *,
+    extra: bool = False,
+    still: bool = False,
+    update: str = "",
+) -> dict[str, Content]:
     """Two containers and up to two more, two files of the app, and up to two of the host."""
     return {
-        "compose.yaml": compose(app, web, mark, extra=extra, still=still, update=update), "conf/web.conf": f"web {mark}\n",
-        "conf/db.conf": f"db {mark}\n", "files/etc/one.conf": f"one {mark}\n",
-        "files/etc/two.conf": f"two {mark}\n" if extra else None, "layer.yaml": None,
+        "compose.yaml": compose(app, web, mark, extra=extra, still=still, update=update),
+        "conf/web.conf": f"web {mark}\n",
+        "conf/db.conf": f"db {mark}\n",
+        "files/etc/one.conf": f"one {mark}\n",
+        "files/etc/two.conf": f"two {mark}\n" if extra else None,
+        "layer.yaml": None,
     }
 
 
@@ -96,8 +116,12 @@ def nothing(names: Names) -> Files:
 
 
 def hooked(app: str, mark: str) -> dict[str, Content]:
-    """A service with hooks of every kind, for which another one waits; its own file system shows that post_start ran."""
-    return {**repository(app, "start"), "compose.yaml": f"""\
+    """A service with hooks of every kind, for which another one waits; its own file system shows that
+    post_start ran.
+    """
+    return {
+        **repository(app, "start"),
+        "compose.yaml": f"""\
 name: {app}
 services:
   web:
@@ -113,7 +137,8 @@ services:
     networks: [front]
     depends_on: [web]
 networks: {{front: {{}}}}
-"""}
+""",
+    }
 
 
 ADOPTING = """\
@@ -129,16 +154,20 @@ services:
 
 def adopting(names: Names, image: str = "web:v1", mark: str = "a") -> Files:
     """A service that takes over the container that somebody started under its name, with other content."""
-    return {**dict.fromkeys(APP_FILES), "compose.yaml": ADOPTING.format(app=names.app, image=image, mark=mark),
-            "conf/web.conf": "web\n"}
+    return {
+        **dict.fromkeys(APP_FILES),
+        "compose.yaml": ADOPTING.format(app=names.app, image=image, mark=mark),
+        "conf/web.conf": "web\n",
+    }
 
 
 def start_theirs(ground: Ground) -> None:
     """Somebody's container by the name of the service that adopts it, unless it is there."""
     name = f"{ground.names.app}-web-1"
     if name not in ground.site.ids(ground.names.app):
-        ground.site.engine.client.containers.run("limpet-test/plain-web:v1", name=name, detach=True,
-                                                 restart_policy={"Name": "unless-stopped"})
+        ground.site.engine.client.containers.run(
+            "limpet-test/plain-web:v1", name=name, detach=True, restart_policy={"Name": "unless-stopped"}
+        )
 
 
 def remove_volumes(ground: Ground) -> None:
@@ -170,8 +199,11 @@ HOST_FILES = ("one.conf", "two.conf", "deep/three.conf")
 
 def host_files(names: Names, mark: str, mode: str, directory: str) -> Files:
     """Files, a symlink, a directory, and a file that must not be; some were there before."""
-    return {**nothing(names), "layer.yaml": LAYER.format(mode=mode, directory=directory),
-            **{f"files/etc/app/{name}": f"{name} {mark}\n" * 50 for name in HOST_FILES}}
+    return {
+        **nothing(names),
+        "layer.yaml": LAYER.format(mode=mode, directory=directory),
+        **{f"files/etc/app/{name}": f"{name} {mark}\n" * 50 for name in HOST_FILES},
+    }
 
 
 def without_files(names: Names) -> Files:
@@ -201,36 +233,85 @@ def image(names: Names, kind: str) -> images.Image:
 
 START_FIRST = "deploy: {update_config: {order: start-first}}"
 SCENARIOS = {
-    "create": Scenario(nothing, (lambda n: Move(repository(n.app, "a")), lambda n: Move(nothing(n))), remove_volumes),
-    "change": Scenario(lambda n: repository(n.app, "a", still=True), (
-        lambda n: Move(repository(n.app, "b", still=True)), lambda n: Move(repository(n.app, "a", still=True)),
-    ), mirrored=True, steady=("still",), brief=("web", "db")),
-    "rollback": Scenario(lambda n: repository(n.app, "a", still=True), (
-        lambda n: Move(repository(n.app, f"b{n.round}", pulled(n, "sick"), still=True), 4),
-    ), pushed="sick", same=True, steady=("still",)),
-    "prune": Scenario(lambda n: repository(n.app, "a", extra=True), (
-        lambda n: Move(repository(n.app, "a")), lambda n: Move(repository(n.app, "a", extra=True)),
-    ), steady=("web", "db")),
-    "hooks": Scenario(lambda n: hooked(n.app, "a"), (
-        lambda n: Move(hooked(n.app, "b")), lambda n: Move(hooked(n.app, "a"))), mirrored=True, once=True),
-    "files": Scenario(without_files, (
-        lambda n: Move(host_files(n, "a", "0600", "0750")), lambda n: Move(host_files(n, "b", "0644", "0700")),
-        lambda n: Move(without_files(n))), write_theirs),
+    "create": Scenario(
+        nothing, (lambda n: Move(repository(n.app, "a")), lambda n: Move(nothing(n))), remove_volumes
+    ),
+    "change": Scenario(
+        lambda n: repository(n.app, "a", still=True),
+        (
+            lambda n: Move(repository(n.app, "b", still=True)),
+            lambda n: Move(repository(n.app, "a", still=True)),
+        ),
+        mirrored=True,
+        steady=("still",),
+        brief=("web", "db"),
+    ),
+    "rollback": Scenario(
+        lambda n: repository(n.app, "a", still=True),
+        (lambda n: Move(repository(n.app, f"b{n.round}", pulled(n, "sick"), still=True), 4),),
+        pushed="sick",
+        same=True,
+        steady=("still",),
+    ),
+    "prune": Scenario(
+        lambda n: repository(n.app, "a", extra=True),
+        (
+            lambda n: Move(repository(n.app, "a")),
+            lambda n: Move(repository(n.app, "a", extra=True)),
+        ),
+        steady=("web", "db"),
+    ),
+    "hooks": Scenario(
+        lambda n: hooked(n.app, "a"),
+        (lambda n: Move(hooked(n.app, "b")), lambda n: Move(hooked(n.app, "a"))),
+        mirrored=True,
+        once=True,
+    ),
+    "files": Scenario(
+        without_files,
+        (
+            lambda n: Move(host_files(n, "a", "0600", "0750")),
+            lambda n: Move(host_files(n, "b", "0644", "0700")),
+            lambda n: Move(without_files(n)),
+        ),
+        write_theirs,
+    ),
     "adoption": Scenario(nothing, (lambda n: Move(adopting(n)), lambda n: Move(nothing(n))), start_theirs),
-    "give-back": Scenario(nothing, (
-        lambda n: Move(adopting(n, "sick:v1", f"b{n.round}"), 4),), start_theirs, same=True),
-    "superseded": Scenario(lambda n: repository(n.app, "a"), (
-        lambda n: Move(repository(n.app, "b"), detour=repository(n.app, "x", "limpet-test/web:v2", extra=True)),
-        lambda n: Move(repository(n.app, "a"), detour=repository(n.app, "y", "limpet-test/web:v2", extra=True)),
-    ), mirrored=True),
-    "first": Scenario(nothing, (lambda n: Move(repository(n.app, "a", pulled(n, "web"))),), wipe, pushed="web"),
-    "start-first": Scenario(lambda n: repository(n.app, "a", update=START_FIRST), (
-        lambda n: Move(repository(n.app, "b", update=START_FIRST)), lambda n: Move(repository(n.app, "a", update=START_FIRST)),
-    ), mirrored=True),
+    "give-back": Scenario(
+        nothing, (lambda n: Move(adopting(n, "sick:v1", f"b{n.round}"), 4),), start_theirs, same=True
+    ),
+    "superseded": Scenario(
+        lambda n: repository(n.app, "a"),
+        (
+            lambda n: Move(
+                repository(n.app, "b"), detour=repository(n.app, "x", "limpet-test/web:v2", extra=True)
+            ),
+            lambda n: Move(
+                repository(n.app, "a"), detour=repository(n.app, "y", "limpet-test/web:v2", extra=True)
+            ),
+        ),
+        mirrored=True,
+    ),
+    "first": Scenario(
+        nothing, (lambda n: Move(repository(n.app, "a", pulled(n, "web"))),), wipe, pushed="web"
+    ),
+    "start-first": Scenario(
+        lambda n: repository(n.app, "a", update=START_FIRST),
+        (
+            lambda n: Move(repository(n.app, "b", update=START_FIRST)),
+            lambda n: Move(repository(n.app, "a", update=START_FIRST)),
+        ),
+        mirrored=True,
+    ),
 }
-RICH = Scenario(lambda n: repository(n.app, "a", extra=True, still=True), (
-    lambda n: Move(repository(n.app, "b", extra=True, still=True)),
-    lambda n: Move(repository(n.app, f"c{n.round}", pulled(n, "sick"), still=True), 4),
-    lambda n: Move(repository(n.app, "b", "limpet-test/web:v2", still=True, update=START_FIRST)),
-    lambda n: Move(repository(n.app, "a", extra=True, still=True)),
-), pushed="sick", steady=("still",))
+RICH = Scenario(
+    lambda n: repository(n.app, "a", extra=True, still=True),
+    (
+        lambda n: Move(repository(n.app, "b", extra=True, still=True)),
+        lambda n: Move(repository(n.app, f"c{n.round}", pulled(n, "sick"), still=True), 4),
+        lambda n: Move(repository(n.app, "b", "limpet-test/web:v2", still=True, update=START_FIRST)),
+        lambda n: Move(repository(n.app, "a", extra=True, still=True)),
+    ),
+    pushed="sick",
+    steady=("still",),
+)

@@ -1,4 +1,6 @@
-"""A clock that is wrong by years, or is set while Limpet works: intervals, gates and verdicts go by another clock."""
+"""A clock that is wrong by years, or is set while Limpet works: intervals, gates and verdicts go by another
+clock.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,12 @@ YEARS = 10 * 365 * 86400.0
 
 @pytest.mark.parametrize("years", [-YEARS, YEARS])
 @pytest.mark.parametrize(("kind", "outcome"), [("web", "Converged"), ("sick", "RolledBack")])
-def test_the_clock_is_set_in_a_gate(tmp_path: Path, years: float, kind: str, outcome: str,
-                                    monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock that is set by ten years while a gate waits must change no verdict, and the passes after it must be quiet."""
+def test_the_clock_is_set_in_a_gate(
+    tmp_path: Path, years: float, kind: str, outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that is set by ten years while a gate waits must change no verdict, and the passes after it
+    must be quiet.
+    """
     passes = Passes(tmp_path)
     for image in ("idle", kind):
         passes.host.add_image(f"shop/{image}:1", image)
@@ -81,7 +86,9 @@ def elsewhen(site: Site) -> Iterator[ElsewhenDaemon]:
 
 
 def test_the_clock_of_a_daemon_is_set(elsewhen: ElsewhenDaemon, site: Site, prefix: str) -> None:
-    """A daemon whose clock is set forward and back by ten years must go on polling, and apply each commit as before."""
+    """A daemon whose clock is set forward and back by ten years must go on polling, and apply each commit as
+    before.
+    """
     commit = site.commit({"compose.yaml": APP.format(app=prefix, image="idle:v1"), "files/etc/demo": "0\n"})
     elsewhen.jump(0)
     elsewhen.start()
@@ -91,5 +98,9 @@ def test_the_clock_of_a_daemon_is_set(elsewhen: ElsewhenDaemon, site: Site, pref
         year = time.gmtime(time.time() + years).tm_year
         commit = site.commit({"files/etc/demo": f"{number}\n"})
         elsewhen.applied(commit)
-        eventually(lambda year=year: site.heartbeat()["written_at"].startswith(str(year)), 30, "the daemon's clock to be set")
+        eventually(
+            lambda year=year: site.heartbeat()["written_at"].startswith(str(year)),
+            30,
+            "the daemon's clock to be set",
+        )
     assert elsewhen.send(signal.SIGTERM) == 0

@@ -1,4 +1,6 @@
-"""Full disks, for real: small file systems under the state, under a target path, and under the Engine's images."""
+"""Full disks, for real: small file systems under the state, under a target path, and under the Engine's
+images.
+"""
 
 from __future__ import annotations
 
@@ -49,14 +51,19 @@ def running(site: Site, prefix: str) -> tuple[bool, str]:
 
 def pressed(site: Site) -> str:
     """What the heartbeat says about the disk."""
-    found = [c["message"] for c in site.heartbeat()["conditions"] if (c["type"], c["status"]) == ("DiskPressure", "True")]
+    found = [
+        c["message"]
+        for c in site.heartbeat()["conditions"]
+        if (c["type"], c["status"]) == ("DiskPressure", "True")
+    ]
     return str(found[0]) if found else ""
 
 
 @pytest.mark.parametrize("leave", [MIB, 0])
 def test_full_state(site: Site, prefix: str, leave: int) -> None:
-    """With no room for the way back, or with none at all, a release must not begin, known good must be repaired, and the release
-    come by itself when there is room."""
+    """With no room for the way back, or with none at all, a release must not begin, known good must be
+    repaired, and the release come by itself when there is room.
+    """
     with small_disk(site.root / "var/lib/limpet", 32) as state:
         site.commit(files(prefix))
         site.sync()
@@ -84,7 +91,10 @@ def test_full_target(site: Site, prefix: str) -> None:
         done = site.sync(75)
         assert "file/srv/data needs 880.0 KiB on the file system of" in done.err and pressed(site) in done.err
         assert running(site, prefix) == before and not (site.root / "etc/new").exists()
-        assert (place / "data").read_text() == "a" * 100_000 and sorted(os.listdir(place)) == ["data", "filler"]
+        assert (place / "data").read_text() == "a" * 100_000 and sorted(os.listdir(place)) == [
+            "data",
+            "filler",
+        ]
         filler.unlink()
         site.sync()
         assert (place / "data").read_text() == "b" * 900_000
@@ -100,7 +110,11 @@ def test_no_inodes(site: Site, prefix: str) -> None:
             (place / f"small-{os.statvfs(place).f_favail}").touch()
         site.commit(files(prefix, "v2", **{"files/srv/data": "b", "files/srv/more": "1"}))
         done = site.sync(75)
-        assert "more need 2 inodes on the file system of" in done.err and "df -i" in done.err and pressed(site) in done.err
+        assert (
+            "more need 2 inodes on the file system of" in done.err
+            and "df -i" in done.err
+            and pressed(site) in done.err
+        )
         assert running(site, prefix) == before and (place / "data").read_text() == "a"
         for small in place.glob("small-*"):
             small.unlink()
@@ -112,7 +126,9 @@ CONNECT = "import socket, sys; socket.create_connection(('127.0.0.1', int(sys.ar
 
 
 def test_full_image_store(repo: GitRepo, tmp_path: Path) -> None:
-    """A pull that would fill the Engine's disk must be ended, leave nothing, and touch nothing; with room it must succeed."""
+    """A pull that would fill the Engine's disk must be ended, leave nothing, and touch nothing; with room it
+    must succeed.
+    """
     text = base64.b64encode(os.urandom(24 * MIB)).decode()
     big = images.make("team/big:1", images.KINDS["web"], "big", {"big": text})
     with small_disk(tmp_path / "engine", 64) as place, registry(tmp_path / "registry") as served:
@@ -121,11 +137,21 @@ def test_full_image_store(repo: GitRepo, tmp_path: Path) -> None:
         with private_engine(place, **{"storage-driver": "vfs"}) as private:
             images.load(private.client, images.image("idle"))
             here = ["nsenter", "-t", str(private.pid), "-n"]
-            near = Server([*here, "docker-registry", "serve", str(tmp_path / "registry/config.yml")], tmp_path / "near.log")
+            near = Server(
+                [*here, "docker-registry", "serve", str(tmp_path / "registry/config.yml")],
+                tmp_path / "near.log",
+            )
             near.start()
             try:
                 port = str(served.port)
-                eventually(lambda: not subprocess.run([*here, sys.executable, "-c", CONNECT, port], check=False).returncode, 30)
+                eventually(
+                    lambda: (
+                        not subprocess.run(
+                            [*here, sys.executable, "-c", CONNECT, port], check=False
+                        ).returncode
+                    ),
+                    30,
+                )
                 site = make_site(private.engine, repo, tmp_path / "site")
                 compose = "name: lt-disk\nservices:\n  web: {image: IMAGE, network_mode: none}\n"
                 site.commit({"compose.yaml": compose.replace("IMAGE", "limpet-test/idle:v1")})

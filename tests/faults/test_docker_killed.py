@@ -1,4 +1,6 @@
-"""The Engine dies, or its answers end, anywhere in a pass: the pass after it is back ends where an undisturbed one ends."""
+"""The Engine dies, or its answers end, anywhere in a pass: the pass after it is back ends where an
+undisturbed one ends.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +33,19 @@ KILLS, CUTS = 1, 3  # Engines killed, and answers cut, in a sample
 
 
 def files(app: str, mark: str, image: str, second: str) -> dict[str, str]:
-    return {"compose.yaml": COMPOSE.format(app=app, mark=mark, image=image, second=second), "files/etc/app.conf": f"{mark}\n"}
+    return {
+        "compose.yaml": COMPOSE.format(app=app, mark=mark, image=image, second=second),
+        "files/etc/app.conf": f"{mark}\n",
+    }
 
 
 def state(site: Site, app: str) -> dict[str, object]:
     """What a person sees: containers without their ids, networks, the file."""
-    return {"containers": snapshot.containers(site.engine, app), "networks": snapshot.networks(site.engine, app),
-            "file": (site.root / "etc/app.conf").read_text()}
+    return {
+        "containers": snapshot.containers(site.engine, app),
+        "networks": snapshot.networks(site.engine, app),
+        "file": (site.root / "etc/app.conf").read_text(),
+    }
 
 
 def begin(site: Site, app: str, image: str) -> None:
@@ -68,10 +76,20 @@ def app(private: PrivateEngine) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(("image", "code"), [("web:v2", 0), ("sick:v1", 4)])
-def test_docker_is_killed(private: PrivateEngine, app: str, repo: GitRepo, tmp_path: Path, image: str, code: int,
-                          most: Callable[[int], int | None], report: Callable[[str, str, int, int], None]) -> None:
-    """Killed before any request that changes something, in apply, gate, rollback or prune, the pass must end as temporary (5 in a
-    rollback), and the next pass, with the Engine back, in the state of an undisturbed one."""
+def test_docker_is_killed(
+    private: PrivateEngine,
+    app: str,
+    repo: GitRepo,
+    tmp_path: Path,
+    image: str,
+    code: int,
+    most: Callable[[int], int | None],
+    report: Callable[[str, str, int, int], None],
+) -> None:
+    """Killed before any request that changes something, in apply, gate, rollback or prune, the pass must end
+    as temporary (5 in a rollback), and the next pass, with the Engine back, in the state of an undisturbed
+    one.
+    """
     with proxy(private.socket, tmp_path / "s") as between:
         site = make_site(private.engine, repo, tmp_path / "site", socket=between.socket)
         site.configure(gate={"settle": "0.5s", "deadline": "20s"})
@@ -94,7 +112,9 @@ def test_docker_is_killed(private: PrivateEngine, app: str, repo: GitRepo, tmp_p
             begin(site, app, image)
             changes[0], deadly[0] = 0, point
             done = site.sync(expect=None)
-            assert done.code in (5, 75) and "hint: " in done.err, f"killed at change {point} of {total}: {done}"
+            assert done.code in (5, 75) and "hint: " in done.err, (
+                f"killed at change {point} of {total}: {done}"
+            )
             deadly[0] = 0
             private.stop()
             private.start()
@@ -104,10 +124,17 @@ def test_docker_is_killed(private: PrivateEngine, app: str, repo: GitRepo, tmp_p
             assert len(site.heartbeat()["rejected"]) == (1 if code else 0)
 
 
-def test_answers_are_cut(private: PrivateEngine, app: str, repo: GitRepo, tmp_path: Path, most: Callable[[int], int | None],
-                         report: Callable[[str, str, int, int], None]) -> None:
-    """With the Engine's answers cut after any number of bytes, the pass must end as temporary, condemn nothing, and the pass
-    after it must end in the state of an undisturbed one."""
+def test_answers_are_cut(
+    private: PrivateEngine,
+    app: str,
+    repo: GitRepo,
+    tmp_path: Path,
+    most: Callable[[int], int | None],
+    report: Callable[[str, str, int, int], None],
+) -> None:
+    """With the Engine's answers cut after any number of bytes, the pass must end as temporary, condemn
+    nothing, and the pass after it must end in the state of an undisturbed one.
+    """
     with proxy(private.socket, tmp_path / "s") as between:
         site = make_site(private.engine, repo, tmp_path / "site", socket=between.socket)
         site.configure(gate={"settle": "0.2s", "deadline": "20s"})

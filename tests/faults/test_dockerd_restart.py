@@ -29,23 +29,35 @@ services:
 
 def running(site: Site) -> dict[str, bool]:
     """Container name, without the id of a kept one, -> whether it runs."""
-    return {str(c.name).partition(".")[0] + (".kept" if ".kept-" in str(c.name) else ""): c.status == "running"
-            for c in site.engine.client.containers.list(all=True, ignore_removed=True)}
+    return {
+        str(c.name).partition(".")[0] + (".kept" if ".kept-" in str(c.name) else ""): c.status == "running"
+        for c in site.engine.client.containers.list(all=True, ignore_removed=True)
+    }
 
 
 def let_go(site: Site) -> None:
     """Make the new container healthy. The gate may end at once, so nobody may look for it after this."""
+
     def touched() -> bool:
-        return bool(site.engine.client.containers.get("shop-web-1").exec_run(["touch", "/tmp/go"]).exit_code == 0)
+        return bool(
+            site.engine.client.containers.get("shop-web-1").exec_run(["touch", "/tmp/go"]).exit_code == 0
+        )
 
     eventually(touched, 60, "the file that makes shop-web-1 healthy")
 
 
-@pytest.mark.parametrize(("policy", "good"), [("always", True), ("always", False), ("no", True)],
-                         ids=["healthy", "rolled-back", "ends-with-dockerd"])
-def test_dockerd_restarts_while_old_containers_are_kept(repo: GitRepo, tmp_path: Path, policy: str, good: bool) -> None:
-    """A kept container must not start with dockerd, whatever its restart policy was; the pass must condemn nothing for it, though
-    dockerd shows for some seconds how all containers end, and the next one end as if nothing had happened."""
+@pytest.mark.parametrize(
+    ("policy", "good"),
+    [("always", True), ("always", False), ("no", True)],
+    ids=["healthy", "rolled-back", "ends-with-dockerd"],
+)
+def test_dockerd_restarts_while_old_containers_are_kept(
+    repo: GitRepo, tmp_path: Path, policy: str, good: bool
+) -> None:
+    """A kept container must not start with dockerd, whatever its restart policy was; the pass must condemn
+    nothing for it, though dockerd shows for some seconds how all containers end, and the next one end as if
+    nothing had happened.
+    """
     (tmp_path / "engine").mkdir()
     with private_engine(tmp_path / "engine") as private:
         for kind in ("idle", "stubborn"):
@@ -56,7 +68,9 @@ def test_dockerd_restarts_while_old_containers_are_kept(repo: GitRepo, tmp_path:
         argv = [sys.executable, "-I", "-m", "agent", "--root", str(site.root), "sync"]
 
         def spawn() -> subprocess.Popen[str]:
-            return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+            return subprocess.Popen(
+                argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+            )
 
         first = spawn()
         let_go(site)
@@ -64,7 +78,11 @@ def test_dockerd_restarts_while_old_containers_are_kept(repo: GitRepo, tmp_path:
         before = site.container("shop-web-1")["Id"]
         site.commit({"compose.yaml": COMPOSE.format(policy=policy, mark="b")})
         waiting = spawn()
-        eventually(lambda: site.heartbeat()["phase"] == "gate" and running(site).get("shop-web-1.kept") is False, 60, "the gate")
+        eventually(
+            lambda: site.heartbeat()["phase"] == "gate" and running(site).get("shop-web-1.kept") is False,
+            60,
+            "the gate",
+        )
         private.stop()
         cut = end(waiting)
         assert cut.code == 75 and "hint: " in cut.err, cut

@@ -1,4 +1,6 @@
-"""A pass is killed after each line of its journal: at the beginning of each phase, before and after each action."""
+"""A pass is killed after each line of its journal: at the beginning of each phase, before and after each
+action.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,12 @@ SAMPLE = 4  # points of each scenario in `make test`
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_killed_at_every_step(name: str, make_ground: Callable[[str], Ground], most: Callable[[int], int | None],
-                              report: Callable[[str, str, int, int], None]) -> None:
+def test_killed_at_every_step(
+    name: str,
+    make_ground: Callable[[str], Ground],
+    most: Callable[[int], int | None],
+    report: Callable[[str, str, int, int], None],
+) -> None:
     """After a kill at any step, one clean pass must end in the same host as an uninterrupted pass."""
     ground = make_ground(name)
     told = ground.measure(ground.steps)

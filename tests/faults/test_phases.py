@@ -1,7 +1,8 @@
-"""The table (phase x {error, kill, hang}): whatever happens in a phase, the pass ends in time and says what to do.
+"""The table (phase x {error, kill, hang}): whatever happens in a phase, the pass ends in time and says what
+to do.
 
-The pass stops itself at the phase (LIMPET_TEST_KILL_BY=SIGSTOP), what it needs there is broken, and it goes on. Time limits of
-Limpet's own are shortened by LIMPET_TEST_PATIENCE.
+The pass stops itself at the phase (LIMPET_TEST_KILL_BY=SIGSTOP), what it needs there is broken, and it goes
+on. Time limits of Limpet's own are shortened by LIMPET_TEST_PATIENCE.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from tests.harness.wait import eventually
 
 FAULTS = ("error", "kill", "hang")
 PATIENCE = 6.0  # seconds that Limpet waits for something outside of it, in these tests
-ENDS_WITHIN = 90.0  # seconds, for a pass that hangs: far more than its time limits add up to, far less than without them
+# seconds, for a pass that hangs: far more than its time limits add up to, far less than without them
+ENDS_WITHIN = 90.0
 TEMPORARY_WORDS = "context deadline exceeded"  # an Engine that is overloaded
 
 
@@ -80,7 +82,10 @@ class Table:
                 self.between.hang()
         os.kill(process.pid, signal.SIGCONT)
         if phase == "render" and fault == "hang":
-            os.kill(eventually(lambda: child(process.pid, "_render"), 30, "the render child", interval=0.001), signal.SIGSTOP)
+            os.kill(
+                eventually(lambda: child(process.pid, "_render"), 30, "the render child", interval=0.001),
+                signal.SIGSTOP,
+            )
         yield
         self.answering = False
         self.between.resume()
@@ -106,10 +111,16 @@ def stopped(process: subprocess.Popen[str]) -> bool:
 
 
 @pytest.mark.parametrize("name", PHASES)
-def test_phase(name: str, make_ground: Callable[..., Ground], most: Callable[[int], int | None],
-               report: Callable[[str, str, int, int], None], tmp_path: Path) -> None:
-    """After an error, a kill or a hang in a phase, the pass must end in time, say what to do and condemn nothing; one clean pass
-    must end in the same host as an uninterrupted pass."""
+def test_phase(
+    name: str,
+    make_ground: Callable[..., Ground],
+    most: Callable[[int], int | None],
+    report: Callable[[str, str, int, int], None],
+    tmp_path: Path,
+) -> None:
+    """After an error, a kill or a hang in a phase, the pass must end in time, say what to do and condemn
+    nothing; one clean pass must end in the same host as an uninterrupted pass.
+    """
     phase = PHASES[name]
     ground = make_ground(phase.scenario, https=True)
     turn = list(PHASES).index(name) % len(FAULTS)
@@ -118,20 +129,29 @@ def test_phase(name: str, make_ground: Callable[..., Ground], most: Callable[[in
         ground.site.configure(gate=ground.GATE, engine={"socket": between.socket})
         told = ground.measure(ground.steps)
         table = Table(ground, between)
-        points = [faults[number::len(told)] for number in range(len(told))]
+        points = [faults[number :: len(told)] for number in range(len(told))]
         for number, fault in ground.visits(points, most(1), whole=True):
             where = f"{fault} in {name} of move {number}"
-            process = ground.spawn({"LIMPET_TEST_KILL_AT": phase.at, "LIMPET_TEST_KILL_BY": "SIGSTOP",
-                                    "LIMPET_TEST_PATIENCE": str(PATIENCE)})
+            process = ground.spawn(
+                {
+                    "LIMPET_TEST_KILL_AT": phase.at,
+                    "LIMPET_TEST_KILL_BY": "SIGSTOP",
+                    "LIMPET_TEST_PATIENCE": str(PATIENCE),
+                }
+            )
             eventually(lambda process=process: stopped(process), 60, "the phase")
             with table.fault(name, fault, process):
                 started = time.monotonic()
                 if fault == "kill":
                     busy = {"fetch": "_fetch", "render": "_render"}.get(name)
-                    worker = eventually(lambda p=process, b=busy: child(p.pid, b), 30, "the child") if busy else 0
+                    worker = (
+                        eventually(lambda p=process, b=busy: child(p.pid, b), 30, "the child") if busy else 0
+                    )
                     os.killpg(process.pid, signal.SIGKILL)
                     result = end(process)
-                    eventually(lambda w=worker: not w or not Path(f"/proc/{w}/exe").exists(), 30, "the child to end")
+                    eventually(
+                        lambda w=worker: not w or not Path(f"/proc/{w}/exe").exists(), 30, "the child to end"
+                    )
                 else:
                     result = end(process, ENDS_WITHIN)
                     assert result.code in phase.codes, f"{where}\n{result}"

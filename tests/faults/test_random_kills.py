@@ -1,4 +1,6 @@
-"""A pass and all its children are killed at a random moment, as often as a run has time for; the seed is in the message."""
+"""A pass and all its children are killed at a random moment, as often as a run has time for; the seed is in
+the message.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,14 @@ ROUNDS = 50
 SEED = int(os.environ.get("LIMPET_TEST_SEED", "1125"))
 
 
-def test_killed_at_random_moments(make_ground: Callable[[scenarios.Scenario], Ground], most: Callable[[int], int | None],
-                                  report: Callable[[str, str, int, int], None]) -> None:
-    """After a kill of the whole process group at any moment, one clean pass must end in the same host as an undisturbed one."""
+def test_killed_at_random_moments(
+    make_ground: Callable[[scenarios.Scenario], Ground],
+    most: Callable[[int], int | None],
+    report: Callable[[str, str, int, int], None],
+) -> None:
+    """After a kill of the whole process group at any moment, one clean pass must end in the same host as an
+    undisturbed one.
+    """
     ground = make_ground(scenarios.RICH)
     ground.environment = {}
     took = ground.measure(ground.duration)
@@ -33,6 +40,8 @@ def test_killed_at_random_moments(make_ground: Callable[[scenarios.Scenario], Gr
             os.killpg(process.pid, signal.SIGKILL)
         killed = end(process)
         where = f"seed {SEED}: killed {delay:.3f} s of {took[number]:.1f} s into move {number}; last step: {ground.last()}"
-        assert killed.code in (-signal.SIGKILL, 0, ground.scenario.moves[number](ground.names).exit_code), f"{where}\n{killed}"
+        assert killed.code in (-signal.SIGKILL, 0, ground.scenario.moves[number](ground.names).exit_code), (
+            f"{where}\n{killed}"
+        )
         ground.recover(number, where)
     report("random moment", "rich", ground.visited, ground.all)

@@ -32,19 +32,25 @@ def state(site: Site) -> Iterator[Path]:
 
 
 def files(version: str, word: str, app: str) -> dict[str, str]:
-    return {"compose.yaml": COMPOSE.format(app=app, version=version), "conf/app.conf": f"{word}\n",
-            "files/etc/app.conf": f"{word}\n" + "x" * 20_000}
+    return {
+        "compose.yaml": COMPOSE.format(app=app, version=version),
+        "conf/app.conf": f"{word}\n",
+        "files/etc/app.conf": f"{word}\n" + "x" * 20_000,
+    }
 
 
 def says(site: Site, app: str) -> tuple[str, str, str]:
     """The version that runs, and the first line of the file of the app and of the host."""
-    version, conf = (site.engine.said(f"{app}-web-1", "cat", path) for path in ("/version", "/etc/conf/app.conf"))
+    version, conf = (
+        site.engine.said(f"{app}-web-1", "cat", path) for path in ("/version", "/etc/conf/app.conf")
+    )
     return version, conf, (site.root / "etc/app.conf").read_text()[:4]
 
 
 def test_a_read_only_disk(site: Site, prefix: str, state: Path) -> None:
-    """On a read-only disk, of the state or of a file, nothing may be touched, the message names the place, and what runs stays;
-    writable again, the pass must converge."""
+    """On a read-only disk, of the state or of a file, nothing may be touched, the message names the place,
+    and what runs stays; writable again, the pass must converge.
+    """
     with small_disk(site.root / "srv/data", 1) as disk:
         site.commit({**files("v1", "one", prefix), "files/srv/data/a": "one\n"})
         site.sync()
@@ -54,7 +60,9 @@ def test_a_read_only_disk(site: Site, prefix: str, state: Path) -> None:
             remount(place, "ro")
             done = site.sync(expect=None)
             assert done.code in (4, 75, 78) and named in done.err and "ead-only" in done.err, done
-            assert says(site, prefix) == ("v1", "one\n", "one\n") and before.items() <= site.ids(prefix).items()
+            assert (
+                says(site, prefix) == ("v1", "one\n", "one\n") and before.items() <= site.ids(prefix).items()
+            )
             assert (disk / "a").read_text() == "one\n"
             remount(place, "rw")
         site.limpet("retry", "all")

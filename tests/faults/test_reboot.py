@@ -1,6 +1,8 @@
-"""A whole host is switched off hard in a phase and started again: its service ends by itself where an uninterrupted pass ends.
+"""A whole host is switched off hard in a phase and started again: its service ends by itself where an
+uninterrupted pass ends.
 
-A drop-in below /run, which the reboot forgets, makes the pass stop itself at the phase; then the plug is pulled.
+A drop-in below /run, which the reboot forgets, makes the pass stop itself at the phase; then the plug is
+pulled.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ services:
 
 @dataclass(frozen=True)
 class Phase:
-    """`at`: the journal line at which the plug is pulled; `pulls`: the image comes from the registry; `good`: it is healthy."""
+    """`at`: the journal line at which the plug is pulled; `pulls`: the image comes from the registry; `good`:
+    it is healthy.
+    """
 
     at: str
     good: bool = True
@@ -73,8 +77,13 @@ class Machine:
         image = "limpet-test/web:v1" if phase.good else "limpet-test/sick:v1"
         if phase.pulls:
             image = self.server.push(images.image("plain-web"), IMAGE)
-        return self.repo.commit({"compose.yaml": COMPOSE.format(image=image, mark=mark), "db.conf": f"{mark}\n",
-                                 "files/etc/shop.conf": f"{mark}\n"})
+        return self.repo.commit(
+            {
+                "compose.yaml": COMPOSE.format(image=image, mark=mark),
+                "db.conf": f"{mark}\n",
+                "files/etc/shop.conf": f"{mark}\n",
+            }
+        )
 
     def forget_image(self) -> None:
         """A person cleans up: what is to be pulled is not there."""
@@ -85,24 +94,36 @@ class Machine:
         return self.settles(self.commit(mark, phase), phase)
 
     def settles(self, commit: str, phase: Phase) -> dict[str, object]:
-        eventually(lambda: self._settled(commit, phase.good), PATIENCE, f"{commit} to be {'applied' if phase.good else 'undone'}")
+        eventually(
+            lambda: self._settled(commit, phase.good),
+            PATIENCE,
+            f"{commit} to be {'applied' if phase.good else 'undone'}",
+        )
         return self.state()
 
     def _settled(self, commit: str, good: bool) -> bool:
         """The service has done all that it does about this commit."""
         beat = self.host.heartbeat()
         there = beat["revision"]["applied" if good else "observed"] == f"main@sha1:{commit}"
-        return bool(there and beat["phase"] == "idle" and beat["state"] == ("Synced" if good else "RolledBack"))
+        return bool(
+            there and beat["phase"] == "idle" and beat["state"] == ("Synced" if good else "RolledBack")
+        )
 
     def state(self) -> dict[str, object]:
         inventory = json.loads(self.host.read("/var/lib/limpet/inventory.json").splitlines()[1])
         engine = self.host.engine
-        return {"containers": snapshot.containers(engine, "shop"), "networks": snapshot.networks(engine, "shop"),
-                "files": {path: str(state) for path, state in self.host.files("/var/lib/limpet/apps").items()},
-                "conf": self.host.read("/etc/shop.conf"), "owned": {key: entry["digest"] for key, entry in inventory.items()}}
+        return {
+            "containers": snapshot.containers(engine, "shop"),
+            "networks": snapshot.networks(engine, "shop"),
+            "files": {path: str(state) for path, state in self.host.files("/var/lib/limpet/apps").items()},
+            "conf": self.host.read("/etc/shop.conf"),
+            "owned": {key: entry["digest"] for key, entry in inventory.items()},
+        }
 
     def stop_at(self, line: str) -> None:
-        self.host.put(DROP_IN, f'[Service]\nEnvironment="LIMPET_TEST_KILL_AT={line}" LIMPET_TEST_KILL_BY=SIGSTOP\n')
+        self.host.put(
+            DROP_IN, f'[Service]\nEnvironment="LIMPET_TEST_KILL_AT={line}" LIMPET_TEST_KILL_BY=SIGSTOP\n'
+        )
         self.host.systemctl("daemon-reload")
         self.host.systemctl("restart", "limpet")
 
@@ -118,9 +139,11 @@ class Machine:
 @pytest.fixture
 def machine(engine: Engine, host_net: HostNetwork, repo: GitRepo, tmp_path: Path) -> Iterator[Machine]:
     authority = Authority(tmp_path / "tls")
-    with (HttpsRemote(repo, tmp_path / "https", bind=host_net.gateway) as git,
-          registry(tmp_path / "registry", bind=host_net.gateway, tls=authority) as server,
-          host(engine, host_net, "web-01") as made):
+    with (
+        HttpsRemote(repo, tmp_path / "https", bind=host_net.gateway) as git,
+        registry(tmp_path / "registry", bind=host_net.gateway, tls=authority) as server,
+        host(engine, host_net, "web-01") as made,
+    ):
         made.install_limpet()
         for kind in ("web", "idle", "sick"):
             made.load_image(images.image(kind))
@@ -130,9 +153,12 @@ def machine(engine: Engine, host_net: HostNetwork, repo: GitRepo, tmp_path: Path
         yield Machine(made, repo, server)
 
 
-def test_rebooted_in_each_phase(machine: Machine, most: Callable[[int], int | None],
-                                report: Callable[[str, str, int, int], None]) -> None:
-    """A host that is switched off in a phase must, once it is started again, end by itself where an uninterrupted pass ends."""
+def test_rebooted_in_each_phase(
+    machine: Machine, most: Callable[[int], int | None], report: Callable[[str, str, int, int], None]
+) -> None:
+    """A host that is switched off in a phase must, once it is started again, end by itself where an
+    uninterrupted pass ends.
+    """
     chosen = list(PHASES.items())[: most(SAMPLE)]
     machine.host.start_limpet()
     known_good = machine.reach("start", PHASES["gate"])

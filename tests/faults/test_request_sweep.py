@@ -1,7 +1,8 @@
-"""A pass loses the Engine at each request that changes something: before the request gets there, and after it was carried out.
+"""A pass loses the Engine at each request that changes something: before the request gets there, and after it
+was carried out.
 
-In two manners: the agent is killed at that moment, or only the connection is cut. A request whose answer streams (a pull) is
-carried out when its answer has ended.
+In two manners: the agent is killed at that moment, or only the connection is cut. A request whose answer
+streams (a pull) is carried out when its answer has ended.
 """
 
 from __future__ import annotations
@@ -44,7 +45,11 @@ class Striker:
             return
         if when == "before":
             self._seen.append(request)
-        if when == self._when and 0 < self._number <= len(self._seen) and self._seen[self._number - 1] is request:
+        if (
+            when == self._when
+            and 0 < self._number <= len(self._seen)
+            and self._seen[self._number - 1] is request
+        ):
             if self._kills and self.process:
                 os.killpg(self.process.pid, signal.SIGKILL)
             raise CutWhenDone
@@ -74,10 +79,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("name", SAMPLE if metafunc.config.getoption("--sweep") == "sample" else SCENARIOS)
 
 
-def test_struck_at_every_request(name: str, make_ground: Callable[[str], Ground], most: Callable[[int], int | None],
-                                 report: Callable[[str, str, int, int], None], tmp_path: Path) -> None:
-    """When a request is cut before or after the Engine carried it out, and the agent killed or not, no release must be condemned,
-    and one clean pass must end in the same host as an uninterrupted pass."""
+def test_struck_at_every_request(
+    name: str,
+    make_ground: Callable[[str], Ground],
+    most: Callable[[int], int | None],
+    report: Callable[[str, str, int, int], None],
+    tmp_path: Path,
+) -> None:
+    """When a request is cut before or after the Engine carried it out, and the agent killed or not, no
+    release must be condemned, and one clean pass must end in the same host as an uninterrupted pass.
+    """
     ground = make_ground(name)
     with proxy(ground.site.engine.socket, tmp_path / "p") as between:
         ground.site.configure(gate=ground.GATE, engine={"socket": between.socket})

@@ -1,4 +1,6 @@
-"""The registry or the Git server in trouble, for whole passes: what runs is left alone, nothing is condemned, and it heals."""
+"""The registry or the Git server in trouble, for whole passes: what runs is left alone, nothing is condemned,
+and it heals.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +31,24 @@ def unharmed(site: Site, app: str, expect: int) -> Result:
 
 
 def test_a_registry_in_trouble(site: Site, prefix: str, tmp_path: Path) -> None:
-    """Whatever a registry answers, and however it breaks off, what runs must stay, drift be repaired and nothing be condemned;
-    a slow one must do, one that breaks off in a blob and goes on, and one that is well again."""
-    site.commit({"compose.yaml": COMPOSE.format(app=prefix, image="limpet-test/web:v1"), "files/etc/app.conf": "one\n"})
+    """Whatever a registry answers, and however it breaks off, what runs must stay, drift be repaired and
+    nothing be condemned; a slow one must do, one that breaks off in a blob and goes on, and one that is well
+    again.
+    """
+    site.commit(
+        {
+            "compose.yaml": COMPOSE.format(app=prefix, image="limpet-test/web:v1"),
+            "files/etc/app.conf": "one\n",
+        }
+    )
     site.sync()
     with registry(tmp_path / "registry") as server, front(server.port) as between:
-        for number, (status, cut, code) in enumerate([(401, None, 78), (404, None, 78), (429, None, 75), (500, None, 75),
-                                                      (None, 100, 75)]):
-            name = server.push(images.image("web", f"v{number + 10}"), f"{prefix}/web:{number}").partition("/")[2]
+        for number, (status, cut, code) in enumerate(
+            [(401, None, 78), (404, None, 78), (429, None, 75), (500, None, 75), (None, 100, 75)]
+        ):
+            name = server.push(images.image("web", f"v{number + 10}"), f"{prefix}/web:{number}").partition(
+                "/"
+            )[2]
             site.commit({"compose.yaml": COMPOSE.format(app=prefix, image=f"{between.address}/{name}")})
             between.status, between.cut, between.only = status, cut, "/manifests/" if cut else ""
             done = unharmed(site, prefix, code)
@@ -49,15 +61,27 @@ def test_a_registry_in_trouble(site: Site, prefix: str, tmp_path: Path) -> None:
 
 
 def test_a_git_server_in_trouble(engine: Engine, repo: GitRepo, prefix: str, tmp_path: Path) -> None:
-    """Whatever a Git server answers, and however it breaks off, what runs must stay, drift be repaired and nothing be condemned;
-    a slow one must do, and so must one that is well again."""
+    """Whatever a Git server answers, and however it breaks off, what runs must stay, drift be repaired and
+    nothing be condemned; a slow one must do, and so must one that is well again.
+    """
     with HttpsRemote(repo, tmp_path / "https") as git, front(git.port, git.authority) as between:
         site = make_site(engine, repo, tmp_path / "site", remote=git)
         site.configure(source={"url": f"https://{between.address}/{repo.path.name}", "timeout": "2s"})
-        site.commit({"compose.yaml": COMPOSE.format(app=prefix, image="limpet-test/web:v1"), "files/etc/app.conf": "one\n"})
+        site.commit(
+            {
+                "compose.yaml": COMPOSE.format(app=prefix, image="limpet-test/web:v1"),
+                "files/etc/app.conf": "one\n",
+            }
+        )
         site.sync()
         site.commit({"compose.yaml": COMPOSE.format(app=prefix, image="limpet-test/web:v2")})
-        for status, cut, code in [(401, None, 78), (404, None, 78), (429, None, 75), (500, None, 75), (None, 150, 75)]:
+        for status, cut, code in [
+            (401, None, 78),
+            (404, None, 78),
+            (429, None, 75),
+            (500, None, 75),
+            (None, 150, 75),
+        ]:
             between.status, between.cut = status, cut
             unharmed(site, prefix, code)
         between.heal()
@@ -67,17 +91,29 @@ def test_a_git_server_in_trouble(engine: Engine, repo: GitRepo, prefix: str, tmp
 
 
 def test_the_branch_is_deleted_or_rewritten(site: Site, prefix: str) -> None:
-    """A branch that is gone, and one whose history was rewritten, must stall with the remedy while what runs is kept in order;
-    the remedies must work."""
-    first = site.commit({"compose.yaml": COMPOSE.format(app=prefix, image="limpet-test/web:v1"), "files/etc/app.conf": "one\n"})
+    """A branch that is gone, and one whose history was rewritten, must stall with the remedy while what runs
+    is kept in order; the remedies must work.
+    """
+    first = site.commit(
+        {
+            "compose.yaml": COMPOSE.format(app=prefix, image="limpet-test/web:v1"),
+            "files/etc/app.conf": "one\n",
+        }
+    )
     site.sync()
     site.repo.set_branch("elsewhere", first)
     site.repo.delete_branch("main")
     assert "main" in unharmed(site, prefix, 78).err
     site.repo.set_branch("main", first)
     site.sync()
-    site.repo.commit({"compose.yaml": COMPOSE.format(app=prefix, image="limpet-test/web:v2"), "files/etc/app.conf": "two\n"},
-                     "rewritten", parent="")
+    site.repo.commit(
+        {
+            "compose.yaml": COMPOSE.format(app=prefix, image="limpet-test/web:v2"),
+            "files/etc/app.conf": "two\n",
+        },
+        "rewritten",
+        parent="",
+    )
     assert f"git merge -s ours {first[:7]}" in unharmed(site, prefix, 78).err
     site.repo.set_branch("main", first)
     assert "nothing to do" in site.sync().out

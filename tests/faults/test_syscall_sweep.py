@@ -1,7 +1,9 @@
-"""A pass is killed at each system call that changes a file, by strace; a traced pass says before which calls there are.
+"""A pass is killed at each system call that changes a file, by strace; a traced pass says before which calls
+there are.
 
-The pass is traced with its threads, and its children are let go. What the fetch child writes is killed in the child alone, as the
-pass starts it; the render child writes nothing. strace counts calls by name and thread, so a point is the n-th call of a name.
+The pass is traced with its threads, and its children are let go. What the fetch child writes is killed in the
+child alone, as the pass starts it; the render child writes nothing. strace counts calls by name and thread,
+so a point is the n-th call of a name.
 """
 
 from __future__ import annotations
@@ -91,27 +93,45 @@ class Tracer:
     def _run(self, tracer: Sequence[str], request: str) -> Result:
         verb = ["_fetch"] if request else ["--root", str(self.ground.site.root), "sync"]
         argv = [*tracer, *self._limpet, *verb]
-        done = subprocess.run(argv, input=request, capture_output=True, text=True, timeout=120, check=False,
-                              env=self.ground.environ)
+        done = subprocess.run(
+            argv,
+            input=request,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            env=self.ground.environ,
+        )
         return Result(tuple(argv), done.returncode, done.stdout, done.stderr)
 
 
-def visit(ground: Ground, told: Sequence[Sequence[Point]], most: int | None, kill: Callable[[Point], Result]) -> None:
+def visit(
+    ground: Ground, told: Sequence[Sequence[Point]], most: int | None, kill: Callable[[Point], Result]
+) -> None:
     missed: list[str] = []
     for number, point in ground.visits(told, most):
         where = f"killed at {point[0]} {point[1]} ({point[2]}) of move {number}"
         killed = kill(point)
         missed += [where] if killed.code != -signal.SIGKILL else []
-        assert killed.code in (-signal.SIGKILL, 0, ground.scenario.moves[number](ground.names).exit_code), f"{where}\n{killed}"
+        assert killed.code in (-signal.SIGKILL, 0, ground.scenario.moves[number](ground.names).exit_code), (
+            f"{where}\n{killed}"
+        )
         ground.recover(number, where)
     assert len(missed) <= MISSED * ground.visited + 1, "not reached: " + "; ".join(missed)
     ground.visited -= len(missed)
 
 
 @pytest.mark.parametrize("name", SAMPLE)
-def test_killed_at_every_system_call(name: str, make_ground: Callable[[str], Ground], most: Callable[[int], int | None],
-                                     report: Callable[[str, str, int, int], None], tmp_path: Path) -> None:
-    """After a kill at any system call that changes a file, one clean pass must end in the same host as an uninterrupted pass."""
+def test_killed_at_every_system_call(
+    name: str,
+    make_ground: Callable[[str], Ground],
+    most: Callable[[int], int | None],
+    report: Callable[[str, str, int, int], None],
+    tmp_path: Path,
+) -> None:
+    """After a kill at any system call that changes a file, one clean pass must end in the same host as an
+    uninterrupted pass.
+    """
     ground = make_ground(name)
     tracer = Tracer(ground, tmp_path)
     ground.measure(lambda: None)  # the first round writes more: documents get their second generation
@@ -120,9 +140,15 @@ def test_killed_at_every_system_call(name: str, make_ground: Callable[[str], Gro
     report("system call", name, ground.visited, ground.all)
 
 
-def test_fetch_killed_at_every_system_call(make_ground: Callable[[str], Ground], most: Callable[[int], int | None],
-                                           report: Callable[[str, str, int, int], None], tmp_path: Path) -> None:
-    """After a fetch that was killed at any system call, one clean pass must end in the same host as an uninterrupted pass."""
+def test_fetch_killed_at_every_system_call(
+    make_ground: Callable[[str], Ground],
+    most: Callable[[int], int | None],
+    report: Callable[[str, str, int, int], None],
+    tmp_path: Path,
+) -> None:
+    """After a fetch that was killed at any system call, one clean pass must end in the same host as an
+    uninterrupted pass.
+    """
     ground = make_ground("files")
     tracer = Tracer(ground, tmp_path)
 

@@ -27,12 +27,16 @@ def spawn(site: Site, verb: str) -> subprocess.Popen[str]:
 
 
 def first_to_end(agents: list[subprocess.Popen[str]]) -> subprocess.Popen[str]:
-    return eventually(lambda: next((agent for agent in agents if agent.poll() is not None), None), 60, "one to give up")
+    return eventually(
+        lambda: next((agent for agent in agents if agent.poll() is not None), None), 60, "one to give up"
+    )
 
 
 @pytest.mark.parametrize(("verb", "what"), [("sync", "a pass"), ("run", "a daemon")])
 def test_two_started_at_once(site: Site, prefix: str, verb: str, what: str) -> None:
-    """Of two agents started at once exactly one must work, and the other exit 75 with the pid of the first."""
+    """Of two agents started at once exactly one must work, and the other exit 75 with the pid of the
+    first.
+    """
     site.configure(gate={"settle": "0.2s", "deadline": "10m"})
     site.commit({"compose.yaml": COMPOSE.format(app=prefix)})
     agents = [spawn(site, verb), spawn(site, verb)]

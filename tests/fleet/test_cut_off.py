@@ -1,5 +1,6 @@
-"""A host that nobody can reach: a commit cuts it off, its Git server goes away, it starts without any network, or its Docker is
-updated in the night."""
+"""A host that nobody can reach: a commit cuts it off, its Git server goes away, it starts without any
+network, or its Docker is updated in the night.
+"""
 
 from __future__ import annotations
 
@@ -58,17 +59,23 @@ def git(repo: GitRepo, host_net: HostNetwork, tmp_path: Path) -> Iterator[HttpsR
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """`release`: the Debian release of the host; the newer one, and with `--sweep=all` both."""
-    metafunc.parametrize("release", ["trixie", "bookworm"] if metafunc.config.getoption("--sweep") == "all" else ["trixie"])
+    metafunc.parametrize(
+        "release", ["trixie", "bookworm"] if metafunc.config.getoption("--sweep") == "all" else ["trixie"]
+    )
 
 
 @contextmanager
-def service(engine: Engine, net: HostNetwork, git: HttpsRemote, release: str, deadline: str = "20s") -> Iterator[Host]:
+def service(
+    engine: Engine, net: HostNetwork, git: HttpsRemote, release: str, deadline: str = "20s"
+) -> Iterator[Host]:
     """A host with Limpet as its service, with little patience for a source that does not answer."""
     with host(engine, net, "web-01", release=release) as made:
         made.install_limpet()
         for kind, version in (("web", "v1"), ("web", "v2"), ("idle", "v1")):
             made.load_image(images.image(kind, version))
-        made.configure(git, source={"poll": "1s", "timeout": "5s"}, gate={"settle": "1s", "deadline": deadline})
+        made.configure(
+            git, source={"poll": "1s", "timeout": "5s"}, gate={"settle": "1s", "deadline": deadline}
+        )
         made.start_limpet()
         yield made
 
@@ -87,23 +94,31 @@ def version(on: Host) -> str:
     return on.engine.said("shop-web-1", "cat", "/version")
 
 
-def test_the_commit_itself_cuts_the_host_off(engine: Engine, host_net: HostNetwork, repo: GitRepo, git: HttpsRemote,
-                                             release: str) -> None:
-    """A commit that deletes the host's only route must be undone by the host itself, say that the source does not answer, not be
-    applied again while the branch has it, and a revert must heal the state."""
+def test_the_commit_itself_cuts_the_host_off(
+    engine: Engine, host_net: HostNetwork, repo: GitRepo, git: HttpsRemote, release: str
+) -> None:
+    """A commit that deletes the host's only route must be undone by the host itself, say that the source does
+    not answer, not be applied again while the branch has it, and a revert must heal the state.
+    """
     with service(engine, host_net, git, release) as machine:
         good = repo.commit({"compose.yaml": WEB.format(version="v1")}, "good")
         holds(machine, good)
         before = machine.engine.client.containers.get("shop-web-1").id
         routes = machine.run(["ip", "-4", "route", "show", "dev", "eth0"]).out
         bad = repo.commit({"compose.yaml": WEB.format(version="v2") + CUT}, "cut")
-        eventually(lambda: not machine.run(["ip", "-4", "route", "show", "dev", "eth0"]).out, PATIENCE, "the routes to go")
+        eventually(
+            lambda: not machine.run(["ip", "-4", "route", "show", "dev", "eth0"]).out,
+            PATIENCE,
+            "the routes to go",
+        )
         holds(machine, good, "RolledBack")
         heartbeat = machine.heartbeat()
         condition = next(c for c in heartbeat["conditions"] if c["type"] == "RolledBack")
         assert "source: does not answer any more" in condition["message"], condition
         assert heartbeat["rejected"][0]["revision"] == f"main@sha1:{bad}"
-        assert len(machine.run(["ip", "-4", "route", "show", "dev", "eth0"]).out.splitlines()) == len(routes.splitlines())
+        assert len(machine.run(["ip", "-4", "route", "show", "dev", "eth0"]).out.splitlines()) == len(
+            routes.splitlines()
+        )
         assert machine.engine.client.containers.get("shop-web-1").id == before and version(machine) == "v1"
         polls = len(git.requests())
         eventually(lambda: len(git.requests()) >= polls + 6, PATIENCE, "the host to fetch again")
@@ -114,17 +129,26 @@ def test_the_commit_itself_cuts_the_host_off(engine: Engine, host_net: HostNetwo
         assert machine.engine.client.containers.get("shop-web-1").id == before
 
 
-def test_the_git_server_reboots_right_after_a_push(engine: Engine, host_net: HostNetwork, repo: GitRepo, git: HttpsRemote,
-                                                   release: str) -> None:
-    """When the Git server goes away in the gate of a good commit, for longer than the deadline, the commit must not be condemned:
-    it is undone, said to be in doubt, and applied when the server is back."""
+def test_the_git_server_reboots_right_after_a_push(
+    engine: Engine, host_net: HostNetwork, repo: GitRepo, git: HttpsRemote, release: str
+) -> None:
+    """When the Git server goes away in the gate of a good commit, for longer than the deadline, the commit
+    must not be condemned: it is undone, said to be in doubt, and applied when the server is back.
+    """
     with service(engine, host_net, git, release) as machine:
         good = repo.commit({"compose.yaml": WEB.format(version="v1")}, "good")
         holds(machine, good)
         better = repo.commit({"compose.yaml": WEB.format(version="v2")}, "better")
-        eventually(lambda: machine.heartbeat()["phase"] in ("apply", "gate"), PATIENCE, "the commit to be applied", 0.01)
+        eventually(
+            lambda: machine.heartbeat()["phase"] in ("apply", "gate"),
+            PATIENCE,
+            "the commit to be applied",
+            0.01,
+        )
         git.stop()
-        eventually(lambda: machine.heartbeat()["outcome"] == "Inconclusive", PATIENCE, "the verdict to be given up")
+        eventually(
+            lambda: machine.heartbeat()["outcome"] == "Inconclusive", PATIENCE, "the verdict to be given up"
+        )
         heartbeat = machine.heartbeat()
         assert heartbeat["rejected"] == [] and heartbeat["revision"]["known_good"] == f"main@sha1:{good}"
         assert "source: does not answer" in heartbeat["last_pass"]["error"]["message"], heartbeat["last_pass"]
@@ -134,13 +158,18 @@ def test_the_git_server_reboots_right_after_a_push(engine: Engine, host_net: Hos
         assert version(machine) == "v2"
 
 
-def test_a_host_without_any_network(engine: Engine, host_net: HostNetwork, repo: GitRepo, git: HttpsRemote, release: str) -> None:
-    """A host that boots with neither Git nor a registry must run what it held, repair its drift from its own store and images,
-    and go back by hand to each of its known good releases."""
+def test_a_host_without_any_network(
+    engine: Engine, host_net: HostNetwork, repo: GitRepo, git: HttpsRemote, release: str
+) -> None:
+    """A host that boots with neither Git nor a registry must run what it held, repair its drift from its own
+    store and images, and go back by hand to each of its known good releases.
+    """
     with service(engine, host_net, git, release, deadline="2m") as machine:
         commits = []
         for image, motd in (("v1", "one"), ("v2", "two"), ("v1", "three")):
-            commits.append(repo.commit({"compose.yaml": WEB.format(version=image), "files/etc/motd": f"{motd}\n"}, motd))
+            commits.append(
+                repo.commit({"compose.yaml": WEB.format(version=image), "files/etc/motd": f"{motd}\n"}, motd)
+            )
             holds(machine, commits[-1])
         git.stop()
         machine.kill()
@@ -166,11 +195,14 @@ def test_a_host_without_any_network(engine: Engine, host_net: HostNetwork, repo:
         holds(machine, last)
 
 
-def test_docker_is_restarted_in_the_gate(engine: Engine, host_net: HostNetwork, repo: GitRepo, git: HttpsRemote,
-                                         release: str) -> None:
-    """A service that says nothing about restarts ends with dockerd, of which systemd keeps the socket: the commit must not be
-    condemned, and the service be started again and proved."""
+def test_docker_is_restarted_in_the_gate(
+    engine: Engine, host_net: HostNetwork, repo: GitRepo, git: HttpsRemote, release: str
+) -> None:
+    """A service that says nothing about restarts ends with dockerd, of which systemd keeps the socket: the
+    commit must not be condemned, and the service be started again and proved.
+    """
     with service(engine, host_net, git, release, deadline="5m") as machine:
+
         def let_go() -> bool:
             return machine.run(["docker", "exec", "shop-web-1", "touch", "/tmp/go"], check=False).code == 0
 

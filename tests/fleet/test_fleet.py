@@ -1,4 +1,6 @@
-"""Whole machines: Limpet as the installed service under systemd, with an Engine of its own, following a Git server over https."""
+"""Whole machines: Limpet as the installed service under systemd, with an Engine of its own, following a Git
+server over https.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def revision(branch: str, commit: str) -> str:
     return f"{branch}@sha1:{commit}"
 
 
-def start(stack: ExitStack, engine: Engine, net: HostNetwork, git: HttpsRemote, name: str, branch: str, release: str) -> Host:
+def start(
+    stack: ExitStack, engine: Engine, net: HostNetwork, git: HttpsRemote, name: str, branch: str, release: str
+) -> Host:
     """A host with Limpet as its service, pinned to a branch."""
     made = stack.enter_context(host(engine, net, name, release=release))
     made.install_limpet()
@@ -71,8 +75,12 @@ def git(repo: GitRepo, host_net: HostNetwork, tmp_path: Path) -> Iterator[HttpsR
         yield server
 
 
-def test_three_hosts_on_two_branches(engine: Engine, host_net: HostNetwork, repo: GitRepo, git: HttpsRemote) -> None:
-    """A commit on main must reach the two hosts pinned to it and not the third; a git revert must bring both back."""
+def test_three_hosts_on_two_branches(
+    engine: Engine, host_net: HostNetwork, repo: GitRepo, git: HttpsRemote
+) -> None:
+    """A commit on main must reach the two hosts pinned to it and not the third; a git revert must bring both
+    back.
+    """
     first = repo.commit(files("web:v1"), "first")
     repo.set_branch("stable", first)
     with ExitStack() as stack:
@@ -99,7 +107,9 @@ def test_three_hosts_on_two_branches(engine: Engine, host_net: HostNetwork, repo
 
 
 def test_rolled_back_stays_so(engine: Engine, host_net: HostNetwork, repo: GitRepo, git: HttpsRemote) -> None:
-    """A rejected release must stay rolled back over ten polls and restarts of daemon and dockerd; a good commit then counts."""
+    """A rejected release must stay rolled back over ten polls and restarts of daemon and dockerd; a good
+    commit then counts.
+    """
     good = repo.commit(files("web:v1"), "good")
     with ExitStack() as stack:
         machine = start(stack, engine, host_net, git, "web-01", "main", "bookworm")
@@ -111,8 +121,11 @@ def test_rolled_back_stays_so(engine: Engine, host_net: HostNetwork, repo: GitRe
         def as_before() -> bool:
             now, heartbeat = web(machine), machine.heartbeat()
             return (
-                heartbeat["state"] == "RolledBack" and len(heartbeat["rejected"]) == 1 and now["Id"] == before["Id"]
-                and now["State"]["Running"] and now["HostConfig"]["RestartPolicy"] == before["HostConfig"]["RestartPolicy"]
+                heartbeat["state"] == "RolledBack"
+                and len(heartbeat["rejected"]) == 1
+                and now["Id"] == before["Id"]
+                and now["State"]["Running"]
+                and now["HostConfig"]["RestartPolicy"] == before["HostConfig"]["RestartPolicy"]
                 and list(now["NetworkSettings"]["Networks"]) == list(before["NetworkSettings"]["Networks"])
             )
 
@@ -133,14 +146,24 @@ def test_rolled_back_stays_so(engine: Engine, host_net: HostNetwork, repo: GitRe
         assert names == {"shop-web-1", "shop-db-1"}
 
 
-def test_sigterm_in_the_middle_of_a_pass(engine: Engine, host_net: HostNetwork, repo: GitRepo, git: HttpsRemote) -> None:
-    """A stop of the service while the gate waits must be quick, and the next start must go on with the release."""
+def test_sigterm_in_the_middle_of_a_pass(
+    engine: Engine, host_net: HostNetwork, repo: GitRepo, git: HttpsRemote
+) -> None:
+    """A stop of the service while the gate waits must be quick, and the next start must go on with the
+    release.
+    """
     good = repo.commit(files("web:v1"), "good")
     with ExitStack() as stack:
         machine = start(stack, engine, host_net, git, "web-01", "main", "trixie")
         reaches(machine, revision("main", good))
-        machine.configure(git, branch="main", source={"poll": "1s"}, gate={"settle": "15s", "deadline": "60s"})
-        reload = ["systemctl", "reload", "limpet"]  # refused while the daemon is just reading the new file by itself
+        machine.configure(
+            git, branch="main", source={"poll": "1s"}, gate={"settle": "15s", "deadline": "60s"}
+        )
+        reload = [
+            "systemctl",
+            "reload",
+            "limpet",
+        ]  # refused while the daemon is just reading the new file by itself
         eventually(lambda: machine.run(reload, check=False).code == 0, 60, "the service to be reloaded")
         next_one = repo.commit(files("web:v2"), "next")
         eventually(lambda: machine.heartbeat()["phase"] == "gate", PATIENCE, "the gate to wait")

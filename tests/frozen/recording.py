@@ -1,7 +1,8 @@
-"""What earlier versions did, as text: digests of all apps, random histories pass by pass, and the documents they left.
+"""What earlier versions did, as text: digests of all apps, random histories pass by pass, and the documents
+they left.
 
-Words for people are not recorded: they may be bettered at any time. Everything else is: verbs, order and steps of plans,
-exit codes, the documents of the state, and what the heartbeat says to machines.
+Words for people are not recorded: they may be bettered at any time. Everything else is: verbs, order and
+steps of plans, exit codes, the documents of the state, and what the heartbeat says to machines.
 """
 
 from __future__ import annotations
@@ -30,7 +31,17 @@ DOCUMENTS = HERE / "documents"
 
 RED_PORT = 1  # of loopback: nothing listens there
 WORDS = {"reason", "message", "hint", "cause", "error", "waiting", "warnings", "blocked_by", "since"}
-OF_THE_MACHINE = {"system", "seq", "written_at", "agent_version", "uptime_s", "boot_id", "due_by", "last_progress_at", "host"}
+OF_THE_MACHINE = {
+    "system",
+    "seq",
+    "written_at",
+    "agent_version",
+    "uptime_s",
+    "boot_id",
+    "due_by",
+    "last_progress_at",
+    "host",
+}
 
 
 @cache
@@ -38,7 +49,9 @@ def digests() -> dict[str, dict[str, str]]:
     """App -> resource -> digest, and `manifest` -> that of the whole."""
     found = {}
     for name, app in composed.apps().items():
-        manifest = render(MemoryTree({f"apps/{name}/{path}": text for path, text in app.files.items()}), Context("host")).manifest
+        manifest = render(
+            MemoryTree({f"apps/{name}/{path}": text for path, text in app.files.items()}), Context("host")
+        ).manifest
         found[name] = {str(key): resource.digest for key, resource in sorted(manifest.resources.items())}
         found[name]["manifest"] = manifest.digest
     return found
@@ -88,7 +101,9 @@ class Recorder:
         said_of_it = f"{heartbeat['state']}: {', '.join(conditions(heartbeat))}"
         self.lines.append(f"  {result.outcome} {result.exit_code}{again}; {said_of_it}")
         self.lines += plan_lines(passes.plan)
-        self.lines.append(f"    state {sha256(canonical_json(state))[:12]} heartbeat {sha256(canonical_json(said))[:12]}")
+        self.lines.append(
+            f"    state {sha256(canonical_json(state))[:12]} heartbeat {sha256(canonical_json(said))[:12]}"
+        )
         return result
 
     def live(self, rounds: list[Round]) -> None:
@@ -112,7 +127,8 @@ def rounds_of(path: Path) -> list[Round]:
     return rounds
 
 
-# Situations that another version may find when it is installed: how they come about, and how a pass in them ends.
+# Situations that another version may find when it is installed: how they come about, and how a pass in them
+# ends.
 WEB = {"image": "web:1", "ports": ["80"]}
 DOC = {
     "network": {"front": {}}, "file": {"/srv/app/a": {"content": "one"}}, "directory": {}, "symlink": {}, "volume": {"data": {}},

@@ -1,7 +1,8 @@
-"""What must stay as it was: digests for ever, documents for the next version, histories until a commit means to change them.
+"""What must stay as it was: digests for ever, documents for the next version, histories until a commit means
+to change them.
 
-`pytest tests/frozen --update-histories` writes the histories anew: read the diff. Digests and documents are only added to: a
-digest that changes re-creates containers on every host at an upgrade.
+`pytest tests/frozen --update-histories` writes the histories anew: read the diff. Digests and documents are
+only added to: a digest that changes re-creates containers on every host at an upgrade.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ def test_digests_are_what_they_were(name: str) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_histories_are_what_they_were(path: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """Plans, exit codes, states and heartbeats of a recorded history must be what they were, but for the words."""
+    """Plans, exit codes, states and heartbeats of a recorded history must be what they were, but for the
+    words.
+    """
     found = recording.history_text(recording.rounds_of(path), tmp_path / "world")
     if request.config.getoption("--update-histories"):
         path.write_text(found)
@@ -34,7 +37,9 @@ def test_histories_are_what_they_were(path: Path, tmp_path: Path, request: pytes
 
 @pytest.mark.parametrize("situation", sorted(recording.SITUATIONS))
 def test_documents_of_the_version_before_are_understood(situation: str, tmp_path: Path) -> None:
-    """An upgrade must find its host as the version before left it, do nothing, and end as that version did."""
+    """An upgrade must find its host as the version before left it, do nothing, and end as that version
+    did.
+    """
     world = recording.live(situation, tmp_path / "world")
     state = world.passes.paths.state
     shutil.rmtree(state)

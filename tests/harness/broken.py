@@ -102,4 +102,6 @@ def contents(name: str) -> dict[str, Content]:
 def commit(root: Path) -> str:
     """Commits what is in the index; the commit's id."""
     with Repo(str(root)) as repo:
-        return porcelain.commit(repo, b"broken", author=b"A <a@example.org>", committer=b"A <a@example.org>").decode()
+        return porcelain.commit(
+            repo, b"broken", author=b"A <a@example.org>", committer=b"A <a@example.org>"
+        ).decode()

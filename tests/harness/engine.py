@@ -2,8 +2,8 @@
 
 Rules:
 1. The machine's Engine is started when none answers and never stopped.
-2. What a test makes carries a prefix from `unique`; `remove_all(prefix)` takes containers, networks, volumes and image
-   tags with that prefix (in the name, or as Compose project) and nothing else.
+2. What a test makes carries a prefix from `unique`; `remove_all(prefix)` takes containers, networks, volumes
+   and image tags with that prefix (in the name, or as Compose project) and nothing else.
 """
 
 from __future__ import annotations
@@ -63,14 +63,18 @@ class Engine:
             connection.close()
 
     def said(self, container: str, *command: str) -> str:
-        """What a command in a container prints. An Engine loses the output of one that is short now and then, so it is run until
-        all of it is there."""
+        """What a command in a container prints. An Engine loses the output of one that is short now and then,
+        so it is run until all of it is there.
+        """
+
         def whole() -> str:
             script = ["sh", "-c", f'"$@" 2>/dev/null; echo {END}', "-", *command]
             printed = str(self.client.containers.get(container).exec_run(script).output.decode())
             return printed if printed.endswith(f"{END}\n") else ""
 
-        return eventually(whole, 30, f"the output of {' '.join(command)} in {container}").removesuffix(f"{END}\n")
+        return eventually(whole, 30, f"the output of {' '.join(command)} in {container}").removesuffix(
+            f"{END}\n"
+        )
 
     @contextmanager
     def prefix(self, word: str = "lt") -> Iterator[str]:
@@ -97,16 +101,20 @@ class Engine:
             with gone:
                 container.remove(force=True, v=True)
         for network in self.client.networks.list():
-            if str(network.name).startswith(prefix) or (network.attrs.get("Labels") or {}).get(PROJECT_LABEL, "").startswith(
-                prefix
-            ):
+            if str(network.name).startswith(prefix) or (network.attrs.get("Labels") or {}).get(
+                PROJECT_LABEL, ""
+            ).startswith(prefix):
                 with gone:
                     network.remove()
         for volume in self.client.volumes.list():
-            if volume.name.startswith(prefix) or (volume.attrs.get("Labels") or {}).get(PROJECT_LABEL, "").startswith(prefix):
+            if volume.name.startswith(prefix) or (volume.attrs.get("Labels") or {}).get(
+                PROJECT_LABEL, ""
+            ).startswith(prefix):
                 with gone:
                     volume.remove(force=True)
-        for image in self.client.api.images():  # the high-level list inspects each, and trips over one that goes meanwhile
+        for image in (
+            self.client.api.images()
+        ):  # the high-level list inspects each, and trips over one that goes meanwhile
             for tag in image["RepoTags"] or ():
                 if tag.startswith(prefix) or f"/{prefix}" in tag:
                     with gone:
@@ -114,11 +122,17 @@ class Engine:
 
 
 def machine_engine() -> Engine:
-    """The machine's Engine, started when none answers. RuntimeError with its last words when it does not start."""
+    """The machine's Engine, started when none answers. RuntimeError with its last words when it does not
+    start.
+    """
     engine = Engine("/var/run/docker.sock")
     if not engine.answers():
         done = subprocess.run(
-            [str(CHECKOUT / "tools/engine.sh")], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            [str(CHECKOUT / "tools/engine.sh")],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode or not engine.answers():
             raise RuntimeError(f"no Docker Engine: {done.stdout}{done.stderr}")
@@ -147,8 +161,9 @@ exec "$0" "$@"
 class PrivateEngine:
     """An Engine of its own below `directory`, which a test may stop, start or kill.
 
-    It lives in network and mount namespaces of its own: its bridges, published ports and firewall rules are not the
-    machine's (an Engine set to have no bridge would delete the machine's `docker0`), and it finds no other containerd.
+    It lives in network and mount namespaces of its own: its bridges, published ports and firewall rules are
+    not the machine's (an Engine set to have no bridge would delete the machine's `docker0`), and it finds no
+    other containerd.
     """
 
     def __init__(self, directory: Path, **settings: object) -> None:
@@ -210,7 +225,9 @@ class PrivateEngine:
 
 @contextmanager
 def private_engine(directory: Path, **settings: object) -> Iterator[PrivateEngine]:
-    """A running private Engine below an empty directory on a real disk; `settings` go into its daemon.json."""
+    """A running private Engine below an empty directory on a real disk; `settings` go into its
+    daemon.json.
+    """
     private = PrivateEngine(directory, **settings)
     try:
         private.start()

@@ -1,4 +1,6 @@
-"""What lies below a directory, as values that compare. Standard library only: test hosts run this file, too."""
+"""What lies below a directory, as values that compare. Standard library only: test hosts run this file,
+too.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,9 @@ class FileState:
 
 
 def files(root: Path, ignore: Iterable[str] = ()) -> dict[str, FileState]:
-    """Everything below a directory, by path relative to it. `ignore` holds globs of such paths; what lies below an
-    ignored directory is ignored too. Times and inode numbers are not compared."""
+    """Everything below a directory, by path relative to it. `ignore` holds globs of such paths; what lies
+    below an ignored directory is ignored too. Times and inode numbers are not compared.
+    """
     patterns = list(ignore)
     found: dict[str, FileState] = {}
     for directory, names, leaves in os.walk(root):
@@ -53,4 +56,6 @@ def _state(path: Path) -> FileState:
 
 
 if __name__ == "__main__":
-    json.dump({name: asdict(state) for name, state in files(Path(sys.argv[1]), sys.argv[2:]).items()}, sys.stdout)
+    json.dump(
+        {name: asdict(state) for name, state in files(Path(sys.argv[1]), sys.argv[2:]).items()}, sys.stdout
+    )

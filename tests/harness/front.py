@@ -1,11 +1,11 @@
 """A front before a registry or a Git server, that can answer with trouble of its own.
 
-    with front(reg.port) as f:                   # f.port, f.address; `authority` when the server speaks TLS: then it does too
-        f.status = 429                           # answers so instead of asking
-        f.cut = 3000                             # bytes of a body, after which the connection ends; the next `f.cuts` times
-        f.pause = 0.05                           # seconds before each piece of a body
-        f.only = "/blobs/"                       # all this only where the path has this in it
-        f.heal()
+with front(reg.port) as f:                   # f.port, f.address; `authority` when the server speaks TLS: then
+it does too
+    f.status = 429                           # answers so instead of asking
+    f.cut = 3000                             # bytes of a body, after which the connection ends; the next
+    `f.cuts` times f.pause = 0.05                           # seconds before each piece of a body f.only =
+    "/blobs/"                       # all this only where the path has this in it f.heal()
 """
 
 from __future__ import annotations
@@ -53,15 +53,24 @@ class Front:
             request.send_header("Content-Length", "0")
             request.end_headers()
             return
-        made: Any = http.client.HTTPSConnection(*self.upstream, context=self.tls, timeout=30) if self.tls else \
-            http.client.HTTPConnection(*self.upstream, timeout=30)
+        made: Any = (
+            http.client.HTTPSConnection(*self.upstream, context=self.tls, timeout=30)
+            if self.tls
+            else http.client.HTTPConnection(*self.upstream, timeout=30)
+        )
         with contextlib.closing(made) as connection:
-            sent = {name: ", ".join(request.headers.get_all(name)) for name in request.headers if name.lower() not in HOP}
+            sent = {
+                name: ", ".join(request.headers.get_all(name))
+                for name in request.headers
+                if name.lower() not in HOP
+            }
             connection.request(request.command, request.path, body or None, sent)
             with connection.getresponse() as answer:
                 self._pass(answer, request, troubled)
 
-    def _pass(self, answer: http.client.HTTPResponse, request: http.server.BaseHTTPRequestHandler, troubled: bool) -> None:
+    def _pass(
+        self, answer: http.client.HTTPResponse, request: http.server.BaseHTTPRequestHandler, troubled: bool
+    ) -> None:
         request.send_response(answer.status)
         for name, value in answer.headers.items():
             if name.lower() not in HOP:
@@ -83,7 +92,9 @@ class Front:
                 return
 
     def _cut(self) -> int | None:
-        """After how many bytes this body is cut; each cut is given away once, also to bodies at the same time."""
+        """After how many bytes this body is cut; each cut is given away once, also to bodies at the same
+        time.
+        """
         with self._lock:
             if self.cut is None or self.cuts <= 0:
                 return None

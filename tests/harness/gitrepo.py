@@ -1,7 +1,7 @@
 """A bare Git repository that tests write to without a work tree.
 
-`GitRepo(path).commit({"compose.yaml": "...", "old": None}, "message")` makes a commit from texts in about 10 ms with
-`git fast-import`. All ids are full hex.
+`GitRepo(path).commit({"compose.yaml": "...", "old": None}, "message")` makes a commit from texts in about 10
+ms with `git fast-import`. All ids are full hex.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ AUTHOR = "Ada Fleet <ada@example.org>"
 
 @dataclass(frozen=True)
 class Blob:
-    """A file with a mode: 100755 executable, 120000 symlink (content is the target), 160000 submodule (a commit id)."""
+    """A file with a mode: 100755 executable, 120000 symlink (content is the target), 160000 submodule (a
+    commit id).
+    """
 
     content: str | bytes
     mode: str = "100644"
@@ -44,7 +46,9 @@ class GitRepo:
         self._clock = 1_700_000_000
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._run(["git", "init", "--quiet", "--bare", f"--initial-branch={branch}", str(path)], cwd=path.parent)
+            self._run(
+                ["git", "init", "--quiet", "--bare", f"--initial-branch={branch}", str(path)], cwd=path.parent
+            )
             for key in ("uploadpack.allowFilter", "uploadpack.allowAnySHA1InWant", "http.receivepack"):
                 self.git("config", key, "true")
 
@@ -54,7 +58,9 @@ class GitRepo:
             "GIT_AUTHOR_NAME": "Ada Fleet", "GIT_AUTHOR_EMAIL": "ada@example.org",
             "GIT_COMMITTER_NAME": "Ada Fleet", "GIT_COMMITTER_EMAIL": "ada@example.org",
         }  # fmt: skip
-        done = subprocess.run(argv, input=data, cwd=cwd or self.path, env=environment, capture_output=True, check=False)
+        done = subprocess.run(
+            argv, input=data, cwd=cwd or self.path, env=environment, capture_output=True, check=False
+        )
         assert done.returncode == 0, f"{' '.join(argv)}: {done.stderr.decode(errors='replace')}"
         return done.stdout.decode().strip()
 
@@ -69,7 +75,9 @@ class GitRepo:
     def files(self, revision: str = "") -> dict[str, str]:
         """The texts of a revision, by path."""
         names = self.git("ls-tree", "-r", "--name-only", "-z", revision or self.branch).split("\0")
-        return {name: self.git("cat-file", "blob", f"{revision or self.branch}:{name}") for name in names if name}
+        return {
+            name: self.git("cat-file", "blob", f"{revision or self.branch}:{name}") for name in names if name
+        }
 
     def commit(
         self,
@@ -79,8 +87,10 @@ class GitRepo:
         replace: bool = False,
         parent: str | None = None,
     ) -> str:
-        """Commits texts by path (None deletes) on a branch and gives the commit's id. `replace` drops all other files;
-        `parent` ("" for none) is a base other than the branch's tip, which rewrites the branch."""
+        """Commits texts by path (None deletes) on a branch and gives the commit's id. `replace` drops all
+        other files; `parent` ("" for none) is a base other than the branch's tip, which rewrites the
+        branch.
+        """
         branch = branch or self.branch
         ref = f"refs/heads/{branch}"
         if parent is None:

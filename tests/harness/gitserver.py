@@ -1,7 +1,8 @@
 """Git servers: as files, over HTTPS (nginx and git-http-backend, own CA, token), over OpenSSH.
 
-Each is a context manager over one `GitRepo`, with `.url` and `.settings()`: the keys of `[source]` that a host needs.
-`.stop()` and `.start()` keep the port (a server that is down), `.hang()` and `.resume()` freeze it.
+Each is a context manager over one `GitRepo`, with `.url` and `.settings()`: the keys of `[source]` that a
+host needs. `.stop()` and `.start()` keep the port (a server that is down), `.hang()` and `.resume()` freeze
+it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class FileRemote:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
         return None
 
 
@@ -82,7 +85,9 @@ class _Served:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self.stop()
 
 
@@ -143,12 +148,19 @@ http {{
 
 
 class HttpsRemote(_Served):
-    """The repository over HTTPS with a CA of its own; user `limpet` and `token` by basic auth. Counts requests."""
+    """The repository over HTTPS with a CA of its own; user `limpet` and `token` by basic auth. Counts
+    requests.
+    """
 
     USERNAME = "limpet"
 
     def __init__(
-        self, repo: GitRepo, directory: Path, bind: str = "127.0.0.1", port: int = 0, token: str = "t0ken-of-the-tests"
+        self,
+        repo: GitRepo,
+        directory: Path,
+        bind: str = "127.0.0.1",
+        port: int = 0,
+        token: str = "t0ken-of-the-tests",
     ) -> None:
         super().__init__(repo, directory, bind, port)
         self.token = token
@@ -161,7 +173,9 @@ class HttpsRemote(_Served):
         (directory / "htpasswd").write_text(f"{self.USERNAME}:{{PLAIN}}{token}\n")
         self._log = directory / "access.log"
         config = directory / "nginx.conf"
-        backend = subprocess.run(["git", "--exec-path"], capture_output=True, text=True, check=True).stdout.strip()
+        backend = subprocess.run(
+            ["git", "--exec-path"], capture_output=True, text=True, check=True
+        ).stdout.strip()
         config.write_text(
             NGINX.format(
                 user=getpass.getuser(), directory=directory, bind=bind, port=self.port, certificate=certificate,
@@ -230,7 +244,10 @@ class SshRemote(_Served):
         self.known_hosts = directory / "known_hosts"
         for key in (directory / "host_key", self.ssh_key):
             if not key.exists():
-                subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "limpet-tests", "-f", str(key)], check=True)
+                subprocess.run(
+                    ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "limpet-tests", "-f", str(key)],
+                    check=True,
+                )
         (directory / "authorized_keys").write_text(Path(f"{self.ssh_key}.pub").read_text())
         host_key = Path(f"{directory}/host_key.pub").read_text()
         self.known_hosts.write_text(f"[{bind}]:{self.port} {host_key}")

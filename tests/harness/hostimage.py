@@ -1,9 +1,10 @@
-"""Images of test hosts: Debian with systemd and its own Docker Engine, made with debootstrap, without a registry.
+"""Images of test hosts: Debian with systemd and its own Docker Engine, made with debootstrap, without a
+registry.
 
 Rules:
-1. An image is made once per recipe and kept, as an image of the machine's Engine and as files below the cache directory
-   ($LIMPET_TESTS_CACHE, default ~/.cache/limpet-tests): the root file system per release, and Limpet's environment
-   (/usr/lib/limpet/venv, from the lock file) per release and lock file.
+1. An image is made once per recipe and kept, as an image of the machine's Engine and as files below the cache
+   directory ($LIMPET_TESTS_CACHE, default ~/.cache/limpet-tests): the root file system per release, and
+   Limpet's environment (/usr/lib/limpet/venv, from the lock file) per release and lock file.
 2. Making one needs the Debian mirror ($LIMPET_DEBIAN_MIRROR) and PyPI; a host needs neither.
 3. The machine's CA bundle and pip settings reach the making of an image, and nothing of them the project.
 4. Two test runs do not make the same image at the same time (a lock in the cache directory).
@@ -123,16 +124,33 @@ def _bootstrap(release: str, archive: Path) -> None:
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_text(text)
         partial = archive.with_suffix(".partial")
-        pack = ["tar", "--numeric-owner", "--use-compress-program=gzip -1", "-C", str(root), "-cf", str(partial), "."]
+        pack = [
+            "tar",
+            "--numeric-owner",
+            "--use-compress-program=gzip -1",
+            "-C",
+            str(root),
+            "-cf",
+            str(partial),
+            ".",
+        ]
         subprocess.run(pack, check=True)
         partial.rename(archive)
 
 
 def _debootstrap(release: str, root: Path) -> None:
     """Runs debootstrap; again when a download failed, because mirrors do fail now and then."""
-    argv = ["debootstrap", "--variant=minbase", f"--include={PACKAGES[release].replace(' ', ',')}", release, str(root)]
+    argv = [
+        "debootstrap",
+        "--variant=minbase",
+        f"--include={PACKAGES[release].replace(' ', ',')}",
+        release,
+        str(root),
+    ]
     for _ in range(ATTEMPTS):
-        done = subprocess.run([*argv, MIRROR], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*argv, MIRROR], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
         if done.returncode == 0:
             return
         log = root / "debootstrap/debootstrap.log"
@@ -162,14 +180,18 @@ def _builder(engine: Engine, ref: str) -> Iterator[Container]:
 
 def _build_environment(engine: Engine, base_ref: str, target: Path) -> None:
     """Limpet's dependencies for this release, as an archive of /usr/lib/limpet, made by our own installer."""
-    environment = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "http", "https", "no_"))}
+    environment = {
+        name: value for name, value in os.environ.items() if name.startswith(("PIP_", "http", "https", "no_"))
+    }
     bundle = _machine_ca_bundle()
     if bundle:
         environment |= dict.fromkeys(("PIP_CERT", "SSL_CERT_FILE"), f"/{CA_BUNDLE}")
     with _builder(engine, base_ref) as container:
 
         def run(*argv: str) -> None:
-            done: Any = container.exec_run(list(argv), environment={"DEBIAN_FRONTEND": "noninteractive", **environment})
+            done: Any = container.exec_run(
+                list(argv), environment={"DEBIAN_FRONTEND": "noninteractive", **environment}
+            )
             code, output = done
             if code:
                 raise RuntimeError(f"{' '.join(argv)}: {output.decode(errors='replace')[-2000:]}")

@@ -114,18 +114,38 @@ class Host:
         timeout: float = 120,
         env: Mapping[str, str] | None = None,
     ) -> Result:
-        """Runs a command to its end; AssertionError when it fails (unless `check=False`). After `timeout` s it is
-        killed and the code is 124 or 137."""
+        """Runs a command to its end; AssertionError when it fails (unless `check=False`). After `timeout` s
+        it is killed and the code is 124 or 137.
+        """
         code, out, err = self._enter(["timeout", "--kill-after=5", f"{timeout:g}", *argv], env=env)
         result = Result(tuple(argv), code, out.decode(errors="replace"), err.decode(errors="replace"))
         assert code == 0 or not check, f"{self.name}: {result}"
         return result
 
-    def _enter(self, argv: Sequence[str], stdin: bytes = b"", env: Mapping[str, str] | None = None) -> tuple[int, bytes, bytes]:
-        """Runs a command in the host's namespaces. Not by the Engine's exec, which loses output on a loaded machine."""
-        enter = ["nsenter", f"--target={self._pid}", "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--"]
+    def _enter(
+        self, argv: Sequence[str], stdin: bytes = b"", env: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes, bytes]:
+        """Runs a command in the host's namespaces. Not by the Engine's exec, which loses output on a loaded
+        machine.
+        """
+        enter = [
+            "nsenter",
+            f"--target={self._pid}",
+            "--mount",
+            "--uts",
+            "--ipc",
+            "--net",
+            "--pid",
+            "--root",
+            "--",
+        ]
         done = subprocess.run(
-            [*enter, *argv], input=stdin, env={**ENVIRONMENT, **(env or {})}, cwd="/", capture_output=True, check=False
+            [*enter, *argv],
+            input=stdin,
+            env={**ENVIRONMENT, **(env or {})},
+            cwd="/",
+            capture_output=True,
+            check=False,
         )
         return done.returncode, done.stdout, done.stderr
 
@@ -218,7 +238,9 @@ class Host:
         return document
 
     def journal(self, unit: str = "limpet") -> str:
-        return self.run(["journalctl", "--no-pager", "--output=short-precise", "--unit", unit], check=False).out
+        return self.run(
+            ["journalctl", "--no-pager", "--output=short-precise", "--unit", unit], check=False
+        ).out
 
     # Power.
 
@@ -243,7 +265,9 @@ class Host:
         self._socket.symlink_to(f"/proc/{self._pid}/root/run/docker.sock")
 
         def running() -> bool:
-            state = self.run(["systemctl", "is-system-running", "--wait"], check=False, timeout=60).out.strip()
+            state = self.run(
+                ["systemctl", "is-system-running", "--wait"], check=False, timeout=60
+            ).out.strip()
             if state == "degraded":
                 raise RuntimeError(self.run(["systemctl", "--failed", "--no-pager"]).out)
             return state == "running"
@@ -328,8 +352,19 @@ def to_toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
 def _wheel() -> Path:
     """The checkout as a wheel, built once per run."""
     directory = Path(tempfile.mkdtemp(prefix="limpet-wheel-"))
-    argv = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*argv, "--wheel-dir", str(directory), str(CHECKOUT)], check=True, stdin=subprocess.DEVNULL)
+    argv = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+    ]
+    subprocess.run(
+        [*argv, "--wheel-dir", str(directory), str(CHECKOUT)], check=True, stdin=subprocess.DEVNULL
+    )
     return next(directory.glob("*.whl"))
 
 

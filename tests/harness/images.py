@@ -1,13 +1,14 @@
 """Tiny images made from busybox-static, without a registry.
 
 Rules:
-1. An image is a pure function of its recipe: the same recipe has the same image id on every Engine and every day.
+1. An image is a pure function of its recipe: the same recipe has the same image id on every Engine and every
+   day.
 2. The tag is `limpet-test/KIND:VERSION`; loading one that an Engine has already costs one request.
 3. Each stops at once on SIGTERM, except where its purpose is not to.
 
-Kinds: `idle` (runs, does nothing), `web` (answers on port 8080 from /www, has a health check), `plain-web` (the same
-without), `sick` (runs, never healthy), `crash` (exits 3 at once), `late` (healthy for $AFTER s, default 2, then
-exits 1), `once` (exits 0), `fail-once` (exits 7), `stubborn` (ignores SIGTERM).
+Kinds: `idle` (runs, does nothing), `web` (answers on port 8080 from /www, has a health check), `plain-web`
+(the same without), `sick` (runs, never healthy), `crash` (exits 3 at once), `late` (healthy for $AFTER s,
+default 2, then exits 1), `once` (exits 0), `fail-once` (exits 7), `stubborn` (ignores SIGTERM).
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ _PROBE = ["CMD-SHELL", "wget -q -O /dev/null http://127.0.0.1:${PORT:-8080}/"]
 
 @dataclass(frozen=True)
 class Image:
-    """A ready image: its tag, its id, its configuration document and layers, and all that as `docker save` has it."""
+    """A ready image: its tag, its id, its configuration document and layers, and all that as `docker save`
+    has it.
+    """
 
     ref: str
     id: str
@@ -87,7 +90,9 @@ def _directory(archive: tarfile.TarFile, name: str, mode: int = 0o755) -> None:
 @functools.cache
 def _base_layer() -> bytes:
     """busybox, its applets, the small programs, users and an empty /tmp and /www."""
-    busybox = Path(shutil.which("busybox", path="/bin:/usr/bin:/usr/local/bin") or "/bin/busybox").read_bytes()
+    busybox = Path(
+        shutil.which("busybox", path="/bin:/usr/bin:/usr/local/bin") or "/bin/busybox"
+    ).read_bytes()
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, mode in (("bin", 0o755), ("etc", 0o755), ("tmp", 0o1777), ("www", 0o755), ("data", 0o755)):
@@ -112,9 +117,12 @@ def _version_layer(version: str, files: Mapping[str, str]) -> bytes:
     return buffer.getvalue()
 
 
-def make(ref: str, config: Mapping[str, object], version: str = "v1", files: Mapping[str, str] | None = None) -> Image:
-    """An image of our own recipe: `config` as in the image specification (Cmd, Env, Healthcheck, Labels, User …),
-    `files` by path in the image. `/version` and `/www/index.html` hold the version."""
+def make(
+    ref: str, config: Mapping[str, object], version: str = "v1", files: Mapping[str, str] | None = None
+) -> Image:
+    """An image of our own recipe: `config` as in the image specification (Cmd, Env, Healthcheck, Labels, User
+    …), `files` by path in the image. `/version` and `/www/index.html` hold the version.
+    """
     layers = [_base_layer(), _version_layer(version, files or {})]
     digests = [hashlib.sha256(layer).hexdigest() for layer in layers]
     settings = {"Env": ["PATH=/bin", f"VERSION={version}"], "WorkingDir": "/", **config}
@@ -125,12 +133,16 @@ def make(ref: str, config: Mapping[str, object], version: str = "v1", files: Map
             "created": "2024-01-01T00:00:00Z",
             "config": settings,
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{d}" for d in digests]},
-            "history": [{"created": "2024-01-01T00:00:00Z", "created_by": "tests/harness/images.py"} for _ in digests],
+            "history": [
+                {"created": "2024-01-01T00:00:00Z", "created_by": "tests/harness/images.py"} for _ in digests
+            ],
         },
         sort_keys=True,
     ).encode()
     image_id = hashlib.sha256(document).hexdigest()
-    manifest = [{"Config": f"{image_id}.json", "RepoTags": [ref], "Layers": [f"{d}/layer.tar" for d in digests]}]
+    manifest = [
+        {"Config": f"{image_id}.json", "RepoTags": [ref], "Layers": [f"{d}/layer.tar" for d in digests]}
+    ]
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         _add(archive, f"{image_id}.json", document, 0o644)

@@ -22,7 +22,9 @@ def free_port(address: str = "127.0.0.1") -> int:
 
 
 def free_ports(count: int) -> int:
-    """The first of so many TCP and UDP ports in a row, below those that the kernel gives away, that nobody has."""
+    """The first of so many TCP and UDP ports in a row, below those that the kernel gives away, that nobody
+    has.
+    """
     for _ in range(100):
         first = random.randrange(10000, 32768 - count)
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
@@ -59,7 +61,9 @@ class Server:
         """Starts it and, when a port is given, waits until that answers."""
         assert self._process is None, f"{self.argv[0]} runs already"
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(
+                self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
         if port:
 
             def up() -> bool:
@@ -72,7 +76,9 @@ class Server:
         """AssertionError with the server's last words when it has ended."""
         assert self._process is not None, f"{self.argv[0]} is not running"
         code = self._process.poll()
-        assert code is None, f"{self.argv[0]} ended with {code}: {self.log.read_text(errors='replace')[-2000:]}"
+        assert code is None, (
+            f"{self.argv[0]} ended with {code}: {self.log.read_text(errors='replace')[-2000:]}"
+        )
 
     def signal(self, number: signal.Signals) -> None:
         """Sends a signal to the whole process group."""

@@ -1,8 +1,8 @@
 """A recording proxy for the Engine's unix socket.
 
-`with proxy(engine.socket, tmp_path / "docker.sock") as p:` passes everything through, streams and hijacked connections
-included, and records (method, path, status). It can refuse, hang, cut a response after n bytes, and call back or kill a
-process before or after the k-th request.
+`with proxy(engine.socket, tmp_path / "docker.sock") as p:` passes everything through, streams and hijacked
+connections included, and records (method, path, status). It can refuse, hang, cut a response after n bytes,
+and call back or kill a process before or after the k-th request.
 
 Rules:
 1. One client connection is one Engine connection; requests on it are handled one after the other.
@@ -45,7 +45,9 @@ class Cut(Exception):
 
 
 class CutWhenDone(Cut):
-    """The connection is to be closed when the Engine has done all of the work, also of an answer that streams (a pull)."""
+    """The connection is to be closed when the Engine has done all of the work, also of an answer that streams
+    (a pull).
+    """
 
 
 class Answer(Exception):
@@ -175,8 +177,9 @@ class Proxy:
             self.listen()
 
     def on_request(self, when: When, call: Callable[[int, Request], None]) -> None:
-        """`call(k, request)` before the k-th request is passed on, or after it was done; k starts at 1, also after
-        `clear`. It may raise Cut, CutWhenDone and, before, Answer."""
+        """`call(k, request)` before the k-th request is passed on, or after it was done; k starts at 1, also
+        after `clear`. It may raise Cut, CutWhenDone and, before, Answer.
+        """
         self._hooks.append((when, call))
 
     def kill_at(self, pid: int, request: int, when: When) -> None:
@@ -288,7 +291,9 @@ class Proxy:
                 pass
             raise
         self._to_client(client, answer)
-        if request.status == 101 or ("raw-stream" in reply.get("content-type", "") and "content-length" not in reply):
+        if request.status == 101 or (
+            "raw-stream" in reply.get("content-type", "") and "content-length" not in reply
+        ):
             self._pass_through(client, engine)
             return False
         if method == "HEAD" or request.status in (204, 304):

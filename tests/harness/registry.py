@@ -1,7 +1,8 @@
 """Debian's docker-registry on loopback.
 
 `with registry(tmp_path) as r: r.push(image, "team/web:1")` gives the reference `127.0.0.1:PORT/team/web:1`.
-It can be stopped and started on the same port (a registry that is down), frozen (one that hangs), and have a login.
+It can be stopped and started on the same port (a registry that is down), frozen (one that hangs), and have a
+login.
 """
 
 from __future__ import annotations
@@ -30,11 +31,16 @@ LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 
 class Registry:
-    """A registry below `directory`. With `login` (user, password) it answers 401 to everyone else; with `tls`, it speaks TLS with
-    a certificate of that authority."""
+    """A registry below `directory`. With `login` (user, password) it answers 401 to everyone else; with
+    `tls`, it speaks TLS with a certificate of that authority.
+    """
 
     def __init__(
-        self, directory: Path, bind: str = "127.0.0.1", login: tuple[str, str] | None = None, tls: Authority | None = None
+        self,
+        directory: Path,
+        bind: str = "127.0.0.1",
+        login: tuple[str, str] | None = None,
+        tls: Authority | None = None,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.bind = bind
@@ -45,7 +51,10 @@ class Registry:
         config: dict[str, object] = {
             "version": 0.1,
             "log": {"level": "warn"},
-            "storage": {"filesystem": {"rootdirectory": str(directory / "data")}, "delete": {"enabled": True}},
+            "storage": {
+                "filesystem": {"rootdirectory": str(directory / "data")},
+                "delete": {"enabled": True},
+            },
             "http": {"addr": self.address},
         }
         if login:
@@ -82,7 +91,9 @@ class Registry:
         manifest = {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
-            "config": self._upload(repository, wanted.config, "application/vnd.docker.container.image.v1+json"),
+            "config": self._upload(
+                repository, wanted.config, "application/vnd.docker.container.image.v1+json"
+            ),
             "layers": layers,
         }
         self._call("PUT", f"/v2/{repository}/manifests/{tag}", json.dumps(manifest).encode(), MANIFEST)
@@ -101,7 +112,9 @@ class Registry:
         if content_type:
             request.add_header("Content-Type", content_type)
         if self.login:
-            request.add_header("Authorization", "Basic " + base64.b64encode(":".join(self.login).encode()).decode())
+            request.add_header(
+                "Authorization", "Basic " + base64.b64encode(":".join(self.login).encode()).decode()
+            )
         trust = ssl.create_default_context(cafile=str(self.tls.ca_file)) if self.tls else None
         with urllib.request.urlopen(request, timeout=30, context=trust) as response:
             headers: Message = response.headers
@@ -115,7 +128,10 @@ def _compressed(layer: bytes) -> bytes:
 
 @contextmanager
 def registry(
-    directory: Path, bind: str = "127.0.0.1", login: tuple[str, str] | None = None, tls: Authority | None = None
+    directory: Path,
+    bind: str = "127.0.0.1",
+    login: tuple[str, str] | None = None,
+    tls: Authority | None = None,
 ) -> Iterator[Registry]:
     """A running registry."""
     made = Registry(directory, bind, login, tls)

@@ -1,7 +1,8 @@
-"""One Limpet below a root of its own, on the machine's Engine: the quick way to a whole pass, without a test host.
+"""One Limpet below a root of its own, on the machine's Engine: the quick way to a whole pass, without a test
+host.
 
-`site.commit({...}); site.sync()` is a commit and a pass by the real command in a real process. Apps get names that start with
-the test's prefix, so that the fixture `prefix` removes what is left.
+`site.commit({...}); site.sync()` is a commit and a pass by the real command in a real process. Apps get names
+that start with the test's prefix, so that the fixture `prefix` removes what is left.
 """
 
 from __future__ import annotations
@@ -69,7 +70,12 @@ class Site:
         """The real command in a process of its own."""
         argv = [sys.executable, "-I", "-m", "agent", "--root", str(self.root), *arguments]
         done = subprocess.run(
-            argv, capture_output=True, text=True, timeout=timeout, check=False, env={**os.environ, **(env or {})}
+            argv,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env={**os.environ, **(env or {})},
         )
         return Result(tuple(argv), done.returncode, done.stdout, done.stderr)
 
@@ -81,9 +87,13 @@ class Site:
 
     @contextmanager
     def passing(self, phase: str) -> Iterator[subprocess.Popen[bytes]]:
-        """A pass in a process group of its own, from when the heartbeat says that it is in this phase; then it is killed."""
+        """A pass in a process group of its own, from when the heartbeat says that it is in this phase; then
+        it is killed.
+        """
         argv = [sys.executable, "-I", "-m", "agent", "--root", str(self.root), "sync"]
-        child = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        child = subprocess.Popen(
+            argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         try:
             eventually(lambda: self.heartbeat()["phase"] == phase, 60, f"the pass to be in {phase}")
             yield child
@@ -110,7 +120,9 @@ class Site:
         return {c.name: c.id for c in self.engine.containers(prefix)}
 
 
-def make_site(engine: Engine, repo: GitRepo, directory: Path, remote: Remote | None = None, socket: str = "") -> Site:
+def make_site(
+    engine: Engine, repo: GitRepo, directory: Path, remote: Remote | None = None, socket: str = ""
+) -> Site:
     """A site below `directory` that follows `repo`."""
     site = Site(engine, repo, directory / "root", remote or FileRemote(repo), socket)
     site.root.mkdir(parents=True, exist_ok=True)

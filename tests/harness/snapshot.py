@@ -11,8 +11,9 @@ __all__ = ["FileState", "containers", "difference", "files", "networks", "volume
 
 
 def containers(engine: Engine, prefix: str, ids: bool = False) -> dict[str, dict[str, Any]]:
-    """The containers that carry a prefix, by name: image, command, labels, state, restart policy, ports, mounts and
-    networks. `ids` adds the container id, for "the very same container"."""
+    """The containers that carry a prefix, by name: image, command, labels, state, restart policy, ports,
+    mounts and networks. `ids` adds the container id, for "the very same container".
+    """
     return {str(c.name): _container(c.attrs, ids) for c in engine.containers(prefix)}
 
 
@@ -30,7 +31,9 @@ def _container(attrs: dict[str, Any], ids: bool) -> dict[str, Any]:
         "health": (state.get("Health") or {}).get("Status"),
         "restart": host["RestartPolicy"],
         "ports": host.get("PortBindings") or {},
-        "mounts": sorted((m["Type"], m.get("Name") or m["Source"], m["Destination"], m["RW"]) for m in attrs["Mounts"]),
+        "mounts": sorted(
+            (m["Type"], m.get("Name") or m["Source"], m["Destination"], m["RW"]) for m in attrs["Mounts"]
+        ),
         "networks": {
             name: sorted(a for a in net.get("Aliases") or [] if a != attrs["Id"][:12])
             for name, net in attrs["NetworkSettings"]["Networks"].items()

@@ -19,7 +19,9 @@ def _name(text: str) -> x509.Name:
 def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
     path.touch(mode=0o600)
     path.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
     )
 
 
@@ -34,7 +36,9 @@ class Authority:
         self._certificate = self._sign(_name("Limpet tests CA"), self._key.public_key(), None)
         self.ca_file.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
-    def _sign(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, names: list[x509.GeneralName] | None) -> x509.Certificate:
+    def _sign(
+        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, names: list[x509.GeneralName] | None
+    ) -> x509.Certificate:
         now = datetime.datetime.now(datetime.UTC)
         builder = (
             x509.CertificateBuilder()
@@ -46,7 +50,9 @@ class Authority:
             .not_valid_after(now + datetime.timedelta(days=30))
             .add_extension(x509.BasicConstraints(ca=names is None, path_length=None), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
+            )
         )
         if names is not None:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False).add_extension(
@@ -67,7 +73,10 @@ class Authority:
                 names.append(x509.DNSName(address))
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = self._sign(_name(addresses[0]), key.public_key(), names)
-        certificate_file, key_file = self.directory / f"{addresses[0]}.pem", self.directory / f"{addresses[0]}.key"
+        certificate_file, key_file = (
+            self.directory / f"{addresses[0]}.pem",
+            self.directory / f"{addresses[0]}.key",
+        )
         certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         _write_key(key_file, key)
         return certificate_file, key_file

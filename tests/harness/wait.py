@@ -10,8 +10,9 @@ T = TypeVar("T")
 
 
 def eventually(check: Callable[[], T], timeout: float = 30.0, what: str = "", interval: float = 0.05) -> T:
-    """The first true value of `check`, called every `interval` s. AssertionError after `timeout` s, with the last
-    value or exception; exceptions of `check` before that count as "not yet"."""
+    """The first true value of `check`, called every `interval` s. AssertionError after `timeout` s, with the
+    last value or exception; exceptions of `check` before that count as "not yet".
+    """
     deadline = time.monotonic() + timeout
     last: object = None
     while True:

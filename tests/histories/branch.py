@@ -25,7 +25,7 @@ def pick(found: Any, number: int) -> Any:
     return found[number % len(found)] if found else None
 
 
-# --- how a document changes -------------------------------------------------------------------------------------------
+# --- how a document changes ---------------------------------------------------------------------------------
 
 
 def spoilt(doc: Doc, number: int, how: str) -> Doc:
@@ -51,8 +51,16 @@ def spoilt(doc: Doc, number: int, how: str) -> Doc:
 
 def bad(doc: Doc) -> bool:
     """Whether it cannot pass a gate, if all of it is applied."""
-    hooks = [hook["command"] for spec in doc["container"].values() for hook in spec.get("config", {}).get("post_start", ())]
-    return bool(doc.get("check")) or ["false"] in hooks or any(spec["image"] in BAD for spec in doc["container"].values())
+    hooks = [
+        hook["command"]
+        for spec in doc["container"].values()
+        for hook in spec.get("config", {}).get("post_start", ())
+    ]
+    return (
+        bool(doc.get("check"))
+        or ["false"] in hooks
+        or any(spec["image"] in BAD for spec in doc["container"].values())
+    )
 
 
 def tweaked(doc: Doc, what: str, number: int) -> Doc:
@@ -83,9 +91,13 @@ def _rename(doc: Doc, number: int) -> None:
         new = free[0]
         doc["container"] = {new if old == name else old: spec for old, spec in doc["container"].items()}
         for spec in doc["container"].values():
-            spec["needs"] = [f"container/{new} {need.split()[1]}" if need.split()[0] == f"container/{name}" else need
-                             for need in spec.get("needs", ())]
-            spec["folded"] = [f"container/{new}" if key == f"container/{name}" else key for key in spec.get("folded", ())]
+            spec["needs"] = [
+                f"container/{new} {need.split()[1]}" if need.split()[0] == f"container/{name}" else need
+                for need in spec.get("needs", ())
+            ]
+            spec["folded"] = [
+                f"container/{new}" if key == f"container/{name}" else key for key in spec.get("folded", ())
+            ]
 
 
 def _drop(doc: Doc, number: int) -> None:
@@ -131,13 +143,14 @@ def next_doc(past: list[Doc], event: Any) -> Doc:
     raise AssertionError(event)
 
 
-# --- the branch -------------------------------------------------------------------------------------------------------
+# --- the branch ---------------------------------------------------------------------------------------------
 
 
 @dataclass
 class HistoryBranch(Branch):
-    """Commits with ancestors; contents come with the rendering, as from the render child. `bad`: digests of manifests that cannot
-    pass a gate."""
+    """Commits with ancestors; contents come with the rendering, as from the render child. `bad`: digests of
+    manifests that cannot pass a gate.
+    """
 
     paths: Any
     red_port: int
@@ -181,7 +194,9 @@ class HistoryBranch(Branch):
         return Tip(self.tip, f"main@sha1:{self.tip}", self.message)
 
     def render(self, tip: Tip, name: str) -> Manifest:
-        self.content.put_many(spec["content"].encode() for spec in self.docs[-1]["file"].values() if "content" in spec)
+        self.content.put_many(
+            spec["content"].encode() for spec in self.docs[-1]["file"].values() if "content" in spec
+        )
         return super().render(tip, name)
 
     def newest_observed(self) -> str:

@@ -1,5 +1,6 @@
-"""A history on the real parts: the same events as far as they can be made, whole passes by `limpet sync`, and the rules as far as
-they can be seen from outside. What cannot be made here (a reboot, the clock, a disk that is full) does nothing.
+"""A history on the real parts: the same events as far as they can be made, whole passes by `limpet sync`, and
+the rules as far as they can be seen from outside. What cannot be made here (a reboot, the clock, a disk that
+is full) does nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ from tests.histories.steps import PATHS, Event, Round
 from tests.properties.strategies import SERVICES, Doc
 
 IMAGES = {"stuck": "idle", "wont": "idle", "fail": "fail-once"}
-CONDITIONS = {"started": "service_started", "healthy": "service_healthy", "completed": "service_completed_successfully"}
+CONDITIONS = {
+    "started": "service_started",
+    "healthy": "service_healthy",
+    "completed": "service_completed_successfully",
+}
 QUIET_WITHIN = 4  # passes
 
 
@@ -45,14 +50,23 @@ def service(spec: Doc, ports: dict[str, int]) -> dict[str, Any]:
 
 
 def repository(doc: Doc, app: str, ports: dict[str, int]) -> dict[str, Content]:
-    """The files of the commit that says what a document says. Subnets, static addresses and reactions are left out."""
+    """The files of the commit that says what a document says. Subnets, static addresses and reactions are
+    left out.
+    """
     networks: dict[str, Any] = {}
     for name, spec in doc["network"].items():
         ours = {"labels": {"variant": str(spec.get("config", {}).get("variant", 1))}}
         networks[name] = {"external": True, "name": f"{app}-{name}"} if spec.get("external") else ours
     services = {name: service(spec, ports) for name, spec in doc["container"].items()}
-    compose = {"name": app, "services": services, "networks": networks, "volumes": {f"{name}-data": {} for name in doc["volume"]}}
-    attributes: dict[str, Any] = {path: {"type": "directory", **spec} for path, spec in doc["directory"].items()}
+    compose = {
+        "name": app,
+        "services": services,
+        "networks": networks,
+        "volumes": {f"{name}-data": {} for name in doc["volume"]},
+    }
+    attributes: dict[str, Any] = {
+        path: {"type": "directory", **spec} for path, spec in doc["directory"].items()
+    }
     attributes |= {path: {"type": "symlink", **spec} for path, spec in doc["symlink"].items()}
     found: dict[str, Content] = dict.fromkeys((f"conf/{Path(path).name}" for path in PATHS), None)
     found |= dict.fromkeys((f"files{path}" for path in PATHS), None)
@@ -65,7 +79,11 @@ def repository(doc: Doc, app: str, ports: dict[str, int]) -> dict[str, Content]:
             attributes[path] = {"state": "absent"}
     red = {"red": {"tcp": f"127.0.0.1:{ports['red']}", "within": "1s"}} if doc.get("check") else {}
     layer = {"files": attributes, "checks": red}
-    return {**found, "compose.yaml": json.dumps(compose), "layer.yaml": json.dumps({k: v for k, v in layer.items() if v})}
+    return {
+        **found,
+        "compose.yaml": json.dumps(compose),
+        "layer.yaml": json.dumps({k: v for k, v in layer.items() if v}),
+    }
 
 
 @dataclass
@@ -95,7 +113,9 @@ class RealWorld:
         self.persons[place] = data
 
     def _run(self, name: str, **more: Any) -> str:
-        made = self.site.engine.client.containers.run("limpet-test/idle:v1", name=f"{self.prefix}{name}", detach=True, **more)
+        made = self.site.engine.client.containers.run(
+            "limpet-test/idle:v1", name=f"{self.prefix}{name}", detach=True, **more
+        )
         return str(made.id)
 
     # --- events ---
@@ -104,11 +124,15 @@ class RealWorld:
         name, *rest = event
         if name in ("push", "spoil", "tweak", "revert", "recommit"):
             self.docs.append(next_doc(self.docs, event))
-            self.site.commit(repository(self.docs[-1], self.app, self.ports), f"{name}\n\nLimpet-Allow-Prune: 99")
+            self.site.commit(
+                repository(self.docs[-1], self.app, self.ports), f"{name}\n\nLimpet-Allow-Prune: 99"
+            )
             told = f"{'bad' if bad(self.docs[-1]) else 'good'}: {sorted(self.docs[-1]['container'])}"
         else:
             told = getattr(self, f"_{name}", lambda *_: "")(*rest)
-        self.story.append(f"{name} {' '.join(str(part) for part in rest if not isinstance(part, dict))}: {told or 'nothing'}")
+        self.story.append(
+            f"{name} {' '.join(str(part) for part in rest if not isinstance(part, dict))}: {told or 'nothing'}"
+        )
 
     def _outage(self, what: str) -> str:
         self.outages.append(what)
@@ -153,13 +177,17 @@ class RealWorld:
             case "disconnect":
                 networks = container.attrs["NetworkSettings"]["Networks"]
                 if networks and container.status == "running":
-                    self.site.engine.client.networks.get(pick(networks, number)).disconnect(container, force=True)
+                    self.site.engine.client.networks.get(pick(networks, number)).disconnect(
+                        container, force=True
+                    )
             case _:
                 return ""
         return f"{name}: {how}"
 
     def _damage(self, how: str, number: int) -> str:
-        owned = [self.site.root / key.partition("/")[2] for key in self.inventory() if key.startswith("file/")]
+        owned = [
+            self.site.root / key.partition("/")[2] for key in self.inventory() if key.startswith("file/")
+        ]
         path = pick([path for path in owned if path.is_file() and not path.is_symlink()], number)
         if path is None:
             return ""
@@ -181,7 +209,9 @@ class RealWorld:
                     self.strangers.append(self._run(name))
                     return f"{name} is a stranger"
             case "network":
-                found = [network.name for network in self.site.engine.client.networks.list(names=[f"{self.app}_"])]
+                found = [
+                    network.name for network in self.site.engine.client.networks.list(names=[f"{self.app}_"])
+                ]
                 if name := pick(found, number):
                     self.strangers.append(self._run(f"-stranger{len(self.story)}", network=name))
                     return f"a stranger on {name}"
@@ -218,7 +248,9 @@ class RealWorld:
     def actions(self) -> list[str]:
         """What the last pass did."""
         lines = map(json.loads, (self.site.root / "var/lib/limpet/journal.jsonl").read_text().splitlines())
-        return [f"{line['verb']} {line['key']}: {line['cause']}" for line in lines if line["event"] == "begin"]
+        return [
+            f"{line['verb']} {line['key']}: {line['cause']}" for line in lines if line["event"] == "begin"
+        ]
 
     def live(self, one: Round) -> None:
         """A round, and the rules after it."""
@@ -236,12 +268,18 @@ class RealWorld:
         if calm and result.code in (0, 4):
             before = self.ours()
             again = self.run(("pass",))
-            assert again.code == result.code and not self.actions(), f"the second pass did {self.actions()}: {again}"
+            assert again.code == result.code and not self.actions(), (
+                f"the second pass did {self.actions()}: {again}"
+            )
             assert self.ours() == before
 
     def rejected(self) -> set[str]:
         path = self.site.root / "var/lib/limpet/state.json"
-        return {id for id, _ in json.loads(path.read_text().splitlines()[1])["rejected"]} if path.exists() else set()
+        return (
+            {id for id, _ in json.loads(path.read_text().splitlines()[1])["rejected"]}
+            if path.exists()
+            else set()
+        )
 
     def untouched(self) -> None:
         client = self.site.engine.client
@@ -253,7 +291,9 @@ class RealWorld:
                 assert place.read_bytes() == data, f"{place} is not what a person had there"
 
     def _covered(self, place: Path, owned: dict[str, Any]) -> bool:
-        return any(f"{kind}/{place.relative_to(self.site.root)}" in owned for kind in ("symlink", "directory"))
+        return any(
+            f"{kind}/{place.relative_to(self.site.root)}" in owned for kind in ("symlink", "directory")
+        )
 
     # --- the end ---
 
@@ -264,7 +304,9 @@ class RealWorld:
         good = (doc for doc in reversed(self.docs) if not bad(doc) and "outside" not in doc["network"])
         self.happen(("push", next(good)))
         codes = [self.run(("pass",)).code for _ in range(QUIET_WITHIN)]
-        assert not self.actions() and codes[-1] in (0, 6), f"it does not become quiet: {codes}, {self.actions()}"
+        assert not self.actions() and codes[-1] in (0, 6), (
+            f"it does not become quiet: {codes}, {self.actions()}"
+        )
         doc, owned = self.docs[-1], self.inventory()
         if codes[-1] == 0:
             self._faithful(doc, owned)
@@ -275,7 +317,9 @@ class RealWorld:
         for name, spec in doc["container"].items():
             found = there.pop(f"{self.app}-{name}-1", None)
             assert found or spec.get("oneshot"), f"{name} is missing"
-            assert spec.get("oneshot") or (found and found["status"] == "running"), f"{name} does not run: {found}"
+            assert spec.get("oneshot") or (found and found["status"] == "running"), (
+                f"{name} does not run: {found}"
+            )
         assert not there, f"containers are left over: {sorted(there)}"
         networks = {network.name for network in self.site.engine.client.networks.list(names=[f"{self.app}_"])}
         used = {f"{self.app}_{name}" for name in doc["network"]}
@@ -287,4 +331,6 @@ class RealWorld:
             elif not spec.get("app"):
                 assert not place.exists(), path
         names = {key for key in owned if key.startswith("container/")}
-        assert names == {f"container/{self.app}-{name}-1" for name in doc["container"]}, f"owned: {sorted(owned)}"
+        assert names == {f"container/{self.app}-{name}-1" for name in doc["container"]}, (
+            f"owned: {sorted(owned)}"
+        )

@@ -1,13 +1,15 @@
-"""The rules of a pass, checked from outside: at every operation, after every pass, and when the history has ended.
+"""The rules of a pass, checked from outside: at every operation, after every pass, and when the history has
+ended.
 
- 1. Never make it worse: a pass that does not begin or end a release leaves alone what runs and is known good.
- 2. A rollback stays rolled back: what was rejected is not applied again, and known good's very containers come back.
- 3. No verdict without cause: a good release is never rejected, a bad one never known good.
- 4. Level-triggered: passes in a world that stands still become quiet, and what they leave is what was wanted.
- 5. Own before create, disown after delete.
- 6. What is not ours is never touched; originals come back.
- 7. History only goes forward.
- 8. Applied means converged.
+1. Never make it worse: a pass that does not begin or end a release leaves alone what runs and is known good.
+2. A rollback stays rolled back: what was rejected is not applied again, and known good's very containers come
+   back.
+3. No verdict without cause: a good release is never rejected, a bad one never known good.
+4. Level-triggered: passes in a world that stands still become quiet, and what they leave is what was wanted.
+5. Own before create, disown after delete.
+6. What is not ours is never touched; originals come back.
+7. History only goes forward.
+8. Applied means converged.
 """
 
 from __future__ import annotations
@@ -54,7 +56,9 @@ class Rules:
             assert action.key in inventory, f"{action.verb} {action.key} before it is owned"
         attempt = state.attempt
         if attempt and attempt.phase != "rolling-back" and action.stage == "apply" and not state.held:
-            assert attempt.release.id not in state.rejected, f"{action.verb} {action.key} of a rejected release"
+            assert attempt.release.id not in state.rejected, (
+                f"{action.verb} {action.key} of a rejected release"
+            )
         at = self.host._find(str(action.args.get("container")), required=False)
         assert at is None or at.seen.owned, f"{action.verb} {action.key}: {at.seen.name} is not ours"
         if action.verb == "remove" and action.key.kind == "container":
@@ -64,8 +68,13 @@ class Rules:
 
     def _not_known_good(self, container: str, state: State) -> None:
         if state.known_good and state.known_good[0].id == self.good:
-            lost = [name for name, id in self.proved.items() if container in (id, name) and id in self.host.containers
-                    and self.host._find(container).seen.id == id]
+            lost = [
+                name
+                for name, id in self.proved.items()
+                if container in (id, name)
+                and id in self.host.containers
+                and self.host._find(container).seen.id == id
+            ]
             assert not lost, f"known good's {lost[0]} is removed"
 
     # --- a round ---
@@ -107,9 +116,13 @@ class Rules:
             return
         same = [good.id for good in state.known_good] == [good.id for good in before.known_good]
         if same and state.attempt is before.attempt is None and result.outcome in NOTHING_BEGUN:
-            names = {self.host.containers[id].seen.name for id in serving if id in self.host.containers} | serving
+            names = {
+                self.host.containers[id].seen.name for id in serving if id in self.host.containers
+            } | serving
             hurt = [action for action in self.hurt if str(action.args.get("container")) in names]
-            assert not hurt, f"a pass that ended {result.outcome} did {hurt[0].verb} {hurt[0].key}: {hurt[0].cause}"
+            assert not hurt, (
+                f"a pass that ended {result.outcome} did {hurt[0].verb} {hurt[0].key}: {hurt[0].cause}"
+            )
         if result.outcome == "RolledBack":
             now = {name: self.id_of(name) for name in self.proved}
             assert now == self.proved, f"known good's containers did not come back: {self.proved} -> {now}"
@@ -154,7 +167,9 @@ class Rules:
                 assert self.host.files.there.get(path) == there, f"{path} is not what a person had there"
 
     def _verdicts(self, state: State) -> None:
-        undoing = {state.attempt.release.id} if state.attempt and state.attempt.phase == "rolling-back" else set()
+        undoing = (
+            {state.attempt.release.id} if state.attempt and state.attempt.phase == "rolling-back" else set()
+        )
         for id in state.rejected.keys() - undoing:  # a rollback that has not ended may find it not guilty
             digest, reason = state.rejected[id].manifest_digest, state.rejected[id].reason
             contrast = reason.startswith("source:")  # it was away with the release, and back with known good
@@ -162,14 +177,21 @@ class Rules:
             self.condemned.add(id)
         session = self.world.passes.session
         if session is not None and session.record.plan.refusals:
-            self.excused |= {self.branch.manifest.digest, *(good.manifest_digest for good in state.known_good[:1])}
+            self.excused |= {
+                self.branch.manifest.digest,
+                *(good.manifest_digest for good in state.known_good[:1]),
+            }
         for good in state.known_good:
-            assert good.manifest_digest not in self.branch.bad - self.excused, f"a bad release is known good: {good.revision}"
+            assert good.manifest_digest not in self.branch.bad - self.excused, (
+                f"a bad release is known good: {good.revision}"
+            )
         gone = self.condemned - set(state.rejected)
         assert not gone or len(state.rejected) >= 20, "a rejection was forgotten"
 
     def nothing_to_do(self, result: PassResult) -> None:
-        """A second pass must change nothing, and end the same, or complain of a branch with another history."""
+        """A second pass must change nothing, and end the same, or complain of a branch with another
+        history.
+        """
         done = len(self.host.done)
         again = self.world.run()
         complaint = set() if self.branch.descends(self.branch.tip, self.pin) else {78}
@@ -195,7 +217,11 @@ class Rules:
                 assert resource.spec["oneshot"] or seen.state == "running", f"{resource.key} is {seen.state}"
         assert not there, f"containers are left over: {sorted(there)}"
         ours = {name for name, network in host.networks.items() if network.owned}
-        wanted = {resource.key.name: resource for resource in manifest.of_kind("network") if not resource.spec["external"]}
+        wanted = {
+            resource.key.name: resource
+            for resource in manifest.of_kind("network")
+            if not resource.spec["external"]
+        }
         assert ours == wanted.keys(), f"networks {ours}, wanted {wanted.keys()}"
         assert all(host.networks[name].digest == resource.digest for name, resource in wanted.items())
         for resource in manifest.of_kind("file"):
@@ -206,18 +232,25 @@ class Rules:
             assert host.files.there[resource.key.name].target == resource.spec["target"], resource.key
         owned = {key for key in manifest.resources if not manifest.resources[key].spec.get("external")}
         above = {parent for key in owned if key.kind in files.KINDS for parent in files.parents(key.name)}
-        implied = {key for key in inventory if key not in owned and files.implied(key, inventory) and key.name in above}
+        implied = {
+            key
+            for key in inventory
+            if key not in owned and files.implied(key, inventory) and key.name in above
+        }
         assert inventory.keys() == owned | implied, f"owned: {inventory.keys() ^ owned}"
 
     def completed(self) -> set[str]:
         """Names of one-shots that ran to success; their containers may be gone."""
         return {text.partition("/")[2] for text in self.world.passes.state.ran} | {
-            key.name for key, entry in self.world.inventory().items() if entry.completed}
+            key.name for key, entry in self.world.inventory().items() if entry.completed
+        }
 
     # --- the end ---
 
     def end(self, fresh: Rules) -> None:
-        """With everything up and one good commit the host must become what a fresh host with only that commit is."""
+        """With everything up and one good commit the host must become what a fresh host with only that commit
+        is.
+        """
         world = self.world
         world.happen(("leave",))
         world.happen(("order", "resume", 0))
@@ -235,10 +268,15 @@ class Rules:
             for _ in range(QUIET_WITHIN):
                 each.a_pass()
         ends = [each.quiet() for each in (self, fresh)]
-        assert ends[0] == ends[1] and ends[0] in (0, 6), f"it ends with exit code {ends[0]}, a fresh host with {ends[1]}"
+        assert ends[0] == ends[1] and ends[0] in (0, 6), (
+            f"it ends with exit code {ends[0]}, a fresh host with {ends[1]}"
+        )
         mine, wanted = self.snapshot(), fresh.snapshot()
-        assert mine == wanted, "\n".join(f"{key}: {wanted.get(key)} on a fresh host, here {mine.get(key)}"
-                                         for key in sorted({*mine, *wanted}) if mine.get(key) != wanted.get(key))
+        assert mine == wanted, "\n".join(
+            f"{key}: {wanted.get(key)} on a fresh host, here {mine.get(key)}"
+            for key in sorted({*mine, *wanted})
+            if mine.get(key) != wanted.get(key)
+        )
         self.no_leftovers()
 
     def quiet(self) -> int:
@@ -250,9 +288,11 @@ class Rules:
         return result.exit_code
 
     def snapshot(self) -> dict[str, Any]:
-        """The host as a person compares it. Not compared are directories that came with a file, which may have been there
-        before, and what a one-shot that ran to success leaves: its container may be gone. What is refused may have been ours,
-        and a directory above a person's path may have been made by either."""
+        """The host as a person compares it. Not compared are directories that came with a file, which may
+        have been there before, and what a one-shot that ran to success leaves: its container may be gone.
+        What is refused may have been ours, and a directory above a person's path may have been made by
+        either.
+        """
         found: dict[str, Any] = {}
         inventory = {key: owned for key, owned in self.world.inventory().items() if owned.digest}
         refused = {each["resource"] for each in self.world.passes.heartbeat()["refused"]}
@@ -262,27 +302,49 @@ class Rules:
             if seen.name in done and seen.state == "exited":
                 continue
             stale = [name for name, id in seen.networks.items() if id not in ("", networks[name].id)]
-            found[f"container {seen.name}"] = (seen.digest, seen.image_id, seen.state, at.policy, sorted(seen.networks), stale,
-                                               seen.ports if seen.state in RUNNING else ())
+            found[f"container {seen.name}"] = (
+                seen.digest,
+                seen.image_id,
+                seen.state,
+                at.policy,
+                sorted(seen.networks),
+                stale,
+                seen.ports if seen.state in RUNNING else (),
+            )
         found |= {f"network {n.name}": (n.owned, n.digest) for n in self.host.networks.values()}
-        found |= {f"path {path}": there for path, there in self.host.files.there.items()
-                  if there.type != "directory" or Key("directory", path) in inventory}
+        found |= {
+            f"path {path}": there
+            for path, there in self.host.files.there.items()
+            if there.type != "directory" or Key("directory", path) in inventory
+        }
         theirs = {str(above) for path in self.world.persons for above in Path(path).parents}
-        found |= {f"owned {key}": (entry.digest, entry.claims, entry.needs, entry.original if key.name not in theirs else None)
-                  for key, entry in inventory.items() if key.kind != "volume" and str(key) not in refused}
+        found |= {
+            f"owned {key}": (
+                entry.digest,
+                entry.claims,
+                entry.needs,
+                entry.original if key.name not in theirs else None,
+            )
+            for key, entry in inventory.items()
+            if key.kind != "volume" and str(key) not in refused
+        }
         return found
 
     def no_leftovers(self) -> None:
         """Nothing is kept that no remembered release needs."""
         world, state = self.world, self.world.passes.state
         releases = state.releases()
-        needed = {image for release in releases for image in release.lock.values()} | {a.id for a in state.images.asked.values()}
+        needed = {image for release in releases for image in release.lock.values()} | {
+            a.id for a in state.images.asked.values()
+        }
         used = {at.seen.image_id for at in self.host.containers.values()}
         extra = self.host.image_ids() - world.images - needed - used
         assert not extra, f"images are left over: {extra}"
         manifests = {release.manifest_digest for release in releases}
         assert {path.stem for path in world.passes.paths.manifests.iterdir()} == manifests
-        contents = {digest for manifest in manifests for digest in self.branch.manifests.get(manifest).content()}
+        contents = {
+            digest for manifest in manifests for digest in self.branch.manifests.get(manifest).content()
+        }
         originals = [entry.original for entry in world.inventory().values() if entry.original]
         contents |= {original["content"] for original in originals if "content" in original}
         assert {path.name for path in world.passes.paths.content.iterdir()} == contents

@@ -1,7 +1,9 @@
-"""Random histories as data: rounds of events that end in a pass each. A history is printed as a literal, and `replay` takes it.
+"""Random histories as data: rounds of events that end in a pass each. A history is printed as a literal, and
+`replay` takes it.
 
-An event is a tuple, its name first. What an event is about is a number that chooses among what there is at that moment; an event
-for which there is nothing does nothing. So a history can be cut anywhere and is still one.
+An event is a tuple, its name first. What an event is about is a number that chooses among what there is at
+that moment; an event for which there is nothing does nothing. So a history can be cut anywhere and is still
+one.
 """
 
 from __future__ import annotations
@@ -15,7 +17,13 @@ from tests.properties.strategies import APP_FILES, HOST_PATHS, docs
 Event = tuple[Any, ...]
 Round = tuple[list[Event], Event]
 
-BAD = {"sick:1": "sick", "stuck:1": "stuck", "crash:1": "crash", "wont:1": "wont-start", "fail:1": "fail-once"}
+BAD = {
+    "sick:1": "sick",
+    "stuck:1": "stuck",
+    "crash:1": "crash",
+    "wont:1": "wont-start",
+    "fail:1": "fail-once",
+}
 SPOILT = (*BAD, "loop", "hook", "check", "external")
 HERE = st.integers(0, 7)
 PATHS = (*APP_FILES, *HOST_PATHS)
@@ -23,7 +31,9 @@ PATHS = (*APP_FILES, *HOST_PATHS)
 PUSHES = st.one_of(
     st.tuples(st.just("push"), docs()),
     st.tuples(st.just("spoil"), HERE, st.sampled_from(SPOILT)),
-    st.tuples(st.just("tweak"), st.sampled_from(("image", "content", "rename", "drop", "network", "port")), HERE),
+    st.tuples(
+        st.just("tweak"), st.sampled_from(("image", "content", "rename", "drop", "network", "port")), HERE
+    ),
     st.tuples(st.just("revert"), st.integers(0, 3)),
     st.just(("recommit",)),
 )
@@ -61,5 +71,3 @@ def histories(draw: st.DrawFn, most: int = 8) -> list[Round]:
     """A first release, good nearly always, and what happens then."""
     first: Round = ([("push", draw(docs()))], draw(st.one_of(st.just(("pass",)), st.just(("pass",)), PASSES)))
     return [first, *draw(st.lists(ROUNDS, min_size=2, max_size=most))]
-
-

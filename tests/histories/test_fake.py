@@ -1,7 +1,8 @@
-"""Random histories on the fake host: commits good and bad, crashes, reboots, drift, intrusions, outages, time, people.
+"""Random histories on the fake host: commits good and bad, crashes, reboots, drift, intrusions, outages,
+time, people.
 
-`make test` lives a sample, always the same; `make sweep` a thousand, others each time. A history that breaks a rule is made as
-short as possible, told line by line, and printed as a literal that `replay` takes.
+`make test` lives a sample, always the same; `make sweep` a thousand, others each time. A history that breaks
+a rule is made as short as possible, told line by line, and printed as a literal that `replay` takes.
 """
 
 from __future__ import annotations
@@ -55,8 +56,15 @@ def test_random_histories(red_port: int, request: pytest.FixtureRequest) -> None
     asked = request.config.getoption("--sweep")
     count = SAMPLE if asked == "sample" else ALL if asked == "all" else int(asked)
 
-    @settings(max_examples=count, deadline=None, derandomize=asked == "sample", database=None, report_multiple_bugs=False,
-              suppress_health_check=list(HealthCheck), phases=(Phase.generate,))
+    @settings(
+        max_examples=count,
+        deadline=None,
+        derandomize=asked == "sample",
+        database=None,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate,),
+    )
     @given(histories())
     def live(rounds: list[Round]) -> None:
         replay(rounds, red_port)

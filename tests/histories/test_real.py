@@ -1,4 +1,6 @@
-"""Random histories on the real parts: the same generator, fewer and shorter. `make test` lives two, `make sweep` fifty."""
+"""Random histories on the real parts: the same generator, fewer and shorter. `make test` lives two, `make
+sweep` fifty.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +35,21 @@ def replay(rounds: list[Round], engine: Engine, directory: Path) -> None:
 
 
 def test_random_histories(engine: Engine, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """The rules of a pass must hold on the real parts, and the end must be one good commit and nothing else."""
+    """The rules of a pass must hold on the real parts, and the end must be one good commit and nothing
+    else.
+    """
     asked = request.config.getoption("--sweep")
     count = SAMPLE if asked == "sample" else ALL if asked == "all" else int(asked)
 
-    @settings(max_examples=count, deadline=None, derandomize=asked == "sample", database=None, report_multiple_bugs=False,
-              suppress_health_check=list(HealthCheck), phases=(Phase.generate,))
+    @settings(
+        max_examples=count,
+        deadline=None,
+        derandomize=asked == "sample",
+        database=None,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate,),
+    )
     @given(histories(most=4))
     def live(rounds: list[Round]) -> None:
         replay(rounds, engine, tmp_path)

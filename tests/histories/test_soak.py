@@ -1,6 +1,6 @@
-"""A soak: the same round of work over and over (changes, rejections, drift, commits that cannot be begun, people's orders), and
-what is there after each round. After a warm-up, in which the bounds of the design fill up (three known goods, twenty
-rejections), nothing may grow: the later half is compared with the earlier one.
+"""A soak: the same round of work over and over (changes, rejections, drift, commits that cannot be begun,
+people's orders), and what is there after each round. After a warm-up, in which the bounds of the design fill
+up (three known goods, twenty rejections), nothing may grow: the later half is compared with the earlier one.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ class Soak:
         self.a_pass(*self.release(step="never", missing=True), want=78)
         self.a_pass(*good, want=0)
         self.a_pass(*self.release(step="next"), want=0)
-        Orders(self.passes.paths.state).roll_back(self.passes.state.known_good[1].id, "soak", self.passes.clock.wall())
+        Orders(self.passes.paths.state).roll_back(
+            self.passes.state.known_good[1].id, "soak", self.passes.clock.wall()
+        )
         self.a_pass(want=4)
         self.a_pass(want=4)
         Orders(self.passes.paths.state).retry("none", self.passes.clock.wall())
@@ -85,7 +87,9 @@ class Soak:
         """What is there now. History has a bound of its own."""
         gc.collect()
         state = self.passes.state
-        there = [path for path in self.passes.root.rglob("*") if path.is_file() and path.name != "history.jsonl"]
+        there = [
+            path for path in self.passes.root.rglob("*") if path.is_file() and path.name != "history.jsonl"
+        ]
         return {
             "files": len(there), "bytes": sum(path.stat().st_size for path in there) // 2048,
             "descriptors": len(os.listdir("/proc/self/fd")), "objects": len(gc.get_objects()) // 5000,
@@ -103,21 +107,31 @@ def asked(request: pytest.FixtureRequest, sample: int) -> int:
 
 def grown(earlier: list[Sizes], later: list[Sizes]) -> dict[str, tuple[int, int]]:
     """What is more at the most of the later rounds than of the earlier ones."""
-    most = {name: (max(sizes[name] for sizes in earlier), max(sizes[name] for sizes in later)) for name in later[0]}
+    most = {
+        name: (max(sizes[name] for sizes in earlier), max(sizes[name] for sizes in later))
+        for name in later[0]
+    }
     return {name: (before, after) for name, (before, after) in most.items() if after > before}
 
 
 @pytest.fixture
 def soak(tmp_path: Path) -> Iterator[Soak]:
-    fast = Path("/dev/shm") / f"limpet-soak-{os.getpid()}" if os.access("/dev/shm", os.W_OK) else tmp_path / "soak"
+    fast = (
+        Path("/dev/shm") / f"limpet-soak-{os.getpid()}"
+        if os.access("/dev/shm", os.W_OK)
+        else tmp_path / "soak"
+    )
     fast.mkdir()
     yield Soak(fast)
     shutil.rmtree(fast)
 
 
-def test_two_thousand_passes_in_memory(soak: Soak, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> None:
-    """Over passes of every kind nothing must grow: no file, no descriptor, no object, no container, no image, no memory of what
-    was."""
+def test_two_thousand_passes_in_memory(
+    soak: Soak, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Over passes of every kind nothing must grow: no file, no descriptor, no object, no container, no image,
+    no memory of what was.
+    """
     passes = asked(request, 420)
     found: list[Sizes] = []
     while soak.done < passes:
@@ -133,7 +147,7 @@ def test_two_thousand_passes_in_memory(soak: Soak, request: pytest.FixtureReques
         print(f" {soak.done} passes, at the end {later[-1]}", end="")
 
 
-# --- on the real parts ------------------------------------------------------------------------------------------------
+# --- on the real parts --------------------------------------------------------------------------------------
 
 REAL_WARM_UP = 2  # rounds
 SLACK = {"resident KiB": 1024, "state bytes": 4096}  # what may be more without being growth
@@ -213,8 +227,12 @@ def real_soak(site: Site, prefix: str) -> Iterator[RealSoak]:
     soak.log.close()
 
 
-def test_passes_of_a_daemon(real_soak: RealSoak, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> None:
-    """Over changes, rejections and drift on the real parts neither the daemon nor what it leaves on the host may grow."""
+def test_passes_of_a_daemon(
+    real_soak: RealSoak, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Over changes, rejections and drift on the real parts neither the daemon nor what it leaves on the host
+    may grow.
+    """
     passes = asked(request, 24)
     everything = passes > 12 * WARM_UP
     warm_up = WARM_UP if everything else REAL_WARM_UP
@@ -225,8 +243,11 @@ def test_passes_of_a_daemon(real_soak: RealSoak, request: pytest.FixtureRequest,
     later = found[warm_up:]
     half = len(later) // 2
     bounded = {"state files", "state bytes"} if not everything else set()  # rejections fill up first
-    more = {name: change for name, change in grown(later[:half], later[half:]).items()
-            if name not in bounded and change[1] - change[0] > SLACK.get(name, 0)}
+    more = {
+        name: change
+        for name, change in grown(later[:half], later[half:]).items()
+        if name not in bounded and change[1] - change[0] > SLACK.get(name, 0)
+    }
     assert not more, f"{more}: {later[0]} became {later[-1]}"
     with capsys.disabled():
         print(f" {real_soak.done} passes, first {later[0]}, at the end {later[-1]}", end="")

@@ -1,7 +1,7 @@
 """A history on the fake host: the real passes, with events between them and misfortune within them.
 
-`World.live(round)` does the events of a round and then its pass; `rules` are checked at every operation and after every pass.
-What happened is in `story`, line by line.
+`World.live(round)` does the events of a round and then its pass; `rules` are checked at every operation and
+after every pass. What happened is in `story`, line by line.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ URL = "https://git.example.org/fleet.git"
 
 
 class Host(FakeHost):
-    """A fake host on which something goes wrong at the k-th moment, and that asks `watch` before each action."""
+    """A fake host on which something goes wrong at the k-th moment, and that asks `watch` before each
+    action.
+    """
 
     def __init__(self, store: Any) -> None:
         super().__init__(store=store)
@@ -95,7 +97,9 @@ class Clock(FakeClock):
 
 
 class World:
-    """One host, its branch, and the people around it. `persons`: path -> what they have there, where Limpet has nothing."""
+    """One host, its branch, and the people around it. `persons`: path -> what they have there, where Limpet
+    has nothing.
+    """
 
     def __init__(self, root: Path, red_port: int) -> None:
         clock = Clock()
@@ -136,15 +140,19 @@ class World:
         if name in ("push", "spoil", "tweak", "revert", "recommit"):
             manifest = self.branch.commit(event)
             what = "bad" if manifest.digest in self.branch.bad else "good"
-            self.say(f"commit {self.branch.commits} ({name} {' '.join(map(str, rest)) if name != 'push' else ''}), {what}: "
-                     f"{', '.join(map(str, sorted(manifest.resources)))}")
+            self.say(
+                f"commit {self.branch.commits} ({name} {' '.join(map(str, rest)) if name != 'push' else ''}), {what}: "
+                f"{', '.join(map(str, sorted(manifest.resources)))}"
+            )
         else:
             told = getattr(self, f"_{name}")(*rest)
             self.say(f"{name} {' '.join(map(str, rest))}: {told or 'nothing'}")
 
     def _reboot(self) -> str:
         self.host.reboot()
-        self.bystanders = {id: self.host.containers[id].seen for id in self.bystanders}  # one of ours may have been quicker
+        self.bystanders = {
+            id: self.host.containers[id].seen for id in self.bystanders
+        }  # one of ours may have been quicker
         self.clock.reboot()
         shutil.rmtree(self.passes.paths.run, ignore_errors=True)
         return "the machine starts again"
@@ -199,10 +207,18 @@ class World:
     def _drift(self, how: str, number: int) -> str:
         host = self.host
         if how in ("edit", "delete", "chmod"):
-            return self._damage(how, pick([key.name for key in self.inventory() if key.kind == "file"], number))
+            return self._damage(
+                how, pick([key.name for key in self.inventory() if key.kind == "file"], number)
+            )
         if how == "network":
-            idle = [name for name, there in host.networks.items() if there.owned
-                    and not any(name in c.seen.networks for c in host.containers.values() if c.seen.state in RUNNING)]
+            idle = [
+                name
+                for name, there in host.networks.items()
+                if there.owned
+                and not any(
+                    name in c.seen.networks for c in host.containers.values() if c.seen.state in RUNNING
+                )
+            ]
             if name := pick(idle, number):
                 del host.networks[name]
             return f"{name} is removed"
@@ -297,7 +313,9 @@ class World:
         self.host.registry_down, self.host.down = "registry" in self.outages, "docker" in self.outages
         self.trouble = bool(self.outages) or name != "pass"
         if name == "cut-off":
-            self.clock.at_sleep = lambda sleeps: setattr(self.branch, "unreachable", "no route" if sleeps >= moment else "")
+            self.clock.at_sleep = lambda sleeps: setattr(
+                self.branch, "unreachable", "no route" if sleeps >= moment else ""
+            )
         if name == "docker-restarts":
             self.clock.at_sleep = lambda sleeps: self.host.restart_engine() if sleeps == moment else None
         if name == "newer":
@@ -322,7 +340,9 @@ class World:
         return result
 
     def _until_power_cut(self, moment: int) -> PassResult:
-        """The process dies before the `moment`-th call that changes a file, in the middle of it, or after it."""
+        """The process dies before the `moment`-th call that changes a file, in the middle of it, or after
+        it.
+        """
         count, result = 0, []
 
         def step() -> None:

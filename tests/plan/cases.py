@@ -2,16 +2,20 @@
 
 A case is a mapping (from TOML). What is not said is as it should be:
 
-    applied, known_good, desired   releases: kind -> name -> spec; or the name of another release; or `base` (another release),
-                                   with what is written below laid over it and `drop` taken away. `lock`: reference -> image id
+    applied, known_good, desired   releases: kind -> name -> spec; or the name of another release; or `base`
+    (another release),
+                                   with what is written below laid over it and `drop` taken away. `lock`:
+                                   reference -> image id
     host                           the release the host was faithfully brought to, default "applied"
     gone                           keys that are missing on the host
-    container                      instances: `of` ("known_good/web"), `id`, and what differs; the same id replaces. Not ours:
-                                   `foreign`, or `compose` ("desired/web"), what Docker Compose made of it, and of the
-                                   keys in `but`, under `name`
+    container                      instances: `of` ("known_good/web"), `id`, and what differs; the same id
+    replaces. Not ours:
+                                   `foreign`, or `compose` ("desired/web"), what Docker Compose made of it,
+                                   and of the keys in `but`, under `name`
     file, network, volume          what else lies there, by name
-    ran                            one-shots that ran to success ("known_good/migrate"), whatever became of them
-    inventory, unowned             entries by key: what differs (`completed = "now"`: it ran to success); keys that are not owned
+    ran                            one-shots that ran to success ("known_good/migrate"), whatever became of
+    them inventory, unowned             entries by key: what differs (`completed = "now"`: it ran to success);
+    keys that are not owned
 
 Contents are written as text, image ids as `sha256:REFERENCE`, ids as `id-NAME`.
 """
@@ -51,8 +55,13 @@ def view(case: Case) -> View:
     ran: dict[str, tuple[str, ...]] = {}
     for brought, name in (_made(case, of) for of in case.get("ran", ())):
         resource = brought.manifest.resources[Key("container", name)]
-        ran[str(resource.key)] = (*ran.get(str(resource.key), ()), oneshots.completed_mark(resource, brought.image(resource)))
-    return View(held["desired"], observed(case), inventory(case), held["applied"], held["known_good"], ran=ran)
+        ran[str(resource.key)] = (
+            *ran.get(str(resource.key), ()),
+            oneshots.completed_mark(resource, brought.image(resource)),
+        )
+    return View(
+        held["desired"], observed(case), inventory(case), held["applied"], held["known_good"], ran=ran
+    )
 
 
 def release(case: Case, name: str) -> Held:
@@ -82,7 +91,7 @@ def _merged(case: Case, name: str) -> dict[str, Any]:
     return merged
 
 
-# --- resources --------------------------------------------------------------------------------------------------------
+# --- resources ----------------------------------------------------------------------------------------------
 
 
 def _file(path: str, spec: Case, _: Mapping[Key, Resource]) -> Resource:
@@ -93,13 +102,19 @@ def _file(path: str, spec: Case, _: Mapping[Key, Resource]) -> Resource:
 
 
 def _container(name: str, spec: Case, others: Mapping[Key, Resource]) -> Resource:
-    """`ports`: "80" or "127.0.0.1:80"; `networks`: name -> endpoint; `inputs`, `on_change`: files of this release."""
+    """`ports`: "80" or "127.0.0.1:80"; `networks`: name -> endpoint; `inputs`, `on_change`: files of this
+    release.
+    """
     joined = spec.get("networks", {})
-    mounts = [{"type": "volume", "source": source, "target": f"/{source}"} for source in spec.get("volumes", ())]
+    mounts = [
+        {"type": "volume", "source": source, "target": f"/{source}"} for source in spec.get("volumes", ())
+    ]
     mounts += [{"type": "bind", "source": path, "target": path} for path in spec.get("inputs", ())]
     config = {"image": spec["image"], "networks": joined, "volumes": mounts, **spec.get("config", {})}
     config["ports"] = [_port(text) for text in spec.get("ports", ())]
-    needs = [Need(Key("network", n)) for n in joined] + [Need(Key("volume", v)) for v in spec.get("volumes", ())]
+    needs = [Need(Key("network", n)) for n in joined] + [
+        Need(Key("volume", v)) for v in spec.get("volumes", ())
+    ]
     needs += [Need(Key("file", path)) for path in (*spec.get("inputs", ()), *spec.get("on_change", {}))]
     needs += [_need(text) for text in spec.get("needs", ())]
     inputs = {path: others[Key("file", path)].spec["content"] for path in spec.get("inputs", ())}
@@ -116,7 +131,13 @@ def _container(name: str, spec: Case, others: Mapping[Key, Resource]) -> Resourc
 
 def _port(text: str) -> dict[str, Any]:
     address, _, number = text.rpartition(":")
-    return {"mode": "ingress", "protocol": "tcp", "host_ip": address, "target": int(number), "published": number}
+    return {
+        "mode": "ingress",
+        "protocol": "tcp",
+        "host_ip": address,
+        "target": int(number),
+        "published": number,
+    }
 
 
 def _need(text: str) -> Need:
@@ -128,13 +149,17 @@ MAKERS: dict[str, Any] = {
     "file": _file,
     "directory": lambda path, spec, _: files.directory(path, **spec),
     "symlink": lambda path, spec, _: files.symlink(path, **spec),
-    "network": lambda n, s, _: network.network(n, app="shop", config=s.get("config", {}), external=s.get("external", False)),
-    "volume": lambda n, s, _: volume.volume(n, app="shop", config=s.get("config", {}), external=s.get("external", False)),
+    "network": lambda n, s, _: network.network(
+        n, app="shop", config=s.get("config", {}), external=s.get("external", False)
+    ),
+    "volume": lambda n, s, _: volume.volume(
+        n, app="shop", config=s.get("config", {}), external=s.get("external", False)
+    ),
     "container": _container,
 }
 
 
-# --- the host ---------------------------------------------------------------------------------------------------------
+# --- the host -----------------------------------------------------------------------------------------------
 
 
 def instance(held: Held, name: str, /, *, id: str = "", **differs: Any) -> ObservedContainer:
@@ -148,7 +173,11 @@ def instance(held: Held, name: str, /, *, id: str = "", **differs: Any) -> Obser
     )  # fmt: skip
     seen = replace(seen, **differs)
     held_now = seen.ports if seen.state in container.RUNNING else ()
-    return replace(seen, ports=tuple(held_now), restart_policy=seen.restart_policy or ("no" if seen.name != name else None))
+    return replace(
+        seen,
+        ports=tuple(held_now),
+        restart_policy=seen.restart_policy or ("no" if seen.name != name else None),
+    )
 
 
 def _there(resource: Resource) -> ObservedFile:
@@ -179,13 +208,21 @@ def observed(case: Case) -> Observed:
     wanted = release(case, "desired").manifest.resources
     networks |= {name: ObservedNetwork(f"id-{name}", name, **_compared("network", name, spec, wanted))
                  for name, spec in case.get("network", {}).items()}  # fmt: skip
-    volumes = {k.name: ObservedVolume(k.name, not r.spec["external"], r.digest) for k, r in there.items() if k.kind == "volume"}
+    volumes = {
+        k.name: ObservedVolume(k.name, not r.spec["external"], r.digest)
+        for k, r in there.items()
+        if k.kind == "volume"
+    }
     volumes |= {name: ObservedVolume(name, **_compared("volume", name, spec, wanted))
                 for name, spec in case.get("volume", {}).items()}  # fmt: skip
-    paths = {k.name: _there(r) for k, r in there.items() if k.kind in KINDS[:3] and r.spec.get("state") != "absent"}
+    paths = {
+        k.name: _there(r) for k, r in there.items() if k.kind in KINDS[:3] and r.spec.get("state") != "absent"
+    }
     paths |= {path: _lying(spec) for path, spec in case.get("file", {}).items()}
     images = frozenset(image for name in RELEASES for image in release(case, name).lock.values())
-    return Observed(paths, tuple(sorted(containers.values(), key=lambda c: (c.name, c.id))), networks, volumes, {}, images)
+    return Observed(
+        paths, tuple(sorted(containers.values(), key=lambda c: (c.name, c.id))), networks, volumes, {}, images
+    )
 
 
 def _compared(kind: str, name: str, spec: Case, wanted: Mapping[Key, Resource]) -> Case:
@@ -230,6 +267,10 @@ def inventory(case: Case) -> Inventory:
     found = {key: owned(resource) for key, resource in brought.items()}
     for text, doc in case.get("inventory", {}).items():
         if doc.get("completed") == "now":
-            doc = doc | {"completed": oneshots.completed_mark(brought[Key.parse(text)], held.image(brought[Key.parse(text)]))}
+            doc = doc | {
+                "completed": oneshots.completed_mark(
+                    brought[Key.parse(text)], held.image(brought[Key.parse(text)])
+                )
+            }
         found[Key.parse(text)] = replace(found.get(Key.parse(text), Owned("")), **doc)
     return {key: owned for key, owned in found.items() if str(key) not in case.get("unowned", ())}

@@ -1,4 +1,5 @@
-"""Golden plans: KIND/behaviour-name.toml says what is desired and what is there; `plan` is the exact text of the plan.
+"""Golden plans: KIND/behaviour-name.toml says what is desired and what is there; `plan` is the exact text of
+the plan.
 
 `pytest tests/plan --update-golden` writes the plans anew: read the diff. A case whose plan is empty says why.
 """
@@ -22,11 +23,15 @@ PLAN = re.compile(r"^plan = '''\n.*?^'''\n?", re.MULTILINE | re.DOTALL)
 
 
 def check(found: Plan) -> None:
-    """What holds for every plan: actions are numbered in an order that works, and each belongs to a change that is shown."""
+    """What holds for every plan: actions are numbered in an order that works, and each belongs to a change
+    that is shown.
+    """
     assert [action.id for action in found.actions] == list(range(1, len(found.actions) + 1))
     assert all(earlier < action.id for action in found.actions for earlier in action.after)
     assert {action.key for action in found.actions} <= {change.key for change in found.changes}
-    assert all(action.secret["command"] for action in found.actions if action.verb in ("post_start", "pre_stop"))
+    assert all(
+        action.secret["command"] for action in found.actions if action.verb in ("post_start", "pre_stop")
+    )
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -47,4 +52,11 @@ def test_plan_is_the_golden_one(path: Path, request: pytest.FixtureRequest) -> N
 def test_there_are_enough_cases() -> None:
     """The golden plans must cover every kind."""
     assert len(CASES) >= 45
-    assert {path.parent.name for path in CASES} >= {"container", "file", "directory", "symlink", "network", "volume"}
+    assert {path.parent.name for path in CASES} >= {
+        "container",
+        "file",
+        "directory",
+        "symlink",
+        "network",
+        "volume",
+    }

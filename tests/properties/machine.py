@@ -1,7 +1,8 @@
-"""A pass without its shell: plans and applies on the fake host, in any order that the plan allows, killed where one likes.
+"""A pass without its shell: plans and applies on the fake host, in any order that the plan allows, killed
+where one likes.
 
-It keeps what a pass keeps (known good, applied, the attempt, the inventory) and changes it in the order in which
-`agent.converge.transaction` does; the verdict of the gate is an argument.
+It keeps what a pass keeps (known good, applied, the attempt, the inventory) and changes it in the order in
+which `agent.converge.transaction` does; the verdict of the gate is an argument.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from tests.fakes.host import Died, FakeHost
 
 @dataclass
 class Machine:
-    """One host with what its agent remembers. `proved`: the ids of known good's containers; `always`: names of which an instance
-    must run, and be healthy, at every moment."""
+    """One host with what its agent remembers. `proved`: the ids of known good's containers; `always`: names
+    of which an instance must run, and be healthy, at every moment.
+    """
 
     host: FakeHost
     order: random.Random
@@ -63,7 +65,9 @@ class Machine:
         if passes:
             self.known_good = self.applied = target
             self.attempt = None
-            current = [c for c in self.containers() if target.has(Key("container", c.name), c.digest, c.image_id)]
+            current = [
+                c for c in self.containers() if target.has(Key("container", c.name), c.digest, c.image_id)
+            ]
             self.proved = {c.name: c.id for c in current}
             self._prune(target)
         elif self.known_good is None:
@@ -99,15 +103,27 @@ class Machine:
 
     def decide(self, target: Held, applied: Held | None = None) -> tuple[View, Plan]:
         """What a pass would do."""
-        view = View(target, self.observe(target), dict(self.inventory), applied or self.applied, self.known_good or Held())
+        view = View(
+            target,
+            self.observe(target),
+            dict(self.inventory),
+            applied or self.applied,
+            self.known_good or Held(),
+        )
         view = take_over(view)
         return view, plan(view)
 
     def observe(self, target: Held) -> Any:
         keys = {*target.manifest.resources, *self.inventory}
-        adopted = {(key.kind, owned.adopted["id"]): (key.name, owned) for key, owned in self.inventory.items() if owned.adopted}
+        adopted = {
+            (key.kind, owned.adopted["id"]): (key.name, owned)
+            for key, owned in self.inventory.items()
+            if owned.adopted
+        }
         paths = frozenset(key.name for key in keys if key.kind in PATHS)
-        return self.host.observe(Look(paths, (), True, adopted=adopted, adopting=frozenset(handles(target.manifest))))
+        return self.host.observe(
+            Look(paths, (), True, adopted=adopted, adopting=frozenset(handles(target.manifest)))
+        )
 
     def _execute(self, found: Plan, stage: Stage, target: Held) -> None:
         """Every order that the plan allows must do: which one is the order's choice."""
@@ -122,7 +138,9 @@ class Machine:
             del todo[action.id]
             self._known_good_lives()
         outcomes = [Outcome(action, "done") for action in found.staged(stage)]
-        self.inventory |= ownership.hooked(outcomes, Observed(containers=tuple(self.containers())), self.inventory)
+        self.inventory |= ownership.hooked(
+            outcomes, Observed(containers=tuple(self.containers())), self.inventory
+        )
 
     # --- what holds at every moment ---
 
@@ -137,7 +155,9 @@ class Machine:
         match need.key.kind:
             case "file":
                 file = self.host.files.there.get(need.key.name)
-                return file is not None and file.content == target.manifest.resources[need.key].spec["content"]
+                return (
+                    file is not None and file.content == target.manifest.resources[need.key].spec["content"]
+                )
             case "network":
                 digest = target.manifest.resources[need.key].digest
                 there = self.host.networks.get(need.key.name)
@@ -166,7 +186,9 @@ class Machine:
         there = {c.id for c in self.containers()}
         lost = {name for name, id in self.proved.items() if id not in there}
         assert not lost, f"containers of known good are gone: {lost}"
-        serving = {c.key_name for c in self.containers() if c.state == "running" and c.health in ("", "healthy")}
+        serving = {
+            c.key_name for c in self.containers() if c.state == "running" and c.health in ("", "healthy")
+        }
         assert not self.always - serving, f"nothing runs for {self.always - serving}"
 
     # --- what one sees ---
@@ -175,20 +197,28 @@ class Machine:
         return [c.seen for c in self.host.containers.values() if c.seen.owned]
 
     def snapshot(self, *, ids: bool = False) -> dict[str, Any]:
-        """The host as a person would compare it; directories that came with a file are not. `ids`: identity counts too."""
+        """The host as a person would compare it; directories that came with a file are not. `ids`: identity
+        counts too.
+        """
         found: dict[str, Any] = {}
         for at in self.host.containers.values():
             seen, networks = at.seen, self.host.networks
-            assert all(id in ("", networks[name].id) for name, id in seen.networks.items()), f"{seen.name} has a stale network"
+            assert all(id in ("", networks[name].id) for name, id in seen.networks.items()), (
+                f"{seen.name} has a stale network"
+            )
             for path, content in at.read.items() if seen.state == "running" else ():
                 there = self.host.files.there.get(path)
                 assert there is not None and there.content == content, f"{seen.name} knows another {path}"
-            hooked = seen.id in next((o.hooked for k, o in self.inventory.items() if k == Key("container", seen.key_name)), ())
+            hooked = seen.id in next(
+                (o.hooked for k, o in self.inventory.items() if k == Key("container", seen.key_name)), ()
+            )
             found[f"container {seen.name}"] = (seen.digest, seen.image_id, seen.state, at.policy, sorted(seen.networks),
                                                seen.ports, "post_start" in at.hooks, hooked, seen.id if ids else "")  # fmt: skip
         found |= {f"network {n.name}": (n.owned, n.digest) for n in self.host.networks.values()}
         found |= {f"path {path}": there for path, there in self.host.files.there.items()
                   if there.type != "directory" or Key("directory", path) in self.inventory}  # fmt: skip
         owned = [(key, entry) for key, entry in self.inventory.items() if key.kind != "volume"]
-        found |= {f"owned {key}": replace(entry, delivered={}, completed="", hooked=()) for key, entry in owned}
+        found |= {
+            f"owned {key}": replace(entry, delivered={}, completed="", hooked=()) for key, entry in owned
+        }
         return found

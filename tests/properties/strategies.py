@@ -1,5 +1,6 @@
-"""Releases to converge to: few names, so that they meet, swap and contradict one another often. A release is written in the
-language of the golden plans (tests/plan/cases.py)."""
+"""Releases to converge to: few names, so that they meet, swap and contradict one another often. A release is
+written in the language of the golden plans (tests/plan/cases.py).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +17,14 @@ NETWORKS = ("n1", "n2")
 SUBNETS = ("10.0.0.0/24", "10.1.0.0/24")
 APP_FILES = ("/apps/shop/f1", "/apps/shop/f2")
 HOST_PATHS = ("/etc/x", "/etc/y", "/etc/d", "/etc/d/z")
-IMAGES = {"idle:1": "idle", "idle:2": "idle", "web:1": "web", "web:2": "web", "once:1": "once", "once:2": "once"}
+IMAGES = {
+    "idle:1": "idle",
+    "idle:2": "idle",
+    "web:1": "web",
+    "web:2": "web",
+    "once:1": "once",
+    "once:2": "once",
+}
 CONTENTS = st.sampled_from(("one", "two"))
 
 Doc = dict[str, Any]
@@ -25,13 +33,22 @@ Doc = dict[str, Any]
 @st.composite
 def docs(draw: st.DrawFn) -> Doc:
     """One release: services on networks with ports, static addresses, files, needs; and host files."""
-    networks = {name: {"config": {"variant": draw(st.integers(1, 2))}} for name in NETWORKS if draw(st.booleans())}
+    networks = {
+        name: {"config": {"variant": draw(st.integers(1, 2))}} for name in NETWORKS if draw(st.booleans())
+    }
     for subnet in SUBNETS:
         owner = draw(st.sampled_from((None, *networks)))
         if owner:
             networks[owner]["config"].setdefault("ipam", {"config": []})["config"].append({"subnet": subnet})
     files = {path: {"content": draw(CONTENTS), "app": "shop"} for path in APP_FILES if draw(st.booleans())}
-    doc: Doc = {"network": networks, "file": files, "directory": {}, "symlink": {}, "container": {}, "volume": {}}
+    doc: Doc = {
+        "network": networks,
+        "file": files,
+        "directory": {},
+        "symlink": {},
+        "container": {},
+        "volume": {},
+    }
     if draw(st.booleans()):
         doc["volume"]["v"] = {}
     for name in [name for name in SERVICES if draw(st.booleans())]:
@@ -41,7 +58,11 @@ def docs(draw: st.DrawFn) -> Doc:
         if owner:
             doc["container"][owner]["ports"].append(claim)
     for network in networks:
-        owner = draw(st.sampled_from((None, *[n for n, spec in doc["container"].items() if network in spec["networks"]])))
+        owner = draw(
+            st.sampled_from(
+                (None, *[n for n, spec in doc["container"].items() if network in spec["networks"]])
+            )
+        )
         if owner:
             doc["container"][owner]["networks"][network] = {"ipv4_address": "10.0.0.5"}
     for path in HOST_PATHS:
@@ -62,7 +83,12 @@ def services(draw: st.DrawFn, doc: Doc) -> Doc:
     for key in ("update", "rollback"):
         if draw(st.booleans()):
             order = draw(st.sampled_from(("start-first", "stop-first")))
-            spec[key] = {"order": order, "parallelism": draw(st.integers(0, 2)), "delay": 1, "monitor": draw(st.integers(0, 1))}
+            spec[key] = {
+                "order": order,
+                "parallelism": draw(st.integers(0, 2)),
+                "delay": 1,
+                "monitor": draw(st.integers(0, 1)),
+            }
     spec["service"] = draw(st.sampled_from(("one", "two")))
     spec["number"] = len(doc["container"]) + 1
     if not spec["oneshot"]:
@@ -71,7 +97,11 @@ def services(draw: st.DrawFn, doc: Doc) -> Doc:
             spec["config"][event] = [{"command": ["true"]}] * count
     for other in some(doc["container"]):
         kind = doc["container"][other]["image"].partition(":")[0]
-        condition = {"once": "completed", "web": draw(st.sampled_from(("healthy", "started"))), "idle": "started"}[kind]
+        condition = {
+            "once": "completed",
+            "web": draw(st.sampled_from(("healthy", "started"))),
+            "idle": "started",
+        }[kind]
         spec["needs"].append(f"container/{other} {condition}")
         if draw(st.integers(0, 3)) == 0:
             spec["folded"].append(f"container/{other}")

@@ -54,15 +54,22 @@ def state(at: Machine) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for at_host in at.host.containers.values():
         seen = at_host.seen
-        found[seen.name] = (seen.id if not seen.digest else "", seen.state, at_host.policy, sorted(seen.networks))
+        found[seen.name] = (
+            seen.id if not seen.digest else "",
+            seen.state,
+            at_host.policy,
+            sorted(seen.networks),
+        )
     return found | {"networks": sorted(at.host.networks), "owned": sorted(map(str, at.inventory))}
 
 
 @pytest.mark.parametrize("names", ["_", "-"])
 @pytest.mark.parametrize("passes", [True, False])
 def test_killed_anywhere_it_ends_as_if_nothing_had_happened(names: str, passes: bool) -> None:
-    """A pass that adopts one container, replaces another and makes a third, killed at any action and run again, must end as an
-    uninterrupted one; when its release fails, both that were there are as they were, and run."""
+    """A pass that adopts one container, replaces another and makes a third, killed at any action and run
+    again, must end as an uninterrupted one; when its release fails, both that were there are as they were,
+    and run.
+    """
     at, ids = started(names)
     before = state(at)
     target = release(at.host, WEB, OTHER, EDGE)
@@ -70,7 +77,9 @@ def test_killed_anywhere_it_ends_as_if_nothing_had_happened(names: str, passes: 
     points, wanted = at.host._points, state(at)
     assert points > 10
     if passes:
-        assert at.host.containers[ids["web"]].seen.name == "shop-web-1" and ids["db"] not in at.host.containers
+        assert (
+            at.host.containers[ids["web"]].seen.name == "shop-web-1" and ids["db"] not in at.host.containers
+        )
     else:
         assert {key: value for key, value in wanted.items() if key not in ("owned", "networks")} == {
             key: value for key, value in before.items() if key not in ("owned", "networks")}  # fmt: skip
@@ -85,8 +94,9 @@ def test_killed_anywhere_it_ends_as_if_nothing_had_happened(names: str, passes: 
 
 @pytest.mark.parametrize("names", ["_", "-"])
 def test_a_failed_release_beside_a_known_good_one(names: str) -> None:
-    """With a known good release that does not adopt, a failed one that does must give everything back, and leave known good as it
-    is; later the same release may pass."""
+    """With a known good release that does not adopt, a failed one that does must give everything back, and
+    leave known good as it is; later the same release may pass.
+    """
     at, ids = started(names)
     own = replace(service("own", "idle", adopt=False, networks={}), needs=())
     assert at.converge(release(at.host, own, network=False))
@@ -102,13 +112,19 @@ def test_a_failed_release_beside_a_known_good_one(names: str) -> None:
 
 @pytest.mark.parametrize("names", ["_", "-"])
 def test_a_superseded_release_gives_back(names: str) -> None:
-    """A release that adopts and is superseded, before it was proved, by one that does not, must give back what it replaced."""
+    """A release that adopts and is superseded, before it was proved, by one that does not, must give back
+    what it replaced.
+    """
     for point in (5, 9, 13, 17):
         at, _ = started(names)
         before = state(at)
         assert not at.converge(release(at.host, WEB, OTHER, EDGE), die_at=point)
         own = replace(service("own", "idle", adopt=False, networks={}), needs=())
         assert at.converge(release(at.host, own, network=False))
-        after = {name: value for name, value in state(at).items() if name in before and name not in ("owned", "networks")}
+        after = {
+            name: value
+            for name, value in state(at).items()
+            if name in before and name not in ("owned", "networks")
+        }
         assert after == {name: value for name, value in before.items() if name not in ("owned", "networks")}
         assert all(Key.parse(key) not in (WEB.key, DB.key) for key in state(at)["owned"])

@@ -19,7 +19,9 @@ from tests.properties.machine import Machine
 from tests.properties.strategies import Doc, docs, held, host
 
 EXAMPLES = int(os.environ.get("LIMPET_TEST_EXAMPLES", "60"))
-MANY = settings(max_examples=EXAMPLES, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink))
+MANY = settings(
+    max_examples=EXAMPLES, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
+)
 
 
 def machine(seed: int = 0) -> Machine:
@@ -56,7 +58,9 @@ def test_second_pass_has_nothing_to_do(first: Doc, second: Doc, seed: int) -> No
 @MANY
 @given(docs(), docs(), st.integers())
 def test_rollback_returns_the_same_host(first: Doc, second: Doc, seed: int) -> None:
-    """After a rollback the host must be as it was: the same containers, with their names, policies and networks."""
+    """After a rollback the host must be as it was: the same containers, with their names, policies and
+    networks.
+    """
     at = machine(seed)
     good = held(first, at.host)
     converge(at, good)
@@ -68,8 +72,12 @@ def test_rollback_returns_the_same_host(first: Doc, second: Doc, seed: int) -> N
 
 @MANY
 @given(docs(), docs(), st.booleans(), st.integers(1, 60), st.integers())
-def test_killed_pass_ends_where_an_uninterrupted_one_does(first: Doc, second: Doc, passes: bool, kill: int, seed: int) -> None:
-    """A pass killed before or after any action, and started again, must end as the uninterrupted pass ends."""
+def test_killed_pass_ends_where_an_uninterrupted_one_does(
+    first: Doc, second: Doc, passes: bool, kill: int, seed: int
+) -> None:
+    """A pass killed before or after any action, and started again, must end as the uninterrupted pass
+    ends.
+    """
     ends = []
     for die_at in (None, kill):
         at = machine(seed)
@@ -84,10 +92,15 @@ def test_killed_pass_ends_where_an_uninterrupted_one_does(first: Doc, second: Do
 
 
 @MANY
-@given(st.lists(st.tuples(docs(), st.booleans(), st.none() | st.integers(1, 40)), min_size=1, max_size=4), docs(), st.integers())
+@given(
+    st.lists(st.tuples(docs(), st.booleans(), st.none() | st.integers(1, 40)), min_size=1, max_size=4),
+    docs(),
+    st.integers(),
+)
 def test_history_does_not_matter(steps: list[tuple[Doc, bool, int | None]], last: Doc, seed: int) -> None:
-    """Whatever was tried, superseded, killed or rolled back before: the host must end as if only the last release had been
-    applied to it, and known good's containers must be there at every moment."""
+    """Whatever was tried, superseded, killed or rolled back before: the host must end as if only the last
+    release had been applied to it, and known good's containers must be there at every moment.
+    """
     at = machine(seed)
     for doc, passes, die_at in steps:
         at.converge(held(doc, at.host), passes=passes, die_at=die_at)
@@ -105,8 +118,12 @@ def test_history_does_not_matter(steps: list[tuple[Doc, bool, int | None]], last
 
 @MANY
 @given(docs(), docs(), docs(), st.integers(1, 60), st.integers())
-def test_rollback_from_anywhere_returns_known_good(good: Doc, bad: Doc, worse: Doc, kill: int, seed: int) -> None:
-    """Attempts that were killed and superseded must not keep a rollback from returning the very containers of known good."""
+def test_rollback_from_anywhere_returns_known_good(
+    good: Doc, bad: Doc, worse: Doc, kill: int, seed: int
+) -> None:
+    """Attempts that were killed and superseded must not keep a rollback from returning the very containers of
+    known good.
+    """
     at = machine(seed)
     target = held(good, at.host)
     converge(at, target)
@@ -128,7 +145,12 @@ def test_foreign_things_are_never_touched(first: Doc, second: Doc, seed: int) ->
         converge(at, held(doc, at.host))
         assert [c.seen for c in at.host.containers.values() if not c.seen.owned] == foreign
         assert not at.host.networks["foreign"].owned
-        assert not [action for found in at.plans for action in found.actions if ids & set(map(str, action.args.values()))]
+        assert not [
+            action
+            for found in at.plans
+            for action in found.actions
+            if ids & set(map(str, action.args.values()))
+        ]
     assert at.host.files.read("/etc/x") == b"was here before"
     assert at.host.files.there["/etc/y"].target == "was/here"
 
@@ -148,7 +170,9 @@ def test_plan_is_determined_by_its_arguments(first: Doc, second: Doc, seed: int)
         return replace(one, manifest=replace(one.manifest, resources=mixed(one.manifest.resources)))
 
     seen = replace(view.observed, files=mixed(view.observed.files), networks=mixed(view.observed.networks))
-    other = View(turned(view.target), seen, mixed(view.inventory), turned(view.applied), turned(view.known_good))
+    other = View(
+        turned(view.target), seen, mixed(view.inventory), turned(view.applied), turned(view.known_good)
+    )
     assert plan(other) == found
     assert str(plan(other)) == str(found)
 
@@ -203,8 +227,9 @@ RICH_AFTER: Doc = {
 
 @pytest.mark.parametrize("passes", [True, False], ids=["applied", "rolled-back"])
 def test_every_kill_point_of_a_rich_change(passes: bool) -> None:
-    """A change of everything at once, killed before and after each of its actions, must end as the uninterrupted one; rolled
-    back, with the very same containers."""
+    """A change of everything at once, killed before and after each of its actions, must end as the
+    uninterrupted one; rolled back, with the very same containers.
+    """
     ends, kill = [], 0
     killed = True
     while killed:
@@ -227,8 +252,9 @@ def test_every_kill_point_of_a_rich_change(passes: bool) -> None:
 
 @pytest.mark.parametrize("passes", [True, False], ids=["applied", "rolled-back"])
 def test_start_first_never_goes_down(passes: bool) -> None:
-    """Of a service that is changed with the new one first, a good container must run at every moment, there and back, in any
-    order and wherever the pass is killed."""
+    """Of a service that is changed with the new one first, a good container must run at every moment, there
+    and back, in any order and wherever the pass is killed.
+    """
     for seed in range(40):
         at = machine(seed)
         good = held(RICH_BEFORE, at.host)
@@ -243,7 +269,9 @@ def test_start_first_never_goes_down(passes: bool) -> None:
 @MANY
 @given(docs(), st.integers(), st.data())
 def test_drift_is_repaired(doc: Doc, seed: int, data: st.DataObject) -> None:
-    """Whatever somebody does to our containers, networks and files: one pass must bring all of it back, and say it is drift."""
+    """Whatever somebody does to our containers, networks and files: one pass must bring all of it back, and
+    say it is drift.
+    """
     at = machine(seed)
     target = held(doc, at.host)
     converge(at, target)

@@ -28,7 +28,9 @@ PATIENCE = 30.0  # seconds that a request of the tests waits for a server that i
 
 
 class Fetcher:
-    """Asks for `main` of a source into one cache. Called, it runs in this process; `child` runs the real child."""
+    """Asks for `main` of a source into one cache. Called, it runs in this process; `child` runs the real
+    child.
+    """
 
     def __init__(self, directory: Path, **defaults: Any) -> None:
         self.git_dir = directory / "state" / "git"
@@ -37,7 +39,12 @@ class Fetcher:
         self.git_dir.parent.mkdir(parents=True, exist_ok=True)
 
     def request(self, url: str, **more: Any) -> dict[str, Any]:
-        base = {"ref": {"branch": "main"}, "git_dir": str(self.git_dir), "lock": str(self.lock), "timeout": PATIENCE}
+        base = {
+            "ref": {"branch": "main"},
+            "git_dir": str(self.git_dir),
+            "lock": str(self.lock),
+            "timeout": PATIENCE,
+        }
         return {"url": str(url), **base, **self.defaults, **more}
 
     def __call__(self, url: str | Path, **more: Any) -> dict[str, Any]:
@@ -65,7 +72,9 @@ class Fetcher:
     def sound(self) -> None:
         """Git itself finds nothing wrong, and nothing temporary is left."""
         self.git("fsck", "--full", "--strict", "--no-dangling")
-        left = [p.name for p in self.git_dir.rglob("*") if p.name.endswith(".lock") or p.name.startswith("tmp")]
+        left = [
+            p.name for p in self.git_dir.rglob("*") if p.name.endswith(".lock") or p.name.startswith("tmp")
+        ]
         assert left == []
         assert [p.name for p in self.git_dir.parent.iterdir()] == [self.git_dir.name]
 
@@ -76,7 +85,12 @@ def _said(error: Any) -> Any:
 
 
 def git(git_dir: Path, *arguments: str, data: bytes | None = None) -> str:
-    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1", "LC_ALL": "C"}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": "/nonexistent",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "LC_ALL": "C",
+    }
     argv = ["git", f"--git-dir={git_dir}", *arguments]
     done = subprocess.run(argv, input=data, env=environment, capture_output=True, check=False)
     assert done.returncode == 0, f"{argv}: {done.stderr.decode()}"
@@ -102,7 +116,13 @@ def commit_tree(repo: GitRepo, tree: str) -> str:
 def git_daemon(base: Path) -> Iterator[str]:
     """`git://` on loopback for the repositories below `base`; gives the URL's beginning."""
     port = free_port()
-    options = ["--export-all", "--listen=127.0.0.1", f"--port={port}", f"--base-path={base}", "--informative-errors"]
+    options = [
+        "--export-all",
+        "--listen=127.0.0.1",
+        f"--port={port}",
+        f"--base-path={base}",
+        "--informative-errors",
+    ]
     server = Server(["git", "daemon", *options], base / "daemon.log")
     server.start("127.0.0.1", port)
     try:
@@ -161,7 +181,9 @@ def web_server(answer: Callable[[http.server.BaseHTTPRequestHandler], None]) -> 
         yield f"http://127.0.0.1:{port}"
 
 
-def respond(request: http.server.BaseHTTPRequestHandler, status: int, body: bytes = b"", **headers: str) -> None:
+def respond(
+    request: http.server.BaseHTTPRequestHandler, status: int, body: bytes = b"", **headers: str
+) -> None:
     request.send_response(status)
     for name, value in {"Content-Length": str(len(body)), **headers}.items():
         request.send_header(name.replace("_", "-"), value)
@@ -169,12 +191,16 @@ def respond(request: http.server.BaseHTTPRequestHandler, status: int, body: byte
     request.wfile.write(body)
 
 
-def http_backend(root: Path, keep: tuple[str, ...] = ("Git-Protocol",)) -> Callable[[http.server.BaseHTTPRequestHandler], None]:
+def http_backend(
+    root: Path, keep: tuple[str, ...] = ("Git-Protocol",)
+) -> Callable[[http.server.BaseHTTPRequestHandler], None]:
     """git-http-backend behind `web_server`;
 
     only the headers in `keep` reach it (none: a server without protocol v2).
     """
-    program = subprocess.run(["git", "--exec-path"], capture_output=True, text=True, check=True).stdout.strip()
+    program = subprocess.run(
+        ["git", "--exec-path"], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
     def answer(request: http.server.BaseHTTPRequestHandler) -> None:
         path, _, query = request.path.partition("?")
@@ -201,8 +227,8 @@ def http_backend(root: Path, keep: tuple[str, ...] = ("Git-Protocol",)) -> Calla
 
 
 class Throttle:
-    """A TCP relay to a port that lets `allow` bytes of the answers through and then holds the connection open in
-    silence.
+    """A TCP relay to a port that lets `allow` bytes of the answers through and then holds the connection open
+    in silence.
     """
 
     def __init__(self, target: int, allow: int) -> None:

@@ -1,4 +1,6 @@
-"""The executor: the order of the plan, in parallel where it is free, nothing new after a failure, all of it journalled."""
+"""The executor: the order of the plan, in parallel where it is free, nothing new after a failure, all of it
+journalled.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def action(number: int, name: str, *after: int) -> Action:
     return Action(number, "start", Key("container", name), "because", {}, after)
 
 
-def run(tmp_path: Path, host: Recorder, *actions: Action, stop: threading.Event | None = None) -> list[Outcome]:
+def run(
+    tmp_path: Path, host: Recorder, *actions: Action, stop: threading.Event | None = None
+) -> list[Outcome]:
     journal = Journal(tmp_path / "journal")
     journal.start("test")
     try:
@@ -84,7 +88,9 @@ def test_serial_runs_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_nothing_new_is_begun_after_a_failure(tmp_path: Path) -> None:
-    """After a failure what runs must be awaited, and nothing else started, whether it waits for the failed one or not."""
+    """After a failure what runs must be awaited, and nothing else started, whether it waits for the failed
+    one or not.
+    """
     begun, looks = threading.Event(), threading.Semaphore(0)
 
     class Looked(threading.Event):
@@ -112,7 +118,10 @@ def test_failure_names_its_resource(tmp_path: Path) -> None:
     """An error must carry the key of the action it came from, unless it knows better."""
     host = Recorder(a=fail(Transient("down")), b=fail(Failed("no", resource="container/x")))
     errors = [outcome.error for outcome in run(tmp_path, host, action(1, "a"), action(2, "b"))]
-    assert {error.resource for error in errors if isinstance(error, (Transient, Failed))} <= {"container/a", "container/x"}
+    assert {error.resource for error in errors if isinstance(error, (Transient, Failed))} <= {
+        "container/a",
+        "container/x",
+    }
     assert any(isinstance(error, Transient) and error.resource == "container/a" for error in errors)
 
 
@@ -140,7 +149,11 @@ def test_every_action_is_journalled_before_and_after(tmp_path: Path) -> None:
     """The journal must have a line before and a line after each action, with its result."""
     run(tmp_path, Recorder(b=fail(Failed("no"))), action(1, "a"), action(2, "b", 1))
     lines = [json.loads(line) for line in (tmp_path / "journal").read_text().splitlines()]
-    seen = [(line["event"], line["key"], line.get("result")) for line in lines if line["event"] in ("begin", "end")]
+    seen = [
+        (line["event"], line["key"], line.get("result"))
+        for line in lines
+        if line["event"] in ("begin", "end")
+    ]
     assert seen == [("begin", "container/a", None), ("end", "container/a", "done"),
                     ("begin", "container/b", None), ("end", "container/b", "failed")]  # fmt: skip
 
@@ -151,7 +164,9 @@ def test_nothing_to_do_is_done(tmp_path: Path) -> None:
 
 
 def test_what_is_not_required_may_fail(tmp_path: Path) -> None:
-    """The failure of an action that is not required must be kept, and must stop nothing that comes after it."""
+    """The failure of an action that is not required must be kept, and must stop nothing that comes after
+    it.
+    """
     host = Recorder(a=fail(Failed("no")))
     first = replace(action(1, "a"), required=False)
     outcomes = run(tmp_path, host, first, action(2, "b", 1))

@@ -40,11 +40,15 @@ def test_few_deletions_pass() -> None:
 
 
 def test_too_large_a_share_is_refused_with_numbers_and_remedy() -> None:
-    """More than five deletions and more than the share must be refused, with numbers and the trailer that allows them."""
+    """More than five deletions and more than the share must be refused, with numbers and the trailer that
+    allows them.
+    """
     found = braked(fleet(10, 4))
     assert len(found.refusals) == 6
     assert not found.actions
-    assert found.refusals[0].cause == "6 of 10 container resources would be deleted, 60% is over max_prune 50%"
+    assert (
+        found.refusals[0].cause == "6 of 10 container resources would be deleted, 60% is over max_prune 50%"
+    )
     assert "`Limpet-Allow-Prune: 6`" in found.refusals[0].hint
 
 
@@ -102,7 +106,9 @@ def test_absent_is_no_deletion() -> None:
 
 
 def test_what_came_with_a_failed_release_is_free() -> None:
-    """A rollback must remove all that the failed release brought, however many, even with prune off; and nothing else."""
+    """A rollback must remove all that the failed release brought, however many, even with prune off; and
+    nothing else.
+    """
     drop = [f"container/c{n:02}" for n in range(4, 14)]
     case = fleet(14, 14, known_good={"base": "applied", "drop": drop}, desired="known_good")
     found = braked(case, prune=False)
@@ -114,8 +120,9 @@ def test_what_came_with_a_failed_release_is_free() -> None:
 
 
 def test_what_was_never_proved_is_free() -> None:
-    """What only an attempt brought must go without a brake when another release takes its place, and nothing that was proved with
-    it; an empty manifest must empty nothing all the same."""
+    """What only an attempt brought must go without a brake when another release takes its place, and nothing
+    that was proved with it; an empty manifest must empty nothing all the same.
+    """
     left = {f"container/c{n:02}": {"attempted": True} for n in range(4, 14)}
     case = fleet(14, 4, inventory=left)
     assert not braked(case).refusals
@@ -128,41 +135,65 @@ def test_what_was_never_proved_is_free() -> None:
     assert len(braked(fleet(14, 0, inventory=left)).refusals) == 14
 
 
-# --- data ---------------------------------------------------------------------------------------------------------------
+# --- data ---------------------------------------------------------------------------------------------------
 
 DATA: dict[str, dict[str, Any]] = {
     "a volume that nobody names any more": {
-        "applied": {"volume": {"data": {}}, "container": {"db": {"image": "a:1", "volumes": ["data"]}}}, "desired": {}},
+        "applied": {"volume": {"data": {}}, "container": {"db": {"image": "a:1", "volumes": ["data"]}}},
+        "desired": {},
+    },
     "a volume with another driver": {
-        "applied": {"volume": {"data": {}}}, "desired": {"volume": {"data": {"config": {"driver": "nfs"}}}}},
+        "applied": {"volume": {"data": {}}},
+        "desired": {"volume": {"data": {"config": {"driver": "nfs"}}}},
+    },
     "a volume with other options": {
         "applied": {"volume": {"data": {"config": {"driver_opts": {"device": "/a"}}}}},
-        "desired": {"volume": {"data": {"config": {"driver_opts": {"device": "/b"}}}}}},
+        "desired": {"volume": {"data": {"config": {"driver_opts": {"device": "/b"}}}}},
+    },
     "a directory with a person's files": {
-        "applied": {"directory": {"/srv/data": {}}}, "desired": {}, "file": {"/srv/data": {"type": "directory", "mode": "0755"}}},
+        "applied": {"directory": {"/srv/data": {}}},
+        "desired": {},
+        "file": {"/srv/data": {"type": "directory", "mode": "0755"}},
+    },
     "a directory that becomes a file": {
-        "applied": {}, "desired": {"file": {"/srv/data": {"content": "x"}}},
-        "file": {"/srv/data": {"type": "directory", "mode": "0755"}}},
+        "applied": {},
+        "desired": {"file": {"/srv/data": {"content": "x"}}},
+        "file": {"/srv/data": {"type": "directory", "mode": "0755"}},
+    },
     "our directory with a person's files that becomes a file": {
-        "applied": {"directory": {"/srv/data": {}}}, "desired": {"file": {"/srv/data": {"content": "x"}}},
-        "file": {"/srv/data": {"type": "directory", "mode": "0755"}}},
+        "applied": {"directory": {"/srv/data": {}}},
+        "desired": {"file": {"/srv/data": {"content": "x"}}},
+        "file": {"/srv/data": {"type": "directory", "mode": "0755"}},
+    },
     "a directory that becomes a link": {
-        "applied": {}, "desired": {"symlink": {"/srv/data": {"target": "/x"}}},
-        "file": {"/srv/data": {"type": "directory", "mode": "0755"}}},
+        "applied": {},
+        "desired": {"symlink": {"/srv/data": {"target": "/x"}}},
+        "file": {"/srv/data": {"type": "directory", "mode": "0755"}},
+    },
     "a directory that must be absent": {
-        "applied": {}, "desired": {"file": {"/srv/data": {"state": "absent"}}},
-        "file": {"/srv/data": {"type": "directory", "mode": "0755"}}},
+        "applied": {},
+        "desired": {"file": {"/srv/data": {"state": "absent"}}},
+        "file": {"/srv/data": {"type": "directory", "mode": "0755"}},
+    },
     "a file of somebody else that becomes a directory": {
-        "applied": {}, "desired": {"directory": {"/srv/data": {}}}, "file": {"/srv/data": {"content": "mine"}}},
+        "applied": {},
+        "desired": {"directory": {"/srv/data": {}}},
+        "file": {"/srv/data": {"content": "mine"}},
+    },
     "a file that we do not own": {
-        "applied": {"file": {"/srv/data": {"content": "x"}}}, "desired": {}, "unowned": ["file/srv/data"]},
+        "applied": {"file": {"/srv/data": {"content": "x"}}},
+        "desired": {},
+        "unowned": ["file/srv/data"],
+    },
 }
 
 
 @pytest.mark.parametrize("what", DATA)
 @pytest.mark.parametrize("undoing", [False, True])
 def test_data_is_never_lost_whatever_is_allowed(what: str, undoing: bool) -> None:
-    """However much a person allowed, and on the way back too, no plan may touch what could be somebody's data."""
+    """However much a person allowed, and on the way back too, no plan may touch what could be somebody's
+    data.
+    """
     case = {"known_good": "desired" if undoing else "applied", **DATA[what]}
     found = braked(case, max_prune=1.0, allow_prune=10**6, undoing=undoing)
     touched = [(action.verb, str(action.key)) for action in found.actions if action.key.kind != "container"]
@@ -209,10 +240,14 @@ def test_only_allowed_paths_are_written() -> None:
 
 
 def test_suspended_resource_is_frozen_with_who_waits_for_it() -> None:
-    """A suspended resource must not change, and who must wait for its change waits; who needs it as it is does not."""
+    """A suspended resource must not change, and who must wait for its change waits; who needs it as it is
+    does not.
+    """
     case = {
         "known_good": "applied",
-        "applied": {"container": {"db": {"image": "a:1"}, "web": {"image": "a:1", "needs": ["container/db started"]}}},
+        "applied": {
+            "container": {"db": {"image": "a:1"}, "web": {"image": "a:1", "needs": ["container/db started"]}}
+        },
         "desired": {"base": "applied", "container": {"db": {"image": "a:2"}, "web": {"image": "a:2"}}},
     }
     found = braked(case, suspended={"container/db": "being looked at"})
@@ -227,7 +262,10 @@ def test_waiting_for_a_suspended_resource_is_no_change_of_it() -> None:
     case = {
         "applied": {"container": {"db": {"image": "a:1"}}},
         "container": [{"of": "applied/db", "health": "starting"}],
-        "desired": {"base": "applied", "container": {"web": {"image": "a:1", "needs": ["container/db healthy"]}}},
+        "desired": {
+            "base": "applied",
+            "container": {"web": {"image": "a:1", "needs": ["container/db healthy"]}},
+        },
     }
     found = braked(case, suspended={"container/db": "being looked at"})
     assert not found.refusals
@@ -235,7 +273,9 @@ def test_waiting_for_a_suspended_resource_is_no_change_of_it() -> None:
 
 
 def test_deletion_that_frees_a_port_is_braked_with_its_taker() -> None:
-    """When the deletion that frees a port is refused, the container that needs the port must be refused too."""
+    """When the deletion that frees a port is refused, the container that needs the port must be refused
+    too.
+    """
     case = {
         "known_good": "applied",
         "applied": {"container": {"web": {"image": "a:1", "ports": ["80"]}}},

@@ -58,12 +58,19 @@ def test_a_large_request_does_not_block(run: Run) -> None:
     BadInput([Problem("compose.yaml", 3, "unknown key", "remove it"), Problem("layer.yaml", 0, "empty")]),
 ])  # fmt: skip
 def test_errors_arrive_as_what_they_were(error: LimpetError, run: Run) -> None:
-    """Class, message, hint, code, resource and every problem must survive the pipe; the exit code tells the class."""
+    """Class, message, hint, code, resource and every problem must survive the pipe; the exit code tells the
+    class.
+    """
     document = json.dumps(sandbox.error_document(error))
     with pytest.raises(type(error)) as caught:
         run(f"import sys, json\nprint(json.dumps(json.loads({document!r})))\nsys.exit(75)\n")
     got = caught.value
-    assert (got.message, got.hint, got.code, got.resource) == (error.message, error.hint, error.code, error.resource)
+    assert (got.message, got.hint, got.code, got.resource) == (
+        error.message,
+        error.hint,
+        error.code,
+        error.resource,
+    )
     assert getattr(got, "problems", None) == getattr(error, "problems", None)
 
 
@@ -173,8 +180,12 @@ def test_limits_hold(run: Run) -> None:
     Path("/dev/shm/limpet-test").unlink()
 
 
-def test_nothing_of_the_parent_reaches_the_child(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The child must have a clean environment, no other descriptors, its own session, no way to new privileges."""
+def test_nothing_of_the_parent_reaches_the_child(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The child must have a clean environment, no other descriptors, its own session, no way to new
+    privileges.
+    """
     monkeypatch.setenv("LIMPET_CANARY", "secret")
     leak = os.open(tmp_path, os.O_RDONLY)
     os.set_inheritable(leak, True)
@@ -205,7 +216,9 @@ def test_a_child_that_cannot_be_started_is_transient(monkeypatch: pytest.MonkeyP
 def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
     """A killed pass must leave no child behind."""
     program = tmp_path / "child.py"
-    program.write_text(_serve("open(request['file'], 'w').write(str(os.getpid()))\ntime.sleep(60)\nreturn {}, ()"))
+    program.write_text(
+        _serve("open(request['file'], 'w').write(str(os.getpid()))\ntime.sleep(60)\nreturn {}, ()")
+    )
     parent = tmp_path / "parent.py"
     parent.write_text(
         f"from agent import children\nchildren.command = lambda verb: [{sys.executable!r}, '-I', {str(program)!r}]\n"

@@ -51,7 +51,17 @@ def test_healthy_parts_are_ok(root: Path, capsys: pytest.CaptureFixture[str]) ->
     assert found["credentials"] == ["ok: none are given"]
     assert found["source"][0].startswith("ok: answers in ")
     assert found["disk"][0].startswith("ok: ")
-    assert list(found) == ["settings", "state", "credentials", "source", "docker", "heartbeat", "systemd", "disk", "clock"]
+    assert list(found) == [
+        "settings",
+        "state",
+        "credentials",
+        "source",
+        "docker",
+        "heartbeat",
+        "systemd",
+        "disk",
+        "clock",
+    ]
 
 
 def test_wrong_settings_do_not_end_the_examination(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,7 +76,9 @@ def test_wrong_settings_do_not_end_the_examination(root: Path, capsys: pytest.Ca
 def test_no_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without settings, the three lines to write must be said."""
     code, found = doctor(tmp_path, capsys)
-    assert code == 1 and "write these three lines" in found["settings"][0] and '[source]' in found["settings"][0]
+    assert (
+        code == 1 and "write these three lines" in found["settings"][0] and "[source]" in found["settings"][0]
+    )
 
 
 def test_docker_that_is_not_there(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,7 +89,9 @@ def test_docker_that_is_not_there(root: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_source_that_is_not_there(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A local source that is missing, and a server that refuses, must be wrong, without the URL's credentials."""
+    """A local source that is missing, and a server that refuses, must be wrong, without the URL's
+    credentials.
+    """
     settings(root, '[source]\nurl = "/no/such/fleet"\n')
     code, found = doctor(root, capsys)
     assert code == 1 and found["source"] == ["WRONG: there is no /no/such/fleet to do: correct source.url"]
@@ -97,13 +111,17 @@ def test_credentials(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     key.write_text("key")
     key.chmod(0o640)
     _, found = doctor(root, capsys)
-    assert found["credentials"] == [f"WRONG: source.ssh_key: {key} is open to others (mode 0640) to do: chmod 600 {key}"]
+    assert found["credentials"] == [
+        f"WRONG: source.ssh_key: {key} is open to others (mode 0640) to do: chmod 600 {key}"
+    ]
     key.chmod(0o600)
     assert doctor(root, capsys)[1]["credentials"] == ["ok: source.ssh_key given"]
 
 
 def test_files_of_registries(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A registry's token that others can read, and a CA that is missing, must be wrong, and nothing of the token be shown."""
+    """A registry's token that others can read, and a CA that is missing, must be wrong, and nothing of the
+    token be shown.
+    """
     table = '[engine.registries."r.example:5000"]\ntoken_file = "/etc/limpet/token"\nca_file = "/etc/limpet/ca.pem"\n'
     settings(root, f'[source]\nurl = "{root}/fleet"\n{table}')
     token = root / "etc/limpet/token"
@@ -111,7 +129,9 @@ def test_files_of_registries(root: Path, capsys: pytest.CaptureFixture[str]) -> 
     token.chmod(0o644)
     code, found = doctor(root, capsys)
     assert code == 1 and len(found["credentials"]) == 2 and "CANARY" not in str(found)
-    assert found["credentials"][0].startswith(f'WRONG: engine.registries."r.example:5000".token_file: {token} is open to others')
+    assert found["credentials"][0].startswith(
+        f'WRONG: engine.registries."r.example:5000".token_file: {token} is open to others'
+    )
     assert "ca.pem: No such file" in found["credentials"][1]
     token.chmod(0o600)
     (root / "etc/limpet/ca.pem").write_text("x")

@@ -63,7 +63,9 @@ def test_elsewhere_lines_are_plain(tmp_path: Path, environ: dict[str, str]) -> N
 
 
 def test_credentials_of_urls_never_appear() -> None:
-    """A password or token in a URL must not reach the log: not in arguments, tracebacks, and not from a library."""
+    """A password or token in a URL must not reach the log: not in arguments, tracebacks, and not from a
+    library.
+    """
     stream = io.StringIO()
     log.set_up(stream, environ={})
     log.logger.info("cannot reach %s", "https://u:s3cret@host/x?token=s3cret")
@@ -130,8 +132,14 @@ def test_plain_lines_say_each_thing_once() -> None:
     lines.wait("web is starting, 10 s")
     lines.detail("web is healthy")
     assert stream.getvalue().splitlines() == [
-        "pulling 1 image", "  pulling busybox:1", "  pulled busybox:1 (1.5 kB)", "waiting",
-        "  web is starting, 0 s", "  web is starting, 10 s", "  web is healthy"]
+        "pulling 1 image",
+        "  pulling busybox:1",
+        "  pulled busybox:1 (1.5 kB)",
+        "waiting",
+        "  web is starting, 0 s",
+        "  web is starting, 10 s",
+        "  web is healthy",
+    ]
 
 
 def test_work_goes_on_when_nobody_reads() -> None:
@@ -155,7 +163,9 @@ def test_work_goes_on_when_nobody_reads() -> None:
 def test_a_terminal_keeps_the_steps_and_forgets_what_moved() -> None:
     """On a terminal the steps must stay as they were said, markup characters and all."""
     stream = io.StringIO()
-    terminal = Terminal(Console(file=stream, force_terminal=True, width=80, color_system=None, highlight=False))
+    terminal = Terminal(
+        Console(file=stream, force_terminal=True, width=80, color_system=None, highlight=False)
+    )
     terminal.step("pulling [2] images")
     terminal.pull("busybox:1", 500, 1500)
     terminal.pull("busybox:1", 1500, 1500)
@@ -209,8 +219,10 @@ def test_without_a_terminal_no_display_is_loaded() -> None:
         assert isinstance(plain, Lines)
 
 
-@pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (4_200_000, "4.2 MB"),
-                                             (5 * 10**15, "5000.0 TB")])
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (4_200_000, "4.2 MB"), (5 * 10**15, "5000.0 TB")],
+)
 def test_sizes_are_written_for_people(count: int, text: str) -> None:
     """Bytes must be shown in the unit that fits."""
     assert size(count) == text

@@ -25,6 +25,7 @@ def limpet(*argv: str, **more: object) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def verb(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[argparse.Namespace], int]], None]:
     """Makes `limpet version` run the given function."""
+
     def install(run: Callable[[argparse.Namespace], int]) -> None:
         module = types.ModuleType("agent.cli.version")
         module.add_arguments = lambda parser: None  # type: ignore[attr-defined]
@@ -36,7 +37,9 @@ def verb(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[argparse.Namesp
 
 @pytest.mark.parametrize("argv", [[], ["--help"], ["-h"], ["help"], ["--root", "/x", "--help"]])
 def test_without_a_verb_the_commands_are_listed(argv: list[str]) -> None:
-    """`limpet` alone must list the commands, each with a line, none that is not there and none that is hidden."""
+    """`limpet` alone must list the commands, each with a line, none that is not there and none that is
+    hidden.
+    """
     done = limpet(*argv)
     assert done.returncode == 0
     there = {path.stem for path in (Path(command.__file__).parent / "cli").glob("[a-z]*.py")}
@@ -62,7 +65,9 @@ def test_a_mistyped_verb_is_answered_with_the_nearest() -> None:
     assert "lists the commands" in limpet("xyzzy").stderr
 
 
-@pytest.mark.parametrize("argv", [["sync", "--quite"], ["sync", "extra"], ["--root"], ["sync", "--root"], ["--rot", "x", "sync"]])
+@pytest.mark.parametrize(
+    "argv", [["sync", "--quite"], ["sync", "extra"], ["--root"], ["sync", "--root"], ["--rot", "x", "sync"]]
+)
 def test_wrong_usage_exits_64(argv: list[str]) -> None:
     """Wrong usage must not look like "there are changes" (2), and must point to the help."""
     done = limpet(*argv)
@@ -70,10 +75,20 @@ def test_wrong_usage_exits_64(argv: list[str]) -> None:
     assert "hint: " in done.stderr
 
 
-@pytest.mark.parametrize("argv", [["--root", "DIR", "version"], ["version", "--root", "DIR"], ["--root=DIR", "version"],
-                                  ["version", "--root=DIR"], ["--root", "/other", "version", "--root", "DIR"]])
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--root", "DIR", "version"],
+        ["version", "--root", "DIR"],
+        ["--root=DIR", "version"],
+        ["version", "--root=DIR"],
+        ["--root", "/other", "version", "--root", "DIR"],
+    ],
+)
 def test_the_root_may_stand_before_or_after_the_verb(
-    argv: list[str], tmp_path: Path, verb: Callable[[Callable[[argparse.Namespace], int]], None],
+    argv: list[str],
+    tmp_path: Path,
+    verb: Callable[[Callable[[argparse.Namespace], int]], None],
 ) -> None:
     """--root must work on both sides of the verb; the later one wins."""
     seen = []
@@ -83,7 +98,9 @@ def test_the_root_may_stand_before_or_after_the_verb(
 
 
 def test_a_relative_root_becomes_absolute(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: Callable[[Callable[[argparse.Namespace], int]], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    verb: Callable[[Callable[[argparse.Namespace], int]], None],
 ) -> None:
     """A relative root must be taken from the current directory, once, and be / when it is not given."""
     seen = []
@@ -94,14 +111,23 @@ def test_a_relative_root_becomes_absolute(
     assert seen == [tmp_path / "y", Path("/")]
 
 
-@pytest.mark.parametrize(("error", "code"), [
-    (Transient("the registry does not answer", "it is tried again"), 75), (Stalled("no", "do this"), 78),
-    (Failed("it failed", ""), 1), (Interrupted("stopped", ""), 75)])
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (Transient("the registry does not answer", "it is tried again"), 75),
+        (Stalled("no", "do this"), 78),
+        (Failed("it failed", ""), 1),
+        (Interrupted("stopped", ""), 75),
+    ],
+)
 def test_an_error_becomes_message_hint_and_exit_code(
-    error: LimpetError, code: int, capsys: pytest.CaptureFixture[str],
+    error: LimpetError,
+    code: int,
+    capsys: pytest.CaptureFixture[str],
     verb: Callable[[Callable[[argparse.Namespace], int]], None],
 ) -> None:
     """Errors of ours must not show a traceback but what is wrong and what to do."""
+
     def fail(args: argparse.Namespace) -> int:
         raise error
 
@@ -111,11 +137,15 @@ def test_an_error_becomes_message_hint_and_exit_code(
     assert capsys.readouterr() == ("", f"limpet: {error.message}\n{hint}")
 
 
-def test_bad_input_shows_every_problem(capsys: pytest.CaptureFixture[str],
-                                       verb: Callable[[Callable[[argparse.Namespace], int]], None]) -> None:
+def test_bad_input_shows_every_problem(
+    capsys: pytest.CaptureFixture[str], verb: Callable[[Callable[[argparse.Namespace], int]], None]
+) -> None:
     """All problems must be shown, each with its place and hint, and of very many the first twenty."""
+
     def fail(args: argparse.Namespace) -> int:
-        raise BadInput([Problem("fleet.yaml", line, f"problem {line}", "correct it") for line in range(1, 31)])
+        raise BadInput(
+            [Problem("fleet.yaml", line, f"problem {line}", "correct it") for line in range(1, 31)]
+        )
 
     verb(fail)
     assert command.main(["version"]) == 78
@@ -125,9 +155,11 @@ def test_bad_input_shows_every_problem(capsys: pytest.CaptureFixture[str],
     assert len(lines) == 41
 
 
-def test_ctrl_c_is_quiet(capsys: pytest.CaptureFixture[str],
-                         verb: Callable[[Callable[[argparse.Namespace], int]], None]) -> None:
+def test_ctrl_c_is_quiet(
+    capsys: pytest.CaptureFixture[str], verb: Callable[[Callable[[argparse.Namespace], int]], None]
+) -> None:
     """Ctrl-C must end a command with 130 and without a traceback."""
+
     def interrupt(args: argparse.Namespace) -> int:
         raise KeyboardInterrupt
 
@@ -147,6 +179,7 @@ def test_a_reader_that_went_away_is_quiet() -> None:
 
 def test_a_bug_shows_its_traceback(verb: Callable[[Callable[[argparse.Namespace], int]], None]) -> None:
     """What is no error of ours must not be hidden."""
+
     def crash(args: argparse.Namespace) -> int:
         raise ZeroDivisionError
 

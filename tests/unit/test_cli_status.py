@@ -39,16 +39,27 @@ class Site:
         self.paths.settings.parent.mkdir(parents=True)
         self.paths.settings.write_text('[source]\nurl = "/srv/fleet"\nbranch = "main"\n')
         self.clock = SystemClock()
-        self.reporter = Reporter(self.paths, Settings(Host("web-01"), Source("/srv/fleet", "main")), self.clock)
+        self.reporter = Reporter(
+            self.paths, Settings(Host("web-01"), Source("/srv/fleet", "main")), self.clock
+        )
 
     def proved(self) -> State:
         state = State()
-        state.prove(Release("a" * 64, {}, f"main@sha1:{COMMIT}"), Pin("/srv/fleet", "refs/heads/main", COMMIT), self.clock.wall())
+        state.prove(
+            Release("a" * 64, {}, f"main@sha1:{COMMIT}"),
+            Pin("/srv/fleet", "refs/heads/main", COMMIT),
+            self.clock.wall(),
+        )
         return state
 
     def finish(self, state: State, outcome: str = "Converged", **more: Any) -> None:
         StateStore(self.paths.state).save(state)
-        more = {"observed": COMMIT, "attempted": COMMIT, "health": {"container/web": "healthy"}, "fetched": True} | more
+        more = {
+            "observed": COMMIT,
+            "attempted": COMMIT,
+            "health": {"container/web": "healthy"},
+            "fetched": True,
+        } | more
         self.reporter.finish(PassReport("poll", self.clock.wall(), 1.5, outcome, **more), state)
         self.reporter.alive(poll_at=self.clock.wall() + 60)
 
@@ -69,7 +80,7 @@ def limpet(site: Site, capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[
     return code, out, err
 
 
-# --- status -----------------------------------------------------------------------------------------------------------
+# --- status -------------------------------------------------------------------------------------------------
 
 
 def test_healthy(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
@@ -89,21 +100,34 @@ def test_healthy(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
 def test_rolled_back(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     """A rolled back host must exit 1 and say first the state and why, then what to do, then since when."""
     state = site.proved()
-    state.reject(Release("b" * 64, {}), reason="web never got healthy", at=site.clock.wall(), revision="main@sha1:" + "b" * 40)
-    state.rolled_back = RolledBack("rel2", "main@sha1:" + "b" * 40, "web never got healthy", site.clock.wall())
+    state.reject(
+        Release("b" * 64, {}),
+        reason="web never got healthy",
+        at=site.clock.wall(),
+        revision="main@sha1:" + "b" * 40,
+    )
+    state.rolled_back = RolledBack(
+        "rel2", "main@sha1:" + "b" * 40, "web never got healthy", site.clock.wall()
+    )
     site.finish(state, "RolledBack", error=Failed("web never got healthy", "see docker logs web"))
     code, out, _ = limpet(site, capsys, "status")
     lines = out.splitlines()
     assert code == 1
-    assert lines[0].startswith("RolledBack: rolled back from main@sha1:bbb") and lines[0].endswith("web never got healthy")
+    assert lines[0].startswith("RolledBack: rolled back from main@sha1:bbb") and lines[0].endswith(
+        "web never got healthy"
+    )
     assert lines[1].startswith("  to do       push a commit") and "limpet retry rel2" in lines[1]
     assert lines[2].startswith("  since ")
     assert any(line.startswith("  rejected    main@bbbbbbb") for line in lines)
 
 
-@pytest.mark.parametrize(("outcome", "error", "word"), [
-    ("Stalled", Stalled("compose.yaml:3: unknown key", "remove it"), "Stalled"),
-    ("Temporary", Transient("registry.example.org said 503", "it is tried again"), "Degraded")])
+@pytest.mark.parametrize(
+    ("outcome", "error", "word"),
+    [
+        ("Stalled", Stalled("compose.yaml:3: unknown key", "remove it"), "Stalled"),
+        ("Temporary", Transient("registry.example.org said 503", "it is tried again"), "Degraded"),
+    ],
+)
 def test_trouble(site: Site, capsys: pytest.CaptureFixture[str], outcome: str, error: Any, word: str) -> None:
     """Trouble must exit 1 with the message and the remedy at the top."""
     site.finish(site.proved(), outcome, error=error, phase="render")
@@ -116,7 +140,9 @@ def test_trouble(site: Site, capsys: pytest.CaptureFixture[str], outcome: str, e
 
 def test_unhealthy_resource_is_named(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     """Each resource with a problem must be named with what it says."""
-    site.finish(site.proved(), health={"container/web": "unhealthy"}, messages={"container/web": "connection refused"})
+    site.finish(
+        site.proved(), health={"container/web": "unhealthy"}, messages={"container/web": "connection refused"}
+    )
     code, out, _ = limpet(site, capsys, "status")
     assert code == 1 and "  unhealthy   container/web: connection refused" in out.splitlines()
 
@@ -155,13 +181,16 @@ def test_after_one_pass_by_hand(site: Site, capsys: pytest.CaptureFixture[str]) 
     assert code == 0 and "nobody looks: no daemon runs here" in out
 
 
-@pytest.mark.parametrize(("written", "uptime", "boot", "late"), [
-    ("2023-11-14T22:13:20Z", 1000.0, "b1", 0.0),  # now
-    ("2023-11-14T22:13:20Z", 700.0, "b1", 120.0),  # 300 s old, 180 s allowed
-    ("2020-01-01T00:00:00Z", 1000.0, "b1", 0.0),  # the wall clock jumped by years within the boot
-    ("2023-11-14T22:08:20Z", 5000.0, "b0", 120.0),  # another boot: only the wall clock is left
-    ("2024-11-14T22:08:20Z", 5000.0, "b0", 0.0),  # written in the future: not late
-])
+@pytest.mark.parametrize(
+    ("written", "uptime", "boot", "late"),
+    [
+        ("2023-11-14T22:13:20Z", 1000.0, "b1", 0.0),  # now
+        ("2023-11-14T22:13:20Z", 700.0, "b1", 120.0),  # 300 s old, 180 s allowed
+        ("2020-01-01T00:00:00Z", 1000.0, "b1", 0.0),  # the wall clock jumped by years within the boot
+        ("2023-11-14T22:08:20Z", 5000.0, "b0", 120.0),  # another boot: only the wall clock is left
+        ("2024-11-14T22:08:20Z", 5000.0, "b0", 0.0),  # written in the future: not late
+    ],
+)
 def test_lateness_by_the_right_clock(written: str, uptime: float, boot: str, late: float) -> None:
     """Within a boot lateness must be measured by the monotonic clock, else by the wall clock."""
     due = status.seconds_of(written) + 180
@@ -200,8 +229,14 @@ def test_plain_when_piped_coloured_on_a_terminal(site: Site) -> None:
     piped = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "\x1b" not in piped.stdout and "rich" not in piped.stderr
     main_end, child_end = pty.openpty()
-    shown = subprocess.run(argv, cwd=ROOT, stdout=child_end, stderr=subprocess.DEVNULL, check=True,
-                           env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "60"})
+    shown = subprocess.run(
+        argv,
+        cwd=ROOT,
+        stdout=child_end,
+        stderr=subprocess.DEVNULL,
+        check=True,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "60"},
+    )
     os.close(child_end)
     text = os.read(main_end, 65536).decode()
     os.close(main_end)
@@ -213,28 +248,59 @@ def test_markup_is_text(site: Site) -> None:
     """A message with brackets must be shown as it is."""
     site.finish(site.proved(), "Failed", error=Failed("[bold]x[/bold] [/]", "do [y]"))
     main_end, child_end = pty.openpty()
-    subprocess.run([sys.executable, "-m", "agent", "--root", str(site.root), "status"], cwd=ROOT, stdout=child_end, check=False,
-                   env={**os.environ, "TERM": "dumb"})
+    subprocess.run(
+        [sys.executable, "-m", "agent", "--root", str(site.root), "status"],
+        cwd=ROOT,
+        stdout=child_end,
+        check=False,
+        env={**os.environ, "TERM": "dumb"},
+    )
     os.close(child_end)
     text = os.read(main_end, 65536).decode()
     os.close(main_end)
     assert "[bold]x[/bold] [/]" in text and "do [y]" in text
 
 
-# --- history ----------------------------------------------------------------------------------------------------------
+# --- history ------------------------------------------------------------------------------------------------
 
 
 def test_history(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     """History must be a table, newest first: when, revision, result, duration, what, by whom."""
     history = History(site.paths.history)
-    history.append(Entry(1_700_000_000.0, f"main@sha1:{COMMIT}", "a" * 16, "Converged", duration_s=3.21, created=2, corrective=1,
-                         by="Ada Lovelace <ada@example.org>", subject="Add the shop"))
-    history.append(Entry(1_700_000_100.0, "main@sha1:" + "b" * 40, "b" * 16, "RolledBack", message="web never got healthy\nmore"))
+    history.append(
+        Entry(
+            1_700_000_000.0,
+            f"main@sha1:{COMMIT}",
+            "a" * 16,
+            "Converged",
+            duration_s=3.21,
+            created=2,
+            corrective=1,
+            by="Ada Lovelace <ada@example.org>",
+            subject="Add the shop",
+        )
+    )
+    history.append(
+        Entry(
+            1_700_000_100.0,
+            "main@sha1:" + "b" * 40,
+            "b" * 16,
+            "RolledBack",
+            message="web never got healthy\nmore",
+        )
+    )
     code, out, _ = limpet(site, capsys, "history")
     lines = out.splitlines()
-    assert code == 0 and len(lines) == 3 and lines[0].split() == [
-        "WHEN", "REVISION", "RELEASE", "RESULT", "TOOK", "WHAT", "BY", "COMMIT"]
-    assert "main@bbbbbbb" in lines[1] and "RolledBack: web never got healthy" in lines[1] and "more" not in lines[1]
+    assert (
+        code == 0
+        and len(lines) == 3
+        and lines[0].split() == ["WHEN", "REVISION", "RELEASE", "RESULT", "TOOK", "WHAT", "BY", "COMMIT"]
+    )
+    assert (
+        "main@bbbbbbb" in lines[1]
+        and "RolledBack: web never got healthy" in lines[1]
+        and "more" not in lines[1]
+    )
     assert "main@1f2e3d4" in lines[2] and "2 created, 1 repaired" in lines[2] and "3.2 s" in lines[2]
     assert "Ada Lovelace" in lines[2] and "ada@" not in lines[2] and lines[2].endswith("Add the shop")
     assert limpet(site, capsys, "history", "-n", "1")[1].count("\n") == 2
@@ -252,7 +318,7 @@ def test_empty_history(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     assert limpet(site, capsys, "history") == (0, "nothing was applied yet\n", "")
 
 
-# --- schema, version --------------------------------------------------------------------------------------------------
+# --- schema, version ----------------------------------------------------------------------------------------
 
 
 def test_schemas(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
@@ -272,11 +338,13 @@ def test_version(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     assert limpet(site, capsys, "version")[1].startswith(f"limpet {__version__} ")
 
 
-# --- retry, suspend, resume -------------------------------------------------------------------------------------------
+# --- retry, suspend, resume ---------------------------------------------------------------------------------
 
 
 def test_retry(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    """Retry must forget all rejections, or the one that is named, at the next load, also beside a running pass."""
+    """Retry must forget all rejections, or the one that is named, at the next load, also beside a running
+    pass.
+    """
     state = site.proved()
     one, two = Release("b" * 64, {}), Release("c" * 64, {})
     for each in (one, two):
@@ -305,13 +373,17 @@ def test_retry_of_a_revision_whose_branch_has_a_slash(site: Site, capsys: pytest
 
 @pytest.mark.parametrize("word", ["container/shop-web-1", "all"])
 def test_retry_of_what_flaps(site: Site, capsys: pytest.CaptureFixture[str], word: str) -> None:
-    """Status must name what flaps; a retry of it, or of all, must forget that, and say of anything else that it does not flap,
-    and what does."""
+    """Status must name what flaps; a retry of it, or of all, must forget that, and say of anything else that
+    it does not flap, and what does.
+    """
     state, name = site.proved(), "container/shop-web-1"
     store = StateStore(site.paths.state)
     state.flapping.leave({name: 5}, 1.0, COMMIT)
     site.finish(state, flapping=state.flapping.alone)
-    assert f"flapping    {name} is left alone until a new commit, or: limpet retry {name}" in limpet(site, capsys, "status")[1]
+    assert (
+        f"flapping    {name} is left alone until a new commit, or: limpet retry {name}"
+        in limpet(site, capsys, "status")[1]
+    )
     assert limpet(site, capsys, "retry", "container/x") == (1, f"container/x does not flap\n  {name}\n", "")
     assert store.load().flapping.alone
     code, out, _ = limpet(site, capsys, "retry", word)
@@ -343,10 +415,17 @@ def test_suspend_and_resume(site: Site, capsys: pytest.CaptureFixture[str]) -> N
     assert "was not suspended" in limpet(site, capsys, "resume")[1]
 
 
-@pytest.mark.parametrize(("argv", "said"), [
-    (["suspend", "web", "--reason", "x"], "is no resource"), (["suspend", "--reason", "x", "--for", "soon"], "no duration"),
-    (["resume", "web"], "is no resource")])
-def test_wrong_suspensions(site: Site, capsys: pytest.CaptureFixture[str], argv: list[str], said: str) -> None:
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["suspend", "web", "--reason", "x"], "is no resource"),
+        (["suspend", "--reason", "x", "--for", "soon"], "no duration"),
+        (["resume", "web"], "is no resource"),
+    ],
+)
+def test_wrong_suspensions(
+    site: Site, capsys: pytest.CaptureFixture[str], argv: list[str], said: str
+) -> None:
     """What cannot be suspended must be refused with a remedy, and nothing be written."""
     code, _, err = limpet(site, capsys, *argv)
     assert code == 1 and said in err and "hint:" in err

@@ -1,4 +1,6 @@
-"""The commands that run a pass, as real processes: `sync`, with and without a daemon, `run`, and the daemon's children."""
+"""The commands that run a pass, as real processes: `sync`, with and without a daemon, `run`, and the daemon's
+children.
+"""
 
 from __future__ import annotations
 
@@ -73,8 +75,11 @@ def sync(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
 
     def start(*words: str) -> subprocess.Popen[str]:
-        started.append(subprocess.Popen(argv(tmp_path, "sync", *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        text=True))
+        started.append(
+            subprocess.Popen(
+                argv(tmp_path, "sync", *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+        )
         return started[-1]
 
     yield start
@@ -87,11 +92,21 @@ def sync(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 Sync = Callable[..., "subprocess.Popen[str]"]
 
 
-@pytest.mark.parametrize(("exit_code", "quiet", "out", "err"), [
-    (0, False, "converged\n", "pulling 1 image\n"), (0, True, "", ""),
-    (4, False, "", "pulling 1 image\nconverged\n"), (78, True, "", "converged\n")])
-def test_sync_shows_the_daemon_s_pass(daemon: FakeDaemon, sync: Sync, exit_code: int, quiet: bool, out: str, err: str) -> None:
-    """`sync` beside a daemon must show its steps, say its sentence, and end with its exit code; quietly when asked to."""
+@pytest.mark.parametrize(
+    ("exit_code", "quiet", "out", "err"),
+    [
+        (0, False, "converged\n", "pulling 1 image\n"),
+        (0, True, "", ""),
+        (4, False, "", "pulling 1 image\nconverged\n"),
+        (78, True, "", "converged\n"),
+    ],
+)
+def test_sync_shows_the_daemon_s_pass(
+    daemon: FakeDaemon, sync: Sync, exit_code: int, quiet: bool, out: str, err: str
+) -> None:
+    """`sync` beside a daemon must show its steps, say its sentence, and end with its exit code; quietly when
+    asked to.
+    """
     process = sync(*(["-q"] if quiet else []))
     client = daemon.client()
     client.send({"step": "pulling 1 image"})
@@ -107,7 +122,10 @@ def test_ctrl_c_ends_only_the_waiting(daemon: FakeDaemon, sync: Sync) -> None:
     client.send({"step": "pulling 1 image"})
     assert process.stderr and process.stderr.readline() == "pulling 1 image\n"
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=WITHIN) == ("", "not waiting any longer; the daemon's pass goes on: limpet status\n")
+    assert process.communicate(timeout=WITHIN) == (
+        "",
+        "not waiting any longer; the daemon's pass goes on: limpet status\n",
+    )
     assert process.returncode == 130
 
 
@@ -120,7 +138,9 @@ def test_a_daemon_that_ends_is_temporary(daemon: FakeDaemon, sync: Sync) -> None
     assert err.startswith("limpet: the daemon ended before its pass did\nhint: ")
 
 
-def test_who_may_not_ask_is_told_so(daemon: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_may_not_ask_is_told_so(
+    daemon: FakeDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another user must be refused, with the remedy."""
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     args = argparse.Namespace(root=tmp_path, quiet=True)
@@ -131,7 +151,9 @@ def test_who_may_not_ask_is_told_so(daemon: FakeDaemon, tmp_path: Path, monkeypa
     finally:
         os.seteuid(0)
     assert (refused.value.message, refused.value.hint) == (
-        "only who runs the daemon may ask it for a pass", "run it as root: sudo limpet sync")
+        "only who runs the daemon may ask it for a pass",
+        "run it as root: sudo limpet sync",
+    )
 
 
 def test_sync_without_settings_says_what_to_write(tmp_path: Path) -> None:
@@ -161,23 +183,35 @@ def test_a_pass_child_answers_its_errors(tmp_path: Path) -> None:
 
 def test_a_pass_child_keeps_its_answer_apart(tmp_path: Path) -> None:
     """Whatever prints to stdout in a pass must not disturb the answer, nor may its children inherit it."""
-    script = ("import os, subprocess, sys; from agent.cli._pass import _take_stdout\n"
-              "from agent.report.progress import JsonLines\n"
-              "emit = JsonLines(_take_stdout()); print('noise', flush=True); subprocess.run(['echo', 'more noise'])\n"
-              "emit({'step': 'one'}); print(os.get_inheritable(emit._descriptor))")
-    done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, timeout=WITHIN)
+    script = (
+        "import os, subprocess, sys; from agent.cli._pass import _take_stdout\n"
+        "from agent.report.progress import JsonLines\n"
+        "emit = JsonLines(_take_stdout()); print('noise', flush=True); subprocess.run(['echo', 'more noise'])\n"
+        "emit({'step': 'one'}); print(os.get_inheritable(emit._descriptor))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", script], capture_output=True, text=True, timeout=WITHIN
+    )
     assert done.stdout == '{"step": "one"}\n'
     assert done.stderr == "noise\nmore noise\nFalse\n"
 
 
-@pytest.mark.parametrize(("signals", "ends"), [("TERM", "cancelled"), ("INT", "cancelled"), ("TERM TERM", "cancelled"),
-                                               ("INT INT", "interrupted")])
+@pytest.mark.parametrize(
+    ("signals", "ends"),
+    [("TERM", "cancelled"), ("INT", "cancelled"), ("TERM TERM", "cancelled"), ("INT INT", "interrupted")],
+)
 def test_the_first_signal_asks_and_a_second_ctrl_c_interrupts(signals: str, ends: str) -> None:
-    """SIGTERM and the first ctrl-C must let the action at hand finish; only a second ctrl-C may break it off."""
-    script = ("import os, signal, sys; from agent.cli._pass import cancelled_by_signals\ncancel = cancelled_by_signals()\n"
-              "try:\n  for name in sys.argv[1].split(): os.kill(os.getpid(), getattr(signal, 'SIG' + name))\n"
-              "  print('cancelled' if cancel.is_set() else 'nothing')\nexcept KeyboardInterrupt: print('interrupted')")
-    done = subprocess.run([sys.executable, "-I", "-c", script, signals], capture_output=True, text=True, timeout=WITHIN)
+    """SIGTERM and the first ctrl-C must let the action at hand finish; only a second ctrl-C may break it
+    off.
+    """
+    script = (
+        "import os, signal, sys; from agent.cli._pass import cancelled_by_signals\ncancel = cancelled_by_signals()\n"
+        "try:\n  for name in sys.argv[1].split(): os.kill(os.getpid(), getattr(signal, 'SIG' + name))\n"
+        "  print('cancelled' if cancel.is_set() else 'nothing')\nexcept KeyboardInterrupt: print('interrupted')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", script, signals], capture_output=True, text=True, timeout=WITHIN
+    )
     assert done.stdout == f"{ends}\n", done.stderr
 
 
@@ -185,7 +219,9 @@ def test_run_with_wrong_settings_shows_every_problem(tmp_path: Path) -> None:
     """A daemon must not start with wrong settings: exit 78, every problem with its line."""
     settings = tmp_path / "etc/limpet/limpet.toml"
     settings.parent.mkdir(parents=True)
-    settings.write_text('[source]\nurl = "https://git.example.org/fleet.git"\npol = "5s"\n[gate]\nsettle = "soon"\n')
+    settings.write_text(
+        '[source]\nurl = "https://git.example.org/fleet.git"\npol = "5s"\n[gate]\nsettle = "soon"\n'
+    )
     done = limpet(tmp_path, "run")
     assert done.returncode == 78
     assert "limpet.toml:3: " in done.stderr and "limpet.toml:5: " in done.stderr
@@ -211,8 +247,13 @@ def test_the_settings_child_answers_one_line(tmp_path: Path) -> None:
 def test_on_a_terminal_the_sentence_stays(daemon: FakeDaemon, tmp_path: Path) -> None:
     """The last sentence must stay on the screen when what moved above it is cleared away."""
     ours, theirs = os.openpty()
-    process = subprocess.Popen(argv(tmp_path, "sync"), stdin=theirs, stdout=theirs, stderr=theirs,
-                               env={**os.environ, "TERM": "xterm"})
+    process = subprocess.Popen(
+        argv(tmp_path, "sync"),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm"},
+    )
     os.close(theirs)
     client = daemon.client()
     client.send({"wait": "healthy, watching for 3 s more"})

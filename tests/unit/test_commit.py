@@ -34,11 +34,17 @@ def test_the_pin_itself_is_used() -> None:
 
 @pytest.mark.parametrize("descends", [False, None])
 def test_a_rewritten_history_is_refused_with_both_remedies(descends: bool | None) -> None:
-    """What does not descend, or is not known to, must stall; the hint names the fleet's remedy and the host's."""
+    """What does not descend, or is not known to, must stall; the hint names the fleet's remedy and the
+    host's.
+    """
     with pytest.raises(Stalled) as caught:
         verify(_answer(descends), PIN, SOURCE)
     error = caught.value
-    assert error.code == "NotDescended" and "main@sha1:222222222222" in error.message and "111111111111" in error.message
+    assert (
+        error.code == "NotDescended"
+        and "main@sha1:222222222222" in error.message
+        and "111111111111" in error.message
+    )
     assert f"git merge -s ours {PIN}" in error.hint and f"limpet accept reset {TIP}" in error.hint
 
 

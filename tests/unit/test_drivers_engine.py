@@ -80,7 +80,20 @@ def test_a_missing_socket_is_unavailable(tmp_path: Path) -> None:
         reply(b"[]", "404 Not Found"),
         reply(b"[]", "301 Moved"),
     ],
-    ids=["closed", "garbage", "cut", "cut chunk", "no length", "no status", "cut json", "object", "null", "500", "404", "301"],
+    ids=[
+        "closed",
+        "garbage",
+        "cut",
+        "cut chunk",
+        "no length",
+        "no status",
+        "cut json",
+        "object",
+        "null",
+        "500",
+        "404",
+        "301",
+    ],
 )
 def test_a_wrong_answer_is_never_an_empty_list(tmp_path: Path, answer: bytes | None) -> None:
     """Whatever is not a whole 200 with a list must be an error."""
@@ -186,10 +199,13 @@ def test_one_connection_is_kept(engine: RealEngine, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "spoken"), [("1.41", (1, 41)), ("1.43", (1, 43)), ("1.45", (1, 45)), ("1.52", (1, 49)), ("1.40", None), ("x", None)]
+    ("said", "spoken"),
+    [("1.41", (1, 41)), ("1.43", (1, 43)), ("1.45", (1, 45)), ("1.52", (1, 49)), ("1.40", None), ("x", None)],
 )
 def test_the_api_version_is_negotiated(tmp_path: Path, said: str, spoken: tuple[int, int] | None) -> None:
-    """The newest version that both know must be spoken, from 20.10 on; an older Engine is an error that says so."""
+    """The newest version that both know must be spoken, from 20.10 on; an older Engine is an error that says
+    so.
+    """
     ping = reply(b"OK", "200 OK", b"Api-Version: " + said.encode())
     asked = []
 
@@ -209,7 +225,9 @@ def test_the_api_version_is_negotiated(tmp_path: Path, said: str, spoken: tuple[
         engine.close()
 
 
-@pytest.mark.parametrize("reference", ["Nginx:1", "a b", "x:y:z", "-a", "a@sha256:12", "a//b", "..", "", "sha256:zz", "none:1"])
+@pytest.mark.parametrize(
+    "reference", ["Nginx:1", "a b", "x:y:z", "-a", "a@sha256:12", "a//b", "..", "", "sha256:zz", "none:1"]
+)
 def test_a_bad_reference_is_no_image(engine: RealEngine, reference: str) -> None:
     """A reference that is none must be an image that is not there, not an Engine that does not answer."""
     reader = Engine(engine.socket)

@@ -61,12 +61,16 @@ def left(place: Path) -> list[str]:
     return sorted(entry.name for entry in place.rglob("*") if TEMPORARY.fullmatch(entry.name))
 
 
-# --- links -----------------------------------------------------------------------------------------------------------
+# --- links --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("verb", ["write", "remove", "mkdir", "save"])
-def test_a_planted_link_above_is_refused(driver: Files, content: MemoryContent, root: Path, tmp_path: Path, verb: str) -> None:
-    """A link that an ordinary user put into the path must be refused by name, and what it points to must not change."""
+def test_a_planted_link_above_is_refused(
+    driver: Files, content: MemoryContent, root: Path, tmp_path: Path, verb: str
+) -> None:
+    """A link that an ordinary user put into the path must be refused by name, and what it points to must not
+    change.
+    """
     outside = tmp_path / "outside"
     (outside / "sub").mkdir(parents=True)
     (outside / "a").write_bytes(b"theirs")
@@ -86,11 +90,16 @@ def test_a_planted_link_above_is_refused(driver: Files, content: MemoryContent, 
             case "save":
                 driver.save_original("/home/etc/a")
     assert error.value.code == "UnsafePath" and error.value.hint
-    assert sorted(p.name for p in outside.iterdir()) == ["a", "sub"] and (outside / "a").read_bytes() == b"theirs"
+    assert (
+        sorted(p.name for p in outside.iterdir()) == ["a", "sub"]
+        and (outside / "a").read_bytes() == b"theirs"
+    )
     assert observe_files(["/home/etc/a"], str(root))["/home/etc/a"].type == "other"
 
 
-def test_a_root_owned_link_in_a_world_writable_directory_is_refused(driver: Files, content: MemoryContent, root: Path) -> None:
+def test_a_root_owned_link_in_a_world_writable_directory_is_refused(
+    driver: Files, content: MemoryContent, root: Path
+) -> None:
     """In a directory where anybody can rename, even root's link must not be trusted."""
     (root / "tmp").mkdir()
     (root / "tmp").chmod(0o1777)
@@ -101,7 +110,9 @@ def test_a_root_owned_link_in_a_world_writable_directory_is_refused(driver: File
     assert list((root / "etc").iterdir()) == []
 
 
-@pytest.mark.parametrize(("target", "name"), [("/run", "absolute"), ("../run", "relative"), ("../../../../../run", "far")])
+@pytest.mark.parametrize(
+    ("target", "name"), [("/run", "absolute"), ("../run", "relative"), ("../../../../../run", "far")]
+)
 def test_links_of_the_distribution_are_followed_below_the_root(
     driver: Files, content: MemoryContent, root: Path, target: str, name: str
 ) -> None:
@@ -124,7 +135,9 @@ def test_a_loop_of_links_ends(driver: Files, content: MemoryContent, root: Path)
         driver.write(a_file(content, "/a/x", b"1"))
 
 
-def test_the_last_component_is_never_followed(driver: Files, content: MemoryContent, root: Path, tmp_path: Path) -> None:
+def test_the_last_component_is_never_followed(
+    driver: Files, content: MemoryContent, root: Path, tmp_path: Path
+) -> None:
     """A link in the file's own place must be replaced, and attributes must not reach what it points to."""
     outside = tmp_path / "outside"
     outside.write_bytes(b"theirs")
@@ -157,7 +170,7 @@ def test_no_descriptor_is_left(root: Path, driver: Files, content: MemoryContent
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-# --- whole or not at all ----------------------------------------------------------------------------------------------
+# --- whole or not at all ------------------------------------------------------------------------------------
 
 
 def test_modes_hold_under_any_umask(driver: Files, content: MemoryContent, root: Path) -> None:
@@ -170,8 +183,18 @@ def test_modes_hold_under_any_umask(driver: Files, content: MemoryContent, root:
         driver.mkdir(files.directory("/d", mode="2750"))
     finally:
         os.umask(old)
-    modes = {p: (root / p).stat().st_mode & 0o7777 for p in ("new", "new/dir", "new/dir/a", "other", "other/b", "d")}
-    assert modes == {"new": 0o755, "new/dir": 0o755, "new/dir/a": 0o664, "other": 0o755, "other/b": 0o600, "d": 0o2750}
+    modes = {
+        p: (root / p).stat().st_mode & 0o7777
+        for p in ("new", "new/dir", "new/dir/a", "other", "other/b", "d")
+    }
+    assert modes == {
+        "new": 0o755,
+        "new/dir": 0o755,
+        "new/dir/a": 0o664,
+        "other": 0o755,
+        "other/b": 0o600,
+        "d": 0o2750,
+    }
 
 
 def test_owners_by_name_and_number(driver: Files, content: MemoryContent, root: Path) -> None:
@@ -184,7 +207,9 @@ def test_owners_by_name_and_number(driver: Files, content: MemoryContent, root: 
 
 
 def test_a_full_disk_leaves_the_old_file(small: Path, content: MemoryContent) -> None:
-    """Without space the write must be Transient with the number of bytes, the old file whole, and nothing left behind."""
+    """Without space the write must be Transient with the number of bytes, the old file whole, and nothing
+    left behind.
+    """
     driver = Files(str(small), content)
     driver.write(a_file(content, "/a", b"old"))
     with pytest.raises(Transient, match="200000 bytes") as error:
@@ -203,7 +228,9 @@ def test_a_read_only_file_system_needs_a_person(small: Path, content: MemoryCont
 
 
 def test_a_killed_write_leaves_the_old_file_and_is_cleaned_up(content: MemoryContent, root: Path) -> None:
-    """A write killed at any moment must leave the old or the new content; the next write there removes what was left."""
+    """A write killed at any moment must leave the old or the new content; the next write there removes what
+    was left.
+    """
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from agent.drivers.files import Files\nfrom agent.kinds import files\nfrom tests.fakes.files import MemoryContent\n"
@@ -214,7 +241,9 @@ def test_a_killed_write_leaves_the_old_file_and_is_cleaned_up(content: MemoryCon
     )
     stale = 0
     for attempt in range(8):
-        child = subprocess.Popen([sys.executable, "-c", code, str(CHECKOUT), str(root)], stdout=subprocess.PIPE)
+        child = subprocess.Popen(
+            [sys.executable, "-c", code, str(CHECKOUT), str(root)], stdout=subprocess.PIPE
+        )
         assert child.stdout and child.stdout.readline() == b"go\n"
         time.sleep(0.01 + 0.003 * attempt)
         child.kill()
@@ -249,7 +278,7 @@ def test_devices_and_pipes_are_left_alone(driver: Files, content: MemoryContent,
         driver.attributes(a_file(content, "/pipe", b"1"))
 
 
-# --- checks ----------------------------------------------------------------------------------------------------------
+# --- checks -------------------------------------------------------------------------------------------------
 
 
 def checked(
@@ -270,11 +299,15 @@ def test_a_check_sees_the_candidate(content: MemoryContent, root: Path) -> None:
 def test_a_check_of_a_secret_says_nothing_of_it(content: MemoryContent, root: Path) -> None:
     """The output of a check of a private file must not be shown: it may quote the file."""
     with pytest.raises(Failed) as error:
-        check_candidate(*checked(content, ("/bin/sh", "-c", "cat $0; exit 1", "{file}"), "0600", b"hunter2"), root)
+        check_candidate(
+            *checked(content, ("/bin/sh", "-c", "cat $0; exit 1", "{file}"), "0600", b"hunter2"), root
+        )
     assert "hunter2" not in error.value.message + error.value.hint
 
 
-def test_a_check_that_hangs_is_killed_with_its_children(content: MemoryContent, root: Path, tmp_path: Path) -> None:
+def test_a_check_that_hangs_is_killed_with_its_children(
+    content: MemoryContent, root: Path, tmp_path: Path
+) -> None:
     """A check over its deadline must end, whatever it started."""
     pid = tmp_path / "pid"
     hang = ("/bin/sh", "-c", f"sleep 1000 & echo $! > {pid}; wait", "{file}")
@@ -290,7 +323,7 @@ def test_a_check_that_is_not_installed_is_a_failure(content: MemoryContent, root
         check_candidate(*checked(content, ("no-such-command", "{file}")), root)
 
 
-# --- many ------------------------------------------------------------------------------------------------------------
+# --- many ---------------------------------------------------------------------------------------------------
 
 
 def test_a_walk_makes_missing_parents_for_all_at_once(root: Path) -> None:

@@ -44,7 +44,9 @@ def service(config: dict[str, Any] | None = None, **more: Any) -> Resource:
 
 
 def there(resource: Resource | None = None, image: dict[str, Any] | None = None) -> dict[str, Any]:
-    """What the Engine says of Compose's container of the service; with an image, with what it takes from that."""
+    """What the Engine says of Compose's container of the service; with an image, with what it takes from
+    that.
+    """
     found = deepcopy(dict(compose.found(resource or service(), ID, "shop_web_1")))
     if image is not None:
         config = found["container"]["Config"]
@@ -53,7 +55,14 @@ def there(resource: Resource | None = None, image: dict[str, Any] | None = None)
         config["Labels"] = {**image["Labels"], **config["Labels"]}
         config |= {key: image[key] for key in ("User", "WorkingDir", "StopSignal")}
         config["Healthcheck"] = {**image["Healthcheck"], **config["Healthcheck"]}
-        anonymous = {"Type": "volume", "Name": ID, "Source": "/x", "Destination": "/var/data", "RW": True, "Mode": ""}
+        anonymous = {
+            "Type": "volume",
+            "Name": ID,
+            "Source": "/x",
+            "Destination": "/var/data",
+            "RW": True,
+            "Mode": "",
+        }
         found["container"]["Mounts"].append(anonymous)
     return found
 
@@ -135,8 +144,12 @@ def test_what_the_engine_or_an_older_compose_adds_is_equal(part: str, key: str, 
 
 
 def test_a_shared_namespace_is_known_by_the_name_that_the_other_will_have() -> None:
-    """`network_mode: service:x` must be equal when the Engine has the id of the container that is adopted for x."""
-    resource = service({"image": "a:1", "network_mode": "container:shop-vpn-1", "volumes_from": ["shop-vpn-1:ro"]})
+    """`network_mode: service:x` must be equal when the Engine has the id of the container that is adopted for
+    x.
+    """
+    resource = service(
+        {"image": "a:1", "network_mode": "container:shop-vpn-1", "volumes_from": ["shop-vpn-1:ro"]}
+    )
     found = there(resource)
     found["container"]["HostConfig"] |= {"NetworkMode": f"container:{ID}", "VolumesFrom": [f"{ID}:ro"]}
     found["container"]["Config"]["Hostname"] = "vpn"
@@ -145,7 +158,9 @@ def test_a_shared_namespace_is_known_by_the_name_that_the_other_will_have() -> N
 
 
 def test_links_that_compose_v1_adds_are_left_out() -> None:
-    """A link has several names in Compose v1; the one of the file must be equal, and one to a renamed container is not."""
+    """A link has several names in Compose v1; the one of the file must be equal, and one to a renamed
+    container is not.
+    """
     resource = service({"image": "a:1", "networks": {"net": {}}, "links": ["shop_db_1:db"]})
     found = there(resource)
     links = ["shop_db_1:db", "shop_db_1:db_1", "shop_db_1:shop_db_1"]
@@ -156,7 +171,9 @@ def test_links_that_compose_v1_adds_are_left_out() -> None:
 
 
 def test_a_bind_that_moves_names_the_directory_that_keeps_it() -> None:
-    """The same target with another source below the app's directory must be found, and the directory that would keep it."""
+    """The same target with another source below the app's directory must be found, and the directory that
+    would keep it.
+    """
     resource, found = service(), there()
     found["container"]["Mounts"][0]["Source"] = "/opt/shop/conf"
     assert compare.moved(resource, found) == [("/conf", "/opt/shop/conf", "/apps/shop/conf")]

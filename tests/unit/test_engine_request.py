@@ -85,8 +85,14 @@ def test_compose_lists_our_containers() -> None:
 
 def test_user_labels_are_kept() -> None:
     """A user's label must never be overwritten, but ownership is not the user's to say."""
-    labels = body(labels={"com.docker.compose.project": "mine", "a": "1", "io.limpet.instance": "other"})["Labels"]
-    assert (labels["com.docker.compose.project"], labels["a"], labels["io.limpet.instance"]) == ("mine", "1", "me")
+    labels = body(labels={"com.docker.compose.project": "mine", "a": "1", "io.limpet.instance": "other"})[
+        "Labels"
+    ]
+    assert (labels["com.docker.compose.project"], labels["a"], labels["io.limpet.instance"]) == (
+        "mine",
+        "1",
+        "me",
+    )
 
 
 def test_plain_keys_become_plain_fields() -> None:
@@ -114,7 +120,10 @@ def test_plain_keys_become_plain_fields() -> None:
         security_opt=["no-new-privileges:true", "systempaths=unconfined"],
         tmpfs=["/run", "/t:size=1m"],
     )
-    config = {k: made[k] for k in ("Cmd", "Entrypoint", "User", "WorkingDir", "Hostname", "Domainname", "Tty", "OpenStdin")}
+    config = {
+        k: made[k]
+        for k in ("Cmd", "Entrypoint", "User", "WorkingDir", "Hostname", "Domainname", "Tty", "OpenStdin")
+    }
     assert config == {
         "Cmd": ["a", "b c"],
         "Entrypoint": [],
@@ -156,7 +165,9 @@ def test_environment() -> None:
 
 
 def test_ports() -> None:
-    """Each published port must be bound where it says, several on one target kept, and every target exposed."""
+    """Each published port must be bound where it says, several on one target kept, and every target
+    exposed.
+    """
     config = {
         "ports": [
             {"mode": "ingress", "target": 80, "published": "8080", "protocol": "tcp"},
@@ -173,13 +184,19 @@ def test_ports() -> None:
 
 
 def test_volumes() -> None:
-    """A bind that may be created on the host must be a Bind, everything else a Mount; sources are mapped below the
-    root.
+    """A bind that may be created on the host must be a Bind, everything else a Mount; sources are mapped
+    below the root.
     """
     binds, mounts = volumes(
         {
             "volumes": [
-                {"type": "bind", "source": "/srv/a", "target": "/a", "read_only": True, "bind": {"selinux": "z"}},
+                {
+                    "type": "bind",
+                    "source": "/srv/a",
+                    "target": "/a",
+                    "read_only": True,
+                    "bind": {"selinux": "z"},
+                },
                 {"type": "bind", "source": "/srv/b", "target": "/b"},
                 {"type": "bind", "source": "/srv/p", "target": "/p", "bind": {"propagation": "rslave"}},
                 {
@@ -189,7 +206,13 @@ def test_volumes() -> None:
                     "bind": {"create_host_path": False, "propagation": "rshared"},
                 },
                 {"type": "bind", "source": "/srv/d:e", "target": "/d"},
-                {"type": "volume", "source": "shop_data", "target": "/v", "read_only": True, "volume": {"nocopy": True}},
+                {
+                    "type": "volume",
+                    "source": "shop_data",
+                    "target": "/v",
+                    "read_only": True,
+                    "volume": {"nocopy": True},
+                },
                 {"type": "volume", "target": "/anonymous"},
                 {"type": "tmpfs", "target": "/t", "tmpfs": {"size": 1048576, "mode": "1770"}},
             ]
@@ -200,18 +223,29 @@ def test_volumes() -> None:
     assert mounts == [
         {"Type": "bind", "Source": "/root/srv/c", "Target": "/c", "BindOptions": {"Propagation": "rshared"}},
         {"Type": "bind", "Source": "/root/srv/d:e", "Target": "/d"},
-        {"Type": "volume", "Source": "shop_data", "Target": "/v", "ReadOnly": True, "VolumeOptions": {"NoCopy": True}},
+        {
+            "Type": "volume",
+            "Source": "shop_data",
+            "Target": "/v",
+            "ReadOnly": True,
+            "VolumeOptions": {"NoCopy": True},
+        },
         {"Type": "volume", "Target": "/anonymous"},
         {"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 1048576, "Mode": 0o1770}},
     ]
 
 
 def test_networks() -> None:
-    """The network of the highest priority must be joined at create, with the names and addresses by which others find
-    it.
+    """The network of the highest priority must be joined at create, with the names and addresses by which
+    others find it.
     """
     networks = {
-        "shop_back": {"priority": 10, "aliases": ["db", "web"], "ipv4_address": "10.0.0.5", "driver_opts": {"a": 1}},
+        "shop_back": {
+            "priority": 10,
+            "aliases": ["db", "web"],
+            "ipv4_address": "10.0.0.5",
+            "driver_opts": {"a": 1},
+        },
         "shop_front": None,
     }
     made = body(networks=networks, mac_address="02:42:ac:11:65:43")
@@ -224,7 +258,9 @@ def test_networks() -> None:
         }
     }
     assert made["MacAddress"] == "02:42:ac:11:65:43"
-    newer = create_request(service(networks=networks, mac_address="02:42:ac:11:65:43"), "x", instance="me", api=(1, 44))
+    newer = create_request(
+        service(networks=networks, mac_address="02:42:ac:11:65:43"), "x", instance="me", api=(1, 44)
+    )
     assert newer["NetworkingConfig"]["EndpointsConfig"]["shop_back"]["MacAddress"] == "02:42:ac:11:65:43"
     assert "MacAddress" not in newer
     assert set(newer["NetworkingConfig"]["EndpointsConfig"]) == {"shop_back", "shop_front"}
@@ -242,9 +278,17 @@ def test_network_mode(mode: str) -> None:
 
 
 def test_links() -> None:
-    """A linked container must be found by its alias and by its own names, as with Compose; a foreign one by what is written."""
+    """A linked container must be found by its alias and by its own names, as with Compose; a foreign one by
+    what is written.
+    """
     config = {"links": ["shop-db-1:database"], "external_links": ["outside", "outside:legacy"]}
-    found = ["shop-db-1:database", "shop-db-1:db-1", "shop-db-1:shop-db-1", "outside:outside", "outside:legacy"]
+    found = [
+        "shop-db-1:database",
+        "shop-db-1:db-1",
+        "shop-db-1:shop-db-1",
+        "outside:outside",
+        "outside:legacy",
+    ]
     assert body(**config, network_mode="bridge")["HostConfig"]["Links"] == found
     made = body(**config, networks={"shop_default": None})
     assert made["NetworkingConfig"]["EndpointsConfig"]["shop_default"]["Links"] == found
@@ -252,9 +296,17 @@ def test_links() -> None:
 
 
 def test_healthcheck() -> None:
-    """Times must be nanoseconds, `disable` must silence the image's check, what is not set must be inherited."""
+    """Times must be nanoseconds, `disable` must silence the image's check, what is not set must be
+    inherited.
+    """
     assert healthcheck(
-        {"test": ["CMD", "x"], "interval": "1m30s", "timeout": "500ms", "retries": "3", "start_interval": "1s"}
+        {
+            "test": ["CMD", "x"],
+            "interval": "1m30s",
+            "timeout": "500ms",
+            "retries": "3",
+            "start_interval": "1s",
+        }
     ) == {
         "Test": ["CMD", "x"],
         "Interval": 90 * 10**9,
@@ -298,7 +350,10 @@ def test_limits() -> None:
             "blkio_config": {"weight": 300, "device_read_bps": [{"path": "/dev/sda", "rate": "12mb"}]},
             "devices": [{"source": "/dev/a", "target": "/dev/b", "permissions": "r"}, "vendor.com/class=dev"],
             "deploy": {
-                "resources": {"limits": {"pids": 7}, "reservations": {"devices": [{"capabilities": ["gpu"], "count": "all"}]}}
+                "resources": {
+                    "limits": {"pids": 7},
+                    "reservations": {"devices": [{"capabilities": ["gpu"], "count": "all"}]},
+                }
             },
         }
     )
@@ -324,12 +379,16 @@ def test_limits() -> None:
 
 
 def test_a_container_that_is_signalled_keeps_its_restart_policy() -> None:
-    """With on_change the stop signal must be spelled out: else the Engine takes any signal for a wish to stop for good."""
+    """With on_change the stop signal must be spelled out: else the Engine takes any signal for a wish to stop
+    for good.
+    """
     web = service(on_change={"/etc/a": "signal:HUP"})
     assert create_request(web, "x", instance="me", stop_signal="SIGQUIT")["StopSignal"] == "SIGQUIT"
     assert create_request(web, "x", instance="me")["StopSignal"] == "SIGTERM"
     assert "StopSignal" not in body()
-    assert "StopSignal" not in create_request(service(on_change={"/etc/a": "restart"}), "x", instance="me", stop_signal="SIGQUIT")
+    assert "StopSignal" not in create_request(
+        service(on_change={"/etc/a": "restart"}), "x", instance="me", stop_signal="SIGQUIT"
+    )
 
 
 def test_network_and_volume_requests() -> None:
@@ -362,8 +421,14 @@ def test_network_and_volume_requests() -> None:
         },
     }
     assert labels["com.docker.compose.network"] == "front" and labels["com.docker.compose.project"] == "shop"
-    assert (labels["a"], labels["io.limpet.digest"], labels["io.limpet.instance"]) == ("b", front.digest, "me")
-    data = volume_request(volume.volume("shop_data", app="shop", config={"driver_opts": {"type": "none"}}), "me")
+    assert (labels["a"], labels["io.limpet.digest"], labels["io.limpet.instance"]) == (
+        "b",
+        front.digest,
+        "me",
+    )
+    data = volume_request(
+        volume.volume("shop_data", app="shop", config={"driver_opts": {"type": "none"}}), "me"
+    )
     assert data["DriverOpts"] == {"type": "none"} and data["Labels"]["com.docker.compose.volume"] == "data"
 
 
@@ -377,9 +442,20 @@ def test_small_conversions() -> None:
         2 * 10**9,
         -5 * 10**9,
     ]
-    assert [size(v) for v in (10, "10", "64m", "1.5gb", "2KiB", "-1")] == [10, 10, 64 * 2**20, 3 * 2**29, 2048, -1]
+    assert [size(v) for v in (10, "10", "64m", "1.5gb", "2KiB", "-1")] == [
+        10,
+        10,
+        64 * 2**20,
+        3 * 2**29,
+        2048,
+        -1,
+    ]
     assert extra_hosts(["a=1.2.3.4", "b:5.6.7.8", "c=::1"]) == ["a:1.2.3.4", "b:5.6.7.8", "c:::1"]
-    assert extra_hosts({"a": ["1.2.3.4", "::1"], "b": "host-gateway"}) == ["a:1.2.3.4", "a:::1", "b:host-gateway"]
+    assert extra_hosts({"a": ["1.2.3.4", "::1"], "b": "host-gateway"}) == [
+        "a:1.2.3.4",
+        "a:::1",
+        "b:host-gateway",
+    ]
     for wrong in ("1x", "1", "s"):
         with pytest.raises(ValueError, match="duration"):
             nanoseconds(wrong)
@@ -396,7 +472,9 @@ def test_the_keys_of_the_first_version_are_supported() -> None:
 
 
 def test_unnamed_volumes_are_inherited() -> None:
-    """Only unnamed volumes must go on, at targets that the image declares or the service leaves unnamed, and no others."""
+    """Only unnamed volumes must go on, at targets that the image declares or the service leaves unnamed, and
+    no others.
+    """
     name = "a" * 64
 
     def mount(target: str, volume: str = name) -> dict[str, str]:
@@ -410,7 +488,9 @@ def test_unnamed_volumes_are_inherited() -> None:
         ],
     }
     declared = ["/declared", "/tmpfs", "/bound", "/named"]
-    old = [mount(t) for t in ("/declared", "/asked", "/tmpfs", "/bound", "/forgotten")] + [mount("/named", "shop_data")]
+    old = [mount(t) for t in ("/declared", "/asked", "/tmpfs", "/bound", "/forgotten")] + [
+        mount("/named", "shop_data")
+    ]
     assert inherit(config, declared, old)["volumes"] == [
         {"type": "volume", "target": "/asked", "read_only": True, "source": name},
         {"type": "bind", "source": "/s", "target": "/bound"},
@@ -424,7 +504,9 @@ def requested(project: Project) -> None:
     for name, found in project.services.items():
         config = {key: value for key, value in found.items() if not key.startswith("x-")} | {"image": "i"}
         config["networks"] = {key: endpoint or {} for key, endpoint in (config.get("networks") or {}).items()}
-        web = container.container(f"x-{name}-1", app="x", service=name, number=1, config=config, inputs={}, folded={})
+        web = container.container(
+            f"x-{name}-1", app="x", service=name, number=1, config=config, inputs={}, folded={}
+        )
         for api in ((1, 41), (1, 44)):
             json.dumps(create_request(web, "i", instance="me", api=api))
 

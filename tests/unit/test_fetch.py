@@ -95,7 +95,9 @@ def test_a_force_push_does_not_descend(repo: GitRepo, fetch: Fetcher) -> None:
     assert fetch(repo.path, pin=pin)["descends"] is False
 
 
-def test_the_fleets_remedy_for_a_rewritten_branch_works(repo: GitRepo, fetch: Fetcher, tmp_path: Path) -> None:
+def test_the_fleets_remedy_for_a_rewritten_branch_works(
+    repo: GitRepo, fetch: Fetcher, tmp_path: Path
+) -> None:
     """A merge of the pin with strategy `ours` must descend from the pin and keep the new content."""
     pin = repo.commit({"a": "1"})
     fetch(repo.path)
@@ -162,7 +164,9 @@ def test_what_is_no_repository_stalls(make: str, tmp_path: Path, fetch: Fetcher)
 def test_a_checkout_is_a_source(repo: GitRepo, fetch: Fetcher, tmp_path: Path) -> None:
     """A directory with a work tree must serve its branch, packed or loose, as URL and as path."""
     repo.commit({"a": "1"})
-    subprocess.run(["git", "clone", "--quiet", str(repo.path), str(tmp_path / "work")], check=True, capture_output=True)
+    subprocess.run(
+        ["git", "clone", "--quiet", str(repo.path), str(tmp_path / "work")], check=True, capture_output=True
+    )
     assert fetch(tmp_path / "work")["commit"] == repo.head()
     git(tmp_path / "work/.git", "pack-refs", "--all")
     assert fetch(f"file://{tmp_path}/work")["changed"] is False
@@ -173,7 +177,9 @@ def test_tags_and_commits_can_be_pinned(repo: GitRepo, fetch: Fetcher, tmp_path:
     first = repo.commit({"a": "1"})
     tip = repo.commit({"a": "2"})
     repo.tag("light", first)
-    repo.git("-c", "user.name=A", "-c", "user.email=a@example.org", "tag", "-a", "-m", "signed off", "heavy", first)
+    repo.git(
+        "-c", "user.name=A", "-c", "user.email=a@example.org", "tag", "-a", "-m", "signed off", "heavy", first
+    )
     with git_daemon(repo.path.parent) as base:
         for number, url in enumerate((str(repo.path), f"{base}/fleet.git")):
             other = Fetcher(tmp_path / str(number))
@@ -187,7 +193,15 @@ def test_tags_and_commits_can_be_pinned(repo: GitRepo, fetch: Fetcher, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "ref", [{"branch": "a..b"}, {"branch": "-x"}, {"branch": "a b"}, {"commit": "abc"}, {}, {"branch": "m", "tag": "t"}]
+    "ref",
+    [
+        {"branch": "a..b"},
+        {"branch": "-x"},
+        {"branch": "a b"},
+        {"commit": "abc"},
+        {},
+        {"branch": "m", "tag": "t"},
+    ],
 )
 def test_a_ref_that_git_does_not_allow_stalls(ref: dict[str, str], repo: GitRepo, fetch: Fetcher) -> None:
     """A name that is no ref name must be refused before anything is asked."""
@@ -226,7 +240,9 @@ def test_a_bundle_is_a_source(repo: GitRepo, fetch: Fetcher, tmp_path: Path) -> 
 
 
 def test_a_bundle_that_is_missing_or_wrong_is_named(repo: GitRepo, fetch: Fetcher, tmp_path: Path) -> None:
-    """A bundle not there yet is waited for; a file that is none, and one that lacks its base, are not used."""
+    """A bundle not there yet is waited for; a file that is none, and one that lacks its base, are not
+    used.
+    """
     bundle = tmp_path / "fleet.bundle"
     assert str(bundle) in fetch.transient(bundle).message
     bundle.write_text("hello")
@@ -255,7 +271,9 @@ def test_a_mirror_that_lags_behind_moves_nothing_back(repo: GitRepo, fetch: Fetc
     """An older tip from a mirror must be read as old news, not as a rewritten branch."""
     pin = repo.commit({"a": "1"})
     mirror = tmp_path / "mirror.git"
-    subprocess.run(["git", "clone", "--quiet", "--bare", str(repo.path), str(mirror)], check=True, capture_output=True)
+    subprocess.run(
+        ["git", "clone", "--quiet", "--bare", str(repo.path), str(mirror)], check=True, capture_output=True
+    )
     tip = repo.commit({"a": "2"})
     fetch(repo.path)
     answer = fetch(f"git://127.0.0.1:{free_port()}/x", mirrors=[str(mirror)], pin=tip)
@@ -268,7 +286,9 @@ def test_a_probe_of_a_path_is_exempt(repo: GitRepo, fetch: Fetcher) -> None:
     assert fetch("/nowhere/at/all", probe=True)["answers"] is True
 
 
-def test_a_shallow_source_is_refused_when_its_history_is_needed(repo: GitRepo, fetch: Fetcher, tmp_path: Path) -> None:
+def test_a_shallow_source_is_refused_when_its_history_is_needed(
+    repo: GitRepo, fetch: Fetcher, tmp_path: Path
+) -> None:
     """A history that ends before the pin must not be taken for one that lacks it."""
     pin = repo.commit({"a": "1"})
     repo.commit({"a": "2"})

@@ -66,9 +66,11 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("news", [False, True], ids=["nothing new", "a new commit"])
-def test_a_damaged_cache_is_replaced_by_a_fresh_one(damage: str, news: bool, repo: GitRepo, fetch: Fetcher) -> None:
-    """Whatever is damaged, the next fetch must give the tip, say that it replaced the cache, and keep nothing of the
-    old.
+def test_a_damaged_cache_is_replaced_by_a_fresh_one(
+    damage: str, news: bool, repo: GitRepo, fetch: Fetcher
+) -> None:
+    """Whatever is damaged, the next fetch must give the tip, say that it replaced the cache, and keep nothing
+    of the old.
     """
     pin = repo.commit({"compose.yaml": "services: {}\n" * 50, "big": os.urandom(3000).hex()})
     fetch(repo.path)
@@ -155,8 +157,12 @@ def test_leftovers_of_a_killed_fetch_go_away(repo: GitRepo, fetch: Fetcher) -> N
 
 
 @pytest.mark.parametrize("bundles", [False, True], ids=["repository", "full bundles"])
-def test_the_cache_does_not_grow_by_a_pack_per_commit(bundles: bool, repo: GitRepo, fetch: Fetcher, tmp_path: Path) -> None:
-    """After many commits there must be few files and each object once, all of them readable for us and for Git."""
+def test_the_cache_does_not_grow_by_a_pack_per_commit(
+    bundles: bool, repo: GitRepo, fetch: Fetcher, tmp_path: Path
+) -> None:
+    """After many commits there must be few files and each object once, all of them readable for us and for
+    Git.
+    """
     commits = [repo.commit({"log": "0\n" * 500, "fixed": "x" * 1000})]
     fetch(repo.path)
     for number in range(1, packs.MANY + 2):

@@ -20,7 +20,16 @@ from tests.harness.gitrepo import GitRepo
 from tests.harness.gitserver import HttpsRemote
 from tests.harness.net import free_port
 from tests.harness.tls import Authority
-from tests.unit.fetching import PATIENCE, Fetcher, Throttle, git, http_backend, respond, silent_server, web_server
+from tests.unit.fetching import (
+    PATIENCE,
+    Fetcher,
+    Throttle,
+    git,
+    http_backend,
+    respond,
+    silent_server,
+    web_server,
+)
 
 SECRET = "s3cret-canary-of-the-url"
 
@@ -80,7 +89,10 @@ def test_a_wrong_token_stalls(remote: HttpsRemote, repo: GitRepo, fetch: Fetcher
     repo.commit({"a": "1"})
     wrong = tmp_path / "wrong"
     wrong.write_text(f"{SECRET}\n")
-    for credentials in (_credentials(remote, token_file=str(wrong)), _credentials(remote, token_file="", username="")):
+    for credentials in (
+        _credentials(remote, token_file=str(wrong)),
+        _credentials(remote, token_file="", username=""),
+    ):
         error = fetch.stalled(remote.url, credentials=credentials)
         assert error.code == "Credentials" and "401" in error.message and "source.token_file" in error.hint
         assert SECRET not in error.message + error.hint
@@ -101,7 +113,9 @@ def test_a_token_file_that_holds_no_token_stalls(
     assert str(file) in error.message and "two" not in error.message
 
 
-def test_an_unknown_authority_is_not_accepted(remote: HttpsRemote, repo: GitRepo, fetch: Fetcher, tmp_path: Path) -> None:
+def test_an_unknown_authority_is_not_accepted(
+    remote: HttpsRemote, repo: GitRepo, fetch: Fetcher, tmp_path: Path
+) -> None:
     """A certificate of an authority that is not named must be refused, with the key that names one."""
     repo.commit({"a": "1"})
     other = Authority(tmp_path / "other")
@@ -117,8 +131,15 @@ def test_a_certificate_of_another_name_is_not_accepted(remote: HttpsRemote, fetc
     """A certificate for another name must be refused and the remedy name the URL."""
     error = fetch.transient(remote.url.replace("127.0.0.1", "127.0.0.2"), credentials=_credentials(remote))
     assert error.code in ("TlsCertificate", "ConnectionRefused")
-    error = fetch.transient(remote.url.replace("127.0.0.1", "ip6-localhost"), credentials=_credentials(remote))
-    assert error.code in ("TlsCertificate", "ConnectionRefused", "Dns", "Network")  # a machine may have no IPv6
+    error = fetch.transient(
+        remote.url.replace("127.0.0.1", "ip6-localhost"), credentials=_credentials(remote)
+    )
+    assert error.code in (
+        "TlsCertificate",
+        "ConnectionRefused",
+        "Dns",
+        "Network",
+    )  # a machine may have no IPv6
 
 
 def test_a_port_without_tls(repo: GitRepo, fetch: Fetcher) -> None:
@@ -162,14 +183,19 @@ def test_a_server_that_hangs(remote: HttpsRemote, repo: GitRepo, fetch: Fetcher)
 def test_a_server_that_accepts_and_is_silent(scheme: str, probe: bool, fetch: Fetcher) -> None:
     """A socket that accepts and says nothing must not hold a fetch, nor count as an answer."""
     with silent_server() as port:
-        assert fetch.transient(f"{scheme}://127.0.0.1:{port}/fleet.git", probe=probe, timeout=0.3).code == "Timeout"
+        assert (
+            fetch.transient(f"{scheme}://127.0.0.1:{port}/fleet.git", probe=probe, timeout=0.3).code
+            == "Timeout"
+        )
 
 
 def test_silence_in_the_middle_of_a_pack(repo: GitRepo, remote: HttpsRemote, fetch: Fetcher) -> None:
     """A transfer that stops moving must end after the time of silence and leave nothing behind."""
     repo.commit({"noise": os.urandom(200_000)})
     with Throttle(remote.port, 50_000).open() as port:
-        error = fetch.transient(f"https://127.0.0.1:{port}/fleet.git", credentials=_credentials(remote), timeout=1.0)
+        error = fetch.transient(
+            f"https://127.0.0.1:{port}/fleet.git", credentials=_credentials(remote), timeout=1.0
+        )
     assert error.code == "Timeout"
     assert list(fetch.git_dir.parent.iterdir()) == []
 
@@ -207,7 +233,9 @@ def test_what_a_status_means(status: int, stalls: bool, code: str, fetch: Fetche
             assert fetch.transient(f"{url}/x.git", probe=True)
 
 
-@pytest.mark.parametrize("body", [b"<html>log in</html>", b"", b"001e# service=git-upload-pack\n", b"zzzz", b"0008ERR "])
+@pytest.mark.parametrize(
+    "body", [b"<html>log in</html>", b"", b"001e# service=git-upload-pack\n", b"zzzz", b"0008ERR "]
+)
 def test_what_is_no_git_is_transient(body: bytes, fetch: Fetcher) -> None:
     """A login page, or garbage with the right type, must not be taken for an empty repository."""
     for kind in ("text/html", "application/x-git-upload-pack-advertisement"):
@@ -216,7 +244,9 @@ def test_what_is_no_git_is_transient(body: bytes, fetch: Fetcher) -> None:
 
 
 def test_a_server_that_forgot_what_it_offered_is_asked_anew(repo: GitRepo, fetch: Fetcher) -> None:
-    """A server that loses protocol v2, or moves the repository, must be asked from the start, not be taken as broken."""
+    """A server that loses protocol v2, or moves the repository, must be asked from the start, not be taken as
+    broken.
+    """
     repo.commit({"a": "1"})
     old, new = http_backend(repo.path.parent, keep=()), http_backend(repo.path.parent)
     answer = new
@@ -293,10 +323,18 @@ def test_a_password_in_the_url_is_used_and_never_shown(
     said += [repr(fetch.stalled(wrong, credentials=ca)), repr(fetch.stalled(wrong + "/../x", credentials=ca))]
     said += [repr(fetch.stalled(url, ref={"branch": "none"}, credentials=ca)), repr(fetch.transient(url))]
     remote.stop()
-    said += [repr(fetch.transient(url, credentials=ca)), repr(fetch.transient(url, mirrors=[wrong], credentials=ca))]
-    said += [repr(fetch.stalled(f"https://u:{SECRET}@[bad/x")), repr(fetch.stalled(f"nix://u:{SECRET}@host/x"))]
+    said += [
+        repr(fetch.transient(url, credentials=ca)),
+        repr(fetch.transient(url, mirrors=[wrong], credentials=ca)),
+    ]
+    said += [
+        repr(fetch.stalled(f"https://u:{SECRET}@[bad/x")),
+        repr(fetch.stalled(f"nix://u:{SECRET}@host/x")),
+    ]
     said += [repr(fetch.stalled(f"https://u:{SECRET}@host/x?token={SECRET}"))]
-    said += [file.read_text(errors="replace") for file in fetch.git_dir.parent.parent.rglob("*") if file.is_file()]
+    said += [
+        file.read_text(errors="replace") for file in fetch.git_dir.parent.parent.rglob("*") if file.is_file()
+    ]
     said = [text for text in said if secret in text or SECRET in text]
     assert said == []
 
@@ -358,6 +396,9 @@ def test_a_proxy(remote: HttpsRemote, repo: GitRepo, fetch: Fetcher, monkeypatch
         assert seen == [(f"127.0.0.1:{remote.port}", expected)]
         error = fetch.stalled(remote.url, credentials=_credentials(remote, proxy=url))
         assert error.code == "Proxy" and "source.proxy" in error.hint
-        assert fetch.transient(f"https://127.0.0.1:{free_port()}/x", credentials={"proxy": proxy}).code == "Proxy"
+        assert (
+            fetch.transient(f"https://127.0.0.1:{free_port()}/x", credentials={"proxy": proxy}).code
+            == "Proxy"
+        )
     assert fetch(remote.url, credentials=_credentials(remote))["changed"] is False
     assert fetch.stalled(remote.url, credentials=_credentials(remote, proxy="socks5://h:1")).code == "Proxy"

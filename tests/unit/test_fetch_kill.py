@@ -1,4 +1,6 @@
-"""A fetch killed before each of its operations on files: the next one must end where an uninterrupted one ends."""
+"""A fetch killed before each of its operations on files: the next one must end where an uninterrupted one
+ends.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +19,30 @@ from agent.fetch.run import handle
 from tests.harness.gitrepo import GitRepo
 from tests.unit.fetching import Fetcher
 
-CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod", "os.utime", "tempfile.mkstemp"}
+CHANGES = {
+    "os.rename",
+    "os.remove",
+    "os.mkdir",
+    "os.rmdir",
+    "os.truncate",
+    "os.chmod",
+    "os.utime",
+    "tempfile.mkstemp",
+}
 
 
 def _killed_at(point: int, request: dict[str, Any]) -> bool:
-    """Runs the fetch in a fork that kills itself before its `point`-th change of a file; whether it came that far."""
+    """Runs the fetch in a fork that kills itself before its `point`-th change of a file; whether it came that
+    far.
+    """
     child = os.fork()
     if child == 0:
         left = [point]
 
         def count(event: str, arguments: tuple[Any, ...]) -> None:
-            writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+            writes = (
+                event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+            )
             if event in CHANGES or writes:
                 left[0] -= 1
                 if left[0] == 0:
@@ -74,7 +89,9 @@ def test_a_fetch_killed_anywhere_is_made_good_by_the_next(
     monkeypatch: pytest.MonkeyPatch,
     record_property: Callable[[str, object], None],
 ) -> None:
-    """At every point: before the next fetch the ref names objects that are there, after it nothing is left of the kill."""
+    """At every point: before the next fetch the ref names objects that are there, after it nothing is left of
+    the kill.
+    """
     monkeypatch.setattr(packs, "MANY", 3)
     pin = repo.commit({"a": "1", "b/c": "2"})
     fetch = Fetcher(tmp_path / "host")

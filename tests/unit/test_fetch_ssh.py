@@ -35,7 +35,9 @@ def _key(path: Path, passphrase: str = "", kind: str = "ed25519") -> Path:
 
 
 def test_commits_come_over_ssh(remote: SshRemote, repo: GitRepo, fetch: Fetcher) -> None:
-    """SSH must bring commits; an unchanged poll is one command, and news are one more on the same connection."""
+    """SSH must bring commits; an unchanged poll is one command, and news are one more on the same
+    connection.
+    """
     pin = repo.commit({"a": "1"})
     assert fetch(remote.url, credentials=_credentials(remote))["commit"] == pin
     answer = fetch(remote.url, credentials=_credentials(remote))
@@ -53,7 +55,9 @@ def test_the_child_speaks_ssh(remote: SshRemote, repo: GitRepo, fetch: Fetcher) 
     assert fetch.child(remote.url, credentials=_credentials(remote))["commit"] == tip
 
 
-def test_an_unknown_host_key_is_refused(remote: SshRemote, repo: GitRepo, fetch: Fetcher, tmp_path: Path) -> None:
+def test_an_unknown_host_key_is_refused(
+    remote: SshRemote, repo: GitRepo, fetch: Fetcher, tmp_path: Path
+) -> None:
     """A host key that nobody vouched for must not be trusted; the message shows it for comparison."""
     repo.commit({"a": "1"})
     empty = tmp_path / "known_hosts"
@@ -64,7 +68,9 @@ def test_an_unknown_host_key_is_refused(remote: SshRemote, repo: GitRepo, fetch:
     assert "source.known_hosts" in missing.hint
 
 
-def test_a_changed_host_key_is_refused(remote: SshRemote, repo: GitRepo, fetch: Fetcher, tmp_path: Path) -> None:
+def test_a_changed_host_key_is_refused(
+    remote: SshRemote, repo: GitRepo, fetch: Fetcher, tmp_path: Path
+) -> None:
     """A host key other than the known one must be refused, also for a probe."""
     repo.commit({"a": "1"})
     other = _key(tmp_path / "other")
@@ -76,7 +82,9 @@ def test_a_changed_host_key_is_refused(remote: SshRemote, repo: GitRepo, fetch: 
         assert error.code == "HostKey" and "another host key" in error.message
 
 
-def test_a_key_that_the_server_does_not_know_stalls(remote: SshRemote, repo: GitRepo, fetch: Fetcher, tmp_path: Path) -> None:
+def test_a_key_that_the_server_does_not_know_stalls(
+    remote: SshRemote, repo: GitRepo, fetch: Fetcher, tmp_path: Path
+) -> None:
     """A refused key must stall and name the key of the settings; the server did answer."""
     repo.commit({"a": "1"})
     stranger = str(_key(tmp_path / "stranger"))
@@ -134,4 +142,6 @@ def test_servers_that_are_down_or_silent(remote: SshRemote, repo: GitRepo, fetch
             error = fetch.transient(url, credentials=credentials, timeout=0.5)
             assert error.code == "Timeout" and str(port) in error.message
     with silent_server(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 200) as port:
-        assert fetch.transient(remote.url.replace(str(remote.port), str(port)), credentials=credentials, timeout=0.5)
+        assert fetch.transient(
+            remote.url.replace(str(remote.port), str(port)), credentials=credentials, timeout=0.5
+        )

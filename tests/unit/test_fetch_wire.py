@@ -60,7 +60,14 @@ def _read(data: bytes) -> wire.Read:
     return BytesIO(data).read
 
 
-V2 = b"".join([wire.packet(b"version 2\n"), wire.packet(b"ls-refs=unborn\n"), wire.packet(b"object-format=sha1\n"), wire.FLUSH])
+V2 = b"".join(
+    [
+        wire.packet(b"version 2\n"),
+        wire.packet(b"ls-refs=unborn\n"),
+        wire.packet(b"object-format=sha1\n"),
+        wire.FLUSH,
+    ]
+)
 HEADING = wire.packet(b"# service=git-upload-pack\n") + wire.FLUSH
 
 
@@ -68,7 +75,9 @@ HEADING = wire.packet(b"# service=git-upload-pack\n") + wire.FLUSH
 def test_an_advertisement_of_version_2(data: bytes) -> None:
     """Version 2 must be understood with and without the heading."""
     offered = wire.advertisement(_read(data), http=True)
-    assert offered.version == 2 and b"ls-refs=unborn" in offered.capabilities and offered.object_format == "sha1"
+    assert (
+        offered.version == 2 and b"ls-refs=unborn" in offered.capabilities and offered.object_format == "sha1"
+    )
 
 
 def test_an_advertisement_of_the_old_version() -> None:
@@ -97,7 +106,9 @@ def test_refs_of_version_2() -> None:
 def test_the_request_asks_for_one_ref() -> None:
     """The request must name the ref and the object format that the server offered."""
     asked = wire.ls_refs(wire.advertisement(_read(V2)), ["refs/heads/main"])
-    assert asked.endswith(b"0001" + wire.packet(b"peel\n") + wire.packet(b"ref-prefix refs/heads/main\n") + b"0000")
+    assert asked.endswith(
+        b"0001" + wire.packet(b"peel\n") + wire.packet(b"ref-prefix refs/heads/main\n") + b"0000"
+    )
     assert wire.packet(b"object-format=sha1\n") in asked
 
 

@@ -55,22 +55,30 @@ def left_alone(passes: Passes) -> bool:
 
 
 def test_what_drifts_too_often_is_left_alone_and_reported(passes: Passes) -> None:
-    """After five corrections within an hour the sixth must be refused, with numbers and remedy, and all else be corrected."""
+    """After five corrections within an hour the sixth must be refused, with numbers and remedy, and all else
+    be corrected.
+    """
     disturb(passes, MOST)
     passes.host.files.put("/etc/motd", b"edited")
     assert left_alone(passes)
     assert passes.host.files.read("/etc/motd") == b"ours"
     told = passes.heartbeat()
     assert told["state"] == "Degraded" and told["drift"]["now"] == [WEB]
-    assert told["refused"] == [{
-        "resource": WEB, "cause": "flapping: corrected 5 times within an hour, and again is stopped (exit code 143)",
-        "hint": f"find out what changes it; to have it corrected again: limpet retry {WEB}, or a new commit"}]
+    assert told["refused"] == [
+        {
+            "resource": WEB,
+            "cause": "flapping: corrected 5 times within an hour, and again is stopped (exit code 143)",
+            "hint": f"find out what changes it; to have it corrected again: limpet retry {WEB}, or a new commit",
+        }
+    ]
     alone = passes.state.flapping.alone[WEB]
     assert (alone.times, alone.since, alone.commit) == (5, passes.clock.wall(), f"{1:040x}")
 
 
 def test_it_stays_left_alone_however_late_it_is(passes: Passes) -> None:
-    """Neither time nor a reboot nor a restart of the agent must begin the struggle anew, and a quiet pass must write nothing."""
+    """Neither time nor a reboot nor a restart of the agent must begin the struggle anew, and a quiet pass
+    must write nothing.
+    """
     disturb(passes, MOST)
     assert left_alone(passes)
     passes.clock.advance(3 * WITHIN)
@@ -81,7 +89,9 @@ def test_it_stays_left_alone_however_late_it_is(passes: Passes) -> None:
 
 
 def test_rare_drift_is_corrected_for_ever(passes: Passes) -> None:
-    """Five corrections an hour and not more must all be made, and no trace of them be kept longer than it counts."""
+    """Five corrections an hour and not more must all be made, and no trace of them be kept longer than it
+    counts.
+    """
     disturb(passes, 30, every=WITHIN / MOST)
     assert len(passes.state.flapping.corrected[WEB]) <= MOST
     assert passes.heartbeat()["drift"]["flapping"] == []
@@ -112,7 +122,9 @@ def test_a_person_speaks(passes: Passes, word: str) -> None:
 
 
 def test_a_persons_word_for_one_resource_speaks_for_no_other(passes: Passes) -> None:
-    """A retry of a resource must end neither a rollback by hand, nor a rejection, nor what another resource does."""
+    """A retry of a resource must end neither a rollback by hand, nor a rejection, nor what another resource
+    does.
+    """
     disturb(passes, MOST)
     assert left_alone(passes)
     passes.host.add_image("shop/web:2", "sick")
@@ -131,7 +143,9 @@ def test_a_commit_speaks(passes: Passes) -> None:
 
 
 def test_a_source_that_is_silent_speaks_not(passes: Passes) -> None:
-    """While the source does not answer, what flaps must stay left alone, and when it answers with the same commit too."""
+    """While the source does not answer, what flaps must stay left alone, and when it answers with the same
+    commit too.
+    """
     disturb(passes, MOST - 1)
     passes.branch.down = Transient("the source does not answer", "wait")
     passes.host.stop_by_hand("shop-web-1")
@@ -193,7 +207,7 @@ def test_rollbacks_and_releases_do_not_count(passes: Passes) -> None:
     assert passes.state.flapping.corrected == {}
 
 
-# --- on_unhealthy -----------------------------------------------------------------------------------------------------
+# --- on_unhealthy -------------------------------------------------------------------------------------------
 
 
 def sicken(passes: Passes) -> None:
@@ -205,8 +219,9 @@ def sicken(passes: Passes) -> None:
 
 
 def test_unhealthy_is_restarted_where_the_service_says_so(passes: Passes) -> None:
-    """With `on_unhealthy: restart` an unhealthy container of known good must be restarted, at most five times an hour, then
-    reported; the word alone must re-create nothing."""
+    """With `on_unhealthy: restart` an unhealthy container of known good must be restarted, at most five times
+    an hour, then reported; the word alone must re-create nothing.
+    """
     before = passes.host._find("shop-web-1").seen.id
     push(passes, on_unhealthy="restart")
     assert passes.run().exit_code == 0 and passes.host._find("shop-web-1").seen.id == before
@@ -224,19 +239,28 @@ def test_unhealthy_is_restarted_where_the_service_says_so(passes: Passes) -> Non
 
 
 def test_unhealthy_is_only_reported_by_default(passes: Passes) -> None:
-    """Without it an unhealthy container must be left as it is, and the host be Degraded, with the resource and a remedy."""
+    """Without it an unhealthy container must be left as it is, and the host be Degraded, with the resource
+    and a remedy.
+    """
     sicken(passes)
     done = len(passes.host.done)
     assert passes.run().exit_code == 0 and len(passes.host.done) == done
     told = passes.heartbeat()
     assert told["state"] == "Degraded"
-    assert told["resources"]["problems"] == [{
-        "resource": WEB, "health": "unhealthy", "message": "its health check fails",
-        "hint": "docker inspect -f '{{json .State.Health}}' shop-web-1"}]
+    assert told["resources"]["problems"] == [
+        {
+            "resource": WEB,
+            "health": "unhealthy",
+            "message": "its health check fails",
+            "hint": "docker inspect -f '{{json .State.Health}}' shop-web-1",
+        }
+    ]
 
 
 def test_the_word_is_heard_and_taken_back_at_once(passes: Passes) -> None:
-    """A commit that changes nothing but `on_unhealthy` must take effect with its own pass, in both directions."""
+    """A commit that changes nothing but `on_unhealthy` must take effect with its own pass, in both
+    directions.
+    """
     sicken(passes)
     for word, restarts in (("", 0), ("restart", 1), ("", 1)):
         push(passes, on_unhealthy=word)
@@ -246,7 +270,9 @@ def test_the_word_is_heard_and_taken_back_at_once(passes: Passes) -> None:
 
 
 def test_a_new_release_is_not_healed_but_judged(passes: Passes) -> None:
-    """An unhealthy container of a release that is brought in must be judged by the gate, never restarted into good health."""
+    """An unhealthy container of a release that is brought in must be judged by the gate, never restarted into
+    good health.
+    """
     passes.host.add_image("shop/web:2", "sick")
     passes.branch.push(service("shop/web:2", on_unhealthy="restart"))
     assert passes.run().exit_code == 4
@@ -254,7 +280,9 @@ def test_a_new_release_is_not_healed_but_judged(passes: Passes) -> None:
 
 
 def test_what_ends_by_itself_falls_under_the_limit(passes: Passes) -> None:
-    """A container without a restart policy that ends again and again must be started five times an hour, then left alone."""
+    """A container without a restart policy that ends again and again must be started five times an hour, then
+    left alone.
+    """
     passes.host._find("shop-web-1").behaviour = KINDS["late"]
     for _ in range(20):
         for _ in range(6):
@@ -264,12 +292,14 @@ def test_what_ends_by_itself_falls_under_the_limit(passes: Passes) -> None:
     assert len(starts) == MOST and passes.heartbeat()["drift"]["flapping"] == [WEB]
 
 
-# --- the memory itself ------------------------------------------------------------------------------------------------
+# --- the memory itself --------------------------------------------------------------------------------------
 
 
 @given(st.lists(st.floats(0, 1e5), max_size=30).map(sorted), st.floats(0, 1e5))
 def test_only_the_last_hour_counts(times: list[float], later: float) -> None:
-    """What must not be corrected is exactly what was corrected MOST times within the last hour of this boot."""
+    """What must not be corrected is exactly what was corrected MOST times within the last hour of this
+    boot.
+    """
     it = Flapping()
     for time in times:
         it.note(["a/b"], time, "boot")

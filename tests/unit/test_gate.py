@@ -28,8 +28,12 @@ def web(**differs: Any) -> ObservedContainer:
     return replace(WEB, **differs)
 
 
-def judged(*samples: Sample, terms: Terms = TERMS, manifest: Manifest = RELEASE.manifest, begun: float = 0.0) -> Verdict:
-    """The last verdict; all before it must be to wait. `begun`: when the gate began, which is resumed at 0."""
+def judged(
+    *samples: Sample, terms: Terms = TERMS, manifest: Manifest = RELEASE.manifest, begun: float = 0.0
+) -> Verdict:
+    """The last verdict; all before it must be to wait. `begun`: when the gate began, which is resumed at
+    0.
+    """
     progress, verdict = Progress(started=begun, first=0.0), Verdict("wait")
     for sample in samples:
         assert verdict.decision == "wait", verdict
@@ -38,7 +42,9 @@ def judged(*samples: Sample, terms: Terms = TERMS, manifest: Manifest = RELEASE.
 
 
 def test_healthy_means_good_for_settle_seconds() -> None:
-    """A release must be good for `settle` seconds before it is healthy, and the verdict says how long is left."""
+    """A release must be good for `settle` seconds before it is healthy, and the verdict says how long is
+    left.
+    """
     assert judged(at(0)) == Verdict("wait", wait_s=10)
     assert judged(at(0), at(4)) == Verdict("wait", wait_s=6)
     assert judged(at(0), at(4), at(10)) == Verdict("healthy")
@@ -52,7 +58,11 @@ def test_a_break_begins_settling_anew() -> None:
 
 def test_a_restart_is_a_break() -> None:
     """One restart must begin settling anew, although the container runs at every look."""
-    samples = [at(0, web(restart_count=0), JOB), at(8, web(restart_count=1), JOB), at(12, web(restart_count=1), JOB)]
+    samples = [
+        at(0, web(restart_count=0), JOB),
+        at(8, web(restart_count=1), JOB),
+        at(12, web(restart_count=1), JOB),
+    ]
     assert judged(*samples).decision == "wait"
     assert judged(*samples, at(22, web(restart_count=1), JOB)).decision == "healthy"
 
@@ -69,7 +79,9 @@ def test_starting_waits_until_the_deadline() -> None:
 
 
 def test_slow_starter_has_its_start_period() -> None:
-    """A container that starts slowly by its own word must be waited for beyond the deadline, and settle after that; no longer."""
+    """A container that starts slowly by its own word must be waited for beyond the deadline, and settle after
+    that; no longer.
+    """
     slow = web(health="starting", patience=100.0)
     assert judged(at(0, slow, JOB), at(109, slow, JOB)).decision == "wait"
     verdict = judged(at(0, slow, JOB), at(110, slow, JOB))
@@ -84,14 +96,23 @@ def test_what_waits_for_a_slow_starter_is_waited_for_too() -> None:
     manifest = replace(RELEASE.manifest, checks=(HTTP,))
     red, green = {"checks": {"answers": "connection refused"}}, {"checks": {"answers": ""}}
     slow, healthy = web(health="starting", patience=100.0), web(health="healthy", patience=100.0)
-    looks = [at(0, slow, JOB, **red), at(70, slow, JOB, **red), at(80, healthy, JOB, **green), at(90, healthy, JOB, **green)]
+    looks = [
+        at(0, slow, JOB, **red),
+        at(70, slow, JOB, **red),
+        at(80, healthy, JOB, **green),
+        at(90, healthy, JOB, **green),
+    ]
     assert judged(*looks, manifest=manifest).decision == "healthy"
 
 
 def test_a_start_period_of_what_has_started_counts_not() -> None:
-    """What is healthy from the first, is excused, or is not of this release must not make the gate wait for something else."""
+    """What is healthy from the first, is excused, or is not of this release must not make the gate wait for
+    something else.
+    """
     sick = replace(JOB, state="running", exit_code=None)
-    assert judged(at(0, web(health="healthy", patience=100.0), sick), at(60, WEB, sick)).decision == "rejected"
+    assert (
+        judged(at(0, web(health="healthy", patience=100.0), sick), at(60, WEB, sick)).decision == "rejected"
+    )
     other = replace(WEB, id="x", name="old", key_name="old", health="starting", patience=100.0)
     assert judged(at(0, WEB, sick, other), at(60, WEB, sick, other)).decision == "rejected"
     excused = Terms(10, 60, excused=frozenset({"container/web"}))
@@ -107,11 +128,15 @@ def test_a_start_period_begins_anew_when_the_gate_is_resumed() -> None:
 
 
 def test_a_check_has_time_when_the_gate_is_resumed() -> None:
-    """After a reboot a check with a time of its own must not be late at the first look; nor must it have more than it says."""
+    """After a reboot a check with a time of its own must not be late at the first look; nor must it have more
+    than it says.
+    """
     manifest = replace(RELEASE.manifest, checks=(replace(HTTP, within=40.0),))
     long, red = Terms(10, 300), {"checks": {"answers": "refused"}}
     assert judged(at(0, **red), at(29, **red), manifest=manifest, begun=-50.0, terms=long).decision == "wait"
-    assert judged(at(0, **red), at(30, **red), manifest=manifest, begun=-50.0, terms=long).decision == "rejected"
+    assert (
+        judged(at(0, **red), at(30, **red), manifest=manifest, begun=-50.0, terms=long).decision == "rejected"
+    )
     short = replace(manifest, checks=(replace(HTTP, within=5.0),))
     assert judged(at(0, **red), at(5, **red), manifest=short, begun=-50.0, terms=long).decision == "rejected"
 
@@ -122,7 +147,10 @@ def test_a_check_has_time_when_the_gate_is_resumed() -> None:
         ({"health": "unhealthy"}, "container/web: its health check fails"),
         ({"state": "exited", "exit_code": 3}, "container/web: exited with code 3"),
         ({"state": "exited", "exit_code": 0}, "container/web: exited with code 0"),
-        ({"state": "dead", "exit_code": 1, "error": "no space"}, "container/web: exited with code 1; no space"),
+        (
+            {"state": "dead", "exit_code": 1, "error": "no space"},
+            "container/web: exited with code 1; no space",
+        ),
     ],
 )
 def test_what_cannot_get_better_is_rejected_at_once(differs: dict[str, Any], reason: str) -> None:
@@ -134,10 +162,17 @@ def test_what_cannot_get_better_is_rejected_at_once(differs: dict[str, Any], rea
 
 @pytest.mark.parametrize("policy", ["always", "unless-stopped"])
 def test_what_docker_stopped_condemns_nothing(policy: str) -> None:
-    """A container that Docker would restart had it exited by itself must be waited for: dockerd stops all before it goes."""
-    kept_up = release({"desired": {"container": {"web": {"image": "a:1", "config": {"restart": policy}}}}}, "desired")
+    """A container that Docker would restart had it exited by itself must be waited for: dockerd stops all
+    before it goes.
+    """
+    kept_up = release(
+        {"desired": {"container": {"web": {"image": "a:1", "config": {"restart": policy}}}}}, "desired"
+    )
     seen = instance(kept_up, "web")
-    looks = [at(0, replace(seen, state="exited", exit_code=0)), at(30, replace(seen, state="exited", exit_code=137))]
+    looks = [
+        at(0, replace(seen, state="exited", exit_code=0)),
+        at(30, replace(seen, state="exited", exit_code=137)),
+    ]
     assert judged(*looks, manifest=kept_up.manifest).decision == "wait"
     broken = at(31, replace(seen, state="exited", exit_code=127, error="no such file"))
     assert judged(*looks, broken, manifest=kept_up.manifest).decision == "rejected"
@@ -145,7 +180,9 @@ def test_what_docker_stopped_condemns_nothing(policy: str) -> None:
 
 def test_exited_says_how_to_mark_a_one_shot() -> None:
     """The message of an exited service must say how it is marked to run once."""
-    assert "x-limpet: {oneshot: true}" in judged(at(0, web(state="exited", exit_code=0), JOB)).findings[0].hint
+    assert (
+        "x-limpet: {oneshot: true}" in judged(at(0, web(state="exited", exit_code=0), JOB)).findings[0].hint
+    )
 
 
 def test_restart_loop_is_rejected() -> None:
@@ -159,7 +196,10 @@ def test_restart_loop_is_rejected() -> None:
 
 def test_restarts_of_another_container_count_not() -> None:
     """A container of the same name with another id starts counting anew."""
-    assert judged(at(0, web(restart_count=0), JOB), at(1, web(id="other", restart_count=5), JOB)).decision == "wait"
+    assert (
+        judged(at(0, web(restart_count=0), JOB), at(1, web(id="other", restart_count=5), JOB)).decision
+        == "wait"
+    )
 
 
 @pytest.mark.parametrize("state", ["created", "restarting", "paused", "removing"])
@@ -194,7 +234,10 @@ def test_one_shot_that_runs_is_waited_for() -> None:
     """A one-shot that runs must be waited for until the deadline."""
     running = replace(JOB, state="running", exit_code=None)
     assert judged(at(0, WEB, running), at(59, WEB, running)).decision == "wait"
-    assert judged(at(0, WEB, running), at(60, WEB, running)).reason == "container/job: one-shot is running after 60 s"
+    assert (
+        judged(at(0, WEB, running), at(60, WEB, running)).reason
+        == "container/job: one-shot is running after 60 s"
+    )
 
 
 def test_never_steady_is_rejected_at_the_deadline() -> None:
@@ -212,8 +255,13 @@ def test_excused_subject_cannot_condemn() -> None:
 
 
 def test_restarts_of_what_is_not_desired_count_not() -> None:
-    """A container that this release removes may restart for ever: it must not keep the release from being steady."""
-    looks = [at(n * 5, WEB, JOB, replace(WEB, id="x", name="old", key_name="old", restart_count=n)) for n in range(3)]
+    """A container that this release removes may restart for ever: it must not keep the release from being
+    steady.
+    """
+    looks = [
+        at(n * 5, WEB, JOB, replace(WEB, id="x", name="old", key_name="old", restart_count=n))
+        for n in range(3)
+    ]
     assert judged(*looks).decision == "healthy"
 
 
@@ -233,7 +281,10 @@ def test_check_has_its_own_time() -> None:
     manifest = replace(RELEASE.manifest, checks=(replace(HTTP, within=20.0),))
     red = {"checks": {"answers": "status 500"}}
     assert judged(at(0, **red), at(19, **red), manifest=manifest).decision == "wait"
-    assert judged(at(0, **red), at(20, **red), manifest=manifest).reason == "check/answers: status 500 after 20 s"
+    assert (
+        judged(at(0, **red), at(20, **red), manifest=manifest).reason
+        == "check/answers: status 500 after 20 s"
+    )
 
 
 def test_unknown_check_is_not_green() -> None:
@@ -242,7 +293,9 @@ def test_unknown_check_is_not_green() -> None:
 
 
 def test_source_must_answer() -> None:
-    """When the source must answer, a silent one keeps the release from being healthy, and rejects it at the deadline."""
+    """When the source must answer, a silent one keeps the release from being healthy, and rejects it at the
+    deadline.
+    """
     terms = replace(TERMS, source_required=True)
     assert judged(at(0), at(10, source=""), terms=terms).decision == "healthy"
     assert judged(at(0), at(10, source="no route to host"), terms=terms).decision == "wait"

@@ -1,4 +1,6 @@
-"""The gate in whole passes on a fake host: slow starters, restarts of the agent and of the host, clocks that jump, loops."""
+"""The gate in whole passes on a fake host: slow starters, restarts of the agent and of the host, clocks that
+jump, loops.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ def took(passes: Passes) -> tuple[str, float]:
 
 
 def test_a_restart_of_docker_condemns_nothing(passes: Passes) -> None:
-    """What ended because dockerd was restarted while the gate waits must not condemn the release, and be started again."""
+    """What ended because dockerd was restarted while the gate waits must not condemn the release, and be
+    started again.
+    """
     behave(passes, health=("starting",) * 5 + ("healthy",))
     observed, gated = passes.host.observe, list[str]()
 
@@ -52,7 +56,11 @@ def test_a_restart_of_docker_condemns_nothing(passes: Passes) -> None:
     passes.host.observe = observe  # type: ignore[method-assign]
     passes.branch.push(service("new:1"))
     cut = passes.run()
-    assert (cut.outcome, cut.exit_code) == ("Temporary", 75) and "restarted" in cut.sentence and not passes.state.rejected
+    assert (
+        (cut.outcome, cut.exit_code) == ("Temporary", 75)
+        and "restarted" in cut.sentence
+        and not passes.state.rejected
+    )
     assert passes.run().outcome == "Converged" and not passes.state.rejected
 
 
@@ -61,13 +69,16 @@ def test_a_restart_of_docker_condemns_nothing(passes: Passes) -> None:
     ({"Test": ["NONE"]}, 0.0), ({}, 0.0), (None, 0.0),
 ])  # fmt: skip
 def test_patience(check: dict[str, Any] | None, seconds: float) -> None:
-    """What says no start period has no more time than others; else one probe follows it, with the Engine's defaults."""
+    """What says no start period has no more time than others; else one probe follows it, with the Engine's
+    defaults.
+    """
     assert patience(check) == seconds
 
 
 def test_a_slow_starter_is_waited_for(passes: Passes) -> None:
-    """A container within its own start period must be waited for beyond the gate's deadline, and what waits for it in the plan;
-    meanwhile the heartbeat says what is waited for, and how long at most."""
+    """A container within its own start period must be waited for beyond the gate's deadline, and what waits
+    for it in the plan; meanwhile the heartbeat says what is waited for, and how long at most.
+    """
     behave(passes, health=("starting",) * 110 + ("healthy",))
     said: list[str] = []
     observed = passes.host.observe
@@ -83,7 +94,9 @@ def test_a_slow_starter_is_waited_for(passes: Passes) -> None:
     passes.branch.push(service("new:1", config=SLOW))
     assert took(passes) == ("Converged", pytest.approx(56, abs=2))
     waits = list(dict.fromkeys(text for text in said if text.startswith("gate: container/shop-web-1")))
-    assert len(waits) >= 5 and waits[0].endswith("its health check has not passed yet; at most 64 s more"), waits
+    assert len(waits) >= 5 and waits[0].endswith("its health check has not passed yet; at most 64 s more"), (
+        waits
+    )
     assert passes.heartbeat()["waiting"] == ""
 
 
@@ -96,7 +109,9 @@ def test_who_depends_on_a_slow_starter_waits(passes: Passes) -> None:
 
 
 @pytest.mark.parametrize(("config", "seconds"), [({}, 40.0), (SLOW, 64.0)])
-def test_what_never_starts_is_rejected_in_the_end(passes: Passes, config: dict[str, Any], seconds: float) -> None:
+def test_what_never_starts_is_rejected_in_the_end(
+    passes: Passes, config: dict[str, Any], seconds: float
+) -> None:
     """What never becomes healthy must be rejected when the deadline, or its own time, is over."""
     behave(passes, health=("starting",))
     passes.branch.push(service("new:1", config=config))
@@ -107,8 +122,9 @@ def test_what_never_starts_is_rejected_in_the_end(passes: Passes, config: dict[s
 @pytest.mark.parametrize("jump", [-YEARS, -10.0, 0.0, 10.0, YEARS])
 @pytest.mark.parametrize("reboot", [False, True])
 def test_a_clock_that_jumps(passes: Passes, jump: float, reboot: bool) -> None:
-    """A gate that is resumed must go on with what is left: whatever the wall clock says, neither at once nor never is it over. In
-    the same boot the wall clock counts not at all."""
+    """A gate that is resumed must go on with what is left: whatever the wall clock says, neither at once nor
+    never is it over. In the same boot the wall clock counts not at all.
+    """
     behave(passes, health=("starting",))
     passes.branch.push(service("new:1"))
     die_in_the_gate(passes, after=4.0)
@@ -139,7 +155,11 @@ def die_in_the_gate(passes: Passes, *, after: float) -> None:
 
     def observe(request):  # type: ignore[no-untyped-def]
         attempt = passes.state.attempt
-        if attempt and attempt.phase == "gating" and passes.clock.monotonic() - attempt.started_monotonic >= after:
+        if (
+            attempt
+            and attempt.phase == "gating"
+            and passes.clock.monotonic() - attempt.started_monotonic >= after
+        ):
             raise Died
         return observed(request)
 
@@ -152,7 +172,11 @@ def die_in_the_gate(passes: Passes, *, after: float) -> None:
 LOOPS = {
     "always": ({"restart": "always"}, {"exits": 0, "code": 3}, "restarts for ever"),
     "always-but-runs-a-while": ({"restart": "always"}, {"exits": 5, "code": 3}, "restarts for ever"),
-    "always-with-a-check": ({"restart": "always"}, {"health": ("starting", "healthy"), "exits": 4}, "restarts for ever"),
+    "always-with-a-check": (
+        {"restart": "always"},
+        {"health": ("starting", "healthy"), "exits": 4},
+        "restarts for ever",
+    ),
     "on-failure": ({"restart": "on-failure:2"}, {"exits": 1, "code": 3}, "exited with code 3"),
     "no-policy": ({}, {"exits": 3, "code": 3}, "exited with code 3"),
     "success": ({"restart": "on-failure"}, {"exits": 3, "code": 0}, "exited with code 0"),
@@ -161,7 +185,9 @@ LOOPS = {
 
 @pytest.mark.parametrize("name", LOOPS)
 def test_what_does_not_stay_up_is_rejected(passes: Passes, name: str) -> None:
-    """A restart loop, with and without a health check, and a service without one that ends while it settles must be rejected."""
+    """A restart loop, with and without a health check, and a service without one that ends while it settles
+    must be rejected.
+    """
     config, does, why = LOOPS[name]
     passes.gate = Gate(settle=10.0, deadline=40.0)
     behave(passes, **does)
@@ -198,7 +224,9 @@ def overtake(passes: Passes, *resources: Resource) -> None:
 
 
 def test_a_newer_revision_ends_the_wait(passes: Passes) -> None:
-    """A revision that arrives while the gate waits must end the wait at once; the one that was waited for is not rejected."""
+    """A revision that arrives while the gate waits must end the wait at once; the one that was waited for is
+    not rejected.
+    """
     behave(passes, health=("starting",))
     passes.branch.push(service("new:1"))
     overtake(passes, service("good:1", environment={"A": "2"}))
@@ -208,7 +236,9 @@ def test_a_newer_revision_ends_the_wait(passes: Passes) -> None:
 
 
 def test_a_newer_revision_that_was_rejected_before(passes: Passes) -> None:
-    """When what overtakes a gate was rejected before, known good must be back, and be said to be held, at its own revision."""
+    """When what overtakes a gate was rejected before, known good must be back, and be said to be held, at its
+    own revision.
+    """
     passes.host.add_image("sick:1", "sick")
     passes.branch.push(service("sick:1"))
     good = passes.state.known_good
@@ -218,5 +248,8 @@ def test_a_newer_revision_that_was_rejected_before(passes: Passes) -> None:
     overtake(passes, service("sick:1"))
     assert passes.run().outcome == "Superseded" and passes.running() == passes.host.images["new:1"]
     result = passes.run()
-    assert (result.outcome, result.exit_code) == ("HoldingKnownGood", 4) and passes.running() == passes.host.images["good:1"]
+    assert (result.outcome, result.exit_code) == (
+        "HoldingKnownGood",
+        4,
+    ) and passes.running() == passes.host.images["good:1"]
     assert passes.state.known_good == good and passes.state.attempt is None

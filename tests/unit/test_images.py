@@ -1,4 +1,6 @@
-"""When registries are asked, what a moved tag leads to, and what is removed: whole passes on a fake host, and the rules."""
+"""When registries are asked, what a moved tag leads to, and what is removed: whole passes on a fake host, and
+the rules.
+"""
 
 from __future__ import annotations
 
@@ -38,17 +40,21 @@ def test_mounted_image_is_pulled_too(passes: Passes) -> None:
     """An image that a service mounts must be pulled with the service's own, and be in the release's lock."""
     own, mounted = (passes.host.add_image(name, local=False) for name in ("shop/web:1", "shop/files:1"))
     passes.host.engine_version, passes.host.engine_api = "28.0.0", (1, 48)
-    passes.branch.push(service("shop/web:1", volumes=[{"type": "image", "source": "shop/files:1", "target": "/files"}]))
+    passes.branch.push(
+        service("shop/web:1", volumes=[{"type": "image", "source": "shop/files:1", "target": "/files"}])
+    )
     assert passes.run().exit_code == 0
     assert sorted(passes.host.pulls) == ["shop/files:1", "shop/web:1"]
     assert passes.state.known_good[0].lock == {"shop/web:1": own, "shop/files:1": mounted}
 
 
-# --- when a registry is asked -----------------------------------------------------------------------------------------
+# --- when a registry is asked -------------------------------------------------------------------------------
 
 
 def test_asked_once_per_interval(passes: Passes) -> None:
-    """A registry must be asked when the interval is over and not before, and the daemon be told when that is."""
+    """A registry must be asked when the interval is over and not before, and the daemon be told when that
+    is.
+    """
     daily(passes)
     passes.clock.advance(DAY - 100)
     assert 50 < (passes.run().again_in or 0) < 100
@@ -84,7 +90,9 @@ def test_short_interval_does_not_spin_the_daemon(passes: Passes) -> None:
 
 
 def test_image_that_is_there_already_is_asked_for(passes: Passes) -> None:
-    """An image that came by other means must be refreshed when it says so, and left alone when it does not."""
+    """An image that came by other means must be refreshed when it says so, and left alone when it does
+    not.
+    """
     old = passes.host.add_image("shop/web:1", "web", version="loaded")
     passes.branch.push(service("shop/web:1"))
     passes.run()
@@ -97,7 +105,9 @@ def test_image_that_is_there_already_is_asked_for(passes: Passes) -> None:
 
 @pytest.mark.parametrize("policy", ["missing", "never"])
 def test_local_image_is_enough(passes: Passes, policy: str) -> None:
-    """`missing` and `never` must not ask for what the host has, even in a new manifest; `never` must stall without it."""
+    """`missing` and `never` must not ask for what the host has, even in a new manifest; `never` must stall
+    without it.
+    """
     passes.host.add_image("shop/web:1", "web")
     for mark in ("a", "b"):
         passes.branch.push(service("shop/web:1", pull_policy=policy, environment={"MARK": mark}))
@@ -109,7 +119,9 @@ def test_local_image_is_enough(passes: Passes, policy: str) -> None:
 
 
 def test_always_asks_once_for_each_new_manifest(passes: Passes) -> None:
-    """`always` must ask once when anything in the manifest is new: not in a resync, nor for what is rejected or known good."""
+    """`always` must ask once when anything in the manifest is new: not in a resync, nor for what is rejected
+    or known good.
+    """
     first = passes.host.add_image("shop/web:1", "web", local=False)
     web, other = service("shop/web:1", pull_policy="always"), service("shop/other:1", "shop-other-1")
     passes.host.add_image("shop/other:1")
@@ -132,7 +144,7 @@ def test_always_asks_once_for_each_new_manifest(passes: Passes) -> None:
     assert first != second
 
 
-# --- a tag that moved -------------------------------------------------------------------------------------------------
+# --- a tag that moved ---------------------------------------------------------------------------------------
 
 
 def moved(passes: Passes, kind: str, version: str) -> str:
@@ -142,7 +154,9 @@ def moved(passes: Passes, kind: str, version: str) -> str:
 
 
 def test_rejected_image_is_not_tried_again(passes: Passes) -> None:
-    """A moved tag that fails its gate must be rolled back and not tried again, whenever it is asked for; another image must."""
+    """A moved tag that fails its gate must be rolled back and not tried again, whenever it is asked for;
+    another image must.
+    """
     good = daily(passes)
     kept = passes.host._find("shop-web-1").seen.id
     moved(passes, "sick", "bad")
@@ -151,7 +165,11 @@ def test_rejected_image_is_not_tried_again(passes: Passes) -> None:
         passes.clock.advance(DAY)
         before = len(passes.host.done)
         assert passes.run().outcome == "HoldingKnownGood"
-        assert (passes.running(), passes.host._find("shop-web-1").seen.id, len(passes.host.done)) == (good, kept, before)
+        assert (passes.running(), passes.host._find("shop-web-1").seen.id, len(passes.host.done)) == (
+            good,
+            kept,
+            before,
+        )
     assert len(passes.state.rejected) == 1
     better = moved(passes, "web", "better")
     assert passes.run().exit_code == 0
@@ -169,7 +187,9 @@ def test_tag_that_moves_back_ends_the_rollback(passes: Passes) -> None:
 
 
 def test_moved_tag_waits_for_its_window(tmp_path: Path) -> None:
-    """A moved tag starts a release like a commit does: in a closed window it must wait, and drift be repaired meanwhile."""
+    """A moved tag starts a release like a commit does: in a closed window it must wait, and drift be repaired
+    meanwhile.
+    """
     passes = Passes(tmp_path)
     good = daily(passes)
     new = moved(passes, "web", "two")
@@ -186,7 +206,9 @@ def test_moved_tag_waits_for_its_window(tmp_path: Path) -> None:
 
 
 def test_registry_that_is_down(passes: Passes) -> None:
-    """A registry that does not answer must leave what runs, be reported, and be asked again by the next pass."""
+    """A registry that does not answer must leave what runs, be reported, and be asked again by the next
+    pass.
+    """
     good = daily(passes)
     new = moved(passes, "web", "two")
     passes.host.registry_down = True
@@ -207,10 +229,13 @@ def test_source_that_is_down_asks_nobody(passes: Passes) -> None:
     assert passes.running() == good and len(passes.host.pulls) == 1
 
 
-@pytest.mark.parametrize(("kind", "point"), [*(("web", n) for n in range(1, 26, 3)), *(("sick", n) for n in range(2, 38, 3))])
+@pytest.mark.parametrize(
+    ("kind", "point"), [*(("web", n) for n in range(1, 26, 3)), *(("sick", n) for n in range(2, 38, 3))]
+)
 def test_killed_at_any_point(passes: Passes, kind: str, point: int) -> None:
-    """A pass for a moved tag that is killed at any action or pull must be finished by the next one, without another question, and
-    with nothing left over."""
+    """A pass for a moved tag that is killed at any action or pull must be finished by the next one, without
+    another question, and with nothing left over.
+    """
     ids = [daily(passes)]
     for number in range(3):
         ids.append(moved(passes, "web", f"good {number}"))
@@ -234,7 +259,9 @@ def test_killed_at_any_point(passes: Passes, kind: str, point: int) -> None:
 
 @pytest.mark.parametrize("code", ["RuntimeUnavailable", "EngineError"])
 def test_a_pull_whose_answer_is_lost(passes: Passes, code: str) -> None:
-    """An image that came although the Engine was in trouble must be used by the next pass, and be removed like any other."""
+    """An image that came although the Engine was in trouble must be used by the next pass, and be removed
+    like any other.
+    """
     good, pull = daily(passes), passes.host.pull
     passes.host.add_image("shop/web:2", "sick", version="two", local=False)
 
@@ -251,15 +278,18 @@ def test_a_pull_whose_answer_is_lost(passes: Passes, code: str) -> None:
 
 @pytest.mark.parametrize("came", [True, False])
 def test_a_pull_that_nobody_repeats(passes: Passes, came: bool) -> None:
-    """After a pull that lost the Engine and whose commit was taken back, its image must go, and one that a person pulls later by
-    the same name must stay."""
+    """After a pull that lost the Engine and whose commit was taken back, its image must go, and one that a
+    person pulls later by the same name must stay.
+    """
     daily(passes)
     tool, pull = passes.host.add_image("shop/tool:1", "web", version="tool", local=False), passes.host.pull
 
     def lost(reference: str, progress: Any = None) -> str:
         if came:
             pull(reference, progress)
-        raise Transient("the connection to Docker broke", "the next pass tries again", code="RuntimeUnavailable")
+        raise Transient(
+            "the connection to Docker broke", "the next pass tries again", code="RuntimeUnavailable"
+        )
 
     passes.host.pull = lost  # type: ignore[method-assign]
     passes.branch.push(service("shop/tool:1"))
@@ -277,8 +307,9 @@ def test_a_pull_that_nobody_repeats(passes: Passes, came: bool) -> None:
 
 
 def test_images_of_commits_that_are_never_begun(passes: Passes) -> None:
-    """An image that was pulled for a commit whose file is refused must be pulled once while the branch says so, and go when it
-    does not."""
+    """An image that was pulled for a commit whose file is refused must be pulled once while the branch says
+    so, and go when it does not.
+    """
     good = daily(passes)
     passes.host.check = lambda resource, content: "wrong"
     wrong = files.file("/etc/x", content=passes.host.content.put(b"x"), size=1, check=["false"])
@@ -293,7 +324,7 @@ def test_images_of_commits_that_are_never_begun(passes: Passes) -> None:
     assert passes.host.image_ids() == {good}
 
 
-# --- what is removed --------------------------------------------------------------------------------------------------
+# --- what is removed ----------------------------------------------------------------------------------------
 
 
 def test_only_images_of_kept_releases_stay(passes: Passes) -> None:
@@ -309,7 +340,9 @@ def test_only_images_of_kept_releases_stay(passes: Passes) -> None:
 
 
 def test_rejected_image_behind_a_tag_is_kept_until_the_tag_moves(passes: Passes) -> None:
-    """What a registry said last must stay on the host though it was rejected, so that it is not pulled again every day."""
+    """What a registry said last must stay on the host though it was rejected, so that it is not pulled again
+    every day.
+    """
     good = daily(passes)
     bad = moved(passes, "sick", "bad")
     passes.run()
@@ -329,12 +362,16 @@ def test_prune_off(passes: Passes) -> None:
     assert len(passes.host.image_ids()) == 5
 
 
-# --- the rules alone --------------------------------------------------------------------------------------------------
+# --- the rules alone ----------------------------------------------------------------------------------------
 
 
 def observed(images: dict[str, str], ids: set[str] = frozenset(), used: set[str] = frozenset()) -> Observed:  # type: ignore[assignment]
-    return Observed(images=images, image_ids=frozenset({*images.values(), *ids}), tagged=frozenset(images.values()),
-                    containers=tuple(ObservedContainer(i, i, False, "exited", i) for i in used))
+    return Observed(
+        images=images,
+        image_ids=frozenset({*images.values(), *ids}),
+        tagged=frozenset(images.values()),
+        containers=tuple(ObservedContainer(i, i, False, "exited", i) for i in used),
+    )
 
 
 def removed(images: Images, needed: set[str], seen: Observed) -> list[str]:
@@ -374,15 +411,26 @@ def test_what_was_there_before_is_not_ours() -> None:
 
 def test_shortest_interval_counts() -> None:
     """Services that share a reference must be served by the shortest interval among them."""
-    manifest = Manifest({r.key: r for r in (service("a:1", "s-a-1", pull_every=60.0), service("a:1", "s-b-1", pull_every=30.0),
-                                            service("b:1", "s-c-1"), service("c:1", "s-d-1", pull_policy="always"))})
+    manifest = Manifest(
+        {
+            r.key: r
+            for r in (
+                service("a:1", "s-a-1", pull_every=60.0),
+                service("a:1", "s-b-1", pull_every=30.0),
+                service("b:1", "s-c-1"),
+                service("c:1", "s-d-1", pull_policy="always"),
+            )
+        }
+    )
     assert intervals(manifest) == {"a:1": 30.0} and always(manifest) == {"c:1"}
 
 
 @examples(max_examples=100, deadline=None)
 @given(interval=st.floats(1, 1e7), times=st.lists(st.floats(-1e9, 4e9), min_size=1, max_size=20))
 def test_any_clock(interval: float, times: list[float]) -> None:
-    """Whatever the clock does: asked at one moment is not due at that moment, and is due an interval later."""
+    """Whatever the clock does: asked at one moment is not due at that moment, and is due an interval
+    later.
+    """
     manifest = Manifest({r.key: r for r in (service("a:1", pull_every=interval),)})
     images, seen = Images(), observed({"a:1": "x"})
     for now in times:
@@ -396,8 +444,10 @@ def test_any_clock(interval: float, times: list[float]) -> None:
 @examples(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_images_of_others_survive(data: st.DataObject) -> None:
-    """Whatever is pulled, moved, named by hand, used and pruned in whatever order: no image that was there before us, that a
-    container uses or that a person named may go, and in the end nothing of ours is left over that nobody needs."""
+    """Whatever is pulled, moved, named by hand, used and pruned in whatever order: no image that was there
+    before us, that a container uses or that a person named may go, and in the end nothing of ours is left
+    over that nobody needs.
+    """
     host, images = FakeHost(), Images()
     foreign = {host.add_image(f"their/{n}:1") for n in range(2)}
     named: set[str] = set()
@@ -406,7 +456,9 @@ def test_images_of_others_survive(data: st.DataObject) -> None:
         what = data.draw(st.sampled_from(["pull", "name", "need", "prune", "lose"]))
         reference = data.draw(st.sampled_from(["a:1", "b:1", "their/0:1"]))
         if what == "pull":
-            host.registry[reference] = data.draw(st.sampled_from([*sorted(foreign), f"sha256:{step:064}", "sha256:" + "f" * 64]))
+            host.registry[reference] = data.draw(
+                st.sampled_from([*sorted(foreign), f"sha256:{step:064}", "sha256:" + "f" * 64])
+            )
             images.begin([reference], host.image_ids())
             images.settle({reference: host.pull(reference)})
             images.end()
@@ -429,7 +481,11 @@ def test_images_of_others_survive(data: st.DataObject) -> None:
 
 
 def seen_by(host: FakeHost) -> Observed:
-    return Observed(images=dict(host.images), image_ids=frozenset(host.image_ids()), tagged=frozenset(host.images.values()))
+    return Observed(
+        images=dict(host.images),
+        image_ids=frozenset(host.image_ids()),
+        tagged=frozenset(host.images.values()),
+    )
 
 
 def test_state_keeps_it() -> None:

@@ -30,11 +30,17 @@ def push(passes: Passes, *resources: Resource) -> None:
 
 
 def directories(passes: Passes) -> list[str]:
-    return sorted(path for path, there in passes.host.files.there.items() if there.type == "directory" and path != "/var/lib")
+    return sorted(
+        path
+        for path, there in passes.host.files.there.items()
+        if there.type == "directory" and path != "/var/lib"
+    )
 
 
 def test_they_go_with_the_last_that_needs_them(passes: Passes) -> None:
-    """They must stay while anything of ours is below them, go with the last of it, and leave what was there before."""
+    """They must stay while anything of ours is below them, go with the last of it, and leave what was there
+    before.
+    """
     push(passes, file(passes, "/etc/app/conf.d/a"), file(passes, "/etc/app/conf.d/b"))
     push(passes, file(passes, "/etc/app/conf.d/b"))
     assert directories(passes) == ["/etc", "/etc/app", "/etc/app/conf.d"]

@@ -1,4 +1,6 @@
-"""Applied means converged, also where what is new must wait for what is old to go. Whole passes on a fake host."""
+"""Applied means converged, also where what is new must wait for what is old to go. Whole passes on a fake
+host.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,14 @@ def passes(tmp_path: Path) -> Passes:
 
 
 def test_directory_that_becomes_a_link(passes: Passes) -> None:
-    """A link in the place of a directory that only held files of ours must be there when the pass says that it converged."""
-    passes.branch.push(files.directory("/srv/d"), files.symlink("/srv/d/z", target="one"), files.symlink("/srv/e", target="two"))
+    """A link in the place of a directory that only held files of ours must be there when the pass says that
+    it converged.
+    """
+    passes.branch.push(
+        files.directory("/srv/d"),
+        files.symlink("/srv/d/z", target="one"),
+        files.symlink("/srv/e", target="two"),
+    )
     assert passes.run().exit_code == 0
     passes.branch.push(files.symlink("/srv/d", target="three"), files.symlink("/srv/e", target="two"))
     assert passes.run().exit_code == 0
@@ -34,8 +42,14 @@ def test_directory_that_becomes_a_link(passes: Passes) -> None:
 
 
 def test_killed_before_the_directory_goes(passes: Passes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The link must be there when a pass says that it converged, though one was killed before it removed the files."""
-    passes.branch.push(files.directory("/srv/d"), files.symlink("/srv/d/z", target="one"), files.symlink("/srv/e", target="two"))
+    """The link must be there when a pass says that it converged, though one was killed before it removed the
+    files.
+    """
+    passes.branch.push(
+        files.directory("/srv/d"),
+        files.symlink("/srv/d/z", target="one"),
+        files.symlink("/srv/e", target="two"),
+    )
     assert passes.run().exit_code == 0
     passes.branch.push(files.symlink("/srv/d", target="three"), files.symlink("/srv/e", target="two"))
     with monkeypatch.context() as patch, pytest.raises(Died):
@@ -47,7 +61,9 @@ def test_killed_before_the_directory_goes(passes: Passes, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("kind", ["web", "sick"])
 def test_what_is_done_in_two_parts_is_counted_once(passes: Passes, kind: str) -> None:
-    """A commit, or a rollback, that replaces a container and then a directory must say so of both, and call neither drift."""
+    """A commit, or a rollback, that replaces a container and then a directory must say so of both, and call
+    neither drift.
+    """
     passes.host.add_image("shop/web:1", "web")
     passes.host.add_image("shop/web:2", kind)
     old = [files.symlink("/srv/d", target="three")]
@@ -73,7 +89,9 @@ def test_directory_that_holds_what_is_not_ours(passes: Passes) -> None:
 
 
 def test_directory_that_must_be_absent(passes: Passes) -> None:
-    """A directory of ours in whose place there must be nothing must go, and the path be ours, in the pass that says so."""
+    """A directory of ours in whose place there must be nothing must go, and the path be ours, in the pass
+    that says so.
+    """
     passes.branch.push(files.directory("/srv/d"), files.symlink("/srv/e", target="two"))
     assert passes.run().exit_code == 0
     passes.branch.push(files.absent("/srv/d"), files.symlink("/srv/e", target="two"))
@@ -83,8 +101,12 @@ def test_directory_that_must_be_absent(passes: Passes) -> None:
 
 
 @pytest.mark.parametrize("at", ["gate", "first action"])
-def test_port_that_a_refused_service_does_not_hold(passes: Passes, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service that is refused must keep nobody from a port that it held once, or that only a killed pass meant for it."""
+def test_port_that_a_refused_service_does_not_hold(
+    passes: Passes, at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service that is refused must keep nobody from a port that it held once, or that only a killed pass
+    meant for it.
+    """
     for image in ("shop/web:1", "shop/web:2"):
         passes.host.add_image(image, "web", version=image)
     passes.branch.push(on_port("s", 80), on_port("t", 90))
@@ -117,7 +139,9 @@ def dies(*_: Any, **__: Any) -> Any:
 
 
 def test_what_is_frozen_and_empty_in_the_end(passes: Passes) -> None:
-    """A frozen directory that only becomes empty when the pass has pruned must be said to be refused by that pass."""
+    """A frozen directory that only becomes empty when the pass has pruned must be said to be refused by that
+    pass.
+    """
     passes.branch.push(files.symlink("/srv/d/z", target="one"), files.symlink("/srv/e", target="two"))
     assert passes.run().exit_code == 0
     Orders(passes.paths.state).suspend("directory/srv/d", Suspension("being looked at", passes.clock.wall()))

@@ -50,13 +50,17 @@ DIGESTS = {
 
 @pytest.mark.parametrize("name", FROZEN)
 def test_digest_is_frozen(name: str) -> None:
-    """A digest under scheme 1 must never change: an upgrade of Limpet causes no action. Never correct this table."""
+    """A digest under scheme 1 must never change: an upgrade of Limpet causes no action. Never correct this
+    table.
+    """
     assert FROZEN[name].digest == DIGESTS[name]
 
 
 def test_digest_covers_only_what_was_set() -> None:
     """Empty and false values must count as not set, so that a new optional field changes no digest."""
-    assert digest("file", {"a": 1, "b": "", "c": None, "d": [], "e": {}, "f": False}) == digest("file", {"a": 1})
+    assert digest("file", {"a": 1, "b": "", "c": None, "d": [], "e": {}, "f": False}) == digest(
+        "file", {"a": 1}
+    )
     assert digest("file", {"a": "0"}) != digest("file", {})
     assert digest("file", {"a": 1}) != digest("symlink", {"a": 1})
 
@@ -71,7 +75,9 @@ def test_digest_covers_only_what_was_set() -> None:
     ],
 )
 def test_what_changes_no_container(differs: dict[str, Any]) -> None:
-    """Where it is written, its labels, what it waits for and how its image is pulled must not be in its digest."""
+    """Where it is written, its labels, what it waits for and how its image is pulled must not be in its
+    digest.
+    """
     assert web(**differs).digest == web().digest
 
 
@@ -115,13 +121,17 @@ def test_manifest_digest_is_of_content() -> None:
     ],
 )
 def test_claims_clash(one: str, other: str, clash: bool) -> None:
-    """Ports must clash when protocol and number are equal and an address is shared; all else when it is equal."""
+    """Ports must clash when protocol and number are equal and an address is shared; all else when it is
+    equal.
+    """
     assert claims.clash(one, other) is clash
     assert claims.clash(other, one) is clash
 
 
 def test_claims_of_a_service() -> None:
-    """A container must claim its name, its published ports and its static addresses; random ports claim nothing."""
+    """A container must claim its name, its published ports and its static addresses; random ports claim
+    nothing.
+    """
     config = {
         "ports": [{"target": 80, "published": "8080"}, {"target": 53, "published": "53", "protocol": "udp", "host_ip": "::"},
                   {"target": 81}, {"target": 82, "published": "0"}],
@@ -147,6 +157,8 @@ def test_names_of_instances() -> None:
 
 
 def test_networks_are_joined_by_priority() -> None:
-    """The network of the highest priority must come first, then by name: it is joined when the container is created."""
+    """The network of the highest priority must come first, then by name: it is joined when the container is
+    created.
+    """
     config = {"image": "a", "networks": {"a": {}, "b": {"priority": 10}, "c": None}}
     assert container.networks(web(config=config)) == ["b", "a", "c"]

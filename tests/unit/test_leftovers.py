@@ -1,4 +1,6 @@
-"""What a release that was never proved has brought goes without a brake, and refusals keep nothing else from converging."""
+"""What a release that was never proved has brought goes without a brake, and refusals keep nothing else from
+converging.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def supersede(passes: Passes) -> None:
 
 @pytest.mark.parametrize("image", ["shop/web:1", "shop/web:2"])
 def test_leftovers_of_a_superseded_attempt_go(passes: Passes, image: str) -> None:
-    """However many services a superseded attempt has brought, the release after it, also known good, must remove them all."""
+    """However many services a superseded attempt has brought, the release after it, also known good, must
+    remove them all.
+    """
     supersede(passes)
     passes.branch.push(service(image))
     assert passes.run().exit_code == 0
@@ -93,8 +97,9 @@ def test_what_was_proved_is_braked_though_the_pass_was_killed_then(passes: Passe
 
 
 def test_a_release_with_refusals_is_proved_and_says_so(passes: Passes) -> None:
-    """A refusal must stand as a condition while all else of its release is applied, judged and proved; then nothing is left
-    to do."""
+    """A refusal must stand as a condition while all else of its release is applied, judged and proved; then
+    nothing is left to do.
+    """
     passes.host.files.make_directory("/srv/data")
     passes.host.files.put("/srv/data/mine", b"x")
     blocked = files.file("/srv/data", content=passes.host.content.put(b"x"), size=1)

@@ -27,7 +27,9 @@ def motd(passes: Passes, text: str) -> Resource:
 
 
 def test_releases_that_are_never_begun_leave_nothing(passes: Passes) -> None:
-    """Commits of which none can be begun must not fill the disk: only what is remembered and the newest may stay."""
+    """Commits of which none can be begun must not fill the disk: only what is remembered and the newest may
+    stay.
+    """
     passes.host.add_image("shop/web:1", "web")
     passes.branch.push(service("shop/web:1"), motd(passes, "good"))
     assert passes.run().exit_code == 0
@@ -47,13 +49,19 @@ def test_rejected_release_is_rendered_once(passes: Passes) -> None:
     passes.branch.push(service("shop/web:2"), motd(passes, "bad"))
     assert passes.run().exit_code == 4
     rejected = passes.branch.manifest.digest
-    assert passes.branch.manifests.has(rejected) and all(map(passes.branch.content.has, passes.branch.manifest.content()))
+    assert passes.branch.manifests.has(rejected) and all(
+        map(passes.branch.content.has, passes.branch.manifest.content())
+    )
     passes.branch.push(service("shop/web:1"), motd(passes, "better"))
     assert passes.run().exit_code == 0 and not passes.branch.manifests.has(rejected)
 
 
-def test_a_pass_killed_before_it_forgets_leaves_nothing(passes: Passes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was kept of a person's file must go once the file is given back, though that pass was killed before it forgot it."""
+def test_a_pass_killed_before_it_forgets_leaves_nothing(
+    passes: Passes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was kept of a person's file must go once the file is given back, though that pass was killed
+    before it forgot it.
+    """
     passes.host.files.store = passes.branch.content
     passes.host.add_image("shop/web:1", "web")
     passes.host.files.put("/etc/motd", b"a person's")
@@ -70,7 +78,9 @@ def test_a_pass_killed_before_it_forgets_leaves_nothing(passes: Passes, monkeypa
 
 
 def test_what_a_killed_writer_left_goes(passes: Passes) -> None:
-    """A half-written state or inventory must be gone after the next pass, also when that has nothing to write."""
+    """A half-written state or inventory must be gone after the next pass, also when that has nothing to
+    write.
+    """
     passes.host.add_image("shop/web:1", "web")
     passes.branch.push(service("shop/web:1"))
     assert passes.run().exit_code == 0
@@ -83,7 +93,9 @@ def test_what_a_killed_writer_left_goes(passes: Passes) -> None:
 
 @pytest.mark.parametrize("name", ["a" * 64, f".{'a' * 64}{durable.MARK}x"])
 def test_contents_of_a_killed_rendering_go(passes: Passes, name: str) -> None:
-    """Contents that a pass stored for a manifest it was killed before storing must be gone after the next pass."""
+    """Contents that a pass stored for a manifest it was killed before storing must be gone after the next
+    pass.
+    """
     passes.host.add_image("shop/web:1", "web")
     passes.branch.push(service("shop/web:1"), motd(passes, "ours"))
     assert passes.run().exit_code == 0
@@ -93,8 +105,9 @@ def test_contents_of_a_killed_rendering_go(passes: Passes, name: str) -> None:
 
 
 def test_pin_is_what_was_proved(passes: Passes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A release that is finished because the newest commit cannot be begun must be proved at its own commit: the newest one has
-    never been here, and may be taken back."""
+    """A release that is finished because the newest commit cannot be begun must be proved at its own commit:
+    the newest one has never been here, and may be taken back.
+    """
     for number in (1, 2):
         passes.host.add_image(f"shop/web:{number}", "web", version=f"{number}")
     passes.branch.push(service("shop/web:1"))
@@ -106,11 +119,18 @@ def test_pin_is_what_was_proved(passes: Passes, monkeypatch: pytest.MonkeyPatch)
     passes.branch.push(service("shop/missing:1"))
     assert passes.run().exit_code == 78
     revision = passes.heartbeat()["revision"]
-    assert [revision[name][-2:] for name in ("observed", "applied", "known_good", "pin")] == ["03", "02", "02", "02"]
+    assert [revision[name][-2:] for name in ("observed", "applied", "known_good", "pin")] == [
+        "03",
+        "02",
+        "02",
+        "02",
+    ]
 
 
 def test_known_good_that_comes_back_keeps_its_commit(passes: Passes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Known good that comes back because the branch says what was rejected must be applied, and proved, at its own commit."""
+    """Known good that comes back because the branch says what was rejected must be applied, and proved, at
+    its own commit.
+    """
     for number, kind in enumerate(("web", "web", "sick")):
         passes.host.add_image(f"shop/web:{number}", kind, version=f"{number}")
     passes.branch.push(service("shop/web:0"))

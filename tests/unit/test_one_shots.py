@@ -1,4 +1,6 @@
-"""One-shots across releases: each runs once, no way back runs one again, and what cannot be undone is not rolled back."""
+"""One-shots across releases: each runs once, no way back runs one again, and what cannot be undone is not
+rolled back.
+"""
 
 from __future__ import annotations
 
@@ -59,8 +61,9 @@ def by_hand(passes: Passes, release: str) -> None:
 
 @pytest.mark.parametrize("removed", [False, True])
 def test_a_rollback_runs_no_one_shot(passes: Passes, removed: bool) -> None:
-    """A failed release with a migration of its own must be undone without running known good's again, also when the container of
-    that was removed meanwhile; who waits for it starts."""
+    """A failed release with a migration of its own must be undone without running known good's again, also
+    when the container of that was removed meanwhile; who waits for it starts.
+    """
     proved(passes, migrate(1), web())
     if removed:
         passes.host.vanish(MIGRATE)
@@ -72,7 +75,9 @@ def test_a_rollback_runs_no_one_shot(passes: Passes, removed: bool) -> None:
 
 
 def test_a_one_shot_that_ends_with_docker_is_run_again(passes: Passes) -> None:
-    """A migration that failed because dockerd was restarted must condemn nothing, and be run again by the next pass."""
+    """A migration that failed because dockerd was restarted must condemn nothing, and be run again by the
+    next pass.
+    """
     proved(passes, migrate(1), web())
     executed, cut = passes.host.execute, list[str]()
 
@@ -95,8 +100,10 @@ def test_a_one_shot_that_ends_with_docker_is_run_again(passes: Passes) -> None:
 @pytest.mark.parametrize("dropped", [False, True])
 @pytest.mark.parametrize("killed", [False, True])
 def test_by_hand_runs_no_one_shot(passes: Passes, dropped: bool, killed: bool) -> None:
-    """A rollback by hand to a release whose migration was replaced, or is in the repository no more, must not run it again, nor
-    the way forward to what was known good; also when the pass is killed after its first action."""
+    """A rollback by hand to a release whose migration was replaced, or is in the repository no more, must not
+    run it again, nor the way forward to what was known good; also when the pass is killed after its first
+    action.
+    """
     first = proved(passes, migrate(1), web())
     second = proved(passes, *([] if dropped else [migrate(2)]), service("web:1", environment={"MARK": "2"}))
     ran = runs(passes)
@@ -115,7 +122,9 @@ def test_by_hand_runs_no_one_shot(passes: Passes, dropped: bool, killed: bool) -
 
 
 def test_a_revert_runs_no_one_shot_again(passes: Passes) -> None:
-    """A commit that brings back what a known good release had must not run its migration again; other content must."""
+    """A commit that brings back what a known good release had must not run its migration again; other content
+    must.
+    """
     proved(passes, migrate(1), web())
     proved(passes, migrate(2), web())
     proved(passes, migrate(1), web(mark="more"))
@@ -153,7 +162,7 @@ def test_an_ordinary_service_forgets_that_it_ran(passes: Passes) -> None:
     assert oneshots.remembered({str(resource.key): (mark,)}, [held]) == {}
 
 
-# --- irreversible -----------------------------------------------------------------------------------------------------
+# --- irreversible -------------------------------------------------------------------------------------------
 
 
 def held_back(passes: Passes, image: str = "sick:1") -> None:
@@ -163,8 +172,9 @@ def held_back(passes: Passes, image: str = "sick:1") -> None:
 
 
 def test_what_cannot_be_undone_is_not_rolled_back(passes: Passes) -> None:
-    """Once an irreversible one-shot has run, a failed gate must hold the new release, exit 1, say what and why, reject nothing,
-    and judge again at each pass; healthy at last, it is committed."""
+    """Once an irreversible one-shot has run, a failed gate must hold the new release, exit 1, say what and
+    why, reject nothing, and judge again at each pass; healthy at last, it is committed.
+    """
     held_back(passes)
     for _ in range(2):
         result = passes.run()
@@ -172,10 +182,17 @@ def test_what_cannot_be_undone_is_not_rolled_back(passes: Passes) -> None:
         assert "container/shop-migrate-1 was started and cannot be undone" in result.sentence
         assert "container/shop-web-1: its health check fails" in result.sentence
         heartbeat = passes.heartbeat()
-        assert heartbeat["state"] == "Degraded" and heartbeat["rejected"] == [] and heartbeat["rolled_back"] is None
+        assert (
+            heartbeat["state"] == "Degraded"
+            and heartbeat["rejected"] == []
+            and heartbeat["rolled_back"] is None
+        )
         ready = next(c for c in heartbeat["conditions"] if c["type"] == "Ready")
         assert ready["reason"] == "Degraded" and "shop-migrate-1 was started" in ready["message"]
-        assert HINT in heartbeat["last_pass"]["error"]["hint"] and "limpet rollback" in heartbeat["last_pass"]["error"]["hint"]
+        assert (
+            HINT in heartbeat["last_pass"]["error"]["hint"]
+            and "limpet rollback" in heartbeat["last_pass"]["error"]["hint"]
+        )
     assert passes.running() == passes.host.images["sick:1"] and runs(passes) == 2
     passes.host._find("shop-web-1").behaviour = passes.host.behaviours[passes.host.images["web:1"]]
     assert passes.run().exit_code == 0 and runs(passes) == 2
@@ -183,17 +200,23 @@ def test_what_cannot_be_undone_is_not_rolled_back(passes: Passes) -> None:
 
 
 def test_a_failing_action_after_it_holds_too(passes: Passes) -> None:
-    """When not the gate but an action fails after the migration has run, that must hold too, and name what failed."""
+    """When not the gate but an action fails after the migration has run, that must hold too, and name what
+    failed.
+    """
     held_back(passes, "web:1")
     passes.branch.push(migrate(2, irreversible=True), web(mark="2"))
-    passes.host.errors["start container/shop-web-1"] = Failed("cannot start container shop-web-1: no", "correct it")
+    passes.host.errors["start container/shop-web-1"] = Failed(
+        "cannot start container shop-web-1: no", "correct it"
+    )
     result = passes.run()
     assert result.outcome == "Degraded" and "cannot start container shop-web-1" in result.sentence
     assert passes.heartbeat()["last_pass"]["error"]["message"] == result.sentence
 
 
 def test_an_irreversible_one_shot_that_fails_holds(passes: Passes) -> None:
-    """A migration that failed may have done a part of its work: no rollback; a corrected one goes on from there."""
+    """A migration that failed may have done a part of its work: no rollback; a corrected one goes on from
+    there.
+    """
     proved(passes, migrate(1), web())
     passes.branch.push(migrate(2, "fail-once:1", irreversible=True), web(mark="2"))
     result = passes.run()
@@ -203,8 +226,9 @@ def test_an_irreversible_one_shot_that_fails_holds(passes: Passes) -> None:
 
 @pytest.mark.parametrize("removed", [False, True])
 def test_a_killed_pass_does_not_forget_it(passes: Passes, removed: bool) -> None:
-    """A pass that is killed at any point after the start of the migration must be followed by one that holds, also when a
-    person removes its container after the gate has begun."""
+    """A pass that is killed at any point after the start of the migration must be followed by one that holds,
+    also when a person removes its container after the gate has begun.
+    """
     held_back(passes)
     reached = passes.host.execute
 
@@ -226,8 +250,9 @@ def test_a_killed_pass_does_not_forget_it(passes: Passes, removed: bool) -> None
 
 
 def test_killed_at_any_action(tmp_path: Path) -> None:
-    """Wherever a pass is killed, the next ones must end as if it had not been: held when the migration was started, and rolled
-    back never; and no migration runs twice."""
+    """Wherever a pass is killed, the next ones must end as if it had not been: held when the migration was
+    started, and rolled back never; and no migration runs twice.
+    """
     point, reached = 0, True
     while reached:
         passes, point = with_images(tmp_path / str(point)), point + 1
@@ -245,7 +270,9 @@ def test_killed_at_any_action(tmp_path: Path) -> None:
 
 
 def test_it_holds_for_the_releases_after_it(passes: Passes) -> None:
-    """A newer commit must go on from there; when that fails too, it is held and not rolled back past the migration."""
+    """A newer commit must go on from there; when that fails too, it is held and not rolled back past the
+    migration.
+    """
     held_back(passes)
     assert passes.run().outcome == "Degraded"
     passes.branch.push(web("sick:1", "other"))
@@ -259,7 +286,9 @@ def test_it_holds_for_the_releases_after_it(passes: Passes) -> None:
 def test_a_superseded_release_does_not_forget_it(passes: Passes) -> None:
     """A newer commit that comes before the verdict must know what the one before has started."""
     held_back(passes)
-    passes.host.errors["start container/shop-web-1"] = Transient("Docker does not answer", "wait", code="RuntimeUnavailable")
+    passes.host.errors["start container/shop-web-1"] = Transient(
+        "Docker does not answer", "wait", code="RuntimeUnavailable"
+    )
     assert passes.run().exit_code == 75
     passes.host.errors.clear()
     passes.branch.push(web("sick:1", "newer"))

@@ -41,10 +41,16 @@ def test_everything_desired_is_owned_before_it_is_made() -> None:
     """Every resource that an action may make must be owned first, with its needs and claims."""
     container = {"web": {"image": "a:1", "networks": {"net": {}}, "ports": ["80"]}}
     file = {"/apps/f": {"content": "x", "app": "shop"}}
-    found, _ = entries({"desired": {"network": {"net": {}}, "volume": {"v": {}}, "file": file, "container": container}})
+    found, _ = entries(
+        {"desired": {"network": {"net": {}}, "volume": {"v": {}}, "file": file, "container": container}}
+    )
     assert set(map(str, found)) == {"network/net", "volume/v", "file/apps/f", "container/web"}
     owned = found[Key("container", "web")]
-    assert (owned.needs, owned.claims, owned.app) == (("network/net",), ("name/web", "port/tcp/0.0.0.0/80"), "shop")
+    assert (owned.needs, owned.claims, owned.app) == (
+        ("network/net",),
+        ("name/web", "port/tcp/0.0.0.0/80"),
+        "shop",
+    )
 
 
 def test_external_things_are_not_owned() -> None:
@@ -61,7 +67,11 @@ def test_refused_things_are_not_owned() -> None:
 
 def test_unchanged_entries_are_not_written() -> None:
     """When all is owned as it is, nothing must be written."""
-    case = {"known_good": "applied", "desired": "applied", "applied": {**text("ours"), "container": {"web": {"image": "a:1"}}}}
+    case = {
+        "known_good": "applied",
+        "desired": "applied",
+        "applied": {**text("ours"), "container": {"web": {"image": "a:1"}}},
+    }
     assert entries(case) == ({}, [])
 
 
@@ -96,13 +106,17 @@ def test_our_own_file_is_no_original_of_a_link() -> None:
 
 
 def test_identical_file_is_an_original() -> None:
-    """A file that was there before, and is just as wanted, must be saved: it stays when the repository drops it."""
+    """A file that was there before, and is just as wanted, must be saved: it stays when the repository drops
+    it.
+    """
     found, saved = entries({"desired": text("ours"), **text("ours")})
     assert (found[FILE].original, saved) == (WAS, ["/etc/motd"])
 
 
 def test_directories_made_on_the_way_are_owned() -> None:
-    """Missing directories above what is written must be owned as well, each once; those that are there, or are resources, not."""
+    """Missing directories above what is written must be owned as well, each once; those that are there, or
+    are resources, not.
+    """
     found, _ = entries({"desired": {"file": {path: {"content": "x"} for path in ("/new/a/f", "/new/a/g", "/new/d/h", "/etc/f")},
                                     "directory": {"/new/d": {}}}})  # fmt: skip
     made = {str(key) for key, owned in found.items() if owned == files.IMPLIED}
@@ -110,7 +124,9 @@ def test_directories_made_on_the_way_are_owned() -> None:
 
 
 def test_lost_inventory_takes_our_files_for_ours() -> None:
-    """When the inventory was lost, a file that is as the applied release wants it must not become its own original."""
+    """When the inventory was lost, a file that is as the applied release wants it must not become its own
+    original.
+    """
     found, saved = entries({"applied": text("ours"), "desired": "applied", "unowned": [str(FILE)]})
     assert (found[FILE].original, saved) == (None, [])
 
@@ -122,7 +138,9 @@ def test_directory_that_was_there_is_remembered() -> None:
 
 
 def test_changing_container_claims_old_and_new() -> None:
-    """While a container changes, its entry must claim what either instance holds; settled, only what it holds then."""
+    """While a container changes, its entry must claim what either instance holds; settled, only what it holds
+    then.
+    """
     case = {
         "applied": {"container": {"web": {"image": "a:1", "ports": ["80"]}}},
         "desired": {"container": {"web": {"image": "a:1", "ports": ["81"]}}},
@@ -131,7 +149,10 @@ def test_changing_container_claims_old_and_new() -> None:
     assert found[Key("container", "web")].claims == ("name/web", "port/tcp/0.0.0.0/80", "port/tcp/0.0.0.0/81")
     after = {"applied": case["desired"], "desired": "applied",
              "inventory": {"container/web": {"claims": found[Key("container", "web")].claims}}}  # fmt: skip
-    assert ownership.settled(view(after))[Key("container", "web")].claims == ("name/web", "port/tcp/0.0.0.0/81")
+    assert ownership.settled(view(after))[Key("container", "web")].claims == (
+        "name/web",
+        "port/tcp/0.0.0.0/81",
+    )
 
 
 PROXY = Key("container", "proxy")
@@ -150,8 +171,9 @@ def test_what_a_container_was_told_is_remembered() -> None:
 
 
 def test_signal_that_is_sent_is_not_delivered_until_it_was_told() -> None:
-    """While a change is signalled, the entry must not say that the old content is what the container knows: a rollback signals
-    again."""
+    """While a change is signalled, the entry must not say that the old content is what the container knows: a
+    rollback signals again.
+    """
     case = {"known_good": "applied", "applied": READER, "inventory": {str(PROXY): {"delivered": DELIVERED}},
             "desired": {"base": "applied", "file": {"/etc/motd": {"content": "two"}}}}  # fmt: skip
     found, _ = entries(case)
@@ -167,8 +189,15 @@ ALONE: dict[str, Any] = {
 
 
 def test_restart_for_a_file_that_was_put_back_survives_a_kill() -> None:
-    """A pass that is killed after it put a file back must leave the restart of what mounts it alone to the next pass."""
-    case = {"known_good": "applied", "applied": ALONE, "desired": "applied", "file": {"/etc/motd": {"content": "edited"}}}
+    """A pass that is killed after it put a file back must leave the restart of what mounts it alone to the
+    next pass.
+    """
+    case = {
+        "known_good": "applied",
+        "applied": ALONE,
+        "desired": "applied",
+        "file": {"/etc/motd": {"content": "edited"}},
+    }
     assert [action.verb for action in plan(view(case)).actions] == ["write", "restart"]
     found, _ = entries(case)
     after = {**case, "file": {}, "inventory": {str(PROXY): {"delivered": found[PROXY].delivered}}}
@@ -178,18 +207,27 @@ def test_restart_for_a_file_that_was_put_back_survives_a_kill() -> None:
 
 
 def test_one_shot_that_ran_is_remembered() -> None:
-    """A one-shot that ran to success must be remembered by digest and image; one that failed or runs must not."""
+    """A one-shot that ran to success must be remembered by digest and image; one that failed or runs must
+    not.
+    """
     job = {"container": {"job": {"image": "a:1", "oneshot": True}}}
     case = {"applied": job, "desired": "applied"}
     at = view(case)
     resource = at.target.manifest.resources[Key("container", "job")]
     assert ownership.settled(at)[resource.key].completed == oneshots.completed_mark(resource, "sha256:a:1")
     for state in ({"exit_code": 7}, {"state": "running"}, {"state": "created"}):
-        assert ownership.settled(view({**case, "container": [{"of": "applied/job", "exit_code": None, **state}]})) == {}
+        assert (
+            ownership.settled(
+                view({**case, "container": [{"of": "applied/job", "exit_code": None, **state}]})
+            )
+            == {}
+        )
 
 
 def test_a_service_forgets_that_it_was_a_one_shot() -> None:
-    """Once a service that was a one-shot is proved as an ordinary one, its run must count no more: later it runs again."""
+    """Once a service that was a one-shot is proved as an ordinary one, its run must count no more: later it
+    runs again.
+    """
     web = {"container": {"web": {"image": "a:1"}}}
     at = view({"applied": web, "desired": "applied", "inventory": {"container/web": {"completed": "now"}}})
     assert at.inventory[Key("container", "web")].completed
@@ -208,12 +246,18 @@ def test_disowned_is_what_is_gone() -> None:
     assert list(ownership.disowned(at.inventory, at, remaining)) == [Key("file", "/etc/a")]
 
 
-HOOKED = {"container": {"web": {"image": "a:1", "config": {"post_start": [{"command": ["warm"]}, {"command": ["go"]}]}}}}
+HOOKED = {
+    "container": {
+        "web": {"image": "a:1", "config": {"post_start": [{"command": ["warm"]}, {"command": ["go"]}]}}
+    }
+}
 WEB = Key("container", "web")
 
 
 def test_a_container_that_is_being_started_counts_as_one_without_its_hooks() -> None:
-    """Before Limpet starts a container the inventory must say that its post_start has not run: a killed pass leaves it so."""
+    """Before Limpet starts a container the inventory must say that its post_start has not run: a killed pass
+    leaves it so.
+    """
     stopped = [{"of": "applied/web", "id": "id-web", "state": "exited"}]
     case = {"known_good": "applied", "applied": HOOKED, "desired": "applied", "container": stopped,
             "inventory": {str(WEB): {"hooked": ["id-web", "id-o"]}}}  # fmt: skip
@@ -222,7 +266,9 @@ def test_a_container_that_is_being_started_counts_as_one_without_its_hooks() -> 
 
 
 def test_only_hooks_that_all_ended_well_are_remembered() -> None:
-    """A container must be remembered when all commands of its post_start are done, with those that are still there."""
+    """A container must be remembered when all commands of its post_start are done, with those that are still
+    there.
+    """
     kept = [{"of": "applied/web", "name": "web.kept-1", "id": "id-kept"}]
     at = view({"applied": HOOKED, "desired": "applied", "container": kept,
                "inventory": {str(WEB): {"hooked": ["id-gone", "id-kept"]}}})  # fmt: skip

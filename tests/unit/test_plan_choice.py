@@ -32,9 +32,12 @@ def manifest(policy: str) -> Manifest:
         ("always", False, {"web:1": "sha256:other"}, True),
     ],
 )
-def test_rejected_release_is_not_tried_again(policy: str, asked: bool, lock: dict[str, str], rejected: bool) -> None:
-    """A rejected release must stay rejected; with another image it is another release, unless the image is not known before a
-    pull, or it is not known any more what `always` was told."""
+def test_rejected_release_is_not_tried_again(
+    policy: str, asked: bool, lock: dict[str, str], rejected: bool
+) -> None:
+    """A rejected release must stay rejected; with another image it is another release, unless the image is
+    not known before a pull, or it is not known any more what `always` was told.
+    """
     wanted = manifest(policy)
     failed = Release(wanted.digest, {"web:1": "sha256:bad"})
     earlier = Rejection(wanted.digest, "sick", 0.0, "main@sha1:x")

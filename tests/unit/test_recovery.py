@@ -34,9 +34,12 @@ def dies(*_: Any) -> Any:
 
 
 @pytest.mark.parametrize("at", ["render", "own"])
-def test_a_first_pass_that_was_killed_lost_nothing(passes: Passes, at: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file of a person that is just as wanted must be theirs, though the first pass was killed after it had stored its
-    manifest, or its attempt: it stays when the repository drops it."""
+def test_a_first_pass_that_was_killed_lost_nothing(
+    passes: Passes, at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of a person that is just as wanted must be theirs, though the first pass was killed after it had
+    stored its manifest, or its attempt: it stays when the repository drops it.
+    """
     passes.host.files.put("/etc/motd", TEXT)
     passes.branch.push(service("shop/web:1"), motd(passes))
     with monkeypatch.context() as patch, pytest.raises(Died):
@@ -54,8 +57,9 @@ def test_a_first_pass_that_was_killed_lost_nothing(passes: Passes, at: str, monk
 
 @pytest.mark.parametrize("also", [(), ("state",)])
 def test_a_file_that_is_as_a_release_had_it_is_ours(passes: Passes, also: tuple[str, ...]) -> None:
-    """After the loss, a file that is as a remembered release had it must go when the branch drops it; with any other mode it is
-    somebody else's and stays."""
+    """After the loss, a file that is as a remembered release had it must go when the branch drops it; with
+    any other mode it is somebody else's and stays.
+    """
     other = files.file("/etc/mode", content=passes.host.content.put(b"m"), size=1)
     passes.branch.push(service("shop/web:1"), motd(passes), other)
     assert passes.run().outcome == "Converged"

@@ -45,7 +45,9 @@ services:
   init: {image: busybox}
 volumes: {named: {}}
 """,
-    "conf/nginx.conf": "x\n", "conf/sub/a.sh": "#!", "README.md": "read me\n",
+    "conf/nginx.conf": "x\n",
+    "conf/sub/a.sh": "#!",
+    "README.md": "read me\n",
 }
 
 
@@ -54,17 +56,29 @@ def test_newcomers_repository() -> None:
     found = manifest(NEWCOMER, repo_name="shop")
     web = container(found, "shop-web-1")
     assert [str(key) for key in found.resources if key.kind != "container"] == [
-        f"file{APPS}/shop/conf/nginx.conf", f"file{APPS}/shop/conf/sub/a.sh", "network/shop_default", "volume/shop_named",
+        f"file{APPS}/shop/conf/nginx.conf",
+        f"file{APPS}/shop/conf/sub/a.sh",
+        "network/shop_default",
+        "volume/shop_named",
     ]
     assert [volume["source"] for volume in web.spec["config"]["volumes"]] == [
-        f"{APPS}/shop/conf", f"{APPS}/shop/data", "shop_named", "/etc/localtime",
+        f"{APPS}/shop/conf",
+        f"{APPS}/shop/data",
+        "shop_named",
+        "/etc/localtime",
     ]
-    assert web.spec["inputs"] == {f"{APPS}/shop/conf/nginx.conf": sha256("x\n"), f"{APPS}/shop/conf/sub/a.sh": sha256("#!")}
+    assert web.spec["inputs"] == {
+        f"{APPS}/shop/conf/nginx.conf": sha256("x\n"),
+        f"{APPS}/shop/conf/sub/a.sh": sha256("#!"),
+    }
     assert found.resources[Key("file", f"{APPS}/shop/conf/sub/a.sh")].spec["mode"] == "0755"
     assert web.spec["config"]["networks"] == {"shop_default": {}}
     assert needs(web) == {
-        "container/shop-db-1": "healthy", "container/shop-init-1": "completed", "network/shop_default": "present",
-        "volume/shop_named": "present", f"file{APPS}/shop/conf/nginx.conf": "present",
+        "container/shop-db-1": "healthy",
+        "container/shop-init-1": "completed",
+        "network/shop_default": "present",
+        "volume/shop_named": "present",
+        f"file{APPS}/shop/conf/nginx.conf": "present",
         f"file{APPS}/shop/conf/sub/a.sh": "present",
     }
     assert container(found, "shop-init-1").spec["oneshot"] and not web.spec["oneshot"]
@@ -73,11 +87,15 @@ def test_newcomers_repository() -> None:
 
 
 def test_a_commit_that_changes_nothing_used_changes_no_digest() -> None:
-    """A change of README must not change the manifest's digest; a change of a mounted file changes its users only."""
+    """A change of README must not change the manifest's digest; a change of a mounted file changes its users
+    only.
+    """
     before = manifest(NEWCOMER)
     assert manifest({**NEWCOMER, "README.md": "other\n", "notes/x": "y"}).digest == before.digest
     after = manifest({**NEWCOMER, "conf/nginx.conf": "y\n"})
-    changed = {str(key) for key in before.resources if before.resources[key].digest != after.resources[key].digest}
+    changed = {
+        str(key) for key in before.resources if before.resources[key].digest != after.resources[key].digest
+    }
     assert changed == {"container/fleet-web-1", f"file{APPS}/fleet/conf/nginx.conf"}
 
 
@@ -96,23 +114,36 @@ def test_moved_lines_change_no_digest() -> None:
         ({"apps/shop/compose.yaml": "services: {a: {image: x}}\n"}, "shop"),
         ({"apps/shop/docker-compose.yml": "services: {a: {image: x}}\n"}, "shop"),
         ({"compose.yaml.j2": "services: {a: {image: x}}\n"}, "my-repo"),
-        ({"fleet.yaml": "layers: [base, top]\n", "base/compose.yaml": "services: {a: {image: x}}\n", "top/x": ""}, "base"),
+        (
+            {
+                "fleet.yaml": "layers: [base, top]\n",
+                "base/compose.yaml": "services: {a: {image: x}}\n",
+                "top/x": "",
+            },
+            "base",
+        ),
         ({"compose.yaml": "services: {a: {image: x}}\n", ".env": "COMPOSE_PROJECT_NAME=env\n"}, "env"),
         ({"prod.yaml": "services: {a: {image: x}}\n", ".env": "COMPOSE_FILE=prod.yaml\n"}, "my-repo"),
     ],
 )
 def test_names(tree: dict[str, str], name: str) -> None:
-    """An app must be named by its file, else its directory, else the repository, normalised as Compose does."""
-    assert [key.name for key in manifest(tree, repo_name="My-Repo").resources if key.kind == "container"] == [f"{name}-a-1"]
+    """An app must be named by its file, else its directory, else the repository, normalised as Compose
+    does.
+    """
+    assert [key.name for key in manifest(tree, repo_name="My-Repo").resources if key.kind == "container"] == [
+        f"{name}-a-1"
+    ]
 
 
 def test_override_of_a_later_layer_joins_the_app() -> None:
     """An override file of another layer must be merged by Compose's rules."""
-    found = manifest({
-        "fleet.yaml": "layers: [base, hosts/web-01]\n",
-        "base/apps/shop/compose.yaml": "services: {a: {image: x, environment: {A: 1}}}\n",
-        "hosts/web-01/apps/shop/compose.override.yaml": "services: {a: {environment: {B: 2}}}\n",
-    })
+    found = manifest(
+        {
+            "fleet.yaml": "layers: [base, hosts/web-01]\n",
+            "base/apps/shop/compose.yaml": "services: {a: {image: x, environment: {A: 1}}}\n",
+            "hosts/web-01/apps/shop/compose.override.yaml": "services: {a: {environment: {B: 2}}}\n",
+        }
+    )
     assert container(found, "shop-a-1").spec["config"]["environment"] == {"A": "1", "B": "2"}
 
 
@@ -136,7 +167,9 @@ services:
 """
     plain = manifest({"compose.yaml": service})
     found = manifest({"compose.yaml": service + "    x-limpet: {irreversible: true}\n"})
-    assert [r.key.name for r in found.of_kind("container") if r.spec.get("irreversible")] == ["fleet-migrate-1"]
+    assert [r.key.name for r in found.of_kind("container") if r.spec.get("irreversible")] == [
+        "fleet-migrate-1"
+    ]
     assert found.digest == plain.digest
 
 
@@ -160,22 +193,36 @@ services:
     found = manifest({"compose.yaml": service, "a.env": "A=1\n", ".env": "COMPOSE_PROFILES=on\n"})
     spec = container(found, "fleet-a-2").spec
     assert spec["config"] == {
-        "image": "x", "environment": {"A": "1"}, "deploy": {"resources": {"limits": {"memory": 64 << 20}}},
+        "image": "x",
+        "environment": {"A": "1"},
+        "deploy": {"resources": {"limits": {"memory": 64 << 20}}},
         "networks": {"fleet_default": {}},
     }
     assert (spec["pull_policy"], spec["oneshot"], spec["number"]) == ("always", True, 2)
 
 
-@pytest.mark.parametrize(("written", "policy", "every"), [
-    ("", "missing", None), ("pull_policy: missing", "missing", None), ("pull_policy: if_not_present", "missing", None),
-    ("pull_policy: never", "never", None), ("pull_policy: always", "always", None), ("pull_policy: build", "missing", None),
-    ("pull_policy: daily", "missing", 86400), ("pull_policy: weekly", "missing", 604800),
-    ("pull_policy: every_1w2d3h4m5s", "missing", 788645), ("pull_policy: every_0s", "always", None),
-    ("pull_policy: refresh", "always", None), ("{pull_policy: refresh, pull_refresh_after: 12h}", "missing", 43200),
-    ("{pull_policy: missing, pull_refresh_after: 12h}", "missing", None),
-])
+@pytest.mark.parametrize(
+    ("written", "policy", "every"),
+    [
+        ("", "missing", None),
+        ("pull_policy: missing", "missing", None),
+        ("pull_policy: if_not_present", "missing", None),
+        ("pull_policy: never", "never", None),
+        ("pull_policy: always", "always", None),
+        ("pull_policy: build", "missing", None),
+        ("pull_policy: daily", "missing", 86400),
+        ("pull_policy: weekly", "missing", 604800),
+        ("pull_policy: every_1w2d3h4m5s", "missing", 788645),
+        ("pull_policy: every_0s", "always", None),
+        ("pull_policy: refresh", "always", None),
+        ("{pull_policy: refresh, pull_refresh_after: 12h}", "missing", 43200),
+        ("{pull_policy: missing, pull_refresh_after: 12h}", "missing", None),
+    ],
+)
 def test_pull_policies(written: str, policy: str, every: float | None) -> None:
-    """Every value of `pull_policy` must say when a registry is asked, and none may be part of the container's digest."""
+    """Every value of `pull_policy` must say when a registry is asked, and none may be part of the container's
+    digest.
+    """
     import yaml
 
     plain = container(manifest({"compose.yaml": "services: {a: {image: x}}\n"}), "fleet-a-1")
@@ -185,7 +232,11 @@ def test_pull_policies(written: str, policy: str, every: float | None) -> None:
     assert (spec["pull_policy"], spec.get("pull_every")) == (policy, every)
     assert container(found, "fleet-a-1").digest == plain.digest
     idle = "pull_refresh_after" in service and service["pull_policy"] != "refresh"
-    assert [w for w in found.warnings if "counts only with pull_policy: refresh" in w] if idle else not found.warnings
+    assert (
+        [w for w in found.warnings if "counts only with pull_policy: refresh" in w]
+        if idle
+        else not found.warnings
+    )
 
 
 def test_wrong_refresh_interval_has_its_line() -> None:
@@ -204,33 +255,56 @@ def test_profiles() -> None:
 
 
 def test_replicas_and_names() -> None:
-    """Replicas must make numbered containers that differ in nothing else, and dependants wait for all of them."""
-    found = manifest({"compose.yaml": """\
+    """Replicas must make numbered containers that differ in nothing else, and dependants wait for all of
+    them.
+    """
+    found = manifest(
+        {
+            "compose.yaml": """\
 services:
   a: {image: x, deploy: {replicas: 3}}
   b: {image: x, depends_on: [a], container_name: bee}
   c: {image: x, scale: 0}
-"""})
-    assert [key.name for key in found.resources if key.kind == "container"] == ["bee", "fleet-a-1", "fleet-a-2", "fleet-a-3"]
+"""
+        }
+    )
+    assert [key.name for key in found.resources if key.kind == "container"] == [
+        "bee",
+        "fleet-a-1",
+        "fleet-a-2",
+        "fleet-a-3",
+    ]
     assert len({container(found, f"fleet-a-{n}").digest for n in (1, 2, 3)}) == 1
-    assert needs(container(found, "bee")).keys() >= {"container/fleet-a-1", "container/fleet-a-2", "container/fleet-a-3"}
+    assert needs(container(found, "bee")).keys() >= {
+        "container/fleet-a-1",
+        "container/fleet-a-2",
+        "container/fleet-a-3",
+    }
 
 
 def test_dependencies() -> None:
     """Conditions, `required` and `restart` must become needs and folded digests."""
-    found = manifest({"compose.yaml": """\
+    found = manifest(
+        {
+            "compose.yaml": """\
 services:
   a: {image: x, depends_on: {b: {condition: service_healthy, required: false, restart: true}}}
   b: {image: x}
-"""})
+"""
+        }
+    )
     a, b = container(found, "fleet-a-1"), container(found, "fleet-b-1")
     assert Need(b.key, "healthy", required=False) in a.needs
     assert a.spec["folded"]["container/fleet-b-1"] == b.digest
-    assert a.spec["compose"]["depends_on"] == {"b": {"condition": "service_healthy", "required": False, "restart": True}}
+    assert a.spec["compose"]["depends_on"] == {
+        "b": {"condition": "service_healthy", "required": False, "restart": True}
+    }
 
 
 def test_namespaces_of_other_services() -> None:
-    """A container that shares a namespace or volumes must name the other container and be re-created with it."""
+    """A container that shares a namespace or volumes must name the other container and be re-created with
+    it.
+    """
     text = """\
 services:
   a: {image: IMAGE}
@@ -248,40 +322,54 @@ services:
 
 
 def test_networks() -> None:
-    """Networks must have their real names, external ones be marked, and a change of one re-create who is in it."""
+    """Networks must have their real names, external ones be marked, and a change of one re-create who is in
+    it.
+    """
     text = """\
 services:
   a: {image: x, networks: {front: {aliases: [shop], ipv4_address: 10.9.0.5}, proxy: {}}}
   b: {image: x, network_mode: host}
 networks: {front: {ipam: {config: [{subnet: SUBNET}]}}, proxy: {external: true, name: edge}, unused: {}}
 """
-    one, two = (manifest({"compose.yaml": text.replace("SUBNET", net)}) for net in ("10.9.0.0/24", "10.9.0.0/16"))
+    one, two = (
+        manifest({"compose.yaml": text.replace("SUBNET", net)}) for net in ("10.9.0.0/24", "10.9.0.0/16")
+    )
     assert [key.name for key in one.resources if key.kind == "network"] == ["edge", "fleet_front"]
     assert one.resources[Key("network", "edge")].spec["external"]
     a = container(one, "fleet-a-1")
-    assert a.spec["config"]["networks"] == {"edge": {}, "fleet_front": {"aliases": ["shop"], "ipv4_address": "10.9.0.5"}}
+    assert a.spec["config"]["networks"] == {
+        "edge": {},
+        "fleet_front": {"aliases": ["shop"], "ipv4_address": "10.9.0.5"},
+    }
     assert a.digest != container(two, "fleet-a-1").digest
     assert container(one, "fleet-b-1").digest == container(two, "fleet-b-1").digest
 
 
 def test_shared_networks() -> None:
     """A network that one app defines and another uses as external must be one resource, the defined one."""
-    found = manifest({
-        "apps/a/compose.yaml": "services: {a: {image: x, networks: [n]}}\nnetworks: {n: {external: true, name: edge}}\n",
-        "apps/b/compose.yaml": "services: {b: {image: x, networks: [n]}}\nnetworks: {n: {name: edge}}\n",
-    })
+    found = manifest(
+        {
+            "apps/a/compose.yaml": "services: {a: {image: x, networks: [n]}}\nnetworks: {n: {external: true, name: edge}}\n",
+            "apps/b/compose.yaml": "services: {b: {image: x, networks: [n]}}\nnetworks: {n: {name: edge}}\n",
+        }
+    )
     assert not found.resources[Key("network", "edge")].spec["external"]
-    clash = problems({
-        "apps/a/compose.yaml": "services: {a: {image: x, networks: [n]}}\nnetworks: {n: {name: edge, internal: true}}\n",
-        "apps/b/compose.yaml": "services: {b: {image: x, networks: [n]}}\nnetworks: {n: {name: edge}}\n",
-    })
+    clash = problems(
+        {
+            "apps/a/compose.yaml": "services: {a: {image: x, networks: [n]}}\nnetworks: {n: {name: edge, internal: true}}\n",
+            "apps/b/compose.yaml": "services: {b: {image: x, networks: [n]}}\nnetworks: {n: {name: edge}}\n",
+        }
+    )
     assert "also defined, in another way, at apps/a/compose.yaml" in clash[0]
 
 
 def test_configs_and_secrets() -> None:
-    """Configs and secrets must be read-only files at their targets, with the owner and mode that a service asks for."""
-    found = manifest({
-        "compose.yaml": """\
+    """Configs and secrets must be read-only files at their targets, with the owner and mode that a service
+    asks for.
+    """
+    found = manifest(
+        {
+            "compose.yaml": """\
 services:
   a:
     image: x
@@ -290,12 +378,17 @@ services:
 configs: {inline: {content: "port=${PORT}"}, file: {file: ./f.conf}}
 secrets: {token: {environment: TOKEN}, file2: {file: ./s.txt}}
 """,
-        "f.conf": "f", "s.txt": "s", ".env": "PORT=80\nTOKEN=t\n",
-    })
+            "f.conf": "f",
+            "s.txt": "s",
+            ".env": "PORT=80\nTOKEN=t\n",
+        }
+    )
     a = container(found, "fleet-a-1")
     own = f"{APPS}/fleet/.limpet"
     assert {volume["target"]: volume["source"] for volume in a.spec["config"]["volumes"]} == {
-        "/inline": f"{own}/configs/inline", "/etc/f": f"{APPS}/fleet/f.conf", "/run/secrets/token": f"{own}/secrets/token",
+        "/inline": f"{own}/configs/inline",
+        "/etc/f": f"{APPS}/fleet/f.conf",
+        "/run/secrets/token": f"{own}/secrets/token",
         "/run/secrets/renamed": f"{own}/secrets/a/file2",
     }
     assert all(volume["read_only"] for volume in a.spec["config"]["volumes"])
@@ -305,15 +398,21 @@ secrets: {token: {environment: TOKEN}, file2: {file: ./s.txt}}
 
 
 def test_secret_that_is_not_in_git_is_the_hosts_own() -> None:
-    """A secret's file that Git does not track must be expected on the host, with a warning, and never be made."""
-    found = manifest({"compose.yaml": "services: {a: {image: x, secrets: [s]}}\nsecrets: {s: {file: ./secret.txt}}\n"})
+    """A secret's file that Git does not track must be expected on the host, with a warning, and never be
+    made.
+    """
+    found = manifest(
+        {"compose.yaml": "services: {a: {image: x, secrets: [s]}}\nsecrets: {s: {file: ./secret.txt}}\n"}
+    )
     (mount,) = container(found, "fleet-a-1").spec["config"]["volumes"]
     assert mount["bind"] == {"create_host_path": False}
     assert "put it on the host by hand" in found.warnings[0]
 
 
 def test_files_that_are_told_of_leave_the_inputs() -> None:
-    """A file with `on_change` must be signalled or restart its service, and be part of the digest only with `recreate`."""
+    """A file with `on_change` must be signalled or restart its service, and be part of the digest only with
+    `recreate`.
+    """
     text = """\
 services:
   a:
@@ -335,16 +434,26 @@ configs: {two: {file: ./two}}
 
 
 def test_host_files_and_services() -> None:
-    """`on_change` of a host file must re-create, restart or signal exactly the service it names; a mounted one is an input."""
+    """`on_change` of a host file must re-create, restart or signal exactly the service it names; a mounted
+    one is an input.
+    """
     tree = {
         "compose.yaml": "name: shop\nservices: {a: &x {image: x}, b: *x, c: {image: x, volumes: ['/etc/c:/c']}, d: *x}\n",
-        "files/etc/a": "1", "files/etc/b": "1", "files/etc/c": "1",
+        "files/etc/a": "1",
+        "files/etc/b": "1",
+        "files/etc/c": "1",
         "layer.yaml": "files:\n  /etc/a: {on_change: recreate shop/a}\n"
-                      "  /etc/b: {on_change: ['signal:HUP shop/b', restart shop/d, signal:HUP shop/d]}\n",
+        "  /etc/b: {on_change: ['signal:HUP shop/b', restart shop/d, signal:HUP shop/d]}\n",
     }
-    before, after = manifest(tree), manifest({**tree, "files/etc/a": "2", "files/etc/b": "2", "files/etc/c": "2"})
-    changed = [key.name for key in before.resources if key.kind == "container"
-               and before.resources[key].digest != after.resources[key].digest]
+    before, after = (
+        manifest(tree),
+        manifest({**tree, "files/etc/a": "2", "files/etc/b": "2", "files/etc/c": "2"}),
+    )
+    changed = [
+        key.name
+        for key in before.resources
+        if key.kind == "container" and before.resources[key].digest != after.resources[key].digest
+    ]
     assert changed == ["shop-a-1", "shop-c-1"]
     assert container(before, "shop-b-1").spec["on_change"] == {"/etc/b": "signal:HUP"}
     assert container(before, "shop-d-1").spec["on_change"] == {"/etc/b": "restart"}
@@ -353,11 +462,20 @@ def test_host_files_and_services() -> None:
 
 
 def test_templates_beside_an_app() -> None:
-    """A named file that exists only as a template must be rendered; in a mounted directory files stay as they are."""
-    found = render(MemoryTree({
-        "compose.yaml": "services: {a: {image: x, env_file: a.env, volumes: ['./one.conf:/one', './dir:/dir']}}\n",
-        "a.env.j2": "A={{ host }}\n", "one.conf.j2": "{{ host }}", "dir/two.j2": "{{ kept }}",
-    }), Context("web-01"))
+    """A named file that exists only as a template must be rendered; in a mounted directory files stay as they
+    are.
+    """
+    found = render(
+        MemoryTree(
+            {
+                "compose.yaml": "services: {a: {image: x, env_file: a.env, volumes: ['./one.conf:/one', './dir:/dir']}}\n",
+                "a.env.j2": "A={{ host }}\n",
+                "one.conf.j2": "{{ host }}",
+                "dir/two.j2": "{{ kept }}",
+            }
+        ),
+        Context("web-01"),
+    )
     spec = container(found.manifest, "fleet-a-1").spec
     assert spec["config"]["environment"] == {"A": "web-01"}
     assert found.content[spec["inputs"][f"{APPS}/fleet/one.conf"]] == b"web-01"
@@ -373,8 +491,12 @@ def test_whole_directory_mount() -> None:
 
 
 def test_misspelt_mount_is_noticed() -> None:
-    """An untracked source that looks like a tracked neighbour must be a warning: it would be an empty directory."""
-    found = manifest({"compose.yaml": "services: {a: {image: x, volumes: ['./ngnix.conf:/c']}}\n", "nginx.conf": "1"})
+    """An untracked source that looks like a tracked neighbour must be a warning: it would be an empty
+    directory.
+    """
+    found = manifest(
+        {"compose.yaml": "services: {a: {image: x, volumes: ['./ngnix.conf:/c']}}\n", "nginx.conf": "1"}
+    )
     assert "did you mean ./nginx.conf?" in found.warnings[0]
 
 
@@ -388,7 +510,10 @@ def test_environment_of_the_agent_is_never_seen(monkeypatch: pytest.MonkeyPatch)
 
 def test_origin_names_the_layers_file() -> None:
     """Origins and problems must name the file in the repository, not in the overlay."""
-    tree = {"fleet.yaml": "layers: [base]\n", "base/apps/shop/compose.yaml": "services:\n\n  a:\n    image: x\n"}
+    tree = {
+        "fleet.yaml": "layers: [base]\n",
+        "base/apps/shop/compose.yaml": "services:\n\n  a:\n    image: x\n",
+    }
     assert container(manifest(tree), "shop-a-1").origin == "base/apps/shop/compose.yaml:3"
     bad = {**tree, "base/apps/shop/compose.yaml": "services:\n  a:\n    imgae: x\n"}
     assert problems(bad)[0].startswith("base/apps/shop/compose.yaml:3: ")
@@ -408,11 +533,14 @@ def test_manifest_survives_json() -> None:
 
 
 def test_namespaces_across_apps() -> None:
-    """A container that shares the network of another app's container must be re-created with it and start after it."""
+    """A container that shares the network of another app's container must be re-created with it and start
+    after it.
+    """
     vpn = "services: {vpn: {image: IMAGE, container_name: vpn}}\n"
     user = "services: {a: {image: x, network_mode: 'container:vpn'}, b: {image: x, network_mode: 'container:foreign'}}\n"
     one, two = (
-        manifest({"apps/a-user/compose.yaml": user, "apps/vpn/compose.yaml": vpn.replace("IMAGE", image)}) for image in ("x", "y")
+        manifest({"apps/a-user/compose.yaml": user, "apps/vpn/compose.yaml": vpn.replace("IMAGE", image)})
+        for image in ("x", "y")
     )
     assert container(one, "a-user-a-1").digest != container(two, "a-user-a-1").digest
     assert needs(container(one, "a-user-a-1")) == {"container/vpn": "started"}
@@ -421,12 +549,16 @@ def test_namespaces_across_apps() -> None:
 
 
 def test_users_of_a_shared_network_are_recreated_with_it() -> None:
-    """An app that uses another app's network as external must follow its changes, in whatever order the apps come."""
+    """An app that uses another app's network as external must follow its changes, in whatever order the apps
+    come.
+    """
     user = "services: {a: {image: x, networks: [n]}}\nnetworks: {n: {external: true, name: edge}}\n"
     owner = "services: {b: {image: x, networks: [n]}}\nnetworks: {n: {name: edge, internal: INTERNAL}}\n"
     for first, second in (("apps/a", "apps/b"), ("apps/b", "apps/a")):
         one, two = (
-            manifest({f"{first}/compose.yaml": user, f"{second}/compose.yaml": owner.replace("INTERNAL", value)})
+            manifest(
+                {f"{first}/compose.yaml": user, f"{second}/compose.yaml": owner.replace("INTERNAL", value)}
+            )
             for value in ("true", "false")
         )
         name = f"{first[-1]}-a-1"
@@ -435,10 +567,12 @@ def test_users_of_a_shared_network_are_recreated_with_it() -> None:
 
 def test_circles_across_apps() -> None:
     """Two containers of different apps that are each re-created with the other must be a problem."""
-    told = problems({
-        "apps/a/compose.yaml": "services: {a: {image: x, container_name: one, network_mode: 'container:two'}}\n",
-        "apps/b/compose.yaml": "services: {b: {image: x, container_name: two, pid: 'container:one'}}\n",
-    })
+    told = problems(
+        {
+            "apps/a/compose.yaml": "services: {a: {image: x, container_name: one, network_mode: 'container:two'}}\n",
+            "apps/b/compose.yaml": "services: {b: {image: x, container_name: two, pid: 'container:one'}}\n",
+        }
+    )
     assert "each re-created with the other" in told[0]
 
 
@@ -446,4 +580,6 @@ def test_a_monorepo_with_a_directory_apps_works() -> None:
     """Where the app is at the root and nothing below apps/ is one, apps/ must be the app's own."""
     compose = "services: {a: {image: x, volumes: ['./apps/web/conf:/c']}}\n"
     tree = {"compose.yaml": compose, "apps/web/conf/x": "1", "apps/web/.env": "A=1\n"}
-    assert [key.name for key in manifest(tree).resources if key.kind == "file"] == [f"{APPS}/fleet/apps/web/conf/x"]
+    assert [key.name for key in manifest(tree).resources if key.kind == "file"] == [
+        f"{APPS}/fleet/apps/web/conf/x"
+    ]

@@ -1,4 +1,6 @@
-"""Each repository of `tests/broken` is refused with all that is wrong with it: file, line, message and remedy."""
+"""Each repository of `tests/broken` is refused with all that is wrong with it: file, line, message and
+remedy.
+"""
 
 from __future__ import annotations
 
@@ -42,11 +44,20 @@ def test_a_host_says_what_validate_says(name: str, tmp_path: Path) -> None:
     """The render child of a host must tell of the commit exactly what `validate` tells of the checkout."""
     repo = broken.materialise(name, tmp_path)
     facts = gather() | {"hostname": "web-01"}
-    context = {"host": "web-01", "labels": {}, "facts": facts, "root": "/", "repo_name": "fleet", "strict": False}
+    context = {
+        "host": "web-01",
+        "labels": {},
+        "facts": facts,
+        "root": "/",
+        "repo_name": "fleet",
+        "strict": False,
+    }
     with pytest.raises(BadInput) as here:
         render(DirTree(repo), Context(**context))
     with pytest.raises(BadInput) as there:
-        handle({"git_dir": str(repo / ".git"), "commit": broken.commit(repo), "path": ".", "context": context})
+        handle(
+            {"git_dir": str(repo / ".git"), "commit": broken.commit(repo), "path": ".", "context": context}
+        )
     assert there.value.problems == here.value.problems
     assert there.value.exit_code == 78
 

@@ -62,7 +62,11 @@ def test_only_matching_layers_count() -> None:
     assert rendered(TREE, "a", labels={"role": "web"}).layers == ("base", "roles/web")
     assert rendered(TREE, "a", labels={"role": "proxy-7"}).layers == ("base", "roles/web")
     assert rendered(TREE, "a", labels={"role": "db"}).layers == ("base",)
-    assert rendered(TREE, "web-01", labels={"site": "berlin"}).layers == ("base", "sites/berlin", "hosts/web-01")
+    assert rendered(TREE, "web-01", labels={"site": "berlin"}).layers == (
+        "base",
+        "sites/berlin",
+        "hosts/web-01",
+    )
     assert rendered(TREE, "web-01", labels={"site": "rome"}).layers == ("base", "hosts/web-01")
 
 
@@ -74,7 +78,9 @@ def test_later_file_replaces_earlier() -> None:
 
 
 def test_variables_are_merged_deeply() -> None:
-    """Mappings must be merged, lists and scalars replaced, later layers over earlier ones over the fleet's."""
+    """Mappings must be merged, lists and scalars replaced, later layers over earlier ones over the
+    fleet's.
+    """
     assert text(rendered(TREE, "a"), "/etc/app.conf") == "base 1,2 13 a\n"
     assert text(rendered(TREE, "a", labels={"role": "web"}), "/etc/app.conf") == "base 9 13 a\n"
 
@@ -90,9 +96,15 @@ def test_most_specific_attribute_wins() -> None:
 @pytest.mark.parametrize(
     ("pattern", "path", "matches"),
     [
-        ("/etc/*", "/etc/a", True), ("/etc/*", "/etc/a/b", False), ("/etc/**", "/etc/a/b", True),
-        ("/etc/**/b", "/etc/b", True), ("/etc/**/b", "/etc/x/y/b", True), ("/etc/a?", "/etc/ab", True),
-        ("/etc/a?", "/etc/a/", False), ("/etc/[ab].conf", "/etc/b.conf", True), ("/etc/[!ab].conf", "/etc/b.conf", False),
+        ("/etc/*", "/etc/a", True),
+        ("/etc/*", "/etc/a/b", False),
+        ("/etc/**", "/etc/a/b", True),
+        ("/etc/**/b", "/etc/b", True),
+        ("/etc/**/b", "/etc/x/y/b", True),
+        ("/etc/a?", "/etc/ab", True),
+        ("/etc/a?", "/etc/a/", False),
+        ("/etc/[ab].conf", "/etc/b.conf", True),
+        ("/etc/[!ab].conf", "/etc/b.conf", False),
         ("/etc/a.c", "/etc/abc", False),
     ],
 )
@@ -105,10 +117,14 @@ def test_globs(pattern: str, path: str, matches: bool) -> None:
 
 def test_directory_symlink_and_absence() -> None:
     """`type` and `state` must make directories, links and absences, with what was said of them."""
-    manifest = rendered({"layer.yaml": (
-        "files:\n  /srv/data: {type: directory, mode: '0750', owner: app}\n"
-        "  /etc/motd: {type: symlink, target: /run/motd}\n  /etc/old.conf: {state: absent}\n"
-    )}).manifest
+    manifest = rendered(
+        {
+            "layer.yaml": (
+                "files:\n  /srv/data: {type: directory, mode: '0750', owner: app}\n"
+                "  /etc/motd: {type: symlink, target: /run/motd}\n  /etc/old.conf: {state: absent}\n"
+            )
+        }
+    ).manifest
     assert resource(manifest, "directory", "/srv/data").spec["mode"] == "0750"
     assert resource(manifest, "symlink", "/etc/motd").spec["target"] == "/run/motd"
     assert resource(manifest, "file", "/etc/old.conf").spec["state"] == "absent"
@@ -134,18 +150,25 @@ def test_executable_files_stay_executable() -> None:
 def test_check_is_an_argv() -> None:
     """A check must be split into words, quotes honoured, and keep {file} for the driver."""
     tree = {"files/etc/a": "x", "layer.yaml": "files:\n  /etc/a: {check: \"test -s {file} 'a b'\"}\n"}
-    assert resource(rendered(tree).manifest, "file", "/etc/a").spec["check"] == ["test", "-s", "{file}", "a b"]
+    assert resource(rendered(tree).manifest, "file", "/etc/a").spec["check"] == [
+        "test",
+        "-s",
+        "{file}",
+        "a b",
+    ]
 
 
 def test_checks_are_read() -> None:
     """Checks must be read with their durations, a later layer's over an earlier one's of the same name."""
-    checks = rendered({
-        "fleet.yaml": "layers: [one, two]\n",
-        "one/layer.yaml": (
-            'checks:\n  web: {http: "http://127.0.0.1:80/", status: 204, within: 1m30s}\n  db: {tcp: "[::1]:5432"}\n'
-        ),
-        "two/layer.yaml": "checks:\n  db: {exec: [/bin/check, '1'], timeout: 500ms}\n",
-    }).manifest.checks
+    checks = rendered(
+        {
+            "fleet.yaml": "layers: [one, two]\n",
+            "one/layer.yaml": (
+                'checks:\n  web: {http: "http://127.0.0.1:80/", status: 204, within: 1m30s}\n  db: {tcp: "[::1]:5432"}\n'
+            ),
+            "two/layer.yaml": "checks:\n  db: {exec: [/bin/check, '1'], timeout: 500ms}\n",
+        }
+    ).manifest.checks
     assert [check.name for check in checks] == ["db", "web"]
     assert (checks[0].exec, checks[0].tcp, checks[0].timeout) == (("/bin/check", "1"), "", 0.5)
     assert (checks[1].http, checks[1].status, checks[1].within) == ("http://127.0.0.1:80/", 204, 90.0)

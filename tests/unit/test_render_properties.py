@@ -70,13 +70,17 @@ def test_what_nothing_uses_changes_nothing(tree: dict[str, str], text: str) -> N
     assert render(MemoryTree(changed), Context("h")).manifest.digest == before.digest
     if not mounted:
         app = next(path for path in tree if path.endswith("compose.yaml")).rpartition("/")[0]
-        assert render(MemoryTree({**tree, f"{app}/NOTES": text}), Context("h")).manifest.digest == before.digest
+        assert (
+            render(MemoryTree({**tree, f"{app}/NOTES": text}), Context("h")).manifest.digest == before.digest
+        )
 
 
 @settings(max_examples=40, deadline=None)
 @given(repositories())
 def test_a_changed_file_changes_exactly_its_users(tree: dict[str, str]) -> None:
-    """A changed file of an app must change the containers that have it as an input, and no other container."""
+    """A changed file of an app must change the containers that have it as an input, and no other
+    container.
+    """
     path = next(path for path in tree if path.endswith("/conf/k"))
     before = render(MemoryTree(tree), Context("h")).manifest
     after = render(MemoryTree({**tree, path: tree[path] + "changed"}), Context("h")).manifest
@@ -86,11 +90,26 @@ def test_a_changed_file_changes_exactly_its_users(tree: dict[str, str]) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.dictionaries(st.sampled_from([
-    "fleet.yaml", "layer.yaml", "compose.yaml", "apps/a/compose.yaml", "apps/a/.env", "files/etc/x.j2", "base/layer.yaml",
-]), words))
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            [
+                "fleet.yaml",
+                "layer.yaml",
+                "compose.yaml",
+                "apps/a/compose.yaml",
+                "apps/a/.env",
+                "files/etc/x.j2",
+                "base/layer.yaml",
+            ]
+        ),
+        words,
+    )
+)
 def test_any_text_is_rendered_or_refused(tree: dict[str, str]) -> None:
-    """Whatever stands in the files, rendering must give a manifest or problems with a file and a message, never crash."""
+    """Whatever stands in the files, rendering must give a manifest or problems with a file and a message,
+    never crash.
+    """
     try:
         render(MemoryTree(tree), Context("h"))
     except BadInput as error:

@@ -11,7 +11,9 @@ from agent.render.problems import Wrong
 from agent.render.templates import Templates
 
 NAMES: dict[str, Any] = {
-    "host": "web-01", "labels": {"role": "web"}, "facts": {"os": {"id": "debian"}, "cpus": 4},
+    "host": "web-01",
+    "labels": {"role": "web"},
+    "facts": {"os": {"id": "debian"}, "cpus": 4},
     "vars": {"workers": 4, "items": ["a", "b"], "on": True},
 }
 
@@ -31,13 +33,20 @@ def problem(text: str) -> Problem:
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("{{ host }}\n", "web-01\n"), ("{{ vars.workers * 2 }}", "8"), ("no newline", "no newline"), ("a\n\n", "a\n\n"),
+        ("{{ host }}\n", "web-01\n"),
+        ("{{ vars.workers * 2 }}", "8"),
+        ("no newline", "no newline"),
+        ("a\n\n", "a\n\n"),
         ("{% for i in vars.items %}\n- {{ i }}\n{% endfor %}\nend\n", "- a\n- b\nend\n"),
         ("{% if vars.nothing is defined %}x{% endif %}{{ vars.nothing | default('d') }}", "d"),
-        ("  {% if vars.on %}\n  x\n  {% endif %}\n", "  x\n"), ("{{ 'a' ~ 1 ~ host }}", "a1web-01"),
-        ("{{ '%s-%03d' | format(host, 7) }}", "web-01-007"), ("{{ vars.items | map('upper') | join('+') }}", "A+B"),
-        ("{% raw %}{{ kept }}{% endraw %}", "{{ kept }}"), ("{{ '{}'.format(host) }}", "web-01"),
-        ("{{ facts['os'].id }}", "debian"), ("ünïcode {{ host }}", "ünïcode web-01"),
+        ("  {% if vars.on %}\n  x\n  {% endif %}\n", "  x\n"),
+        ("{{ 'a' ~ 1 ~ host }}", "a1web-01"),
+        ("{{ '%s-%03d' | format(host, 7) }}", "web-01-007"),
+        ("{{ vars.items | map('upper') | join('+') }}", "A+B"),
+        ("{% raw %}{{ kept }}{% endraw %}", "{{ kept }}"),
+        ("{{ '{}'.format(host) }}", "web-01"),
+        ("{{ facts['os'].id }}", "debian"),
+        ("ünïcode {{ host }}", "ünïcode web-01"),
     ],
 )
 def test_renders(text: str, wanted: str) -> None:
@@ -48,9 +57,12 @@ def test_renders(text: str, wanted: str) -> None:
 @pytest.mark.parametrize(
     ("text", "line", "name"),
     [
-        ("a\n{{ vars.worker }}", 2, "vars.worker is not defined"), ("{{ nothing }}", 1, "nothing is not defined"),
-        ("\n\n{{ facts.os.idd }}", 3, "facts.os.idd is not defined"), ("{% for x in vars.none %}{% endfor %}", 1, "vars.none"),
-        ("{% if labels.site == 'x' %}{% endif %}", 1, "labels.site"), ("{{ vars['none'] | upper }}", 1, "vars.none"),
+        ("a\n{{ vars.worker }}", 2, "vars.worker is not defined"),
+        ("{{ nothing }}", 1, "nothing is not defined"),
+        ("\n\n{{ facts.os.idd }}", 3, "facts.os.idd is not defined"),
+        ("{% for x in vars.none %}{% endfor %}", 1, "vars.none"),
+        ("{% if labels.site == 'x' %}{% endif %}", 1, "labels.site"),
+        ("{{ vars['none'] | upper }}", 1, "vars.none"),
         ("{% macro m(a) %}\n{{ a.b }}\n{% endmacro %}\n{{ m(vars) }}", 2, "a.b is not defined"),
     ],
 )
@@ -63,12 +75,20 @@ def test_undefined_names_are_named(text: str, line: int, name: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "{{ 'x' * 200000000 }}", "{{ 200000000 * [1] }}", "{{ '%200000000d' % 1 }}", "{{ '{:1000000000}'.format(1) }}",
-        "{{ 'x'.ljust(1000000000) }}", "{{ 'x' | center(100000000) }}", "{{ 2 ** 9999999 }}",
+        "{{ 'x' * 200000000 }}",
+        "{{ 200000000 * [1] }}",
+        "{{ '%200000000d' % 1 }}",
+        "{{ '{:1000000000}'.format(1) }}",
+        "{{ 'x'.ljust(1000000000) }}",
+        "{{ 'x' | center(100000000) }}",
+        "{{ 2 ** 9999999 }}",
         "{% for i in range(3000) %}{% for j in range(3000) %}{{ j }}{% endfor %}{% endfor %}",
         "{% set n = namespace(x='aa') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
         "{% set n = namespace(x='aa') %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}",
-        "{{ range(100001) | list }}", "{{ 'a'.join }}", "{{ [1] | batch(100000000) | list }}", "{{ 'x' | indent(90000) }}",
+        "{{ range(100001) | list }}",
+        "{{ 'a'.join }}",
+        "{{ [1] | batch(100000000) | list }}",
+        "{{ 'x' | indent(90000) }}",
         "{{ '%999999s' | format('x') }}",
     ],
 )
@@ -79,11 +99,28 @@ def test_bombs_are_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["{{ ''.__class__ }}", "{{ host.__init__.__globals__ }}", "{% include 'x' %}", "{% import 'x' as y %}",
-     "{% extends 'x' %}", "{{ [1, 2] | random }}", "{{ lipsum() }}", "{% if %}", "{{ 1 / 0 }}", "{{ vars.workers + 'x' }}",
-     "{{ vars.items | map('upper') }}", "{{ [vars.items | map('upper')] }}", "{{ 'a' ~ (vars.items | map('upper')) }}",
-     "{{ (vars.items | map('upper')) | string }}", "{{ joiner() }}", "{{ '%s' | format(cycler(1)) }}", "{{ secrets.db }}",
-     "{{ host | nothing }}", "{{ vars() }}", "{% set x = cycler %}{{ x }}"],
+    [
+        "{{ ''.__class__ }}",
+        "{{ host.__init__.__globals__ }}",
+        "{% include 'x' %}",
+        "{% import 'x' as y %}",
+        "{% extends 'x' %}",
+        "{{ [1, 2] | random }}",
+        "{{ lipsum() }}",
+        "{% if %}",
+        "{{ 1 / 0 }}",
+        "{{ vars.workers + 'x' }}",
+        "{{ vars.items | map('upper') }}",
+        "{{ [vars.items | map('upper')] }}",
+        "{{ 'a' ~ (vars.items | map('upper')) }}",
+        "{{ (vars.items | map('upper')) | string }}",
+        "{{ joiner() }}",
+        "{{ '%s' | format(cycler(1)) }}",
+        "{{ secrets.db }}",
+        "{{ host | nothing }}",
+        "{{ vars() }}",
+        "{% set x = cycler %}{{ x }}",
+    ],
 )
 def test_errors_are_problems(text: str) -> None:
     """Whatever goes wrong in a template must be a problem with a place and a remedy, never a traceback."""

@@ -19,8 +19,15 @@ from agent.render.directory import DirTree
 from agent.render.tree import BaseTree, MemoryTree, Refused
 
 CONTENT = {"a/one": b"1", "a/b/two": b"2", "a/run": b"#!", "top": b"t"}
-LINKS = {"a/link": "one", "a/dir": "b", "out": "../x", "abs": "/etc/passwd", "gone": "a/nothing", "self": "self",
-         "a/b/up": ".."}
+LINKS = {
+    "a/link": "one",
+    "a/dir": "b",
+    "out": "../x",
+    "abs": "/etc/passwd",
+    "gone": "a/nothing",
+    "self": "self",
+    "a/b/up": "..",
+}
 WHO = b"A <a@example.org>"
 
 
@@ -113,7 +120,9 @@ def test_lists_sorted(tree: BaseTree) -> None:
 
 
 def test_checkout_is_read_as_it_lies_there(tmp_path: Path) -> None:
-    """A directory tree must give the working copy's content, and leave out tracked files that were removed."""
+    """A directory tree must give the working copy's content, and leave out tracked files that were
+    removed.
+    """
     root, _ = _repo(tmp_path)
     (root / "top").write_text("new")
     (root / "a/one").unlink()
@@ -223,7 +232,9 @@ def test_object_with_another_content_is_transient(tmp_path: Path) -> None:
 
 
 def test_lfs_content_of_a_checkout_is_still_a_pointer(tmp_path: Path) -> None:
-    """Where the checkout has a file's content and the repository only its pointer, what hosts see must count."""
+    """Where the checkout has a file's content and the repository only its pointer, what hosts see must
+    count.
+    """
     root = tmp_path / "fleet"
     root.mkdir()
     (root / ".gitattributes").write_text("*.bin filter=lfs\n")

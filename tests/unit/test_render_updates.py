@@ -46,10 +46,15 @@ def test_what_is_said_is_read() -> None:
 
 
 def test_it_is_in_no_digest() -> None:
-    """How a service is changed must not be part of what it is: neither its digest nor that of the release may change."""
+    """How a service is changed must not be part of what it is: neither its digest nor that of the release may
+    change.
+    """
     one, other = manifest("{parallelism: 1}"), manifest("{order: start-first, delay: 10s, parallelism: 7}")
     assert one.digest == other.digest
-    assert one.resources[Key("container", "shop-web-1")].digest == other.resources[Key("container", "shop-web-1")].digest
+    assert (
+        one.resources[Key("container", "shop-web-1")].digest
+        == other.resources[Key("container", "shop-web-1")].digest
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,11 +66,15 @@ def test_it_is_in_no_digest() -> None:
     ],
 )
 def test_start_first_that_cannot_be_is_a_warning(extra: str, reason: str) -> None:
-    """Where two containers cannot run at once, the old one must go first, and a warning say why, with file and line."""
+    """Where two containers cannot run at once, the old one must go first, and a warning say why, with file
+    and line.
+    """
     found = manifest("{order: start-first}", extra=extra)
     assert "order" not in spec(found)["update"]
     (warning,) = found.warnings
-    assert warning.startswith(f"compose.yaml:8: services.web.deploy.update_config.order: start-first cannot be: {reason}")
+    assert warning.startswith(
+        f"compose.yaml:8: services.web.deploy.update_config.order: start-first cannot be: {reason}"
+    )
 
 
 def test_start_first_with_a_free_port_is_possible() -> None:

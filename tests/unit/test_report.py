@@ -83,7 +83,7 @@ def proved(number: int = 1, commit: str = COMMIT) -> State:
     return state
 
 
-# --- the state --------------------------------------------------------------------------------------------------------
+# --- the state ----------------------------------------------------------------------------------------------
 
 
 def test_first_beat_is_progressing(site: Site) -> None:
@@ -99,7 +99,8 @@ def test_synced(site: Site) -> None:
     doc = site.doc
     assert doc["state"] == "Synced"
     assert {doc["revision"][name] for name in ("observed", "attempted", "applied", "known_good", "pin")} == {
-        f"main@sha1:{COMMIT}"}
+        f"main@sha1:{COMMIT}"
+    }
     assert doc["revision"]["applied_at"] == "2023-11-14T22:13:20Z"
     assert doc["last_pass"]["created"] == 2 and doc["phase"] == "idle"
     assert site.condition("Ready")["status"] == "True"  # type: ignore[index]
@@ -121,7 +122,9 @@ def test_progressing_only_for_another_release(site: Site) -> None:
 
 
 def test_phase_without_a_release_is_about_the_attempt(site: Site) -> None:
-    """A phase that names no release must be Progressing while the state holds an attempt, and not for a repair."""
+    """A phase that names no release must be Progressing while the state holds an attempt, and not for a
+    repair.
+    """
     state = proved()
     site.finish(state)
     site.reporter.phase("apply", revision=COMMIT)
@@ -133,10 +136,16 @@ def test_phase_without_a_release_is_about_the_attempt(site: Site) -> None:
 
 
 def test_rolled_back_is_sticky(site: Site) -> None:
-    """RolledBack must stay through polls, offline spells, a lost heartbeat, no Docker, and end with a proved release."""
+    """RolledBack must stay through polls, offline spells, a lost heartbeat, no Docker, and end with a proved
+    release.
+    """
     state = proved()
-    state.reject(release(2, NEXT), reason="web never got healthy", at=site.clock.wall(), revision=f"main@sha1:{NEXT}")
-    state.rolled_back = RolledBack(release(2).id, f"main@sha1:{NEXT}", "web never got healthy", site.clock.wall())
+    state.reject(
+        release(2, NEXT), reason="web never got healthy", at=site.clock.wall(), revision=f"main@sha1:{NEXT}"
+    )
+    state.rolled_back = RolledBack(
+        release(2).id, f"main@sha1:{NEXT}", "web never got healthy", site.clock.wall()
+    )
     site.finish(state, "RolledBack", observed=NEXT, attempted=NEXT)
     for turn in range(10):
         site.clock.advance(60)
@@ -147,7 +156,12 @@ def test_rolled_back_is_sticky(site: Site) -> None:
     site.reporter.alive(poll_at=site.clock.wall() + 60)
     assert site.state == "RolledBack"
     assert site.doc["rejected"][0]["reason"] == "web never got healthy"
-    site.finish(state, "Temporary", error=Transient("no Docker", "start it", code="RuntimeUnavailable"), phase="observe")
+    site.finish(
+        state,
+        "Temporary",
+        error=Transient("no Docker", "start it", code="RuntimeUnavailable"),
+        phase="observe",
+    )
     assert site.state == "RolledBack" and site.condition("RuntimeUnavailable") is not None
     site.reporter.source(error=Transient("no answer", "wait"), failures=9)
     assert site.state == "RolledBack" and site.condition("SourceFresh")["status"] == "False"  # type: ignore[index]
@@ -160,7 +174,9 @@ def test_rolled_back_is_sticky(site: Site) -> None:
 def test_rolled_back_says_since_when_and_what_to_do(site: Site) -> None:
     """A rollback must name the revision, the reason and the remedy."""
     state = proved()
-    state.rolled_back = RolledBack(release(2).id, f"main@sha1:{NEXT}", "web never got healthy", site.clock.wall())
+    state.rolled_back = RolledBack(
+        release(2).id, f"main@sha1:{NEXT}", "web never got healthy", site.clock.wall()
+    )
     site.finish(state, "RolledBack")
     why, remedy = heartbeat.explanation(site.doc, "RolledBack")
     assert NEXT in why and "web never got healthy" in why
@@ -176,18 +192,34 @@ def test_held_by_hand(site: Site) -> None:
     assert site.condition("RolledBack")["reason"] == "HeldByHand"  # type: ignore[index]
 
 
-@pytest.mark.parametrize(("outcome", "error", "phase", "state"), [
-    ("Stalled", Stalled("compose.yaml:3: unknown key", "remove it", code="BadInput"), "render", "Stalled"),
-    ("Temporary", Transient("registry: 503", "wait"), "prefetch", "Degraded"),
-    ("Temporary", Transient("git: no answer", "wait"), "fetch", "Synced"),
-    ("Failed", Failed("container/web cannot start", "look at its log"), "apply", "Degraded"),
-    ("RollbackFailed", Failed("container/web cannot start", "look"), "rollback", "Degraded"),
-    ("Degraded", Failed("container/web is not healthy", "look"), "gate", "Degraded"),
-    ("Inconclusive", Transient("known good is not healthy either", "look"), "gate", "Degraded"),
-    ("Temporary", Interrupted("the pass was asked to stop", "the next pass goes on"), "apply", "Progressing"),
-    ("HeldBack", None, "", "Synced"), ("Superseded", None, "", "Progressing"),
-])
-def test_state_after_outcome(site: Site, outcome: str, error: LimpetError | None, phase: str, state: str) -> None:
+@pytest.mark.parametrize(
+    ("outcome", "error", "phase", "state"),
+    [
+        (
+            "Stalled",
+            Stalled("compose.yaml:3: unknown key", "remove it", code="BadInput"),
+            "render",
+            "Stalled",
+        ),
+        ("Temporary", Transient("registry: 503", "wait"), "prefetch", "Degraded"),
+        ("Temporary", Transient("git: no answer", "wait"), "fetch", "Synced"),
+        ("Failed", Failed("container/web cannot start", "look at its log"), "apply", "Degraded"),
+        ("RollbackFailed", Failed("container/web cannot start", "look"), "rollback", "Degraded"),
+        ("Degraded", Failed("container/web is not healthy", "look"), "gate", "Degraded"),
+        ("Inconclusive", Transient("known good is not healthy either", "look"), "gate", "Degraded"),
+        (
+            "Temporary",
+            Interrupted("the pass was asked to stop", "the next pass goes on"),
+            "apply",
+            "Progressing",
+        ),
+        ("HeldBack", None, "", "Synced"),
+        ("Superseded", None, "", "Progressing"),
+    ],
+)
+def test_state_after_outcome(
+    site: Site, outcome: str, error: LimpetError | None, phase: str, state: str
+) -> None:
     """Every outcome of a pass must lead to its state, with the error's message and hint for a person."""
     site.finish(proved(), outcome, error=error, phase=phase)
     assert site.state == state
@@ -195,22 +227,37 @@ def test_state_after_outcome(site: Site, outcome: str, error: LimpetError | None
         why, hint = heartbeat.explanation(site.doc, state)
         assert error is not None and error.message in why and hint == error.hint
         assert site.doc["last_pass"]["error"] == {
-            "code": error.code, "phase": phase, "resource": "", "retryable": error.retryable, "message": error.message,
-            "hint": error.hint}
+            "code": error.code,
+            "phase": phase,
+            "resource": "",
+            "retryable": error.retryable,
+            "message": error.message,
+            "hint": error.hint,
+        }
 
 
 def test_degraded_by_health_drift_and_refusals(site: Site) -> None:
-    """An unhealthy resource, drift that stays, and a refused change must each make the host Degraded, and say what."""
-    site.finish(proved(), health={"container/web": "unhealthy", "container/db": "healthy"},
-                messages={"container/web": "connection refused"})
+    """An unhealthy resource, drift that stays, and a refused change must each make the host Degraded, and say
+    what.
+    """
+    site.finish(
+        proved(),
+        health={"container/web": "unhealthy", "container/db": "healthy"},
+        messages={"container/web": "connection refused"},
+    )
     assert site.state == "Degraded"
     assert site.doc["resources"]["problems"] == [
-        {"resource": "container/web", "health": "unhealthy", "message": "connection refused"}]
+        {"resource": "container/web", "health": "unhealthy", "message": "connection refused"}
+    ]
     assert site.doc["resources"]["by_health"] == {"unhealthy": 1, "healthy": 1}
     assert site.condition("Healthy")["status"] == "False"  # type: ignore[index]
     site.finish(proved(), drift=["file/etc/motd"])
     assert site.state == "Degraded" and site.condition("Drifted") is not None
-    site.finish(proved(), "HeldBack", refusals=[Refusal(Key("file", "/etc/shadow"), "policy denies it", "change files_deny")])
+    site.finish(
+        proved(),
+        "HeldBack",
+        refusals=[Refusal(Key("file", "/etc/shadow"), "policy denies it", "change files_deny")],
+    )
     assert site.state == "Degraded" and site.condition("Refused") is not None
     assert heartbeat.explanation(site.doc, "Degraded")[1] == "change files_deny"
 
@@ -223,10 +270,14 @@ def test_pending_health_is_no_problem(site: Site) -> None:
 
 
 def test_offline(site: Site) -> None:
-    """One failed poll must not cry; three in a row must be Offline; an answer must end it, and the running set stays said."""
+    """One failed poll must not cry; three in a row must be Offline; an answer must end it, and the running
+    set stays said.
+    """
     site.finish(proved(), fetched=True)
     for failures, state in ((1, "Synced"), (2, "Synced"), (3, "Offline")):
-        site.reporter.source(error=Transient("git.example.org did not answer in 30 s", "check the network"), failures=failures)
+        site.reporter.source(
+            error=Transient("git.example.org did not answer in 30 s", "check the network"), failures=failures
+        )
         assert site.state == state
     assert "did not answer" in heartbeat.explanation(site.doc, "Offline")[0]
     site.reporter.source(commit=COMMIT)
@@ -235,16 +286,25 @@ def test_offline(site: Site) -> None:
 
 def test_never_reached_source_is_offline(site: Site) -> None:
     """A source that never answered must be Offline at once: a new host with a wrong address."""
-    site.finish(State(), "Temporary", observed="", attempted="", health=None, phase="fetch", fetched=False,
-                error=Transient("git.example.org cannot be reached", "check source.url"))
+    site.finish(
+        State(),
+        "Temporary",
+        observed="",
+        attempted="",
+        health=None,
+        phase="fetch",
+        fetched=False,
+        error=Transient("git.example.org cannot be reached", "check source.url"),
+    )
     assert site.state == "Offline"
     assert heartbeat.explanation(site.doc, "Offline")[1] == "check source.url"
     assert site.doc["source"]["failures"] == 1
 
 
 def test_suspended(site: Site) -> None:
-    """Everything suspended must win over all other states at the next beat, and end with its time; one resource must only
-    be a condition."""
+    """Everything suspended must win over all other states at the next beat, and end with its time; one
+    resource must only be a condition.
+    """
     site.finish(proved())
     orders = Orders(site.paths.state)
     orders.suspend("*", Suspension("incident 7", site.clock.wall(), site.clock.wall() + 100))
@@ -263,7 +323,9 @@ def test_suspended(site: Site) -> None:
 
 
 def test_crashed_pass(site: Site) -> None:
-    """A pass that died must not leave the heartbeat in its phase, and the error must stay until the next pass."""
+    """A pass that died must not leave the heartbeat in its phase, and the error must stay until the next
+    pass.
+    """
     site.finish(proved())
     site.reporter.phase("apply", revision=NEXT, release=release(2).id)
     site.reporter.crashed(Failed("the pass was killed by signal 9", "see the log", code="Crashed"))
@@ -276,7 +338,10 @@ def test_settings_that_became_wrong(site: Site) -> None:
     """A pass that could not begin because a person is needed must be Stalled."""
     site.finish(proved())
     site.reporter.crashed(Stalled("limpet.toml:3: unknown key", "remove it", code="BadInput"))
-    assert site.state == "Stalled" and heartbeat.explanation(site.doc, "Stalled") == ("limpet.toml:3: unknown key", "remove it")
+    assert site.state == "Stalled" and heartbeat.explanation(site.doc, "Stalled") == (
+        "limpet.toml:3: unknown key",
+        "remove it",
+    )
 
 
 def test_phase_of_an_error_is_known(site: Site) -> None:
@@ -289,14 +354,20 @@ def test_phase_of_an_error_is_known(site: Site) -> None:
 
 
 def test_images_of_the_applied_release(site: Site) -> None:
-    """The heartbeat must name each reference's image as `docker images` does, a hundred at most, and say what it left out."""
+    """The heartbeat must name each reference's image as `docker images` does, a hundred at most, and say what
+    it left out.
+    """
     lock = {f"shop/web:{number:03}": f"sha256:{number:064x}" for number in range(150)}
     state = State()
     state.prove(Release("1" * 64, lock), Pin(SOURCE.url, SOURCE.ref, COMMIT), 1_700_000_000.0)
     site.finish(state)
     assert site.doc["images"][149 - 50] == {"reference": "shop/web:099", "id": "0" * 12}
     assert len(site.doc["images"]) == 100 and "images" in site.doc["truncated"]
-    state.prove(Release("1" * 64, {"a": "sha256:1234567890abcdef"}), Pin(SOURCE.url, SOURCE.ref, COMMIT), 1_700_000_000.0)
+    state.prove(
+        Release("1" * 64, {"a": "sha256:1234567890abcdef"}),
+        Pin(SOURCE.url, SOURCE.ref, COMMIT),
+        1_700_000_000.0,
+    )
     site.finish(state)
     assert site.doc["images"] == [{"reference": "a", "id": "1234567890ab"}] and site.doc["truncated"] == []
 
@@ -306,7 +377,10 @@ def test_pulls_are_shown_in_bytes_while_they_run(site: Site) -> None:
     site.reporter.phase("prefetch", revision=COMMIT)
     site.clock.advance(5)
     site.reporter.pulls({"b:1": (0, 0), "a:1": (10, 20)})
-    assert site.doc["pulls"] == [{"reference": "a:1", "bytes": 10, "total": 20}, {"reference": "b:1", "bytes": 0, "total": 0}]
+    assert site.doc["pulls"] == [
+        {"reference": "a:1", "bytes": 10, "total": 20},
+        {"reference": "b:1", "bytes": 0, "total": 0},
+    ]
     assert writer.seconds_of(site.doc["last_progress_at"]) == int(site.clock.wall())
     site.reporter.phase("apply")
     assert site.doc["pulls"] == []
@@ -316,7 +390,9 @@ def test_pulls_are_shown_in_bytes_while_they_run(site: Site) -> None:
 
 
 def test_pulls_are_written_once_a_second_at_most(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However fast a pull tells its progress, the heartbeat must be written about once a second, and its trouble end no pull."""
+    """However fast a pull tells its progress, the heartbeat must be written about once a second, and its
+    trouble end no pull.
+    """
     from agent.converge import prefetch
 
     now, written = [0.0], []
@@ -343,7 +419,7 @@ def test_waiting_for_a_window(site: Site) -> None:
     assert "waits: window opens at 02:00" in heartbeat.explanation(site.doc, "Synced")[0]
 
 
-# --- conditions -------------------------------------------------------------------------------------------------------
+# --- conditions ---------------------------------------------------------------------------------------------
 
 
 def test_since_is_kept_while_nothing_changes(site: Site) -> None:
@@ -357,9 +433,15 @@ def test_since_is_kept_while_nothing_changes(site: Site) -> None:
     assert site.condition("Ready")["since"] == "2023-11-14T22:15:00Z"  # type: ignore[index]
 
 
-@pytest.mark.parametrize(("found", "status"), [
-    (("none", "", ""), "Unknown"), (("tip", "verified", "ops"), "True"), (("tip", "unsigned", ""), "False"),
-    (("history", "", ""), "Unknown")])
+@pytest.mark.parametrize(
+    ("found", "status"),
+    [
+        (("none", "", ""), "Unknown"),
+        (("tip", "verified", "ops"), "True"),
+        (("tip", "unsigned", ""), "False"),
+        (("history", "", ""), "Unknown"),
+    ],
+)
 def test_source_verified(site: Site, found: tuple[str, str, str], status: str) -> None:
     """Verification must be True only when a signature was checked."""
     site.reporter.source(commit=COMMIT, verification=found)
@@ -376,38 +458,86 @@ def test_system_conditions(site: Site, tmp_path: Path) -> None:
     assert site.condition("DiskPressure") is not None
 
 
-STATES = st.fixed_dictionaries({
-    "phase": st.sampled_from(heartbeat.PHASES), "outcome": st.sampled_from(("", *heartbeat.OUTCOMES)),
-    "release": st.sampled_from(["", "r1"]), "attempted_release": st.sampled_from(["", "r1", "r2"]),
-    "rolled_back": st.sampled_from([None, {"from_release": "r2", "from_revision": "x", "reason": "bad", "at": ""}]),
-    "held": st.sampled_from([None, {"release": "r1", "revision": "x", "reason": "by hand", "at": ""}]),
-    "suspended": st.sampled_from([[], [{"resource": "*", "reason": "r", "since": "", "until": ""}],
-                                  [{"resource": "file/x", "reason": "r", "since": "", "until": "2023-11-14T22:15:00Z"}]]),
-    "refused": st.sampled_from([[], [{"resource": "file/x", "cause": "c", "hint": "h"}]]),
-    "resources": st.sampled_from([
-        {"total": 0, "by_health": {}, "problems": [], "truncated": False},
-        {"total": 2, "by_health": {"healthy": 2}, "problems": [], "truncated": False},
-        {"total": 2, "by_health": {"exited": 1, "starting": 1}, "problems": [], "truncated": True}]),
-    "drift": st.sampled_from([{"mode": "report", "now": [], "corrected_total": 0, "flapping": []},
-                              {"mode": "report", "now": ["file/x"], "corrected_total": 0, "flapping": []}]),
-    "last_pass": st.sampled_from([None, {"error": None}, {"error": {
-        "code": "RuntimeUnavailable", "phase": "fetch", "resource": "", "retryable": True, "message": "m", "hint": "h"}}]),
-    "failures": st.integers(0, 4), "success": st.sampled_from(["", "2023-11-14T22:15:00Z"]),
-    "blocked": st.sampled_from([[], ["window"]]),
-    "system": st.sampled_from([{}, {"reboot_required": True, "disk_free_bytes": 1}]),
-})
+STATES = st.fixed_dictionaries(
+    {
+        "phase": st.sampled_from(heartbeat.PHASES),
+        "outcome": st.sampled_from(("", *heartbeat.OUTCOMES)),
+        "release": st.sampled_from(["", "r1"]),
+        "attempted_release": st.sampled_from(["", "r1", "r2"]),
+        "rolled_back": st.sampled_from(
+            [None, {"from_release": "r2", "from_revision": "x", "reason": "bad", "at": ""}]
+        ),
+        "held": st.sampled_from([None, {"release": "r1", "revision": "x", "reason": "by hand", "at": ""}]),
+        "suspended": st.sampled_from(
+            [
+                [],
+                [{"resource": "*", "reason": "r", "since": "", "until": ""}],
+                [{"resource": "file/x", "reason": "r", "since": "", "until": "2023-11-14T22:15:00Z"}],
+            ]
+        ),
+        "refused": st.sampled_from([[], [{"resource": "file/x", "cause": "c", "hint": "h"}]]),
+        "resources": st.sampled_from(
+            [
+                {"total": 0, "by_health": {}, "problems": [], "truncated": False},
+                {"total": 2, "by_health": {"healthy": 2}, "problems": [], "truncated": False},
+                {"total": 2, "by_health": {"exited": 1, "starting": 1}, "problems": [], "truncated": True},
+            ]
+        ),
+        "drift": st.sampled_from(
+            [
+                {"mode": "report", "now": [], "corrected_total": 0, "flapping": []},
+                {"mode": "report", "now": ["file/x"], "corrected_total": 0, "flapping": []},
+            ]
+        ),
+        "last_pass": st.sampled_from(
+            [
+                None,
+                {"error": None},
+                {
+                    "error": {
+                        "code": "RuntimeUnavailable",
+                        "phase": "fetch",
+                        "resource": "",
+                        "retryable": True,
+                        "message": "m",
+                        "hint": "h",
+                    }
+                },
+            ]
+        ),
+        "failures": st.integers(0, 4),
+        "success": st.sampled_from(["", "2023-11-14T22:15:00Z"]),
+        "blocked": st.sampled_from([[], ["window"]]),
+        "system": st.sampled_from([{}, {"reboot_required": True, "disk_free_bytes": 1}]),
+    }
+)
 
 
 @given(facts=STATES)
 @examples(max_examples=400, deadline=None)
 def test_state_is_total_and_agrees_with_conditions(facts: dict[str, Any]) -> None:
-    """Any facts must give one known state, an explanation, and conditions that agree; equal facts, equal answer."""
+    """Any facts must give one known state, an explanation, and conditions that agree; equal facts, equal
+    answer.
+    """
     doc = {
-        "revision": {"observed": "o", "attempted": "a", "applied": "b", "applied_at": "", "known_good": "", "pin": ""},
-        "source": {"url": "u", "branch": "main", "failures": facts["failures"], "last_success_at": facts["success"],
-                   "error": {"message": "no answer", "hint": "h"} if facts["failures"] else None,
-                   "verification": {"mode": "none", "result": "", "signer": ""}},
-        "next": {"poll_at": "", "blocked_by": facts["blocked"]}, **facts,
+        "revision": {
+            "observed": "o",
+            "attempted": "a",
+            "applied": "b",
+            "applied_at": "",
+            "known_good": "",
+            "pin": "",
+        },
+        "source": {
+            "url": "u",
+            "branch": "main",
+            "failures": facts["failures"],
+            "last_success_at": facts["success"],
+            "error": {"message": "no answer", "hint": "h"} if facts["failures"] else None,
+            "verification": {"mode": "none", "result": "", "signer": ""},
+        },
+        "next": {"poll_at": "", "blocked_by": facts["blocked"]},
+        **facts,
     }
     one, two = heartbeat.concluded(doc, {}, "t"), heartbeat.concluded(doc, {}, "t")
     assert one == two
@@ -416,18 +546,27 @@ def test_state_is_total_and_agrees_with_conditions(facts: dict[str, Any]) -> Non
     assert all(heartbeat.explanation(doc, state)[:1])
     assert list(found)[:4] == list(heartbeat.ALWAYS) and len(found) == len(one["conditions"])
     assert (found["Ready"] == "True") == (state == "Synced")
-    assert ("RolledBack" in found) == (bool(facts["rolled_back"] or facts["held"]) and facts["outcome"] != "RollbackFailed")
+    assert ("RolledBack" in found) == (
+        bool(facts["rolled_back"] or facts["held"]) and facts["outcome"] != "RollbackFailed"
+    )
     assert facts["outcome"] != "RollbackFailed" or state in ("Suspended", "Progressing", "Degraded")
     if state == "Synced":
-        assert facts["release"] and found["Healthy"] != "False" and "Drifted" not in found and "Refused" not in found
+        assert (
+            facts["release"]
+            and found["Healthy"] != "False"
+            and "Drifted" not in found
+            and "Refused" not in found
+        )
         assert "Stalled" not in found and "RolledBack" not in found and found["SourceFresh"] != "False"
 
 
-# --- writing ----------------------------------------------------------------------------------------------------------
+# --- writing ------------------------------------------------------------------------------------------------
 
 
 def test_written_as_promised(site: Site) -> None:
-    """The file must be 0644 whatever the umask, durable, replaced, with a growing `seq` and nothing beside it."""
+    """The file must be 0644 whatever the umask, durable, replaced, with a growing `seq` and nothing beside
+    it.
+    """
     mask = os.umask(0o077)
     try:
         calls = dying.trace(lambda: site.reporter.alive(poll_at=site.clock.wall() + 60))
@@ -442,7 +581,9 @@ def test_written_as_promised(site: Site) -> None:
 
 
 def test_killed_writer_leaves_a_heartbeat(site: Site) -> None:
-    """A writer killed at any call must leave the old or the new heartbeat, and the next writer must clean up after it."""
+    """A writer killed at any call must leave the old or the new heartbeat, and the next writer must clean up
+    after it.
+    """
     site.finish(proved())
     before = site.reporter.path.read_bytes()
 
@@ -467,15 +608,23 @@ def test_alive_fields(site: Site) -> None:
 
 
 def test_daemon_and_pass_do_not_overwrite_each_other(site: Site) -> None:
-    """What the pass wrote must survive the daemon's beats, from several processes at once, and no beat may be lost."""
+    """What the pass wrote must survive the daemon's beats, from several processes at once, and no beat may be
+    lost.
+    """
     site.finish(proved(), created=3)
-    code = ("import sys; from pathlib import Path; from agent.report.writer import Reporter\n"
-            "from agent.installation import Paths\n"
-            "from agent.clock import SystemClock; from agent.settings.values import Settings, Source\n"
-            "r = Reporter(Paths(Path(sys.argv[1])), Settings(source=Source(url=sys.argv[2], branch='main')), SystemClock())\n"
-            "for n in range(10): r.source(commit=sys.argv[3])")
-    children = [subprocess.Popen([sys.executable, "-c", code, str(site.paths.root), SOURCE.url, letter * 40], cwd=ROOT)
-                for letter in "cde"]
+    code = (
+        "import sys; from pathlib import Path; from agent.report.writer import Reporter\n"
+        "from agent.installation import Paths\n"
+        "from agent.clock import SystemClock; from agent.settings.values import Settings, Source\n"
+        "r = Reporter(Paths(Path(sys.argv[1])), Settings(source=Source(url=sys.argv[2], branch='main')), SystemClock())\n"
+        "for n in range(10): r.source(commit=sys.argv[3])"
+    )
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(site.paths.root), SOURCE.url, letter * 40], cwd=ROOT
+        )
+        for letter in "cde"
+    ]
     assert [child.wait() for child in children] == [0, 0, 0]
     assert site.doc["seq"] == 31
     assert site.doc["last_pass"]["created"] == 3
@@ -494,7 +643,11 @@ def test_damaged_heartbeat_is_written_anew(site: Site, damage: bytes) -> None:
 def test_another_source_forgets_the_old_ones_answers(site: Site) -> None:
     """After the settings name another source, the answers of the old one must not count as its own."""
     site.reporter.source(commit=COMMIT)
-    other = Reporter(site.paths, Settings(host=site.settings.host, source=Source(url="/srv/other", branch="main")), site.clock)
+    other = Reporter(
+        site.paths,
+        Settings(host=site.settings.host, source=Source(url="/srv/other", branch="main")),
+        site.clock,
+    )
     other.alive()
     assert site.doc["source"]["url"] == "/srv/other" and site.doc["source"]["last_success_at"] == ""
 
@@ -502,7 +655,9 @@ def test_another_source_forgets_the_old_ones_answers(site: Site) -> None:
 def test_history_and_counters(site: Site) -> None:
     """The newest ten entries of the history, newest first, and the counters must be there."""
     for number in range(12):
-        History(site.paths.history).append(Entry(float(number + 1), f"main@sha1:{COMMIT}", f"{number:016x}", "Converged"))
+        History(site.paths.history).append(
+            Entry(float(number + 1), f"main@sha1:{COMMIT}", f"{number:016x}", "Converged")
+        )
     state = proved()
     state.count(passes=7, corrected_total=2)
     site.finish(state, corrective=1)
@@ -518,16 +673,23 @@ def test_attempt_of_a_killed_pass(site: Site) -> None:
     site.store.save(state)
     site.reporter.alive()
     assert site.doc["attempted_release"] == release(2).id
-    assert site.doc["revision"]["applied"] == f"main@sha1:{NEXT}" and site.doc["revision"]["known_good"] == f"main@sha1:{COMMIT}"
+    assert (
+        site.doc["revision"]["applied"] == f"main@sha1:{NEXT}"
+        and site.doc["revision"]["known_good"] == f"main@sha1:{COMMIT}"
+    )
 
 
-# --- size and secrets -------------------------------------------------------------------------------------------------
+# --- size and secrets ---------------------------------------------------------------------------------------
 
 
 @given(length=st.integers(0, 3000), count=st.integers(0, 3000))
 @examples(max_examples=25, deadline=None)
-def test_never_larger_than_promised(tmp_path_factory: pytest.TempPathFactory, length: int, count: int) -> None:
-    """However much there is to say, the heartbeat must stay valid and within 64 KiB, and say what it left out."""
+def test_never_larger_than_promised(
+    tmp_path_factory: pytest.TempPathFactory, length: int, count: int
+) -> None:
+    """However much there is to say, the heartbeat must stay valid and within 64 KiB, and say what it left
+    out.
+    """
     site = Site(tmp_path_factory.mktemp("large"))
     long = "ü" * length
     names = [f"container/{long[:200]}{n}" for n in range(count)]
@@ -535,9 +697,16 @@ def test_never_larger_than_promised(tmp_path_factory: pytest.TempPathFactory, le
     state.counters = {f"counter-{n}{long}": n for n in range(count // 10)}
     for number in range(20):
         state.reject(release(number), reason=long, at=1.0, revision=long)
-    site.finish(state, drift=names, health=dict.fromkeys(names, "unhealthy"), messages=dict.fromkeys(names, long),
-                refusals=[Refusal(Key("file", name), long, long) for name in names], warnings=[long] * count,
-                error=Failed(long, long), damaged=[long] * count)
+    site.finish(
+        state,
+        drift=names,
+        health=dict.fromkeys(names, "unhealthy"),
+        messages=dict.fromkeys(names, long),
+        refusals=[Refusal(Key("file", name), long, long) for name in names],
+        warnings=[long] * count,
+        error=Failed(long, long),
+        damaged=[long] * count,
+    )
     assert site.reporter.path.stat().st_size <= heartbeat.MAX_BYTES
     doc = site.doc
     assert doc["resources"]["total"] == len(names) and doc["state"] == ("Degraded" if names else "Synced")
@@ -547,22 +716,33 @@ def test_never_larger_than_promised(tmp_path_factory: pytest.TempPathFactory, le
 
 
 def test_what_is_cut_does_not_change_the_state(site: Site) -> None:
-    """Refusals that had to be cut for the size must keep the host Degraded at the next beat, and be said to be cut."""
-    site.finish(proved(), "HeldBack", refusals=[Refusal(Key("file", f"/f{n}"), "𝄞" * 600, "𝄞" * 600) for n in range(40)])
+    """Refusals that had to be cut for the size must keep the host Degraded at the next beat, and be said to
+    be cut.
+    """
+    site.finish(
+        proved(),
+        "HeldBack",
+        refusals=[Refusal(Key("file", f"/f{n}"), "𝄞" * 600, "𝄞" * 600) for n in range(40)],
+    )
     assert "refused" in site.doc["truncated"] and len(site.doc["refused"]) == 1
     site.reporter.alive()
     assert site.state == "Degraded"
 
 
-@pytest.mark.parametrize(("text", "shown"), [
-    ("https://user:s3cret@git.example.org/f.git", "https://git.example.org/f.git"),
-    ("https://s3cret@git.example.org/f.git", "https://git.example.org/f.git"),
-    ("fatal: https://oauth2:s3cret@h:8443/x?a=1 said no", "fatal: https://h:8443/x?a=1 said no"),
-    ("https://u:s3@cret@h/x", "https://h/x"),
-    ("ssh://git@h/f.git", "ssh://git@h/f.git"), ("ssh://git:s3cret@h/f.git", "ssh://git@h/f.git"),
-    ("https://h/x?private_token=s3cret&b=2", "https://h/x?private_token=***&b=2"),
-    ("mail ops@example.org", "mail ops@example.org"), ("git@h:f.git", "git@h:f.git"),
-])
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://user:s3cret@git.example.org/f.git", "https://git.example.org/f.git"),
+        ("https://s3cret@git.example.org/f.git", "https://git.example.org/f.git"),
+        ("fatal: https://oauth2:s3cret@h:8443/x?a=1 said no", "fatal: https://h:8443/x?a=1 said no"),
+        ("https://u:s3@cret@h/x", "https://h/x"),
+        ("ssh://git@h/f.git", "ssh://git@h/f.git"),
+        ("ssh://git:s3cret@h/f.git", "ssh://git@h/f.git"),
+        ("https://h/x?private_token=s3cret&b=2", "https://h/x?private_token=***&b=2"),
+        ("mail ops@example.org", "mail ops@example.org"),
+        ("git@h:f.git", "git@h:f.git"),
+    ],
+)
 def test_redaction(text: str, shown: str) -> None:
     """No password or token of a URL may be shown; what is no secret stays readable."""
     assert redact(text) == shown
@@ -579,16 +759,31 @@ def test_secret_canary(tmp_path: Path) -> None:
     reporter.source(error=error, failures=3)
     state = proved()
     state.rolled_back = RolledBack("r", url, url, 1.0)
-    reporter.finish(PassReport("poll", 1.0, 1.0, "Failed", error=error, warnings=[url], damaged=[url], drift=[url],
-                               health={url: "dead"}, messages={url: url}), state)
+    reporter.finish(
+        PassReport(
+            "poll",
+            1.0,
+            1.0,
+            "Failed",
+            error=error,
+            warnings=[url],
+            damaged=[url],
+            drift=[url],
+            health={url: "dead"},
+            messages={url: url},
+        ),
+        state,
+    )
     assert b"CANARY" not in reporter.path.read_bytes() + (tmp_path / "metrics/limpet.prom").read_bytes()
 
 
-# --- other readers ----------------------------------------------------------------------------------------------------
+# --- other readers ------------------------------------------------------------------------------------------
 
 
 def test_prometheus(tmp_path: Path) -> None:
-    """The textfile must be replaced as a whole, readable by all, with escaped labels and one line per sample."""
+    """The textfile must be replaced as a whole, readable by all, with escaped labels and one line per
+    sample.
+    """
     site = Site(tmp_path, heartbeat=Heartbeat(prometheus="/metrics"))
     (tmp_path / "metrics").mkdir()
     site.finish(proved(), fetched=True)

@@ -38,7 +38,9 @@ def proved(passes: Passes, *resources: Resource) -> str:
 
 
 def test_by_hand_saves_what_is_in_the_place(passes: Passes) -> None:
-    """A file that a person made where a release had one must be saved by a rollback by hand to it, and come back."""
+    """A file that a person made where a release had one must be saved by a rollback by hand to it, and come
+    back.
+    """
     passes.host.add_image("shop/web:1", "web")
     first = proved(passes, service("shop/web:1"), motd(passes, "ours"))
     proved(passes, service("shop/web:1"))
@@ -50,7 +52,9 @@ def test_by_hand_saves_what_is_in_the_place(passes: Passes) -> None:
 
 
 def test_by_hand_without_a_source_ends_with_the_next_commit(passes: Passes) -> None:
-    """A rollback by hand on a host that cannot reach its source must end with the first commit that it sees then."""
+    """A rollback by hand on a host that cannot reach its source must end with the first commit that it sees
+    then.
+    """
     passes.host.add_image("shop/web:1", "web")
     first = proved(passes, service("shop/web:1"), motd(passes, "one"))
     proved(passes, service("shop/web:1"), motd(passes, "two"))
@@ -65,8 +69,9 @@ def test_by_hand_without_a_source_ends_with_the_next_commit(passes: Passes) -> N
 
 @pytest.mark.parametrize("down", [False, True])
 def test_by_hand_that_fails_is_not_tried_again(passes: Passes, down: bool) -> None:
-    """A release that a person went back to and that failed its gate must not be started again by the pass that goes on with a
-    killed rollback, whether the source answers or not."""
+    """A release that a person went back to and that failed its gate must not be started again by the pass
+    that goes on with a killed rollback, whether the source answers or not.
+    """
     old = passes.host.add_image("shop/web:1", "web")
     new = passes.host.add_image("shop/web:2", "web", version="v2")
     first = proved(passes, service("shop/web:1"))
@@ -99,7 +104,9 @@ def die_in_the_rollback(passes: Passes) -> None:
 
 
 def test_killed_rollback_ends_without_the_source(passes: Passes) -> None:
-    """A rollback that is killed must be finished though the source is down, and be told as the rollback that it is."""
+    """A rollback that is killed must be finished though the source is down, and be told as the rollback that
+    it is.
+    """
     good = passes.host.add_image("shop/web:1", "web")
     passes.host.add_image("shop/web:2", "sick")
     proved(passes, service("shop/web:1"))
@@ -112,8 +119,9 @@ def test_killed_rollback_ends_without_the_source(passes: Passes) -> None:
 
 
 def test_killed_first_rollback_of_an_adoption_ends_without_the_source(passes: Passes) -> None:
-    """What a person started must run again when the first release, which adopts it, failed and its rollback was killed, though
-    the source is down."""
+    """What a person started must run again when the first release, which adopts it, failed and its rollback
+    was killed, though the source is down.
+    """
     passes.host.add_image("shop/web:1", "web")
     passes.host.add_image("shop/web:2", "sick")
     theirs = passes.host.add_compose_container(service("shop/web:1"), "shop-web-1")
@@ -126,7 +134,9 @@ def test_killed_first_rollback_of_an_adoption_ends_without_the_source(passes: Pa
 
 
 def test_held_release_asks_no_registry(passes: Passes) -> None:
-    """While a person holds a release no pass must be asked for because a registry is due: it would ask nobody."""
+    """While a person holds a release no pass must be asked for because a registry is due: it would ask
+    nobody.
+    """
     passes.host.add_image("shop/web:1", "web")
     first = proved(passes, service("shop/web:1"))
     passes.host.add_image("shop/web:2", "web", local=False)
@@ -140,7 +150,9 @@ def test_held_release_asks_no_registry(passes: Passes) -> None:
 
 
 def test_by_hand_without_a_manifest_follows_the_branch(passes: Passes) -> None:
-    """A release whose manifest was lost must not be taken for one that holds nothing: the host stays with its branch."""
+    """A release whose manifest was lost must not be taken for one that holds nothing: the host stays with its
+    branch.
+    """
     passes.host.add_image("shop/web:1", "web")
     new = passes.host.add_image("shop/web:2", "web", version="v2")
     first = proved(passes, service("shop/web:1"))
@@ -152,7 +164,9 @@ def test_by_hand_without_a_manifest_follows_the_branch(passes: Passes) -> None:
 
 
 def test_known_good_never_gets_another_image(passes: Passes) -> None:
-    """When known good's image was removed from the host and its tag has moved, the rejected image must not run in its place."""
+    """When known good's image was removed from the host and its tag has moved, the rejected image must not
+    run in its place.
+    """
     good = passes.host.add_image("shop/web:1", "web", local=False)
     proved(passes, service("shop/web:1", pull_every=DAY))
     bad = passes.host.add_image("shop/web:1", "sick", version="v2", local=False)

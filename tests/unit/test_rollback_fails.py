@@ -39,7 +39,9 @@ def back(passes: Passes) -> bool:
 
 
 def assert_failed(passes: Passes, what: str) -> None:
-    """The pass and the heartbeat must say that the rollback failed, why, and what to do; no success of any kind."""
+    """The pass and the heartbeat must say that the rollback failed, why, and what to do; no success of any
+    kind.
+    """
     result = passes.run()
     assert (result.outcome, result.exit_code) == ("RollbackFailed", EXIT_ROLLBACK_FAILED), result
     assert what in result.sentence, result
@@ -68,7 +70,9 @@ def bad_commit(passes: Passes) -> None:
 @pytest.mark.parametrize("verb", ["stop", "remove", "policy", "rename", "start"])
 @pytest.mark.parametrize("kind", [Failed, Transient])
 def test_an_action_that_fails(passes: Passes, verb: str, kind: type[Failed] | type[Transient]) -> None:
-    """Whatever action of a rollback fails, for good or for the time being, each pass must say so, and try again."""
+    """Whatever action of a rollback fails, for good or for the time being, each pass must say so, and try
+    again.
+    """
     bad_commit(passes)
     reached = passes.host.execute
 
@@ -86,7 +90,9 @@ def test_an_action_that_fails(passes: Passes, verb: str, kind: type[Failed] | ty
 
 
 def test_killed_at_any_action(tmp_path: Path) -> None:
-    """Wherever a pass of a release that fails is killed, the next one must end rolled back, with the reason."""
+    """Wherever a pass of a release that fails is killed, the next one must end rolled back, with the
+    reason.
+    """
     point, reached = 0, True
     while reached:
         passes, point = with_good(tmp_path / str(point)), point + 1
@@ -101,7 +107,9 @@ def test_killed_at_any_action(tmp_path: Path) -> None:
 
 
 def test_docker_is_down(passes: Passes) -> None:
-    """A rollback that Docker does not let happen must have failed in this pass and in the next, which cannot even look."""
+    """A rollback that Docker does not let happen must have failed in this pass and in the next, which cannot
+    even look.
+    """
     bad_commit(passes)
     die_in_the_rollback(passes)
     passes.host.down = True
@@ -137,8 +145,10 @@ def test_docker_goes_down_in_its_gate(passes: Passes) -> None:
 
 @pytest.mark.parametrize("restart", ["none", "killed", "reboot", "source down"])
 def test_a_port_that_was_taken(tmp_path: Path, restart: str) -> None:
-    """While a foreign container has the port of known good's service, the rollback must not be called done, whatever happens
-    between the passes; the rest of known good comes back at once, and the service when the port is free."""
+    """While a foreign container has the port of known good's service, the rollback must not be called done,
+    whatever happens between the passes; the rest of known good comes back at once, and the service when the
+    port is free.
+    """
     passes = Passes(tmp_path)
     for reference, kind in (("good:1", "web"), ("bad:1", "sick"), ("db:1", "idle")):
         passes.host.add_image(reference, kind)
@@ -149,7 +159,11 @@ def test_a_port_that_was_taken(tmp_path: Path, restart: str) -> None:
 
     def observe(request):  # type: ignore[no-untyped-def]
         attempt = passes.state.attempt
-        if attempt is not None and attempt.phase == "gating" and not any(c.seen.name == "thief" for c in containers()):
+        if (
+            attempt is not None
+            and attempt.phase == "gating"
+            and not any(c.seen.name == "thief" for c in containers())
+        ):
             passes.host.add_foreign_container("thief", ports=("port/tcp//80",))
         return observed(request)
 
@@ -184,8 +198,9 @@ def published(image: str, more: dict[str, Any]) -> Any:
 
 
 def test_what_the_failed_release_put_in_the_way(tmp_path: Path) -> None:
-    """A file that a release replaced by a directory with files must be back when its rollback is done, in the same pass; somebody
-    else's file in there must not be lost for it."""
+    """A file that a release replaced by a directory with files must be back when its rollback is done, in the
+    same pass; somebody else's file in there must not be lost for it.
+    """
     passes = Passes(tmp_path)
     for reference, kind in (("good:1", "web"), ("bad:1", "sick")):
         passes.host.add_image(reference, kind)
@@ -227,13 +242,16 @@ def test_after_an_earlier_rollback(passes: Passes) -> None:
     passes.host.execute = execute  # type: ignore[method-assign]
     assert_failed(passes, "cannot start it")
     crashed = Transient("the pass was killed by signal 9", "see the log", code="PassCrashed")
-    Reporter(passes.paths, Settings(source=Source(url="file:///srv/fleet", branch="main")), passes.clock).crashed(crashed)
+    Reporter(
+        passes.paths, Settings(source=Source(url="file:///srv/fleet", branch="main")), passes.clock
+    ).crashed(crashed)
     assert passes.heartbeat()["state"] == "Degraded"
 
 
 def test_known_goods_image_is_gone(passes: Passes) -> None:
-    """When the old container and its image were removed by hand and no registry has it, each pass must say that the rollback
-    failed, and which image it needs; when it can be had, the rollback ends."""
+    """When the old container and its image were removed by hand and no registry has it, each pass must say
+    that the rollback failed, and which image it needs; when it can be had, the rollback ends.
+    """
     good = passes.host.images["good:1"]
     bad_commit(passes)
     die_in_the_rollback(passes)
@@ -272,7 +290,9 @@ def test_a_good_commit_ends_it(passes: Passes) -> None:
 
 
 def test_a_lost_manifest_empties_no_host(passes: Passes) -> None:
-    """When known good's manifest was lost while its release is held, nothing must be removed, whatever the trailer allows."""
+    """When known good's manifest was lost while its release is held, nothing must be removed, whatever the
+    trailer allows.
+    """
     bad_commit(passes)
     assert_rolled_back(passes)
     passes.branch.manifests.path(passes.state.known_good[0].manifest_digest).unlink()
@@ -283,12 +303,13 @@ def test_a_lost_manifest_empties_no_host(passes: Passes) -> None:
     assert len(passes.host.done) == before and back(passes)
 
 
-# --- rejected ---------------------------------------------------------------------------------------------------------
+# --- rejected -----------------------------------------------------------------------------------------------
 
 
 def test_equal_content_stays_rejected(passes: Passes) -> None:
-    """A commit that changes nothing that is used, and a revert of a revert, must not try the rejected release again, and the host
-    must say that it holds known good."""
+    """A commit that changes nothing that is used, and a revert of a revert, must not try the rejected release
+    again, and the host must say that it holds known good.
+    """
     bad_commit(passes)
     assert_rolled_back(passes)
     before = len(passes.host.done)
@@ -313,10 +334,12 @@ def retry(which: str) -> str:
 
 @pytest.mark.parametrize("which", ["all", "release", "manifest", "revision"])
 def test_a_trailer_tries_again_once(passes: Passes, which: str) -> None:
-    """`Limpet-Retry` must let the release be tried once for each commit, by whatever name `limpet retry` takes."""
+    """`Limpet-Retry` must let the release be tried once for each commit, by whatever name `limpet retry`
+    takes.
+    """
     bad_commit(passes)
     passes.run()
-    (release, rejection), = passes.state.rejected.items()
+    ((release, rejection),) = passes.state.rejected.items()
     name = {"all": "all", "release": release[:8], "manifest": rejection.manifest_digest[:8],
             "revision": rejection.revision.partition("@sha1:")[2]}[which]  # fmt: skip
     passes.branch.push(service("bad:1"), message=retry(name))
@@ -347,7 +370,9 @@ def test_a_trailer_that_the_owner_does_not_allow(passes: Passes) -> None:
 
 
 def test_a_trailer_in_a_killed_pass(passes: Passes) -> None:
-    """A pass that is killed while it carries the trailer out must be followed by one that ends as if nothing had happened."""
+    """A pass that is killed while it carries the trailer out must be followed by one that ends as if nothing
+    had happened.
+    """
     bad_commit(passes)
     passes.run()
     passes.branch.push(service("bad:1"), message=retry("all"))
@@ -358,7 +383,9 @@ def test_a_trailer_in_a_killed_pass(passes: Passes) -> None:
 
 @pytest.mark.parametrize("verb", ["create", "stop", "rename", "policy", "start", "await"])
 def test_what_may_pass_rejects_nothing(passes: Passes, verb: str) -> None:
-    """When Docker does not answer at any action of a release, nothing must be rejected; the next pass goes on with it."""
+    """When Docker does not answer at any action of a release, nothing must be rejected; the next pass goes on
+    with it.
+    """
     waits = service("db:1", "shop-db-1", needs=(Need(Key("container", "shop-web-1"), "healthy"),))
     passes.branch.push(service("good:1", environment={"A": "2"}), waits)
     passes.host.errors[f"{verb} container/shop-web-1"] = DOWN
@@ -369,7 +396,9 @@ def test_what_may_pass_rejects_nothing(passes: Passes, verb: str) -> None:
 
 
 def test_docker_that_goes_down_in_the_gate_rejects_nothing(passes: Passes) -> None:
-    """When Docker does not answer while the gate looks, nothing must be rejected, and the gate goes on later."""
+    """When Docker does not answer while the gate looks, nothing must be rejected, and the gate goes on
+    later.
+    """
     passes.branch.push(service("good:1", environment={"A": "2"}))
     observed = passes.host.observe
 

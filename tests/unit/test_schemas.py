@@ -46,17 +46,37 @@ checks:
   own: {exec: [/usr/local/bin/check-it], timeout: 500ms}
 """
 BAD_FLEET = [
-    "layer: [base]", "layers: [{when: {role: web}}]", "layers: [/etc]", "layers: [{path: base, optional: 1}]",
-    "layers: [{path: base, when: {role: {a: b}}}]", "layers: [7]", "layers: [{path: base, unless: {a: b}}]", "vars: [1]",
+    "layer: [base]",
+    "layers: [{when: {role: web}}]",
+    "layers: [/etc]",
+    "layers: [{path: base, optional: 1}]",
+    "layers: [{path: base, when: {role: {a: b}}}]",
+    "layers: [7]",
+    "layers: [{path: base, unless: {a: b}}]",
+    "vars: [1]",
 ]
 BAD_LAYER = [
-    "var: {a: 1}", "apps: {shop: {dir: /x}}", "apps: {shop: {directory: opt/shop}}", "files: {etc/x: {mode: '0644'}}",
-    "files: {/etc/x: {mode: 0644}}", "files: {/etc/x: {mode: '0999'}}", "files: {/etc/x: {type: file, target: /y}}",
-    "files: {/etc/x: {type: symlink}}", "files: {/etc/x: {type: pipe}}", "files: {/etc/x: {state: gone}}",
-    "files: {/etc/x: {on_change: [restart]}}", "files: {/etc/x: {on_change: [restart web]}}", "files: {/etc/x: {check: []}}",
-    "checks: {a: {}}", "checks: {a: {http: ftp://x}}", "checks: {a: {tcp: '5432'}}", "checks: {a: {exec: [1]}}",
-    "checks: {a: {tcp: 'h:1', status: 200}}", "checks: {a: {http: 'http://h/', tcp: 'h:1'}}",
-    "checks: {a: {http: 'http://h/', status: 99}}", "checks: {a: {http: 'http://h/', timeout: 5}}",
+    "var: {a: 1}",
+    "apps: {shop: {dir: /x}}",
+    "apps: {shop: {directory: opt/shop}}",
+    "files: {etc/x: {mode: '0644'}}",
+    "files: {/etc/x: {mode: 0644}}",
+    "files: {/etc/x: {mode: '0999'}}",
+    "files: {/etc/x: {type: file, target: /y}}",
+    "files: {/etc/x: {type: symlink}}",
+    "files: {/etc/x: {type: pipe}}",
+    "files: {/etc/x: {state: gone}}",
+    "files: {/etc/x: {on_change: [restart]}}",
+    "files: {/etc/x: {on_change: [restart web]}}",
+    "files: {/etc/x: {check: []}}",
+    "checks: {a: {}}",
+    "checks: {a: {http: ftp://x}}",
+    "checks: {a: {tcp: '5432'}}",
+    "checks: {a: {exec: [1]}}",
+    "checks: {a: {tcp: 'h:1', status: 200}}",
+    "checks: {a: {http: 'http://h/', tcp: 'h:1'}}",
+    "checks: {a: {http: 'http://h/', status: 99}}",
+    "checks: {a: {http: 'http://h/', timeout: 5}}",
     "checks: {a: {http: 'http://h/', timeout: soon}}",
 ]
 
@@ -74,16 +94,27 @@ def loader_takes(name: str, document: str) -> bool:
     return not problems.errors
 
 
-@pytest.mark.parametrize(("name", "document"), [
-    ("fleet", FLEET), ("fleet", "{}"), ("fleet", "layers: [base]"), ("fleet", "layers: base"),
-    ("layer", LAYER), ("layer", "{}"), ("layer", "vars:")])
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [
+        ("fleet", FLEET),
+        ("fleet", "{}"),
+        ("fleet", "layers: [base]"),
+        ("fleet", "layers: base"),
+        ("layer", LAYER),
+        ("layer", "{}"),
+        ("layer", "vars:"),
+    ],
+)
 def test_both_take_what_is_right(name: str, document: str) -> None:
     """What the loader takes must be valid by the schema, so that an editor marks nothing that works."""
     assert loader_takes(name, document)
     assert schema_takes(name, document)
 
 
-@pytest.mark.parametrize(("name", "document"), [*(("fleet", d) for d in BAD_FLEET), *(("layer", d) for d in BAD_LAYER)])
+@pytest.mark.parametrize(
+    ("name", "document"), [*(("fleet", d) for d in BAD_FLEET), *(("layer", d) for d in BAD_LAYER)]
+)
 def test_both_refuse_what_is_wrong(name: str, document: str) -> None:
     """What the loader refuses must be invalid by the schema, so that an editor shows it before the commit."""
     assert not loader_takes(name, document)

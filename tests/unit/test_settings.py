@@ -114,15 +114,30 @@ def test_three_lines_are_enough(tmp_path: Path) -> None:
     found = load_settings(tmp_path, {})
     assert found.source.url == "https://git.example.org/fleet.git" and found.source.ref == "refs/heads/main"
     assert found.host.name == os.uname().nodename and found.host.labels == {}
-    assert (found.source.poll, found.source.timeout, found.source.path, found.source.verify) == (60.0, 30.0, ".", "none")
+    assert (found.source.poll, found.source.timeout, found.source.path, found.source.verify) == (
+        60.0,
+        30.0,
+        ".",
+        "none",
+    )
     assert found.source.allowed_signers == "/etc/limpet/allowed_signers" and found.source.mirrors == ()
     converge, gate = found.converge, found.gate
     assert (converge.mode, converge.resync, converge.min_age, converge.windows) == ("enforce", 600.0, 0.0, ())
     assert (converge.prune, converge.max_prune) == (True, 0.5)
     assert (gate.settle, gate.deadline, gate.rollback, gate.require_source) == (10.0, 300.0, True, True)
-    assert (found.engine.socket, found.engine.docker_config) == ("/var/run/docker.sock", "/root/.docker/config.json")
+    assert (found.engine.socket, found.engine.docker_config) == (
+        "/var/run/docker.sock",
+        "/root/.docker/config.json",
+    )
     assert (found.policy.trust, found.policy.files_deny) == ("repository", FILES_DENY)
-    assert not any((found.policy.privileged, found.policy.host_network, found.policy.host_pid, found.policy.docker_socket))
+    assert not any(
+        (
+            found.policy.privileged,
+            found.policy.host_network,
+            found.policy.host_pid,
+            found.policy.docker_socket,
+        )
+    )
     assert found.heartbeat == Heartbeat("/run/limpet/heartbeat.json", "", "")
 
 
@@ -145,7 +160,10 @@ def test_every_key(tmp_path: Path) -> None:
             assert value != getattr(getattr(default, section.name), key.name), f"{section.name}.{key.name}"
     assert (found.source.poll, found.source.timeout) == (90.0, 90.0)
     assert (found.converge.resync, found.converge.min_age) == (9000.0, 86400.0)
-    assert found.converge.windows == (Window("0 2 * * 1-5", "", 7200.0, "Europe/Berlin"), Window("", "0 0 24 12 *", 172800.0, ""))
+    assert found.converge.windows == (
+        Window("0 2 * * 1-5", "", 7200.0, "Europe/Berlin"),
+        Window("", "0 0 24 12 *", 172800.0, ""),
+    )
     assert found.engine.registries["registry.example.org:5000"] == Registry(
         "robot", "/etc/limpet/registry-token", "/etc/limpet/registry-ca.crt",
         ("mirror.example.org:5000", "harbor.example.org/proxy"))  # fmt: skip
@@ -154,69 +172,147 @@ def test_every_key(tmp_path: Path) -> None:
     assert load_settings(tmp_path, {}) == found
 
 
-@pytest.mark.parametrize(("text", "ref", "name"), [
-    ('branch = "rel/1"', "refs/heads/rel/1", "rel/1"), ('tag = "v1"', "refs/tags/v1", "v1"),
-    ('commit = "' + "a" * 40 + '"', "a" * 40, "a" * 12)])
+@pytest.mark.parametrize(
+    ("text", "ref", "name"),
+    [
+        ('branch = "rel/1"', "refs/heads/rel/1", "rel/1"),
+        ('tag = "v1"', "refs/tags/v1", "v1"),
+        ('commit = "' + "a" * 40 + '"', "a" * 40, "a" * 12),
+    ],
+)
 def test_refs(tmp_path: Path, text: str, ref: str, name: str) -> None:
     """Branch, tag and commit must each be the pin."""
     written(tmp_path, f'[source]\nurl = "/srv/fleet"\n{text}\n')
-    assert (load_settings(tmp_path, {}).source.ref, load_settings(tmp_path, {}).source.ref_name) == (ref, name)
+    assert (load_settings(tmp_path, {}).source.ref, load_settings(tmp_path, {}).source.ref_name) == (
+        ref,
+        name,
+    )
 
 
-@pytest.mark.parametrize("url", [
-    "https://git.example.org/f.git", "https://u:t@git.example.org:8443/f.git", "ssh://git@h/f.git", "git://h/f.git",
-    "file:///srv/f.git", "/srv/f.git", "/srv/f.bundle", "git@git.example.org:fleet.git"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://git.example.org/f.git",
+        "https://u:t@git.example.org:8443/f.git",
+        "ssh://git@h/f.git",
+        "git://h/f.git",
+        "file:///srv/f.git",
+        "/srv/f.git",
+        "/srv/f.bundle",
+        "git@git.example.org:fleet.git",
+    ],
+)
 def test_urls(tmp_path: Path, url: str) -> None:
     """Every way to write a source must be taken."""
     written(tmp_path, f'[source]\nurl = "{url}"\n')
     assert load_settings(tmp_path, {}).source.url == url
 
 
-@pytest.mark.parametrize(("text", "line", "message", "hint"), [
-    ('[source]\nurl = "/f"\nbrnch = "x"\n', 3, "unknown key 'brnch'", "did you mean 'branch'?"),
-    ('[source]\nurl = "/f"\n[gaet]\n', 3, "unknown section 'gaet'", "did you mean 'gate'?"),
-    ('[source]\nurl = "/f"\n\n[gate]\nzzz = 1\n', 5, "unknown key 'zzz'", "settle, deadline"),
-    ('[source]\nurl = "/f"\npoll = 60\n', 3, "60 is no duration", '"60s"'),
-    ('[source]\nurl = "/f"\npoll = "5 min"\n', 3, "'5 min' is no duration", '"60s"'),
-    ('[source]\nurl = "/f"\npoll = "0s"\n', 3, "is zero", "positive"),
-    ('[source]\nurl = "/f"\nverify = "sometimes"\n', 3, "'sometimes' is not possible", "'none', 'tip' or 'history'"),
-    ('[source]\nurl = "/f"\nca_file = "ca.pem"\n', 3, "'ca.pem' is no absolute path", "begin it with /"),
-    ('[source]\nurl = "/f"\nbranch = "a"\ntag = "b"\n', 3, "is given beside tag or commit", "keep one"),
-    ('[source]\nurl = "/f"\ncommit = "abc"\n', 3, "'abc' is no full commit id", "40 hex digits"),
-    ('[source]\nurl = "/f"\nbranch = "a..b"\n', 3, "'a..b' is no Git branch name", "git branch"),
-    ('[source]\nurl = "/f"\nbranch = "-x"\n', 3, "'-x' is no Git branch name", "git branch"),
-    ('[source]\nurl = "/f"\npath = "../x"\n', 3, "leaves the repository", "inside"),
-    ('[source]\nurl = "/f"\npath = "/x"\n', 3, "leaves the repository", "inside"),
-    ('[source]\nurl = "http://h/f.git"\n', 2, "has scheme 'http'", "https"),
-    ('[source]\nurl = "fleet"\n', 2, "has no scheme", "absolute path"),
-    ('[source]\nurl = "https:///f"\n', 2, "names no server", "https://git.example.org"),
-    ('[source]\nbranch = "main"\n', 1, "source.url: is missing", "[source]"),
-    ('[source]\nurl = "/f"\n[converge]\nmax_prune = 1.5\n', 4, "1.5 is no share", "from 0 to 1"),
-    ('[source]\nurl = "/f"\n[converge]\nprune = "perhaps"\n', 4, "'perhaps' is wrong", "boolean"),
-    ('[source]\nurl = "/f"\n[converge]\nwindows = [{allow = "0 2 * *", for = "2h"}]\n', 4, "no cron expression", "five fields"),
-    ('[source]\nurl = "/f"\n[converge]\nwindows = [{allow = "0 2 * * *", deny = "0 2 * * *", for = "2h"}]\n', 4,
-     "has not exactly one of allow and deny", "keep one"),
-    ('[source]\nurl = "/f"\n[converge]\nwindows = [{allow = "0 2 * * *"}]\n', 4, "does not say for how long", 'for = "2h"'),
-    ('[source]\nurl = "/f"\n[[converge.windows]]\nallow = "0 2 * * *"\nfor = "2h"\ntz = "Mars/Base"\n', 6,
-     "'Mars/Base' is no time zone", "Europe/Berlin"),
-    ('[source]\nurl = "/f"\n[gate]\nsettle = "6m"\n', 4, "360 s is not less than the deadline of 300 s", "longer"),
-    ('[source]\nurl = "/f"\n[host]\nname = "a b"\n', 4, "'a b' cannot be a host's name", "letters"),
-    ('[source]\nurl = "/f"\n[host]\nlabels = {ring = 1}\n', 4, "1 is wrong", "string"),
-    ('[source]\nurl = "/f"\n[host.labels]\nring = 1\n', 4, "1 is wrong", "string"),
-    ('[source]\nurl = "/f"\n[heartbeat]\nurl = "ftp://x"\n', 4, "is no web address", "https://"),
-    ('[source]\nurl = "/f"\n[engine.registries."r.example:5000"]\ntoken = "CANARY"\n', 4,
-     "engine.registries.\"r.example:5000\".token: unknown key 'token'", "did you mean 'token_file'?"),
-    ('[source]\nurl = "/f"\n[engine.registries."r.example"]\nca_file = "ca"\n', 4, "'ca' is no absolute path", "begin it with /"),
-    ('[source]\nurl = "/f"\n[engine]\nregistries = ["x"]\n', 4, "is no table", "below [engine.registries]"),
-    ('[source]\nurl = "/f"\n[engine.registries."https://r.example"]\n', 3, "is no name of a registry", "HOST:PORT"),
-    ('[source]\nurl = "/f"\n[engine.registries."index.docker.io"]\n', 3, "is no name of a registry", "docker.io"),
-    ('[source]\nurl = "/f"\n[engine.registries."r.example"]\nmirrors = ["https://m"]\n', 4, "is no mirror", "without https://"),
-    ('source = "x"\n', 1, "'x' is no table", "[source]"),
-    ('source.url = "/f"\nsource.poll = "x"\n', 2, "'x' is no duration", '"60s"'),
-    ('[source]\nurl = /f\n', 2, "is no TOML", "quoted"),
-    ('[source]\nurl = "/f"\nurl = "/g"\n', 3, "is no TOML", "quoted"),
-    ('[source\n', 1, "is no TOML", "[section]"),
-])
+@pytest.mark.parametrize(
+    ("text", "line", "message", "hint"),
+    [
+        ('[source]\nurl = "/f"\nbrnch = "x"\n', 3, "unknown key 'brnch'", "did you mean 'branch'?"),
+        ('[source]\nurl = "/f"\n[gaet]\n', 3, "unknown section 'gaet'", "did you mean 'gate'?"),
+        ('[source]\nurl = "/f"\n\n[gate]\nzzz = 1\n', 5, "unknown key 'zzz'", "settle, deadline"),
+        ('[source]\nurl = "/f"\npoll = 60\n', 3, "60 is no duration", '"60s"'),
+        ('[source]\nurl = "/f"\npoll = "5 min"\n', 3, "'5 min' is no duration", '"60s"'),
+        ('[source]\nurl = "/f"\npoll = "0s"\n', 3, "is zero", "positive"),
+        (
+            '[source]\nurl = "/f"\nverify = "sometimes"\n',
+            3,
+            "'sometimes' is not possible",
+            "'none', 'tip' or 'history'",
+        ),
+        ('[source]\nurl = "/f"\nca_file = "ca.pem"\n', 3, "'ca.pem' is no absolute path", "begin it with /"),
+        ('[source]\nurl = "/f"\nbranch = "a"\ntag = "b"\n', 3, "is given beside tag or commit", "keep one"),
+        ('[source]\nurl = "/f"\ncommit = "abc"\n', 3, "'abc' is no full commit id", "40 hex digits"),
+        ('[source]\nurl = "/f"\nbranch = "a..b"\n', 3, "'a..b' is no Git branch name", "git branch"),
+        ('[source]\nurl = "/f"\nbranch = "-x"\n', 3, "'-x' is no Git branch name", "git branch"),
+        ('[source]\nurl = "/f"\npath = "../x"\n', 3, "leaves the repository", "inside"),
+        ('[source]\nurl = "/f"\npath = "/x"\n', 3, "leaves the repository", "inside"),
+        ('[source]\nurl = "http://h/f.git"\n', 2, "has scheme 'http'", "https"),
+        ('[source]\nurl = "fleet"\n', 2, "has no scheme", "absolute path"),
+        ('[source]\nurl = "https:///f"\n', 2, "names no server", "https://git.example.org"),
+        ('[source]\nbranch = "main"\n', 1, "source.url: is missing", "[source]"),
+        ('[source]\nurl = "/f"\n[converge]\nmax_prune = 1.5\n', 4, "1.5 is no share", "from 0 to 1"),
+        ('[source]\nurl = "/f"\n[converge]\nprune = "perhaps"\n', 4, "'perhaps' is wrong", "boolean"),
+        (
+            '[source]\nurl = "/f"\n[converge]\nwindows = [{allow = "0 2 * *", for = "2h"}]\n',
+            4,
+            "no cron expression",
+            "five fields",
+        ),
+        (
+            '[source]\nurl = "/f"\n[converge]\nwindows = [{allow = "0 2 * * *", deny = "0 2 * * *", for = "2h"}]\n',
+            4,
+            "has not exactly one of allow and deny",
+            "keep one",
+        ),
+        (
+            '[source]\nurl = "/f"\n[converge]\nwindows = [{allow = "0 2 * * *"}]\n',
+            4,
+            "does not say for how long",
+            'for = "2h"',
+        ),
+        (
+            '[source]\nurl = "/f"\n[[converge.windows]]\nallow = "0 2 * * *"\nfor = "2h"\ntz = "Mars/Base"\n',
+            6,
+            "'Mars/Base' is no time zone",
+            "Europe/Berlin",
+        ),
+        (
+            '[source]\nurl = "/f"\n[gate]\nsettle = "6m"\n',
+            4,
+            "360 s is not less than the deadline of 300 s",
+            "longer",
+        ),
+        ('[source]\nurl = "/f"\n[host]\nname = "a b"\n', 4, "'a b' cannot be a host's name", "letters"),
+        ('[source]\nurl = "/f"\n[host]\nlabels = {ring = 1}\n', 4, "1 is wrong", "string"),
+        ('[source]\nurl = "/f"\n[host.labels]\nring = 1\n', 4, "1 is wrong", "string"),
+        ('[source]\nurl = "/f"\n[heartbeat]\nurl = "ftp://x"\n', 4, "is no web address", "https://"),
+        (
+            '[source]\nurl = "/f"\n[engine.registries."r.example:5000"]\ntoken = "CANARY"\n',
+            4,
+            "engine.registries.\"r.example:5000\".token: unknown key 'token'",
+            "did you mean 'token_file'?",
+        ),
+        (
+            '[source]\nurl = "/f"\n[engine.registries."r.example"]\nca_file = "ca"\n',
+            4,
+            "'ca' is no absolute path",
+            "begin it with /",
+        ),
+        (
+            '[source]\nurl = "/f"\n[engine]\nregistries = ["x"]\n',
+            4,
+            "is no table",
+            "below [engine.registries]",
+        ),
+        (
+            '[source]\nurl = "/f"\n[engine.registries."https://r.example"]\n',
+            3,
+            "is no name of a registry",
+            "HOST:PORT",
+        ),
+        (
+            '[source]\nurl = "/f"\n[engine.registries."index.docker.io"]\n',
+            3,
+            "is no name of a registry",
+            "docker.io",
+        ),
+        (
+            '[source]\nurl = "/f"\n[engine.registries."r.example"]\nmirrors = ["https://m"]\n',
+            4,
+            "is no mirror",
+            "without https://",
+        ),
+        ('source = "x"\n', 1, "'x' is no table", "[source]"),
+        ('source.url = "/f"\nsource.poll = "x"\n', 2, "'x' is no duration", '"60s"'),
+        ("[source]\nurl = /f\n", 2, "is no TOML", "quoted"),
+        ('[source]\nurl = "/f"\nurl = "/g"\n', 3, "is no TOML", "quoted"),
+        ("[source\n", 1, "is no TOML", "[section]"),
+    ],
+)
 def test_mistakes(tmp_path: Path, text: str, line: int, message: str, hint: str) -> None:
     """Every mistake must name its line, what is wrong, and the remedy."""
     found = problems(tmp_path, text)
@@ -256,25 +352,43 @@ def test_unreadable_settings(tmp_path: Path) -> None:
 
 def test_no_credential_in_a_message(tmp_path: Path) -> None:
     """A mistake in a URL must not print its password."""
-    for text in ('[source]\nurl = "http://u:CANARY@h/f"\n', '[source]\nurl = "https://u:CANARY@h/f"\nmirrors = ["ftp://u:CANARY@h"]\n',
-                 '[source]\nurl = ["https://u:CANARY%s@h"]\n' % ("x" * 60), '[source]\nurl = ["https://u:CANARY@h"]\n',
-                 '[source]\nurl = "/f"\nmirrors = "https://u:CANARY@h"\n'):
+    for text in (
+        '[source]\nurl = "http://u:CANARY@h/f"\n',
+        '[source]\nurl = "https://u:CANARY@h/f"\nmirrors = ["ftp://u:CANARY@h"]\n',
+        '[source]\nurl = ["https://u:CANARY%s@h"]\n' % ("x" * 60),
+        '[source]\nurl = ["https://u:CANARY@h"]\n',
+        '[source]\nurl = "/f"\nmirrors = "https://u:CANARY@h"\n',
+    ):
         assert "CANARY" not in repr(problems(tmp_path, text))
 
 
-# --- environment ------------------------------------------------------------------------------------------------------
+# --- environment --------------------------------------------------------------------------------------------
 
 
 def test_environment_wins(tmp_path: Path) -> None:
     """Every key must also be a variable, which wins over the file; lists and maps are JSON."""
     written(tmp_path, MINIMAL + '[host]\nname = "from-file"\nlabels = {role = "web"}\n')
-    found = load_settings(tmp_path, {
-        "LIMPET_SOURCE__BRANCH": "next", "LIMPET_SOURCE__POLL": "5m", "LIMPET_CONVERGE__PRUNE": "false",
-        "LIMPET_CONVERGE__MAX_PRUNE": "0.1", "LIMPET_SOURCE__MIRRORS": '["/srv/f.bundle"]',
-        "LIMPET_HOST__LABELS": '{"ring": "canary"}',
-        "LIMPET_ENGINE__REGISTRIES": '{"r.example:5000": {"username": "robot", "mirrors": ["m.example"]}}',
-        "HOST": "x", "SOURCE": "y", "LIMPET_TEST_KILL_AT": "3", "PATH": "/bin"})
-    assert (found.source.branch, found.source.poll, found.source.mirrors) == ("next", 300.0, ("/srv/f.bundle",))
+    found = load_settings(
+        tmp_path,
+        {
+            "LIMPET_SOURCE__BRANCH": "next",
+            "LIMPET_SOURCE__POLL": "5m",
+            "LIMPET_CONVERGE__PRUNE": "false",
+            "LIMPET_CONVERGE__MAX_PRUNE": "0.1",
+            "LIMPET_SOURCE__MIRRORS": '["/srv/f.bundle"]',
+            "LIMPET_HOST__LABELS": '{"ring": "canary"}',
+            "LIMPET_ENGINE__REGISTRIES": '{"r.example:5000": {"username": "robot", "mirrors": ["m.example"]}}',
+            "HOST": "x",
+            "SOURCE": "y",
+            "LIMPET_TEST_KILL_AT": "3",
+            "PATH": "/bin",
+        },
+    )
+    assert (found.source.branch, found.source.poll, found.source.mirrors) == (
+        "next",
+        300.0,
+        ("/srv/f.bundle",),
+    )
     assert (found.converge.prune, found.converge.max_prune, found.host.name) == (False, 0.1, "from-file")
     assert found.host.labels["ring"] == "canary"
     assert found.engine.registries == {"r.example:5000": Registry("robot", mirrors=("m.example",))}
@@ -286,10 +400,17 @@ def test_environment_alone_is_enough(tmp_path: Path) -> None:
     assert load_settings(tmp_path, {"LIMPET_SOURCE__URL": "/srv/fleet"}).source.url == "/srv/fleet"
 
 
-@pytest.mark.parametrize(("name", "value", "message"), [
-    ("LIMPET_SOURCE__POLL", "soon", "'soon' is no duration"), ("LIMPET_SOURCE__URLL", "/x", "unknown key 'urll'"),
-    ("LIMPET_SORCE__URL", "/x", "there is no section 'sorce'"), ("LIMPET_SOURCE__MIRRORS", "nope", "no JSON"),
-    ("LIMPET_CONVERGE__MODE", "x", "'x' is not possible"), ("LIMPET_GATE__SETTLE", "1h", "not less than the deadline")])
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("LIMPET_SOURCE__POLL", "soon", "'soon' is no duration"),
+        ("LIMPET_SOURCE__URLL", "/x", "unknown key 'urll'"),
+        ("LIMPET_SORCE__URL", "/x", "there is no section 'sorce'"),
+        ("LIMPET_SOURCE__MIRRORS", "nope", "no JSON"),
+        ("LIMPET_CONVERGE__MODE", "x", "'x' is not possible"),
+        ("LIMPET_GATE__SETTLE", "1h", "not less than the deadline"),
+    ],
+)
 def test_mistakes_in_the_environment(tmp_path: Path, name: str, value: str, message: str) -> None:
     """A mistake in a variable must name the variable and the remedy."""
     [(line, said, hint)] = problems(tmp_path, MINIMAL, {name: value})
@@ -297,29 +418,48 @@ def test_mistakes_in_the_environment(tmp_path: Path, name: str, value: str, mess
     assert name in said or name.rpartition("__")[0] in said
 
 
-# --- credentials ------------------------------------------------------------------------------------------------------
+# --- credentials --------------------------------------------------------------------------------------------
 
 
 def test_systemd_credentials(tmp_path: Path) -> None:
-    """Credentials that the settings leave out must come from systemd: files by path, words by content; settings win."""
+    """Credentials that the settings leave out must come from systemd: files by path, words by content;
+    settings win.
+    """
     written(tmp_path, MINIMAL + 'ca_file = "/etc/own.pem"\n')
     directory = tmp_path / "credentials"
     directory.mkdir()
     for name in ("ssh_key", "known_hosts", "username", "token_file", "ca_file", "proxy"):
         (directory / f"source.{name}").write_text(f"content of {name}\n")
     source = load_settings(tmp_path, {"CREDENTIALS_DIRECTORY": str(directory)}).source
-    assert source.ssh_key == str(directory / "source.ssh_key") and source.token_file == str(directory / "source.token_file")
-    assert (source.username, source.proxy, source.ca_file) == ("content of username", "content of proxy", "/etc/own.pem")
-    assert load_settings(tmp_path, {}).source.ssh_key == "", "a credential must not outlive its service in the cache"
+    assert source.ssh_key == str(directory / "source.ssh_key") and source.token_file == str(
+        directory / "source.token_file"
+    )
+    assert (source.username, source.proxy, source.ca_file) == (
+        "content of username",
+        "content of proxy",
+        "/etc/own.pem",
+    )
+    assert load_settings(tmp_path, {}).source.ssh_key == "", (
+        "a credential must not outlive its service in the cache"
+    )
     assert "content of" not in (tmp_path / "run/limpet/settings.json").read_text()
 
 
 def test_systemd_credentials_of_registries(tmp_path: Path) -> None:
     """What a registry's table leaves out must come from systemd, too, under the registry's name."""
-    written(tmp_path, MINIMAL + '[engine.registries."r.example:5000"]\nca_file = "/own.pem"\n[engine.registries."s.example"]\n')
+    written(
+        tmp_path,
+        MINIMAL
+        + '[engine.registries."r.example:5000"]\nca_file = "/own.pem"\n[engine.registries."s.example"]\n',
+    )
     directory = tmp_path / "credentials"
     directory.mkdir()
-    for name in ("r.example_5000.token_file", "r.example_5000.ca_file", "r.example_5000.username", "t.example.token_file"):
+    for name in (
+        "r.example_5000.token_file",
+        "r.example_5000.ca_file",
+        "r.example_5000.username",
+        "t.example.token_file",
+    ):
         (directory / f"engine.registries.{name}").write_text("robot\n")
     found = load_settings(tmp_path, {"CREDENTIALS_DIRECTORY": str(directory)}).engine.registries
     token = str(directory / "engine.registries.r.example_5000.token_file")
@@ -336,16 +476,24 @@ def test_changed_table_is_noticed(tmp_path: Path) -> None:
     assert load_settings(tmp_path, environ).engine.registries["r.example"].username == "three"
 
 
-# --- the cache --------------------------------------------------------------------------------------------------------
+# --- the cache ----------------------------------------------------------------------------------------------
 
-LOADED = ("import sys, time; from pathlib import Path\n"
-          "from agent.settings.load import load_settings; s = load_settings(Path(sys.argv[1]))\n"
-          "print(s.source.branch, 'pydantic' in sys.modules)")
+LOADED = (
+    "import sys, time; from pathlib import Path\n"
+    "from agent.settings.load import load_settings; s = load_settings(Path(sys.argv[1]))\n"
+    "print(s.source.branch, 'pydantic' in sys.modules)"
+)
 
 
 def in_child(root: Path, **environ: str) -> str:
-    child = subprocess.run([sys.executable, "-c", LOADED, str(root)], cwd=ROOT, capture_output=True, text=True, check=True,
-                           env={"PATH": os.environ["PATH"], **environ})
+    child = subprocess.run(
+        [sys.executable, "-c", LOADED, str(root)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": os.environ["PATH"], **environ},
+    )
     return child.stdout.strip()
 
 
@@ -354,7 +502,9 @@ def test_second_load_needs_no_pydantic(tmp_path: Path) -> None:
     path = written(tmp_path, MINIMAL)
     assert in_child(tmp_path) == "main True"
     assert in_child(tmp_path) == "main False"
-    assert in_child(tmp_path, LIMPET_TEST_KILL_AT="3") == "main False", "what is no setting must not cost a validation"
+    assert in_child(tmp_path, LIMPET_TEST_KILL_AT="3") == "main False", (
+        "what is no setting must not cost a validation"
+    )
     assert in_child(tmp_path, LIMPET_SOURCE__BRANCH="next") == "next True"
     assert in_child(tmp_path) == "main True"
     before = path.stat()
@@ -393,7 +543,7 @@ def test_cache_that_cannot_be_written(tmp_path: Path) -> None:
     assert load_settings(tmp_path, {}).source.branch == "main"
 
 
-# --- durations and schema ---------------------------------------------------------------------------------------------
+# --- durations and schema -----------------------------------------------------------------------------------
 
 
 @given(seconds=st.integers(0, 10**7))
@@ -403,8 +553,10 @@ def test_durations_come_back(seconds: int) -> None:
     assert check.parse_duration(check.format_duration(float(seconds))) == seconds
 
 
-@pytest.mark.parametrize(("text", "seconds"), [
-    ("60s", 60), ("5m", 300), ("2h30m", 9000), ("1h", 3600), ("1.5s", 1.5), ("1d12h", 129600)])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("60s", 60), ("5m", 300), ("2h30m", 9000), ("1h", 3600), ("1.5s", 1.5), ("1d12h", 129600)],
+)
 def test_durations(text: str, seconds: float) -> None:
     """Durations must be read as people write them."""
     assert check.parse_duration(text) == seconds
@@ -419,13 +571,20 @@ def test_no_durations(text: str) -> None:
 
 
 def test_schema_accepts_what_the_loader_accepts() -> None:
-    """The published schema must accept full settings, refuse mistakes, and describe defaults as they are written."""
+    """The published schema must accept full settings, refuse mistakes, and describe defaults as they are
+    written.
+    """
     schema = check.json_schema()
     validator = jsonschema.Draft202012Validator(schema)
     jsonschema.Draft202012Validator.check_schema(schema)
     validator.validate(tomllib.loads(FULL))
     validator.validate(tomllib.loads(MINIMAL))
-    for text in ("[source]\npoll = 60", '[source]\nx = "y"', '[engine]\nsocket = "x"', "[converge]\nmax_prune = 2"):
+    for text in (
+        "[source]\npoll = 60",
+        '[source]\nx = "y"',
+        '[engine]\nsocket = "x"',
+        "[converge]\nmax_prune = 2",
+    ):
         assert list(validator.iter_errors(tomllib.loads(text))), text
     assert schema["$defs"]["Source"]["properties"]["poll"]["default"] == "1m"
     assert "for" in schema["$defs"]["Window"]["properties"]

@@ -1,4 +1,6 @@
-"""Disk space is looked at before anything is touched: what does not fit waits, and everything else goes on."""
+"""Disk space is looked at before anything is touched: what does not fit waits, and everything else goes
+on.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def of(device: int, free: int, total: int = LARGE) -> Disk:
 
 @pytest.fixture
 def passes(tmp_path: Path) -> Passes:
-    """A service and two files, known good; the state, each of the files and the images have a disk of their own."""
+    """A service and two files, known good; the state, each of the files and the images have a disk of their
+    own.
+    """
     found = Passes(tmp_path)
     found.host.add_image("shop/web:1", "web")
     found.host.space = {STATE: of(1, LARGE), ETC: of(2, LARGE), SRV: of(3, LARGE), IMAGES: of(4, LARGE)}
@@ -37,9 +41,13 @@ def passes(tmp_path: Path) -> Passes:
     return found
 
 
-def push(passes: Passes, *more: Resource, etc: bytes = b"etc", srv: bytes = b"srv", image: str = "shop/web:1") -> None:
+def push(
+    passes: Passes, *more: Resource, etc: bytes = b"etc", srv: bytes = b"srv", image: str = "shop/web:1"
+) -> None:
     put = passes.host.content.put
-    contents = [files.file(path, content=put(data), size=len(data)) for path, data in ((ETC, etc), (SRV, srv))]
+    contents = [
+        files.file(path, content=put(data), size=len(data)) for path, data in ((ETC, etc), (SRV, srv))
+    ]
     passes.branch.push(service(image), *contents, *more)
 
 
@@ -52,22 +60,32 @@ def pressed(passes: Passes) -> dict[str, Any]:
     told = passes.heartbeat()
     condition = next(c for c in told["conditions"] if c["type"] == "DiskPressure")
     assert (condition["status"], condition["reason"], condition["message"]) == (
-        "True", "DiskFull", told["last_pass"]["error"]["message"])
+        "True",
+        "DiskFull",
+        told["last_pass"]["error"]["message"],
+    )
     error: dict[str, Any] = told["last_pass"]["error"]
     return error
 
 
 def test_a_release_that_does_not_fit_touches_nothing(passes: Passes) -> None:
-    """A file that does not fit must keep the whole release waiting, condemned by nobody, with numbers; once there is space the
-    next pass must bring it in by itself."""
+    """A file that does not fit must keep the whole release waiting, condemned by nobody, with numbers; once
+    there is space the next pass must bring it in by itself.
+    """
     push(passes, etc=b"x" * 100_000, srv=b"new")
     free(passes, ETC, 50_000)
     done, before = len(passes.host.done), passes.state.known_good
     assert passes.run().exit_code == 75
     assert len(passes.host.done) == done and passes.state.known_good == before and not passes.state.rejected
     error = pressed(passes)
-    assert error["message"] == "file/etc/app.conf needs 100.0 KiB on the file system of /disk2, and 48.8 KiB are free"
-    assert error["hint"].startswith("free space there (df -h /disk2); nothing was changed") and error["retryable"]
+    assert (
+        error["message"]
+        == "file/etc/app.conf needs 100.0 KiB on the file system of /disk2, and 48.8 KiB are free"
+    )
+    assert (
+        error["hint"].startswith("free space there (df -h /disk2); nothing was changed")
+        and error["retryable"]
+    )
     free(passes, ETC, LARGE)
     assert passes.run().exit_code == 0 and passes.host.files.read(ETC) == b"x" * 100_000
     assert not any(c["type"] == "DiskPressure" for c in passes.heartbeat()["conditions"])
@@ -91,14 +109,18 @@ def test_of_a_repair_only_what_does_not_fit_waits(passes: Passes) -> None:
     assert passes.run().exit_code == 75
     assert passes.host.files.read(SRV) == b"srv" and passes.host.files.read(ETC) is None
     assert passes.host._find("shop-web-1").seen.state == "running"
-    assert pressed(passes)["resource"] == "file/etc/app.conf" and passes.heartbeat()["drift"]["now"] == ["file/etc/app.conf"]
+    assert pressed(passes)["resource"] == "file/etc/app.conf" and passes.heartbeat()["drift"]["now"] == [
+        "file/etc/app.conf"
+    ]
     assert passes.heartbeat()["refused"] == []
     free(passes, ETC, 4096)
     assert passes.run().exit_code == 0 and passes.host.files.read(ETC) == b"etc"
 
 
 def test_the_way_back_must_fit(passes: Passes) -> None:
-    """A release must not begin where the state, the journal and the rollback could not be written; a repair still must."""
+    """A release must not begin where the state, the journal and the rollback could not be written; a repair
+    still must.
+    """
     free(passes, STATE, RESERVE - 1)
     push(passes, etc=b"new")
     assert passes.run().exit_code == 75 and passes.host.files.read(ETC) == b"etc"
@@ -118,13 +140,20 @@ def test_saved_originals_must_fit(passes: Passes) -> None:
 
 
 def test_inodes_must_be_there_too(passes: Passes) -> None:
-    """A disk with room but without inodes must keep a release waiting, where its files go and where the state is."""
+    """A disk with room but without inodes must keep a release waiting, where its files go and where the state
+    is.
+    """
     passes.host.space |= {"/srv/more": of(3, LARGE)}
     more = files.file("/srv/more", content=passes.host.content.put(b"more"), size=4)
-    for place, wants in ((SRV, "file/srv/more needs 1 inode"), (STATE, "the state and the way back needs 64 inodes")):
+    for place, wants in (
+        (SRV, "file/srv/more needs 1 inode"),
+        (STATE, "the state and the way back needs 64 inodes"),
+    ):
         short = passes.host.space[place]
-        passes.host.space |= {name: replace(disk, inodes=0 if disk.device == short.device else None)
-                              for name, disk in passes.host.space.items()}
+        passes.host.space |= {
+            name: replace(disk, inodes=0 if disk.device == short.device else None)
+            for name, disk in passes.host.space.items()
+        }
         push(passes, more, etc=place.encode())
         assert passes.run().exit_code == 75 and passes.host.files.read("/srv/more") is None
         error = pressed(passes)
@@ -140,13 +169,16 @@ def test_images_are_not_pulled_below_the_reserve(passes: Passes) -> None:
     push(passes, image="shop/web:2")
     free(passes, IMAGES, IMAGE_RESERVE - 1)
     assert passes.run().exit_code == 75 and passes.host.pulls == []
-    assert "there is no room for images: 512.0 MiB are free on the file system of /disk4, and 512.0 MiB must be left" in (
-        pressed(passes)["message"])
+    assert (
+        "there is no room for images: 512.0 MiB are free on the file system of /disk4, and 512.0 MiB must be left"
+        in (pressed(passes)["message"])
+    )
 
 
 def test_a_pull_that_eats_the_reserve_is_ended(passes: Passes) -> None:
-    """A pull that is about to fill the disk must be ended as soon as that is seen, what was pulled with it must be removed, the
-    running set stay, and the pass succeed once there is space."""
+    """A pull that is about to fill the disk must be ended as soon as that is seen, what was pulled with it
+    must be removed, the running set stay, and the pass succeed once there is space.
+    """
     for name in ("shop/web:2", "shop/small:1"):
         passes.host.add_image(name, "web", version=name, local=False)
     passes.host.sizes["shop/web:2"] = 600 * MIB
@@ -162,7 +194,9 @@ def test_a_pull_that_eats_the_reserve_is_ended(passes: Passes) -> None:
 
 
 def test_known_good_whose_image_does_not_fit_is_repaired_else(passes: Passes) -> None:
-    """When known good's image is gone and there is no room to pull it, the other drift must be repaired all the same."""
+    """When known good's image is gone and there is no room to pull it, the other drift must be repaired all
+    the same.
+    """
     passes.host.vanish("shop-web-1")
     del passes.host.images["shop/web:1"]
     passes.host.files.put(ETC, b"edited")
@@ -174,7 +208,9 @@ def test_known_good_whose_image_does_not_fit_is_repaired_else(passes: Passes) ->
 
 
 def test_known_good_whose_registry_is_silent_is_repaired_else(passes: Passes) -> None:
-    """When known good's image is gone and its registry does not answer, the other drift must be repaired all the same."""
+    """When known good's image is gone and its registry does not answer, the other drift must be repaired all
+    the same.
+    """
     passes.host.vanish("shop-web-1")
     del passes.host.images["shop/web:1"]
     passes.host.files.put(ETC, b"edited")
@@ -209,13 +245,19 @@ def _fails(places: object) -> Any:
     raise AssertionError("asked for free space")
 
 
-# --- the sums ---------------------------------------------------------------------------------------------------------
+# --- the sums -----------------------------------------------------------------------------------------------
 
 
 def sums(disks: dict[str, Disk], **more: Any) -> list[int]:
-    """How much is said to be needed where it does not fit, for a change of /etc/a (from 5 to 3 blocks) and a new /etc/b (2)."""
-    case: dict[str, Any] = {"known_good": "applied", "applied": {"file": {"/etc/a": {"content": "old"}}},
-                            "desired": {"file": {"/etc/a": {"content": "n" * 9000}, "/etc/b": {"content": "n" * 8000}}}, **more}
+    """How much is said to be needed where it does not fit, for a change of /etc/a (from 5 to 3 blocks) and a
+    new /etc/b (2).
+    """
+    case: dict[str, Any] = {
+        "known_good": "applied",
+        "applied": {"file": {"/etc/a": {"content": "old"}}},
+        "desired": {"file": {"/etc/a": {"content": "n" * 9000}, "/etc/b": {"content": "n" * 8000}}},
+        **more,
+    }
     at = view(case)
     there = {path: replace(file, size=20_000) for path, file in at.observed.files.items()}
     at = replace(at, observed=replace(at.observed, files=there))
@@ -226,7 +268,9 @@ def sums(disks: dict[str, Disk], **more: Any) -> list[int]:
 
 @pytest.mark.parametrize("names", [lambda path: 7, lambda path: {"/etc/a": 7, "/etc/b": 8}[path]])
 def test_what_is_needed_is_what_grows_and_what_lies_beside(names: Callable[[str], int]) -> None:
-    """Needed must be what a disk has more afterwards, and what new contents take while the old ones are still there."""
+    """Needed must be what a disk has more afterwards, and what new contents take while the old ones are still
+    there.
+    """
     one = names("/etc/a") == names("/etc/b")
     disks = {path: of(names(path), 0) for path in ("/etc/a", "/etc/b")}
     assert sums(disks) == ([(2 + 3) * 4096] if one else [3 * 4096, 2 * 4096])

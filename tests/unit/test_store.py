@@ -37,7 +37,7 @@ def pin(number: int) -> Pin:
     return Pin("https://git.example.org/fleet.git", "refs/heads/main", f"{number:040x}")
 
 
-# --- state ------------------------------------------------------------------------------------------------------------
+# --- state --------------------------------------------------------------------------------------------------
 
 
 def full_state() -> State:
@@ -68,7 +68,9 @@ def test_first_state_is_empty(tmp_path: Path) -> None:
 
 
 def test_lost_state_is_said(tmp_path: Path) -> None:
-    """When both generations are gone, the state must start anew and say that pin and rejections are unknown."""
+    """When both generations are gone, the state must start anew and say that pin and rejections are
+    unknown.
+    """
     store = StateStore(tmp_path)
     store.save(State(machine_id="a"))
     store.save(State(machine_id="b"))
@@ -98,7 +100,9 @@ def test_proving_ends_a_rollback() -> None:
 
 
 def test_applied_revision_and_time() -> None:
-    """The applied revision must follow the attempt, then the pin, and the time must be when the release got there."""
+    """The applied revision must follow the attempt, then the pin, and the time must be when the release got
+    there.
+    """
     state = State()
     assert (state.applied_revision, state.applied_at) == ("", 0.0)
     state.prove(release(1), pin(1), 10.0)
@@ -139,9 +143,13 @@ def test_other_lock_is_another_release() -> None:
     assert not state.is_rejected(replace(release(1), lock={"nginx:1": "sha256:other"}))
 
 
-@pytest.mark.parametrize(("which", "gone"), [("all", 2), ("", 0), ("main@sha1:4", 1), ("4" * 3, 1), ("zzz", 0)])
+@pytest.mark.parametrize(
+    ("which", "gone"), [("all", 2), ("", 0), ("main@sha1:4", 1), ("4" * 3, 1), ("zzz", 0)]
+)
 def test_forgetting_rejections(which: str, gone: int) -> None:
-    """Forgetting must take "all" or the beginning of a release, digest, revision or commit; nothing means nothing."""
+    """Forgetting must take "all" or the beginning of a release, digest, revision or commit; nothing means
+    nothing.
+    """
     state = State()
     state.reject(release(1), reason="r", at=1.0, revision="main@sha1:444")
     state.reject(release(2), reason="r", at=1.0, revision="main@sha1:555")
@@ -158,7 +166,9 @@ def test_another_source_starts_a_new_pin() -> None:
 
 
 def test_attempt_counts_across_a_reboot() -> None:
-    """The elapsed time must be monotonic within a boot, whatever the wall clock, and never negative after one."""
+    """The elapsed time must be monotonic within a boot, whatever the wall clock, and never negative after
+    one.
+    """
     attempt = Attempt(release(1), "", "gating", 1000.0, 50.0, "boot-1")
     assert attempt.elapsed(monotonic=80.0, wall=-5.0, boot_id="boot-1") == 30.0
     assert attempt.elapsed(monotonic=1.0, wall=1100.0, boot_id="boot-2") == 100.0
@@ -166,7 +176,9 @@ def test_attempt_counts_across_a_reboot() -> None:
 
 
 def test_all_remembered_releases_are_kept() -> None:
-    """Known good, applied and attempted releases must be named, each once, so that their contents are kept."""
+    """Known good, applied and attempted releases must be named, each once, so that their contents are
+    kept.
+    """
     state = full_state()
     state.applied = release(6)
     assert {r.id for r in state.releases()} == {release(n).id for n in (1, 2, 3, 6)}
@@ -189,11 +201,13 @@ def test_saving_killed_anywhere(tmp_path: Path) -> None:
     assert len(points) > 10
 
 
-# --- orders -----------------------------------------------------------------------------------------------------------
+# --- orders -------------------------------------------------------------------------------------------------
 
 
 def test_retry_is_carried_out_once(tmp_path: Path) -> None:
-    """A retry must forget the rejection at the next load, survive until the state is saved, and not hit a later rejection."""
+    """A retry must forget the rejection at the next load, survive until the state is saved, and not hit a
+    later rejection.
+    """
     store = StateStore(tmp_path)
     state = State()
     state.reject(release(1), reason="r", at=1.0, revision="")
@@ -211,7 +225,9 @@ def test_retry_is_carried_out_once(tmp_path: Path) -> None:
 
 
 def test_orders_do_not_wait_for_a_pass(tmp_path: Path) -> None:
-    """A person must be able to suspend while a pass holds the pass lock, and the pass's save must not undo it."""
+    """A person must be able to suspend while a pass holds the pass lock, and the pass's save must not undo
+    it.
+    """
     store = StateStore(tmp_path)
     with Lock(tmp_path / "lock", "a pass"):
         state = store.load()
@@ -244,7 +260,7 @@ def test_resume(tmp_path: Path) -> None:
     assert list(orders.load().suspended) == ["file/x"]
 
 
-# --- inventory --------------------------------------------------------------------------------------------------------
+# --- inventory ----------------------------------------------------------------------------------------------
 
 FILE, WEB = Key("file", "/etc/motd"), Key("container", "shop-web-1")
 OWNED = Owned("d1", ("network/shop_default",), ("port/80",), "shop", {"content": "c"}, {"/x": "y"}, "d0")
@@ -305,13 +321,15 @@ def test_inventory_from_many_threads(tmp_path: Path) -> None:
     assert len(InventoryStore(tmp_path).load()) == 12
 
 
-# --- journal ----------------------------------------------------------------------------------------------------------
+# --- journal ------------------------------------------------------------------------------------------------
 
 ACTION = Action(1, "create", WEB, "not there")
 
 
 def test_journal_of_a_pass(tmp_path: Path) -> None:
-    """A pass must leave its lines in order, with the number of kill points in the last; the pass before stays beside it."""
+    """A pass must leave its lines in order, with the number of kill points in the last; the pass before stays
+    beside it.
+    """
     for what in ("first", "second"):
         journal = Journal(tmp_path / "state" / "journal.jsonl", wall=lambda: 5.0, environ={})
         journal.start(what)
@@ -341,29 +359,45 @@ def test_journal_waits_for_the_disk_only_at_the_ends(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [1, 2, 3, 5])
 def test_kill_hook(tmp_path: Path, number: int) -> None:
-    """With LIMPET_TEST_KILL_AT=N the process must die by SIGKILL right after its N-th line, and that line must be there."""
-    code = ("import sys; from pathlib import Path; from agent.model import Action, Key; from agent.store.journal import Journal\n"
-            "j = Journal(Path(sys.argv[1])); j.start('x'); a = Action(1, 'create', Key('file', '/x'), 'c')\n"
-            "j.step('apply'); j.begin(a); j.end(a, 'done'); j.finish('Converged')")
-    child = subprocess.run([sys.executable, "-c", code, str(tmp_path / "journal.jsonl")], cwd=ROOT, check=False,
-                           env={**os.environ, KILL_AT: str(number)})
+    """With LIMPET_TEST_KILL_AT=N the process must die by SIGKILL right after its N-th line, and that line
+    must be there.
+    """
+    code = (
+        "import sys; from pathlib import Path; from agent.model import Action, Key; from agent.store.journal import Journal\n"
+        "j = Journal(Path(sys.argv[1])); j.start('x'); a = Action(1, 'create', Key('file', '/x'), 'c')\n"
+        "j.step('apply'); j.begin(a); j.end(a, 'done'); j.finish('Converged')"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "journal.jsonl")],
+        cwd=ROOT,
+        check=False,
+        env={**os.environ, KILL_AT: str(number)},
+    )
     assert child.returncode == -signal.SIGKILL
     assert len((tmp_path / "journal.jsonl").read_text().splitlines()) == number
 
 
 @pytest.mark.parametrize(("at", "last"), [("step apply", "apply"), ("begin create", "create")])
 def test_kill_hook_by_name(tmp_path: Path, at: str, last: str) -> None:
-    """With LIMPET_TEST_KILL_AT="EVENT NAME" the process must get the signal of LIMPET_TEST_KILL_BY right after that line."""
-    code = ("import sys; from pathlib import Path; from agent.model import Action, Key; from agent.store.journal import Journal\n"
-            "j = Journal(Path(sys.argv[1])); j.start('x'); a = Action(1, 'create', Key('file', '/x'), 'c')\n"
-            "j.step('apply'); j.begin(a); j.end(a, 'done'); j.finish('Converged')")
-    child = subprocess.run([sys.executable, "-c", code, str(tmp_path / "journal.jsonl")], cwd=ROOT, check=False,
-                           env={**os.environ, KILL_AT: at, KILL_BY: "SIGTERM"})
+    """With LIMPET_TEST_KILL_AT="EVENT NAME" the process must get the signal of LIMPET_TEST_KILL_BY right
+    after that line.
+    """
+    code = (
+        "import sys; from pathlib import Path; from agent.model import Action, Key; from agent.store.journal import Journal\n"
+        "j = Journal(Path(sys.argv[1])); j.start('x'); a = Action(1, 'create', Key('file', '/x'), 'c')\n"
+        "j.step('apply'); j.begin(a); j.end(a, 'done'); j.finish('Converged')"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "journal.jsonl")],
+        cwd=ROOT,
+        check=False,
+        env={**os.environ, KILL_AT: at, KILL_BY: "SIGTERM"},
+    )
     assert child.returncode == -signal.SIGTERM
     assert last in (tmp_path / "journal.jsonl").read_text().splitlines()[-1]
 
 
-# --- history ----------------------------------------------------------------------------------------------------------
+# --- history ------------------------------------------------------------------------------------------------
 
 
 def entry(number: int) -> Entry:
@@ -391,7 +425,9 @@ def test_history_is_bounded(tmp_path: Path) -> None:
 @given(cut=st.integers(1, 200))
 @settings(max_examples=30, deadline=None)
 def test_torn_line_costs_only_itself(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
-    """A line that a power cut tore must be left out, and neither the lines before nor the next one may suffer."""
+    """A line that a power cut tore must be left out, and neither the lines before nor the next one may
+    suffer.
+    """
     path = tmp_path_factory.mktemp("torn") / "history.jsonl"
     history = History(path)
     history.append(entry(1))
@@ -408,20 +444,29 @@ def test_torn_line_costs_only_itself(tmp_path_factory: pytest.TempPathFactory, c
 def test_history_of_a_newer_version(tmp_path: Path) -> None:
     """Keys of a newer Limpet must be left out, not lose the line."""
     path = tmp_path / "history.jsonl"
-    path.write_text(json.dumps({"at": 1.0, "revision": "r", "release": "x", "outcome": "Converged", "colour": "red"}) + "\n")
+    path.write_text(
+        json.dumps({"at": 1.0, "revision": "r", "release": "x", "outcome": "Converged", "colour": "red"})
+        + "\n"
+    )
     assert History(path).read() == [Entry(1.0, "r", "x", "Converged")]
 
 
-# --- locks ------------------------------------------------------------------------------------------------------------
+# --- locks --------------------------------------------------------------------------------------------------
 
-HOLD = ("import sys; from pathlib import Path; from agent.store.locks import Lock\n"
-        "lock = Lock(Path(sys.argv[1]), 'a pass'); lock.acquire(); print('held', flush=True); sys.stdin.read()")
+HOLD = (
+    "import sys; from pathlib import Path; from agent.store.locks import Lock\n"
+    "lock = Lock(Path(sys.argv[1]), 'a pass'); lock.acquire(); print('held', flush=True); sys.stdin.read()"
+)
 
 
 def test_second_holder_is_refused_with_the_pid(tmp_path: Path) -> None:
-    """A second pass must be Transient (exit 75) and name the holder; the lock must be free once the holder is killed."""
+    """A second pass must be Transient (exit 75) and name the holder; the lock must be free once the holder is
+    killed.
+    """
     path = tmp_path / "run" / "lock"
-    child = subprocess.Popen([sys.executable, "-c", HOLD, str(path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     try:
         assert child.stdout is not None and child.stdout.readline() == b"held\n"
         with pytest.raises(Transient, match=rf"a pass is running already \(pid {child.pid}\)") as caught:
@@ -468,10 +513,14 @@ def test_lock_is_no_link(tmp_path: Path) -> None:
 
 
 def test_store_is_light() -> None:
-    """Importing the store, the settings and the report must load no third-party package: they are on the hot path."""
-    code = ("import sys, agent.report.writer, agent.settings, agent.store.manifests, agent.store.journal, agent.store.content, "
-            "agent.store.inventory, agent.report.prometheus\n"
-            "print([m for m in sys.modules if m.split('.')[0] in ('pydantic', 'pydantic_settings', 'docker', 'yaml', 'jinja2', "
-            "'dulwich', 'paramiko', 'rich', 'urllib3', 'requests')])")
+    """Importing the store, the settings and the report must load no third-party package: they are on the hot
+    path.
+    """
+    code = (
+        "import sys, agent.report.writer, agent.settings, agent.store.manifests, agent.store.journal, agent.store.content, "
+        "agent.store.inventory, agent.report.prometheus\n"
+        "print([m for m in sys.modules if m.split('.')[0] in ('pydantic', 'pydantic_settings', 'docker', 'yaml', 'jinja2', "
+        "'dulwich', 'paramiko', 'rich', 'urllib3', 'requests')])"
+    )
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -21,7 +21,8 @@ from tests.fakes import dying, power
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=20,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
 )
 
 
@@ -63,7 +64,9 @@ def test_modes(tmp_path: Path) -> None:
     finally:
         os.umask(mask)
     assert {path.name: oct(path.stat().st_mode & 0o777) for path in (tmp_path / "state").iterdir()} == {
-        "state.json": "0o600", "state.json.1": "0o600"}
+        "state.json": "0o600",
+        "state.json.1": "0o600",
+    }
     assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
 
 
@@ -71,7 +74,11 @@ def test_write_order_is_durable(tmp_path: Path) -> None:
     """The bytes must be on the disk before they get the name, and the name before the call returns."""
     doc = document(tmp_path)
     doc.write({"a": 1})
-    calls = [(call, name) for call, name in dying.trace(lambda: doc.write({"a": 2})) if call in ("write", "fsync", "replace")]
+    calls = [
+        (call, name)
+        for call, name in dying.trace(lambda: doc.write({"a": 2}))
+        if call in ("write", "fsync", "replace")
+    ]
     kinds = [call + ("/directory" if name == tmp_path.name else "") for call, name in calls]
     assert kinds == ["replace", "write", "fsync", "replace", "fsync/directory"]
     assert calls[3][1] == "state.json"
@@ -80,9 +87,14 @@ def test_write_order_is_durable(tmp_path: Path) -> None:
 @given(old=VALUES, older=VALUES, new=VALUES)
 @settings(max_examples=3, deadline=None)
 def test_killed_anywhere_gives_old_or_new(
-    tmp_path_factory: pytest.TempPathFactory, older: object, old: object, new: object,
+    tmp_path_factory: pytest.TempPathFactory,
+    older: object,
+    old: object,
+    new: object,
 ) -> None:
-    """A writer killed at any call must leave the old or the new value, and after the next write nothing else."""
+    """A writer killed at any call must leave the old or the new value, and after the next write nothing
+    else.
+    """
     directory = tmp_path_factory.mktemp("killed")
     seen = []
 
@@ -106,7 +118,9 @@ def test_killed_anywhere_gives_old_or_new(
 
 @pytest.mark.parametrize("writes", [0, 1, 2])
 def test_power_cut_anywhere_gives_old_or_new(tmp_path: Path, writes: int) -> None:
-    """A power cut after any call, with any unsynced bytes and names lost, must leave the old or the new value, undamaged."""
+    """A power cut after any call, with any unsynced bytes and names lost, must leave the old or the new
+    value, undamaged.
+    """
     directory, cut = tmp_path / "state", tmp_path / "cut"
     directory.mkdir()
     for number in range(writes):
@@ -123,8 +137,12 @@ def test_power_cut_anywhere_gives_old_or_new(tmp_path: Path, writes: int) -> Non
 
 
 @pytest.mark.parametrize("left_out", ["sync_file", "sync_directory"])
-def test_power_cut_model_sees_a_missing_fsync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left_out: str) -> None:
-    """Without either fsync, the model must find a disk with a damaged or a lost value: else the tests above say nothing."""
+def test_power_cut_model_sees_a_missing_fsync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left_out: str
+) -> None:
+    """Without either fsync, the model must find a disk with a damaged or a lost value: else the tests above
+    say nothing.
+    """
     directory, cut = tmp_path / "state", tmp_path / "cut"
     directory.mkdir()
     document(directory).write({"old": 1})
@@ -133,11 +151,17 @@ def test_power_cut_model_sees_a_missing_fsync(tmp_path: Path, monkeypatch: pytes
     for image in power.cuts(lambda: document(directory).write({"new": 1}), directory, cut):
         doc = document(image)
         found.append((doc.read(), bool(doc.damaged)))
-    assert (True in [damaged for _, damaged in found]) if left_out == "sync_file" else found[-1] == ({"old": 1}, False)
+    assert (
+        (True in [damaged for _, damaged in found])
+        if left_out == "sync_file"
+        else found[-1] == ({"old": 1}, False)
+    )
 
 
 def test_content_survives_a_power_cut(tmp_path: Path) -> None:
-    """A power cut while contents are put must leave each absent or whole, and all there once `put_many` returned."""
+    """A power cut while contents are put must leave each absent or whole, and all there once `put_many`
+    returned.
+    """
     directory, cut = tmp_path / "content", tmp_path / "cut"
     directory.mkdir()
     blobs = [b"a" * 50, b"b" * 50]
@@ -151,7 +175,9 @@ def test_killed_first_write(tmp_path: Path) -> None:
     """The very first write, killed anywhere, must leave the default or the value."""
     directory = tmp_path / "state"
     points = []
-    for point in dying.survive(lambda: document(directory).write({"a": 1}), lambda: shutil.rmtree(directory, True)):
+    for point in dying.survive(
+        lambda: document(directory).write({"a": 1}), lambda: shutil.rmtree(directory, True)
+    ):
         points.append(point)
         assert document(directory).read() in ({"first": True}, {"a": 1})
         assert document(directory).damaged == []
@@ -161,7 +187,9 @@ def test_killed_first_write(tmp_path: Path) -> None:
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_any_damage_falls_back(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    """Any flipped, cut or zeroed newest generation must be noticed, said, and give the generation before, never a mix."""
+    """Any flipped, cut or zeroed newest generation must be noticed, said, and give the generation before,
+    never a mix.
+    """
     directory = tmp_path_factory.mktemp("damaged")
     doc = document(directory)
     doc.write({"number": 1, "text": "before"})
@@ -218,7 +246,10 @@ def test_newer_schema_stalls_and_is_not_overwritten(tmp_path: Path) -> None:
     """A file of a newer Limpet must stall both reading and writing, with the remedy, and stay as it is."""
     document(tmp_path, schema=3).write({"new": True})
     before = (tmp_path / "state.json").read_bytes()
-    for attempt in (lambda: document(tmp_path, schema=2).read(), lambda: document(tmp_path, schema=2).write(1)):
+    for attempt in (
+        lambda: document(tmp_path, schema=2).read(),
+        lambda: document(tmp_path, schema=2).write(1),
+    ):
         with pytest.raises(Stalled, match="schema 3") as caught:
             attempt()
         assert "install Limpet" in caught.value.hint and caught.value.code == "NewerSchema"
@@ -227,7 +258,9 @@ def test_newer_schema_stalls_and_is_not_overwritten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("call", ["open", "write", "fsync", "link", "replace"])
 def test_full_disk_is_transient_and_leaves_nothing(tmp_path: Path, call: str) -> None:
-    """A full disk at any call must be Transient with the remedy, keep the old value, and leave no temporary file."""
+    """A full disk at any call must be Transient with the remedy, keep the old value, and leave no temporary
+    file.
+    """
     doc = document(tmp_path)
     doc.write(1)
     with pytest.raises(Transient) as caught:
@@ -243,8 +276,10 @@ def test_read_only_disk_stalls(tmp_path: Path) -> None:
         dying.failing(lambda: document(tmp_path).write(2), "open", dying.READ_ONLY)
 
 
-STEPS = (Step(lambda value: {"things": value}, lambda value: value["things"]),
-         Step(lambda value: value | {"more": 0}, lambda value: {"things": value["things"]}))
+STEPS = (
+    Step(lambda value: {"things": value}, lambda value: value["things"]),
+    Step(lambda value: value | {"more": 0}, lambda value: {"things": value["things"]}),
+)
 
 
 def third(directory: Path) -> Document:
@@ -253,7 +288,9 @@ def third(directory: Path) -> Document:
 
 
 def test_an_upgrade_can_be_undone_until_it_has_settled(tmp_path: Path) -> None:
-    """A newer Limpet must read what an older one wrote, and write what that one reads, until its own first converged pass."""
+    """A newer Limpet must read what an older one wrote, and write what that one reads, until its own first
+    converged pass.
+    """
     document(tmp_path).write([1])
     newer = third(tmp_path)
     assert newer.read() == {"things": [1], "more": 0}
@@ -263,7 +300,9 @@ def test_an_upgrade_can_be_undone_until_it_has_settled(tmp_path: Path) -> None:
 
 
 def test_a_settled_upgrade_writes_its_own_schema(tmp_path: Path) -> None:
-    """After it has converged, a newer Limpet must write its own schema, once, and the older one must stop at it."""
+    """After it has converged, a newer Limpet must write its own schema, once, and the older one must stop at
+    it.
+    """
     document(tmp_path).write([1])
     newer = third(tmp_path)
     value = newer.read()
@@ -303,7 +342,7 @@ def test_clean_removes_only_its_own(tmp_path: Path) -> None:
     assert not left.exists() and len(list(tmp_path.iterdir())) == 3
 
 
-# --- content ----------------------------------------------------------------------------------------------------------
+# --- content ------------------------------------------------------------------------------------------------
 
 
 def test_content_by_digest(tmp_path: Path) -> None:
@@ -353,18 +392,28 @@ def test_collect_keeps_what_it_is_told(tmp_path: Path) -> None:
 
 
 def test_many_contents_are_durable_before_they_are_named(tmp_path: Path) -> None:
-    """All bytes must be on the disk before any gets its name, with one wait for the directory, equal contents once."""
+    """All bytes must be on the disk before any gets its name, with one wait for the directory, equal contents
+    once.
+    """
     content = Content(tmp_path)
     content.put(b"old")
     calls = [call for call, _ in dying.trace(lambda: content.put_many([b"a", b"b", b"a", b"old"]))]
-    assert [call for call in calls if call in ("fsync", "replace")] == ["fsync", "fsync", "replace", "replace", "fsync"]
+    assert [call for call in calls if call in ("fsync", "replace")] == [
+        "fsync",
+        "fsync",
+        "replace",
+        "replace",
+        "fsync",
+    ]
 
 
 def test_put_killed_anywhere_never_damages(tmp_path: Path) -> None:
     """A put killed at any call must leave each content absent or whole, and be possible again."""
     directory = tmp_path / "content"
     blobs = [b"a" * 100, b"b" * 100]
-    for _ in dying.survive(lambda: Content(directory).put_many(blobs), lambda: shutil.rmtree(directory, True)):
+    for _ in dying.survive(
+        lambda: Content(directory).put_many(blobs), lambda: shutil.rmtree(directory, True)
+    ):
         content = Content(directory)
         for blob in blobs:
             if content.has(sha256(blob)):
@@ -374,12 +423,15 @@ def test_put_killed_anywhere_never_damages(tmp_path: Path) -> None:
         assert len(list(directory.iterdir())) == 2
 
 
-# --- manifests --------------------------------------------------------------------------------------------------------
+# --- manifests ----------------------------------------------------------------------------------------------
 
 
 def manifest(origin: str = "compose.yaml:3") -> Manifest:
     key = Key("file", "/etc/motd")
-    return Manifest({key: Resource(key, {"content": "c" * 64, "mode": "0644"}, "d" * 64, origin=origin)}, warnings=("one",))
+    return Manifest(
+        {key: Resource(key, {"content": "c" * 64, "mode": "0644"}, "d" * 64, origin=origin)},
+        warnings=("one",),
+    )
 
 
 def test_manifest_comes_back(tmp_path: Path) -> None:
@@ -389,7 +441,9 @@ def test_manifest_comes_back(tmp_path: Path) -> None:
 
 
 def test_manifest_keeps_newest_origins(tmp_path: Path) -> None:
-    """The same digest with other line numbers must give the newest ones: messages point into the newest commit."""
+    """The same digest with other line numbers must give the newest ones: messages point into the newest
+    commit.
+    """
     store = Manifests(tmp_path)
     store.put(manifest())
     digest = store.put(manifest("compose.yaml:9"))
@@ -398,7 +452,9 @@ def test_manifest_keeps_newest_origins(tmp_path: Path) -> None:
 
 
 def test_damaged_manifest_stalls(tmp_path: Path) -> None:
-    """A flipped bit, also one that the manifest's own digest does not cover, must stall; so must another manifest's bytes."""
+    """A flipped bit, also one that the manifest's own digest does not cover, must stall; so must another
+    manifest's bytes.
+    """
     store = Manifests(tmp_path)
     digest = store.put(manifest())
     path = store.path(digest)

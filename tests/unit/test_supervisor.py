@@ -1,4 +1,6 @@
-"""The daemon's loop with real children: small scripts that the tests write, and may change while the daemon runs."""
+"""The daemon's loop with real children: small scripts that the tests write, and may change while the daemon
+runs.
+"""
 
 from __future__ import annotations
 
@@ -69,14 +71,20 @@ def note(file, text):
     with open(f"{root}/{file}", "a") as out: out.write(text + "\\n")
 def say(**event): print(json.dumps(event), flush=True)
 """
-POLL = PRELUDE + """
+POLL = (
+    PRELUDE
+    + """
 note("polls", "poll")
 asked = json.loads(sys.stdin.read())
 say(commit=open(f"{root}/tip").read(), url=asked["url"])
 """
-PASS = PRELUDE + """
+)
+PASS = (
+    PRELUDE
+    + """
 note("passes", sys.argv[3])
 """
+)
 
 
 class Daemon:
@@ -106,14 +114,20 @@ class Daemon:
     def answers(self, exit_code: int, sentence: str, **more: Any) -> None:
         """Passes end so from now on, having seen the tip."""
         result = {"exit_code": exit_code, "sentence": sentence, **more}
-        self.script("_pass", PASS + f"result = json.loads({json.dumps(json.dumps(result))})\n"
-                    "say(result=result | {'observed': open(f'{root}/tip').read()})\nsys.exit(result['exit_code'])\n")
+        self.script(
+            "_pass",
+            PASS + f"result = json.loads({json.dumps(json.dumps(result))})\n"
+            "say(result=result | {'observed': open(f'{root}/tip').read()})\nsys.exit(result['exit_code'])\n",
+        )
 
     def start(self, constants: dict[str, Any] | None = None, **environ: str) -> None:
         with (self.root / "log").open("a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", DRIVER, str(self.root), json.dumps(constants or {})], stderr=log, text=True,
-                env={**os.environ, **environ})
+                [sys.executable, "-c", DRIVER, str(self.root), json.dumps(constants or {})],
+                stderr=log,
+                text=True,
+                env={**os.environ, **environ},
+            )
 
     def stop(self) -> int:
         """SIGTERM, as systemd does; the exit status."""
@@ -190,7 +204,9 @@ def until(true: Callable[[], bool], daemon: Daemon | None = None) -> None:
     deadline = time.monotonic() + WITHIN
     while not true():
         alive = daemon is None or daemon.process is None or daemon.process.poll() is None
-        assert alive and time.monotonic() < deadline, "it did not happen" + (f":\n{daemon.log()}" if daemon else "")
+        assert alive and time.monotonic() < deadline, "it did not happen" + (
+            f":\n{daemon.log()}" if daemon else ""
+        )
         time.sleep(0.01)
 
 
@@ -269,7 +285,9 @@ def test_what_needs_a_person_waits_for_a_new_revision(daemon: Daemon) -> None:
     until(lambda: daemon.lines("passes") == ["start", "poll"], daemon)
 
 
-@pytest.mark.parametrize("how", ["os.kill(os.getpid(), signal.SIGSEGV)", "raise RuntimeError('a bug')", "sys.exit(0)"])
+@pytest.mark.parametrize(
+    "how", ["os.kill(os.getpid(), signal.SIGSEGV)", "raise RuntimeError('a bug')", "sys.exit(0)"]
+)
 def test_a_crashed_pass_is_reported_and_tried_again(daemon: Daemon, how: str) -> None:
     """A pass that ends without a result must be reported as such, whatever its exit status, and retried."""
     daemon.script("_pass", PASS + how)
@@ -292,8 +310,11 @@ def test_a_crashing_pass_is_not_started_by_every_poll(daemon: Daemon) -> None:
 
 def test_a_pass_that_says_nothing_is_ended(daemon: Daemon) -> None:
     """A pass that hangs, and ignores SIGTERM, must be killed; the next one must run."""
-    daemon.script("_pass", PASS + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nnote('pids', str(os.getpid()))\n"
-                  "time.sleep(600)")
+    daemon.script(
+        "_pass",
+        PASS + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nnote('pids', str(os.getpid()))\n"
+        "time.sleep(600)",
+    )
     daemon.start({"PASS_SILENCE": 0.2, "PASS_GRACE": 0.2})
     until(lambda: bool(daemon.lines("pids")), daemon)
     daemon.answers(0, "converged")
@@ -303,9 +324,14 @@ def test_a_pass_that_says_nothing_is_ended(daemon: Daemon) -> None:
 
 
 def test_a_source_that_fails_keeps_the_heartbeat_alive(daemon: Daemon) -> None:
-    """The heartbeat must be written at least once per poll, also when polls fail, with the number of failures."""
-    daemon.script("_fetch", PRELUDE + "note('polls', 'poll')\n"
-                  "say(error={'class': 'Transient', 'code': 'Network', 'message': 'no route', 'hint': ''})")
+    """The heartbeat must be written at least once per poll, also when polls fail, with the number of
+    failures.
+    """
+    daemon.script(
+        "_fetch",
+        PRELUDE + "note('polls', 'poll')\n"
+        "say(error={'class': 'Transient', 'code': 'Network', 'message': 'no route', 'hint': ''})",
+    )
     daemon.settings(poll=0.05, resync=600.0)
     daemon.start()
     until(lambda: len(daemon.lines("polls")) >= 4, daemon)
@@ -319,7 +345,9 @@ def test_a_source_that_fails_keeps_the_heartbeat_alive(daemon: Daemon) -> None:
 
 def test_a_poll_that_hangs_keeps_the_heartbeat_alive(daemon: Daemon) -> None:
     """However long a fetch takes, the heartbeat must stay fresh."""
-    daemon.script("_fetch", PRELUDE + "note('polls', 'poll')\nnote('pids', str(os.getpid()))\ntime.sleep(600)")
+    daemon.script(
+        "_fetch", PRELUDE + "note('polls', 'poll')\nnote('pids', str(os.getpid()))\ntime.sleep(600)"
+    )
     daemon.settings(poll=0.2, resync=600.0)
     daemon.start()
     until(lambda: bool(daemon.lines("polls")), daemon)
@@ -343,8 +371,11 @@ def test_a_source_that_answers_again_is_said(daemon: Daemon, systemd: Systemd) -
 
 def test_a_poll_beside_a_fetching_pass_is_no_failure(daemon: Daemon) -> None:
     """A poll that finds the fetch lock taken must not count as a source that fails."""
-    daemon.script("_fetch", PRELUDE + "note('polls', 'poll')\n"
-                  "say(error={'class': 'Transient', 'code': 'Locked', 'message': 'another fetch', 'hint': ''})")
+    daemon.script(
+        "_fetch",
+        PRELUDE + "note('polls', 'poll')\n"
+        "say(error={'class': 'Transient', 'code': 'Locked', 'message': 'another fetch', 'hint': ''})",
+    )
     daemon.settings(poll=0.05, resync=600.0)
     daemon.start()
     until(lambda: len(daemon.lines("polls")) >= 5, daemon)
@@ -353,10 +384,15 @@ def test_a_poll_beside_a_fetching_pass_is_no_failure(daemon: Daemon) -> None:
 
 
 def test_polls_go_on_while_a_pass_runs(daemon: Daemon) -> None:
-    """A pass that waits in its gate must not stop the polls; a revision seen meanwhile gets its pass right after."""
-    daemon.script("_pass", PASS + "observed = open(f'{root}/tip').read()\n"
-                  "while not os.path.exists(f'{root}/go'): time.sleep(0.01)\n"
-                  "say(result={'exit_code': 0, 'sentence': 'converged', 'observed': observed})")
+    """A pass that waits in its gate must not stop the polls; a revision seen meanwhile gets its pass right
+    after.
+    """
+    daemon.script(
+        "_pass",
+        PASS + "observed = open(f'{root}/tip').read()\n"
+        "while not os.path.exists(f'{root}/go'): time.sleep(0.01)\n"
+        "say(result={'exit_code': 0, 'sentence': 'converged', 'observed': observed})",
+    )
     daemon.settings(poll=0.05, resync=600.0)
     daemon.start()
     until(lambda: daemon.lines("passes") == ["start"], daemon)
@@ -370,11 +406,17 @@ def test_polls_go_on_while_a_pass_runs(daemon: Daemon) -> None:
 
 def test_a_revision_that_the_pass_missed_is_not_forgotten(daemon: Daemon) -> None:
     """A revision that a poll saw while an older one was applied must get its pass without another poll."""
-    daemon.script("_fetch", PRELUDE + "tip = open(f'{root}/tip').read()\n"
-                  "if os.path.exists(f'{root}/told'): note('polls', 'hangs'); time.sleep(600)\n"
-                  "if tip == 'c2': note('told', tip)\nsay(commit=tip)")
-    daemon.script("_pass", PASS + "while not os.path.exists(f'{root}/go'): time.sleep(0.01)\n"
-                  "say(result={'exit_code': 0, 'sentence': 'converged', 'observed': 'c1'})")
+    daemon.script(
+        "_fetch",
+        PRELUDE + "tip = open(f'{root}/tip').read()\n"
+        "if os.path.exists(f'{root}/told'): note('polls', 'hangs'); time.sleep(600)\n"
+        "if tip == 'c2': note('told', tip)\nsay(commit=tip)",
+    )
+    daemon.script(
+        "_pass",
+        PASS + "while not os.path.exists(f'{root}/go'): time.sleep(0.01)\n"
+        "say(result={'exit_code': 0, 'sentence': 'converged', 'observed': 'c1'})",
+    )
     daemon.settings(poll=0.1, resync=600.0)
     daemon.start()
     until(lambda: daemon.lines("passes") == ["start"], daemon)
@@ -386,8 +428,11 @@ def test_a_revision_that_the_pass_missed_is_not_forgotten(daemon: Daemon) -> Non
 
 def test_passes_never_overlap(daemon: Daemon) -> None:
     """While a pass runs no second one may start, whoever asks."""
-    daemon.script("_pass", PASS + "assert not os.path.exists(f'{root}/busy')\nopen(f'{root}/busy', 'w')\n"
-                  "time.sleep(0.1)\nos.unlink(f'{root}/busy')\nsay(result={'exit_code': 0, 'sentence': 'converged'})")
+    daemon.script(
+        "_pass",
+        PASS + "assert not os.path.exists(f'{root}/busy')\nopen(f'{root}/busy', 'w')\n"
+        "time.sleep(0.1)\nos.unlink(f'{root}/busy')\nsay(result={'exit_code': 0, 'sentence': 'converged'})",
+    )
     daemon.settings(poll=0.02, resync=0.05)
     daemon.start()
     daemon.ready()
@@ -401,19 +446,28 @@ def test_sync_streams_progress_and_ends_with_the_result(daemon: Daemon) -> None:
     """A client must see the steps of its pass and then the pass's exit code."""
     daemon.start()
     until(lambda: "converged" in daemon.log(), daemon)
-    daemon.script("_pass", PASS + "say(step='pulling 2 images')\nsay(pull='a', bytes=1, total=2)\n"
-                  "say(result={'exit_code': 4, 'sentence': 'rolled back'})")
+    daemon.script(
+        "_pass",
+        PASS + "say(step='pulling 2 images')\nsay(pull='a', bytes=1, total=2)\n"
+        "say(result={'exit_code': 4, 'sentence': 'rolled back'})",
+    )
     events = list(daemon.sync())
-    assert events == [{"step": "pulling 2 images"}, {"pull": "a", "bytes": 1, "total": 2},
-                      {"result": {"exit_code": 4, "sentence": "rolled back"}}]
+    assert events == [
+        {"step": "pulling 2 images"},
+        {"pull": "a", "bytes": 1, "total": 2},
+        {"result": {"exit_code": 4, "sentence": "rolled back"}},
+    ]
     assert daemon.lines("passes") == ["start", "sync"]
     assert "pulling 2 images" in daemon.log()
 
 
 def test_several_clients_share_one_pass(daemon: Daemon) -> None:
     """Clients that ask while a pass runs must share the one pass that follows it."""
-    daemon.script("_pass", PASS + "while not os.path.exists(f'{root}/go'): time.sleep(0.01)\n"
-                  "say(result={'exit_code': 0, 'sentence': sys.argv[3]})")
+    daemon.script(
+        "_pass",
+        PASS + "while not os.path.exists(f'{root}/go'): time.sleep(0.01)\n"
+        "say(result={'exit_code': 0, 'sentence': sys.argv[3]})",
+    )
     daemon.start()
     until(lambda: daemon.lines("passes") == ["start"], daemon)
     answers = [daemon.sync() for _ in range(3)]
@@ -425,9 +479,14 @@ def test_several_clients_share_one_pass(daemon: Daemon) -> None:
 
 
 def test_sync_during_a_pass_looks_at_the_source_at_once(daemon: Daemon) -> None:
-    """Who asks while a pass waits must not wait for its gate: a newer revision, if there is one, has to be seen now."""
-    daemon.script("_pass", PASS + "while not os.path.exists(f'{root}/go'): time.sleep(0.01)\n"
-                  "say(result={'exit_code': 0, 'sentence': 'converged'})")
+    """Who asks while a pass waits must not wait for its gate: a newer revision, if there is one, has to be
+    seen now.
+    """
+    daemon.script(
+        "_pass",
+        PASS + "while not os.path.exists(f'{root}/go'): time.sleep(0.01)\n"
+        "say(result={'exit_code': 0, 'sentence': 'converged'})",
+    )
     daemon.start()
     until(lambda: daemon.lines("passes") == ["start"], daemon)
     assert daemon.lines("polls") == []
@@ -439,9 +498,12 @@ def test_sync_during_a_pass_looks_at_the_source_at_once(daemon: Daemon) -> None:
 
 def test_a_client_that_leaves_changes_nothing(daemon: Daemon) -> None:
     """Ctrl-C in `sync` must leave the daemon's pass alone."""
-    daemon.script("_pass", PASS + "for n in range(100): say(step='x' * 1000)\n"
-                  "while not os.path.exists(f'{root}/go'): time.sleep(0.01)\n"
-                  "say(result={'exit_code': 0, 'sentence': 'converged'})")
+    daemon.script(
+        "_pass",
+        PASS + "for n in range(100): say(step='x' * 1000)\n"
+        "while not os.path.exists(f'{root}/go'): time.sleep(0.01)\n"
+        "say(result={'exit_code': 0, 'sentence': 'converged'})",
+    )
     daemon.start()
     daemon.ready()
     answer = daemon.sync()
@@ -453,10 +515,15 @@ def test_a_client_that_leaves_changes_nothing(daemon: Daemon) -> None:
 
 
 def test_sigterm_lets_the_pass_finish_the_action_at_hand(daemon: Daemon) -> None:
-    """SIGTERM must be passed on to the pass, whose answer still reaches who waits; the daemon then exits 0."""
-    daemon.script("_pass", PASS + "def end(*_):\n  note('ended', 'TERM')\n"
-                  "  say(result={'exit_code': 75, 'sentence': 'interrupted'})\n  sys.exit(75)\n"
-                  "signal.signal(signal.SIGTERM, end)\nsay(step='working')\ntime.sleep(600)")
+    """SIGTERM must be passed on to the pass, whose answer still reaches who waits; the daemon then exits
+    0.
+    """
+    daemon.script(
+        "_pass",
+        PASS + "def end(*_):\n  note('ended', 'TERM')\n"
+        "  say(result={'exit_code': 75, 'sentence': 'interrupted'})\n  sys.exit(75)\n"
+        "signal.signal(signal.SIGTERM, end)\nsay(step='working')\ntime.sleep(600)",
+    )
     daemon.start()
     daemon.ready()
     until(lambda: daemon.log().count("working") == 1, daemon)
@@ -467,8 +534,11 @@ def test_sigterm_lets_the_pass_finish_the_action_at_hand(daemon: Daemon) -> None
 
 def test_a_pass_that_does_not_finish_is_killed_at_the_end(daemon: Daemon) -> None:
     """A stopping daemon must not wait for a hanging pass longer than its service may."""
-    daemon.script("_pass", PASS + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nnote('pids', str(os.getpid()))\n"
-                  "time.sleep(600)")
+    daemon.script(
+        "_pass",
+        PASS + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nnote('pids', str(os.getpid()))\n"
+        "time.sleep(600)",
+    )
     daemon.start({"STOP_WITHIN": 0.3})
     until(lambda: bool(daemon.lines("pids")), daemon)
     assert daemon.stop() == 0
@@ -480,7 +550,9 @@ def test_a_second_daemon_is_refused(daemon: Daemon) -> None:
     daemon.start()
     daemon.ready()
     assert daemon.process
-    second = subprocess.run([sys.executable, "-c", DRIVER, str(daemon.root), "{}"], capture_output=True, text=True)
+    second = subprocess.run(
+        [sys.executable, "-c", DRIVER, str(daemon.root), "{}"], capture_output=True, text=True
+    )
     assert second.returncode == 75
     assert f"a daemon is running already (pid {daemon.process.pid})" in second.stderr
     assert daemon.stop() == 0
@@ -493,7 +565,9 @@ def test_a_killed_daemon_leaves_nothing_that_blocks_the_next(daemon: Daemon) -> 
     assert daemon.process
     daemon.process.kill()
     daemon.process.wait()
-    until(lambda: control.ask(daemon.root / "run/limpet", {"verb": "sync"}) is None)  # a child may be about to exec
+    until(
+        lambda: control.ask(daemon.root / "run/limpet", {"verb": "sync"}) is None
+    )  # a child may be about to exec
     daemon.start()
     until(lambda: daemon.log().count("started:") == 2, daemon)
     assert list(daemon.sync())[-1]["result"]["exit_code"] == 0
@@ -566,7 +640,9 @@ def test_systemd_hears_of_the_daemon_s_life(daemon: Daemon, systemd: Systemd) ->
 
 
 def test_the_watchdog_is_fed_while_the_loop_turns(daemon: Daemon, systemd: Systemd) -> None:
-    """WATCHDOG=1 must come at least twice per WATCHDOG_USEC, also during a long pass; no child may send it."""
+    """WATCHDOG=1 must come at least twice per WATCHDOG_USEC, also during a long pass; no child may send
+    it.
+    """
     daemon.script("_pass", PASS + "note('environ', str(sorted(os.environ)))\ntime.sleep(600)")
     daemon.start(NOTIFY_SOCKET=str(systemd.path), WATCHDOG_USEC="200000")
     until(lambda: systemd.messages.count("WATCHDOG=1") >= 5, daemon)

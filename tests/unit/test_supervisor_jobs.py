@@ -46,15 +46,19 @@ def hear(job: Job, now: float = 1.0) -> list[dict[str, object]]:
 
 def test_events_and_the_result_are_told_apart() -> None:
     """Progress must come as it is said, the result only at the end, and noise must not disturb."""
-    job = start("""print('{"step": "one"}\\nnoise\\n[1]\\n{"result": {"exit_code": 0}}'); import sys; sys.exit(3)""")
+    job = start(
+        """print('{"step": "one"}\\nnoise\\n[1]\\n{"result": {"exit_code": 0}}'); import sys; sys.exit(3)"""
+    )
     assert hear(job) == [{"step": "one"}]
     assert job.ended() == Ending({"exit_code": 0}, 3)
 
 
 def test_a_line_is_read_whole_however_it_arrives() -> None:
     """A line that arrives in parts must become one event; an endless one must not fill the memory."""
-    job = start("import sys, time\nfor c in '{\"step\": \"one\"}\\n': sys.stdout.write(c); sys.stdout.flush()\n"
-                f"sys.stdout.write('x' * {3 * MAX_LINE}); sys.stdout.flush()")
+    job = start(
+        'import sys, time\nfor c in \'{"step": "one"}\\n\': sys.stdout.write(c); sys.stdout.flush()\n'
+        f"sys.stdout.write('x' * {3 * MAX_LINE}); sys.stdout.flush()"
+    )
     assert hear(job) == [{"step": "one"}]
     assert len(job._buffer) <= MAX_LINE
 
@@ -94,8 +98,10 @@ while True: time.sleep(600)"""
 
 def test_the_whole_group_goes_with_a_killed_child(tmp_path: Path) -> None:
     """What a child has left in its group must not outlive it."""
-    job = start("import os, time\nif os.fork() == 0:\n  print('{\"step\": \"%d\"}' % os.getpid(), flush=True)\n"
-                "  time.sleep(600)\nos.wait()")
+    job = start(
+        'import os, time\nif os.fork() == 0:\n  print(\'{"step": "%d"}\' % os.getpid(), flush=True)\n'
+        "  time.sleep(600)\nos.wait()"
+    )
     select.select([job.output], [], [], 10)
     grandchild = int(job.read(0.0)[0]["step"])
     job.process.terminate()
@@ -110,8 +116,10 @@ def test_the_whole_group_goes_with_a_killed_child(tmp_path: Path) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize(("ending", "text"), [(Ending(None, -signal.SIGSEGV), "ended by SIGSEGV"),
-                                              (Ending(None, 1), "ended with status 1")])
+@pytest.mark.parametrize(
+    ("ending", "text"),
+    [(Ending(None, -signal.SIGSEGV), "ended by SIGSEGV"), (Ending(None, 1), "ended with status 1")],
+)
 def test_an_end_without_a_result_is_a_crash(ending: Ending, text: str) -> None:
     """A child that says no result must count as crashed, and its message must say how it ended."""
     assert ending.crashed

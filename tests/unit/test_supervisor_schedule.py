@@ -22,7 +22,9 @@ from agent.errors import (
 MINUTE = Cadence(poll=60.0, resync=600.0)
 
 
-def schedule(*, place: float = 0.5, seed: int = 1, now: float = 1000.0, cadence: Cadence = MINUTE) -> Schedule:
+def schedule(
+    *, place: float = 0.5, seed: int = 1, now: float = 1000.0, cadence: Cadence = MINUTE
+) -> Schedule:
     return Schedule(cadence, phase=place, random=Random(seed), now=now)
 
 
@@ -61,7 +63,9 @@ def test_failed_polls_back_off_up_to_a_cap(failures: int, seed: int) -> None:
 
 
 def test_a_pass_that_reaches_the_source_ends_the_backoff_of_polls() -> None:
-    """When a pass fetched, the next poll must come in its usual slot; a poll that runs must not be disturbed."""
+    """When a pass fetched, the next poll must come in its usual slot; a poll that runs must not be
+    disturbed.
+    """
     it = schedule()
     for _ in range(9):
         it.polling()
@@ -89,7 +93,9 @@ def test_backoff_is_full_jitter() -> None:
 
 @pytest.mark.parametrize("exit_code", [EXIT_OK, EXIT_ROLLED_BACK, EXIT_HELD_BACK, EXIT_STALLED])
 def test_an_answer_that_stands_waits_for_the_resync(exit_code: int) -> None:
-    """Converged, rolled back, held back and stalled passes must be followed by one after the resync interval."""
+    """Converged, rolled back, held back and stalled passes must be followed by one after the resync
+    interval.
+    """
     it = schedule()
     assert it.passing() == "start"
     it.passed(1000.0, exit_code)
@@ -112,8 +118,9 @@ def test_failures_are_retried_with_growing_waits(exit_code: int) -> None:
 
 @given(st.integers(1, 60), st.integers(0, 1000))
 def test_what_was_repaired_is_looked_at_again(times: int, seed: int) -> None:
-    """After a repair the next look must come sooner than the resync, and with each repair in a row later, up to the resync; a
-    look that finds nothing must start the count again."""
+    """After a repair the next look must come sooner than the resync, and with each repair in a row later, up
+    to the resync; a look that finds nothing must start the count again.
+    """
     it = schedule(seed=seed)
     for _ in range(times):
         it.passing()
@@ -128,7 +135,12 @@ def test_what_was_repaired_is_looked_at_again(times: int, seed: int) -> None:
 def test_temporary_failures_and_drift_are_counted_apart() -> None:
     """A temporary failure must neither count as drift nor forget it; a new revision must forget both."""
     it = schedule()
-    for code, corrected in ((EXIT_OK, True), (EXIT_FAILED, False), (EXIT_TEMPORARY, False), (EXIT_TEMPORARY, False)):
+    for code, corrected in (
+        (EXIT_OK, True),
+        (EXIT_FAILED, False),
+        (EXIT_TEMPORARY, False),
+        (EXIT_TEMPORARY, False),
+    ):
         it.passing()
         it.passed(1000.0, code, corrected=corrected)
     assert (it.temporary, it.drift) == (2, 2)
@@ -162,7 +174,9 @@ def test_a_new_revision_forgets_the_failures() -> None:
 
 
 def test_wishes_during_a_pass_become_one_pass() -> None:
-    """Whatever is wanted while a pass runs must lead to one pass right after it, for the weightiest reason."""
+    """Whatever is wanted while a pass runs must lead to one pass right after it, for the weightiest
+    reason.
+    """
     it = schedule()
     it.passing()
     for trigger in ("poll", "sync", "settings"):
@@ -190,7 +204,9 @@ def test_a_pass_that_saw_the_newer_revision_needs_no_other() -> None:
 
 
 def test_the_next_look_is_known_during_a_poll() -> None:
-    """The time of the next look must be finite, never past, and at most an interval away, also while a poll runs."""
+    """The time of the next look must be finite, never past, and at most an interval away, also while a poll
+    runs.
+    """
     it = schedule(place=0.0, now=1000.0)
     it.passing()
     assert it.next_look(1000.0) == it.poll_at

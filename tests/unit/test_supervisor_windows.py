@@ -27,9 +27,15 @@ def deny(expression: str, hours: float = 2, tz: str = "UTC") -> Window:
     return Window(deny=expression, duration=hours * HOUR, tz=tz)
 
 
-@pytest.mark.parametrize(("moment", "open_"), [
-    ("2026-11-23 01:59:59", False), ("2026-11-23 02:00:00", True), ("2026-11-23 03:59:59", True),
-    ("2026-11-23 04:00:00", False)])
+@pytest.mark.parametrize(
+    ("moment", "open_"),
+    [
+        ("2026-11-23 01:59:59", False),
+        ("2026-11-23 02:00:00", True),
+        ("2026-11-23 03:59:59", True),
+        ("2026-11-23 04:00:00", False),
+    ],
+)
 def test_an_allow_window_opens_and_closes(moment: str, open_: bool) -> None:
     """A window must be open from its beginning up to, and without, its end."""
     assert (closed([allow("0 2 * * *")], at(moment)) is None) == open_
@@ -55,14 +61,29 @@ def test_the_next_opening_is_said() -> None:
     assert "opens at 2026-11-23 22:00 UTC" in found.reason
 
 
-@pytest.mark.parametrize(("field", "days"), [
-    ("0", "Sun"), ("7", "Sun"), ("1-5", "Mon Tue Wed Thu Fri"), ("sat,sun", "Sun Sat"), ("5-7", "Sun Fri Sat"), ("MON", "Mon"),
-    ("fri-mon", "Sun Mon Fri Sat"), ("*/2", "Sun Tue Thu Sat"), ("1-5/2", "Mon Wed Fri"), ("*", "Sun Mon Tue Wed Thu Fri Sat")])
+@pytest.mark.parametrize(
+    ("field", "days"),
+    [
+        ("0", "Sun"),
+        ("7", "Sun"),
+        ("1-5", "Mon Tue Wed Thu Fri"),
+        ("sat,sun", "Sun Sat"),
+        ("5-7", "Sun Fri Sat"),
+        ("MON", "Mon"),
+        ("fri-mon", "Sun Mon Fri Sat"),
+        ("*/2", "Sun Tue Thu Sat"),
+        ("1-5/2", "Mon Wed Fri"),
+        ("*", "Sun Mon Tue Wed Thu Fri Sat"),
+    ],
+)
 def test_days_of_the_week_are_those_of_cron(field: str, days: str) -> None:
     """Numbers must count from Sunday, as in crontab(5), and names, ranges and steps must work."""
     week = [f"2026-11-{day}" for day in range(22, 29)]  # from a Sunday
-    found = [datetime.fromisoformat(day).strftime("%a") for day in week
-             if closed([allow(f"0 2 * * {field}")], at(f"{day} 03:00")) is None]
+    found = [
+        datetime.fromisoformat(day).strftime("%a")
+        for day in week
+        if closed([allow(f"0 2 * * {field}")], at(f"{day} 03:00")) is None
+    ]
     assert found == days.split()
 
 
@@ -91,8 +112,11 @@ def test_a_window_lasts_its_elapsed_time_when_the_clock_changes() -> None:
     assert closed(window, begin + 4 * HOUR) is not None
 
 
-@given(st.floats(at("2026-01-01"), at("2027-01-01")),
-       st.sampled_from(["0 2 * * *", "30 */6 * * 1-5", "0 0 1 * *", "15 3 * 2,8 sun"]), st.floats(0.1, 200))
+@given(
+    st.floats(at("2026-01-01"), at("2027-01-01")),
+    st.sampled_from(["0 2 * * *", "30 */6 * * 1-5", "0 0 1 * *", "15 3 * 2,8 sun"]),
+    st.floats(0.1, 200),
+)
 def test_what_is_promised_comes(now: float, expression: str, hours: float) -> None:
     """When a closed allow window says when it opens, it must be open then, and not a moment before."""
     found = closed([allow(expression, hours)], now)
@@ -102,8 +126,21 @@ def test_what_is_promised_comes(now: float, expression: str, hours: float) -> No
         assert closed([allow(expression, hours)], now + found.again_in - 1) is not None or found.again_in <= 1
 
 
-@pytest.mark.parametrize("expression", ["", "0 2 * *", "0 2 * * * *", "60 2 * * *", "0 25 * * *", "0 2 * * 8", "0 2 * * xyz",
-                                        "0 2 * * 1-5/0", "a 2 * * *", "0 2 32 * *"])
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "",
+        "0 2 * *",
+        "0 2 * * * *",
+        "60 2 * * *",
+        "0 25 * * *",
+        "0 2 * * 8",
+        "0 2 * * xyz",
+        "0 2 * * 1-5/0",
+        "a 2 * * *",
+        "0 2 32 * *",
+    ],
+)
 def test_wrong_expressions_are_refused(expression: str) -> None:
     """What is no cron expression must raise ValueError, never mean something else."""
     with pytest.raises(ValueError):

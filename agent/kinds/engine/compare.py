@@ -1,12 +1,12 @@
 """Whether a container, network or volume that somebody else made is what we would make. Pure.
 
 Rules:
-1. Both sides are brought to one form, in Compose's words: our create request with what the Engine and the image add to it, and
-   the Engine's inspection of what is there. What differs is named, never its value.
-2. What we do not ask for must be the Engine's default there; where the default is the daemon's own (logging, runtime, cgroup
-   namespace), any is.
-3. Left out: labels of Compose and ours, names and ids, and what Docker Compose v1 adds without effect: `Attach*`, volumes listed
-   in `Config`, `Attachable` of a local network.
+1. Both sides are brought to one form, in Compose's words: our create request with what the Engine and the
+   image add to it, and the Engine's inspection of what is there. What differs is named, never its value.
+2. What we do not ask for must be the Engine's default there; where the default is the daemon's own (logging,
+   runtime, cgroup namespace), any is.
+3. Left out: labels of Compose and ours, names and ids, and what Docker Compose v1 adds without effect:
+   `Attach*`, volumes listed in `Config`, `Attachable` of a local network.
 """
 
 from __future__ import annotations
@@ -36,38 +36,70 @@ WORDS = {  # field -> service key
     "BlkioWeight": "blkio_config.weight", "BlkioWeightDevice": "blkio_config.weight_device", "AutoRemove": "--rm",
     "PublishAllPorts": "--publish-all", "CpusetMems": "--cpuset-mems", "VolumeDriver": "--volume-driver",
 } | {field: f"blkio_config.{key}" for key, field in resources.BLKIO.items()}  # fmt: skip
-ELSEWHERE = {"Binds", "Mounts", "Tmpfs", "NetworkMode", "LogConfig", "RestartPolicy", "MaskedPaths", "ReadonlyPaths"}
-DEFAULTS: dict[str, tuple[Any, ...]] = {  # what the Engine has when it is not asked; else nothing, zero or false
+ELSEWHERE = {
+    "Binds",
+    "Mounts",
+    "Tmpfs",
+    "NetworkMode",
+    "LogConfig",
+    "RestartPolicy",
+    "MaskedPaths",
+    "ReadonlyPaths",
+}
+# what the Engine has when it is not asked; else nothing, zero or false
+DEFAULTS: dict[str, tuple[Any, ...]] = {
     "IpcMode": ("private", "shareable"), "CgroupnsMode": ("private", "host"), "ShmSize": (64 * 2**20,), "PidsLimit": (-1,),
     "Runtime": ("runc", "io.containerd.runc.v2"), "MemorySwappiness": (-1, 60), "Isolation": ("default",),
 }  # fmt: skip
-UNORDERED = {"CapAdd", "CapDrop", "ExtraHosts", "GroupAdd", "SecurityOpt", "Ulimits", "Devices", "VolumesFrom"}
-CONFIG = {field: key for key, field in ours.PLAIN_CONFIG.items() if key not in ("hostname", "command", "entrypoint")}
+UNORDERED = {
+    "CapAdd",
+    "CapDrop",
+    "ExtraHosts",
+    "GroupAdd",
+    "SecurityOpt",
+    "Ulimits",
+    "Devices",
+    "VolumesFrom",
+}
+CONFIG = {
+    field: key for key, field in ours.PLAIN_CONFIG.items() if key not in ("hostname", "command", "entrypoint")
+}
 
 
 def differences(resource: Resource, found: Spec, names: Mapping[str, str]) -> list[str]:
     """Dotted names, in Compose's words, of what differs, sorted.
 
-    `found`: `container`, the Engine's inspection with the bind sources as the host's paths, and `image`, the configuration of
-    its image. `names`: container id -> the name that the container has, or will have once it is ours.
+    `found`: `container`, the Engine's inspection with the bind sources as the host's paths, and `image`, the
+    configuration of its image. `names`: container id -> the name that the container has, or will have once it
+    is ours.
     """
     image: Spec = found["image"]
-    request = ours.create_request(resource, "", instance="", api=(1, 41), stop_signal=image.get("StopSignal") or "")
+    request = ours.create_request(
+        resource, "", instance="", api=(1, 41), stop_signal=image.get("StopSignal") or ""
+    )
     if resource.spec["config"].get("healthcheck"):
         request["Healthcheck"] = ours.healthcheck(resource.spec["config"]["healthcheck"], NEWEST)
     there: Spec = found["container"]
     host: Spec = there["HostConfig"]
-    mine = _config(request, image) | _mounts_wanted(resource, image) | {"networks": _networks_wanted(resource)}
-    theirs = _config(there["Config"], {}) | _mounts_there(there) | {"networks": _networks_there(resource, there)}
+    mine = (
+        _config(request, image) | _mounts_wanted(resource, image) | {"networks": _networks_wanted(resource)}
+    )
+    theirs = (
+        _config(there["Config"], {}) | _mounts_there(there) | {"networks": _networks_there(resource, there)}
+    )
     for field in sorted({*WORDS, *request["HostConfig"]} - ELSEWHERE):
         word = WORDS.get(field, field)
         mine[word], theirs[word] = _pair(field, request["HostConfig"], host, names)
     mine |= _modes(request["HostConfig"], names) | _hostname(request.get("Hostname"), "")
     theirs |= _modes(host, names) | _hostname(there["Config"].get("Hostname"), there["Id"], request, host)
     if request["HostConfig"].get("LogConfig"):
-        mine["logging"], theirs["logging"] = _logging(request["HostConfig"]["LogConfig"], host.get("LogConfig") or {})
+        mine["logging"], theirs["logging"] = _logging(
+            request["HostConfig"]["LogConfig"], host.get("LogConfig") or {}
+        )
     if resource.spec["config"].get("volumes_from"):
-        theirs["volumes"] = {target: how for target, how in theirs["volumes"].items() if target in mine["volumes"]}
+        theirs["volumes"] = {
+            target: how for target, how in theirs["volumes"].items() if target in mine["volumes"]
+        }
     return _named(mine, theirs)
 
 
@@ -78,11 +110,13 @@ def _named(mine: Form, theirs: Form) -> list[str]:
     return named(empty | one, empty | other)
 
 
-# --- configuration ----------------------------------------------------------------------------------------------------
+# --- configuration ------------------------------------------------------------------------------------------
 
 
 def _config(body: Spec, image: Spec) -> Form:
-    """What is `Config` in an inspection, with what the Engine takes from the image when nothing else is said."""
+    """What is `Config` in an inspection, with what the Engine takes from the image when nothing else is
+    said.
+    """
     found: Form = {word: body.get(field) or image.get(field) for field, word in CONFIG.items()}
     found["working_dir"] = "" if found["working_dir"] == "/" else found["working_dir"]
     found["entrypoint"], found["command"] = body.get("Entrypoint"), body.get("Cmd")
@@ -101,13 +135,17 @@ def _config(body: Spec, image: Spec) -> Form:
 
 
 def _environment(entries: Any) -> dict[str, list[str] | None]:
-    """Name -> its value in a list (so that an empty one is one); None, which takes the image's away, when it has none."""
+    """Name -> its value in a list (so that an empty one is one); None, which takes the image's away, when it
+    has none.
+    """
     pairs = (entry.partition("=") for entry in entries or ())
     return {name: [value] if equals else None for name, equals, value in pairs}
 
 
 def _hostname(name: Any, id: str, request: Spec | None = None, host: Spec | None = None) -> Form:
-    """The host name that was asked for. The Engine gives the container's id, or that of the namespace it shares."""
+    """The host name that was asked for. The Engine gives the container's id, or that of the namespace it
+    shares.
+    """
     shared = host is not None and (
         str(host.get("NetworkMode")).startswith(("host", "container:")) or host.get("UTSMode") == "host"
     )
@@ -116,11 +154,13 @@ def _hostname(name: Any, id: str, request: Spec | None = None, host: Spec | None
     return {"hostname": name or ""}
 
 
-# --- what the host gives ----------------------------------------------------------------------------------------------
+# --- what the host gives ------------------------------------------------------------------------------------
 
 
 def _pair(field: str, wanted: Spec, there: Spec, names: Mapping[str, str]) -> tuple[Any, Any]:
-    """One field of HostConfig on both sides; where it is not asked for, the Engine's default counts as nothing."""
+    """One field of HostConfig on both sides; where it is not asked for, the Engine's default counts as
+    nothing.
+    """
     mine, theirs = (_normal(field, side.get(field), names) for side in (wanted, there))
     if not mine and field == "MemorySwap" and theirs in (-1, 2 * (there.get("Memory") or 0)):
         theirs = None
@@ -133,11 +173,16 @@ def _normal(field: str, value: Any, names: Mapping[str, str]) -> Any:
     if field in ("CapAdd", "CapDrop"):
         value = [str(name).upper().removeprefix("CAP_") for name in value or ()]
     elif field == "SecurityOpt":
-        value = [option for option in value or () if option != "label=disable"]  # the Engine's, of privileged containers
+        value = [
+            option for option in value or () if option != "label=disable"
+        ]  # the Engine's, of privileged containers
     elif field == "ExtraHosts":
         value = [re.sub("[=:]", "=", entry, count=1) for entry in value or ()]
     elif field == "PortBindings":
-        value = {port: sorted([b.get("HostIp") or "", _port(b)] for b in places or ()) for port, places in (value or {}).items()}
+        value = {
+            port: sorted([b.get("HostIp") or "", _port(b)] for b in places or ())
+            for port, places in (value or {}).items()
+        }
     elif field == "VolumesFrom":
         value = [_named_volumes_from(entry, names) for entry in value or ()]
     elif field in ("IpcMode", "PidMode", "UTSMode"):
@@ -179,20 +224,29 @@ def _logging(wanted: Spec, there: Spec) -> tuple[Form, Form]:
     return mine, {"driver": there.get("Type"), "options": kept}
 
 
-# --- mounts -----------------------------------------------------------------------------------------------------------
+# --- mounts -------------------------------------------------------------------------------------------------
 
 
 def _mounts_wanted(resource: Resource, image: Spec) -> Form:
     config = resource.spec["config"]
-    found: Form = {posixpath.normpath(target): _mount("volume", "", True) for target in image.get("Volumes") or ()}
+    found: Form = {
+        posixpath.normpath(target): _mount("volume", "", True) for target in image.get("Volumes") or ()
+    }
     for volume in config.get("volumes") or ():
         target, kind = posixpath.normpath(volume["target"]), volume["type"]
         bind = volume.get("bind") or {}
-        found[target] = _mount(kind, volume.get("source") or "", not volume.get("read_only"), bind.get("propagation"))
-        found[target] |= {"selinux": bind.get("selinux"), "subpath": (volume.get("volume") or {}).get("subpath")}
+        found[target] = _mount(
+            kind, volume.get("source") or "", not volume.get("read_only"), bind.get("propagation")
+        )
+        found[target] |= {
+            "selinux": bind.get("selinux"),
+            "subpath": (volume.get("volume") or {}).get("subpath"),
+        }
     _, mounts = volumes(config)
     found = _with_options(found, mounts)
-    return {"volumes": found | _tmpfs(dict(ours._pair(str(entry), ":") for entry in config.get("tmpfs") or ()))}
+    return {
+        "volumes": found | _tmpfs(dict(ours._pair(str(entry), ":") for entry in config.get("tmpfs") or ()))
+    }
 
 
 def _mounts_there(there: Spec) -> Form:
@@ -202,7 +256,9 @@ def _mounts_there(there: Spec) -> Form:
         source = "" if UNNAMED.fullmatch(name) else name or mount.get("Source") or ""
         how = _mount(mount["Type"], source, mount.get("RW"), mount.get("Propagation"))
         if mount["Type"] == "bind":  # the Engine writes `z` beside volumes of its own accord
-            how["selinux"] = next((option for option in str(mount.get("Mode")).split(",") if option in ("z", "Z")), None)
+            how["selinux"] = next(
+                (option for option in str(mount.get("Mode")).split(",") if option in ("z", "Z")), None
+            )
         found[posixpath.normpath(mount["Destination"])] = how
     found = _with_options(found, there["HostConfig"].get("Mounts") or ())
     return {"volumes": found | _tmpfs(there["HostConfig"].get("Tmpfs") or {})}
@@ -211,7 +267,9 @@ def _mounts_there(there: Spec) -> Form:
 def _mount(kind: str, source: str, writable: Any, propagation: Any = None) -> Form:
     """Propagation `rprivate` is the Engine's default."""
     found = {"type": kind, "source": "" if kind == "tmpfs" else source, "read_only": not writable}
-    return found | ({"propagation": propagation} if kind == "bind" and propagation not in (None, "", "rprivate") else {})
+    return found | (
+        {"propagation": propagation} if kind == "bind" and propagation not in (None, "", "rprivate") else {}
+    )
 
 
 def _with_options(found: Form, mounts: Any) -> Form:
@@ -231,15 +289,18 @@ def _tmpfs(entries: Mapping[str, str]) -> Form:
 
 
 def moved(resource: Resource, found: Spec) -> list[tuple[str, str, str]]:
-    """Binds of the same target whose source would be another: (target, source there, source wanted), of those that we want
-    below the app's directory. What is there may be data that nobody would find again."""
+    """Binds of the same target whose source would be another: (target, source there, source wanted), of those
+    that we want below the app's directory. What is there may be data that nobody would find again.
+    """
     directory = (resource.spec.get("compose") or {}).get("working_dir") or ""
     there = {posixpath.normpath(m["Destination"]): m for m in found["container"].get("Mounts") or ()}
     moves = []
     for volume in resource.spec["config"].get("volumes") or ():
         target, source = posixpath.normpath(volume["target"]), posixpath.normpath(volume.get("source") or ".")
         mount = there.get(target)
-        own = source.startswith(f"{directory}/.limpet/")  # made by us from `content`, or for an owner and a mode
+        own = source.startswith(
+            f"{directory}/.limpet/"
+        )  # made by us from `content`, or for an owner and a mode
         if mount is None or mount["Type"] != "bind" or volume["type"] != "bind" or not directory or own:
             continue
         inside = source == directory or source.startswith(f"{directory}/")
@@ -255,7 +316,7 @@ def directory_for(resource: Resource, there: str, wanted: str) -> str:
     return there.removesuffix(below) if there.startswith("/") and there.endswith(below) else ""
 
 
-# --- networks and volumes ---------------------------------------------------------------------------------------------
+# --- networks and volumes -----------------------------------------------------------------------------------
 
 
 def _networks_wanted(resource: Resource) -> Form:
@@ -280,15 +341,21 @@ def _networks_there(resource: Resource, there: Spec) -> Form:
             continue
         asked = wanted.get("mac_address") or resource.spec["config"].get("mac_address")
         fixed = there["Config"].get("MacAddress")
-        mac = (endpoint or {}).get("MacAddress") or fixed if asked else fixed  # that of an endpoint may be the Engine's choice
+        mac = (
+            (endpoint or {}).get("MacAddress") or fixed if asked else fixed
+        )  # that of an endpoint may be the Engine's choice
         found[name] = _endpoint(dict(endpoint or {}) | {"MacAddress": mac}, own)
     return found
 
 
 def _endpoint(endpoint: Spec, own: set[str]) -> Form:
-    """Links: Docker Compose adds some of its own to each, to the same container: by its name, with and without the app's."""
+    """Links: Docker Compose adds some of its own to each, to the same container: by its name, with and
+    without the app's.
+    """
     links = [link.split(":") for link in endpoint.get("Links") or ()]
-    extra = [[target, alias] for target, alias in links if alias == target or re.fullmatch(r".*[_-]\d+", alias)]
+    extra = [
+        [target, alias] for target, alias in links if alias == target or re.fullmatch(r".*[_-]\d+", alias)
+    ]
     return {
         "joined": True,
         "aliases": sorted({*(endpoint.get("Aliases") or ())} - own),
@@ -301,12 +368,17 @@ def _endpoint(endpoint: Spec, own: set[str]) -> Form:
 
 
 def network_differences(resource: Resource, there: Spec) -> list[str]:
-    """What differs between a network that we would create and one that is there. Addresses count only when they are asked for."""
+    """What differs between a network that we would create and one that is there. Addresses count only when
+    they are asked for.
+    """
     request = ours.network_request(resource, "")
     ipam, found = request.get("IPAM") or {}, there.get("IPAM") or {}
     pools = found.get("Config") or []
     if len(ipam.get("Config") or ()) == len(pools):
-        pools = [{key: there.get(key) for key in wanted} for wanted, there in zip(ipam["Config"], pools, strict=True)]
+        pools = [
+            {key: there.get(key) for key in wanted}
+            for wanted, there in zip(ipam["Config"], pools, strict=True)
+        ]
     local = there.get("Scope") == "local"
     mine = {
         "driver": request.get("Driver") or "bridge", "driver_opts": request.get("Options"), "internal": request.get("Internal"),

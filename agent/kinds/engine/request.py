@@ -1,11 +1,13 @@
 """What the Engine is asked for: the body of a create request from a resource's spec. Pure.
 
 Rules:
-1. The input is a canonical, host-ready Compose service (long forms, only what the user set); the output is what Docker
-   Compose would send for it, plus our labels. Labels that the user set are kept; only `io.limpet.*` is ours alone.
+1. The input is a canonical, host-ready Compose service (long forms, only what the user set); the output is
+   what Docker Compose would send for it, plus our labels. Labels that the user set are kept; only
+   `io.limpet.*` is ours alone.
 2. Nothing is decided here: a key that is not in `SUPPORTED` was refused long before.
-3. The Engine before API 1.44 joins one network at create: `primary_network`. The others are joined by `connect` before
-   the start. From 1.44 on all are joined at create, since only there a MAC address of theirs counts.
+3. The Engine before API 1.44 joins one network at create: `primary_network`. The others are joined by
+   `connect` before the start. From 1.44 on all are joined at create, since only there a MAC address of theirs
+   counts.
 """
 
 from __future__ import annotations
@@ -82,9 +84,9 @@ def create_request(
 ) -> Body:
     """The body of `POST /containers/create`.
 
-    `image`: what the Engine is to run, a reference or an id; `image_id` for the label (default: `image`). `mapped`
-    turns a host path into the path that the Engine sees (below `--root`). `api`: the API version spoken, it decides
-    where a MAC address goes.
+    `image`: what the Engine is to run, a reference or an id; `image_id` for the label (default: `image`).
+    `mapped` turns a host path into the path that the Engine sees (below `--root`). `api`: the API version
+    spoken, it decides where a MAC address goes.
     """
     config: Spec = resource.spec["config"]
     body: Body = {
@@ -100,7 +102,9 @@ def create_request(
             body[field] = config[key]
     reactions = (resource.spec.get("on_change") or {}).values()
     if any(reaction.startswith("signal:") for reaction in reactions) and not config.get("stop_signal"):
-        body["StopSignal"] = stop_signal or "SIGTERM"  # else the Engine takes any signal for a wish to stop for good
+        body["StopSignal"] = (
+            stop_signal or "SIGTERM"
+        )  # else the Engine takes any signal for a wish to stop for good
     exposed = _exposed(config)
     if exposed:
         body["ExposedPorts"] = {port: {} for port in exposed}
@@ -114,7 +118,9 @@ def create_request(
     if primary is not None:
         body["HostConfig"]["NetworkMode"] = primary
         joined = [primary] if api < ALL_AT_CREATE else list(config["networks"])
-        body["NetworkingConfig"] = {"EndpointsConfig": {name: endpoint(resource.spec, name, api) for name in joined}}
+        body["NetworkingConfig"] = {
+            "EndpointsConfig": {name: endpoint(resource.spec, name, api) for name in joined}
+        }
     mac = _mac_address(config, primary)
     if mac and (api < ALL_AT_CREATE or primary is None):
         body["MacAddress"] = mac
@@ -148,7 +154,9 @@ def host_config(config: Spec, mapped: Mapped = str, api: tuple[int, int] = (1, 4
         host["ShmSize"] = size(config["shm_size"])
     logging = config.get("logging")
     if logging:
-        options = {key: str(value) for key, value in (logging.get("options") or {}).items() if value is not None}
+        options = {
+            key: str(value) for key, value in (logging.get("options") or {}).items() if value is not None
+        }
         host["LogConfig"] = {"Type": logging.get("driver") or "", "Config": options}
     policy = restart_policy(config)
     if policy["Name"]:
@@ -156,11 +164,13 @@ def host_config(config: Spec, mapped: Mapped = str, api: tuple[int, int] = (1, 4
     return host
 
 
-# --- labels -----------------------------------------------------------------------------------------------------------
+# --- labels -------------------------------------------------------------------------------------------------
 
 
 def container_labels(resource: Resource, instance: str, image_id: str) -> dict[str, str]:
-    """Compose's labels, the user's, ours; of the same name the user's wins over Compose's and ours over both."""
+    """Compose's labels, the user's, ours; of the same name the user's wins over Compose's and ours over
+    both.
+    """
     spec, compose = resource.spec, resource.spec.get("compose") or {}
     depends = [
         f"{service}:{need.get('condition', 'service_started')}:{_string(need.get('restart', False))}"
@@ -178,7 +188,12 @@ def container_labels(resource: Resource, instance: str, image_id: str) -> dict[s
         "com.docker.compose.version": f"limpet-{__version__}",
         "com.docker.compose.config-hash": resource.digest,
     }
-    return theirs | _text(spec["config"].get("labels")) | _ours(resource, instance) | {NAME_LABEL: resource.key.name}
+    return (
+        theirs
+        | _text(spec["config"].get("labels"))
+        | _ours(resource, instance)
+        | {NAME_LABEL: resource.key.name}
+    )
 
 
 def _ours(resource: Resource, instance: str) -> dict[str, str]:
@@ -195,7 +210,7 @@ def _string(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-# --- networks ---------------------------------------------------------------------------------------------------------
+# --- networks -----------------------------------------------------------------------------------------------
 
 
 def primary_network(spec: Spec) -> str | None:
@@ -208,8 +223,8 @@ def primary_network(spec: Spec) -> str | None:
 
 
 def endpoint(spec: Spec, network: str, api: tuple[int, int] = (1, 41)) -> Body:
-    """The endpoint of a container in one of its networks: its final name, its service's name and its aliases resolve to
-    it. One that only prepares its service does not answer for it.
+    """The endpoint of a container in one of its networks: its final name, its service's name and its aliases
+    resolve to it. One that only prepares its service does not answer for it.
     """
     config = spec["config"]
     wanted = config["networks"].get(network) or {}
@@ -229,7 +244,9 @@ def endpoint(spec: Spec, network: str, api: tuple[int, int] = (1, 41)) -> Body:
         settings["DriverOpts"] = options
     if linked := links(spec):
         settings["Links"] = linked
-    mac = wanted.get("mac_address") or (config.get("mac_address") if network == primary_network(spec) else None)
+    mac = wanted.get("mac_address") or (
+        config.get("mac_address") if network == primary_network(spec) else None
+    )
     if mac and api >= ALL_AT_CREATE:
         settings["MacAddress"] = mac
     if wanted.get("gw_priority") is not None:
@@ -238,8 +255,8 @@ def endpoint(spec: Spec, network: str, api: tuple[int, int] = (1, 41)) -> Body:
 
 
 def links(spec: Spec) -> list[str]:
-    """`CONTAINER:ALIAS` pairs; the names are those of containers, put there by the renderer. As with Compose, a container of the
-    app is also found by its own name, with and without the app's.
+    """`CONTAINER:ALIAS` pairs; the names are those of containers, put there by the renderer. As with Compose,
+    a container of the app is also found by its own name, with and without the app's.
     """
     config, found = spec["config"], []
     for entry in config.get("links") or ():
@@ -257,7 +274,11 @@ def _mac_address(config: Spec, primary: str | None) -> str:
 def network_request(resource: Resource, instance: str) -> Body:
     """The body of `POST /networks/create`."""
     spec, config = resource.spec, resource.spec["config"]
-    body: Body = {"Name": spec["name"], "CheckDuplicate": True, "Labels": _object_labels(resource, instance, "network")}
+    body: Body = {
+        "Name": spec["name"],
+        "CheckDuplicate": True,
+        "Labels": _object_labels(resource, instance, "network"),
+    }
     if config.get("driver"):
         body["Driver"] = config["driver"]
     if config.get("driver_opts"):
@@ -282,7 +303,12 @@ def network_request(resource: Resource, instance: str) -> Body:
 
 
 def _pool(pool: Mapping[str, Any]) -> Body:
-    named = {"Subnet": "subnet", "IPRange": "ip_range", "Gateway": "gateway", "AuxiliaryAddresses": "aux_addresses"}
+    named = {
+        "Subnet": "subnet",
+        "IPRange": "ip_range",
+        "Gateway": "gateway",
+        "AuxiliaryAddresses": "aux_addresses",
+    }
     return {field: pool[key] for field, key in named.items() if pool.get(key)}
 
 
@@ -309,7 +335,7 @@ def _object_labels(resource: Resource, instance: str, kind: str) -> dict[str, st
     return theirs | _text(resource.spec["config"].get("labels")) | _ours(resource, instance)
 
 
-# --- ports, volumes and small things ----------------------------------------------------------------------------------
+# --- ports, volumes and small things ------------------------------------------------------------------------
 
 
 def _exposed(config: Spec) -> list[str]:
@@ -356,16 +382,22 @@ def environment(config: Spec) -> list[str]:
 
 
 def extra_hosts(hosts: Any) -> list[str]:
-    """`HOST:ADDRESS`, from `HOST=ADDRESS` or `HOST:ADDRESS` texts or a mapping to one or several addresses."""
+    """`HOST:ADDRESS`, from `HOST=ADDRESS` or `HOST:ADDRESS` texts or a mapping to one or several
+    addresses.
+    """
     if isinstance(hosts, Mapping):
-        pairs = [(host, one) for host, many in hosts.items() for one in ([many] if isinstance(many, str) else many)]
+        pairs = [
+            (host, one) for host, many in hosts.items() for one in ([many] if isinstance(many, str) else many)
+        ]
     else:
         pairs = [_pair(entry, "=" if "=" in entry else ":") for entry in hosts or ()]
     return [f"{host}:{address}" for host, address in pairs]
 
 
 def _security(config: Spec) -> tuple[list[str], bool]:
-    """`security_opt`, and whether the system paths are unconfined, which the Engine's API says in another way."""
+    """`security_opt`, and whether the system paths are unconfined, which the Engine's API says in another
+    way.
+    """
     options = [str(option) for option in config.get("security_opt") or ()]
     return [o for o in options if o != "systempaths=unconfined"], "systempaths=unconfined" in options
 
@@ -378,7 +410,9 @@ def nanoseconds(value: Any) -> int:
     parts = _DURATION.findall(text)
     if "".join(number + unit for number, unit in parts) != text.lstrip("+-") and text.lstrip("+-") != "0":
         raise ValueError(f"{value!r} is not a duration")
-    return sum(int(Decimal(number) * _UNITS[unit]) for number, unit in parts) * (-1 if text.startswith("-") else 1)
+    return sum(int(Decimal(number) * _UNITS[unit]) for number, unit in parts) * (
+        -1 if text.startswith("-") else 1
+    )
 
 
 def _pair(entry: str, separator: str) -> tuple[str, str]:

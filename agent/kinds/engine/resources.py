@@ -1,4 +1,6 @@
-"""Limits, devices and the restart policy of a service, as the Engine wants them. Pure; a part of `request`."""
+"""Limits, devices and the restart policy of a service, as the Engine wants them. Pure; a part of
+`request`.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ def ulimits_and_limits(config: Spec) -> Body:
     host: Body = {field: config[key] for key, field in AS_IT_IS.items() if config.get(key) is not None}
     host |= {field: size(config[key]) for key, field in BYTES.items() if config.get(key) is not None}
     host |= {field: whole(config[key]) for key, field in NUMBERS.items() if config.get(key) is not None}
-    host |= {field: microseconds(config[key]) for key, field in MICROSECONDS.items() if config.get(key) is not None}
+    host |= {
+        field: microseconds(config[key]) for key, field in MICROSECONDS.items() if config.get(key) is not None
+    }
     if config.get("cpus") is not None:
         host["NanoCpus"] = nano(config["cpus"])
     if config.get("cpu_percent") is not None:
@@ -94,8 +98,8 @@ def _deploy(resources: Mapping[str, Any]) -> Body:
 
 
 def restart_policy(config: Spec) -> Body:
-    """Name and MaximumRetryCount; an empty name when the service says nothing. `deploy.restart_policy` wins over
-    `restart`.
+    """Name and MaximumRetryCount; an empty name when the service says nothing. `deploy.restart_policy` wins
+    over `restart`.
     """
     name, _, attempts = str(config.get("restart") or "").partition(":")
     deployed = (config.get("deploy") or {}).get("restart_policy")
@@ -116,11 +120,15 @@ def _blkio(config: Mapping[str, Any]) -> Body:
         host["BlkioWeight"] = whole(config["weight"])
     if config.get("weight_device"):
         host["BlkioWeightDevice"] = [
-            {"Path": device.get("path", ""), "Weight": whole(device.get("weight", 0))} for device in config["weight_device"]
+            {"Path": device.get("path", ""), "Weight": whole(device.get("weight", 0))}
+            for device in config["weight_device"]
         ]
     for key, field in BLKIO.items():
         if config.get(key):
-            host[field] = [{"Path": device.get("path", ""), "Rate": size(device.get("rate", 0))} for device in config[key]]
+            host[field] = [
+                {"Path": device.get("path", ""), "Rate": size(device.get("rate", 0))}
+                for device in config[key]
+            ]
     return host
 
 
@@ -134,7 +142,9 @@ def _devices(config: Spec) -> tuple[list[Body], list[Body]]:
         if source == target and "=" in source:
             cdi.append(source)
         else:
-            devices.append({"PathOnHost": source, "PathInContainer": target, "CgroupPermissions": permissions})
+            devices.append(
+                {"PathOnHost": source, "PathInContainer": target, "CgroupPermissions": permissions}
+            )
     if cdi:
         requests.append({"Driver": "cdi", "DeviceIDs": cdi})
     gpus: list[Any] = [{"count": -1}] if config.get("gpus") == "all" else list(config.get("gpus") or ())

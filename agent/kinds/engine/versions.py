@@ -1,6 +1,7 @@
 """Keys that an Engine before some version would ignore or refuse. Pure.
 
-What is not listed works with Engine 20.10 (API 1.41), the oldest that is spoken to. Source: the Engine's API version history.
+What is not listed works with Engine 20.10 (API 1.41), the oldest that is spoken to. Source: the Engine's API
+version history.
 """
 
 from __future__ import annotations
