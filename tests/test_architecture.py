@@ -329,7 +329,9 @@ from agent.decide.plan import plan
 COMPOSE = b'''
 name: shop
 services:
-  web: {image: "web:${TAG:-1}", ports: ["8080:80"], depends_on: [db], volumes: ["data:/data", "./etc:/etc/web:ro"]}
+  web:
+    {image: "web:${TAG:-1}", ports: ["8080:80"], depends_on: [db],
+     volumes: ["data:/data", "./etc:/etc/web:ro"]}
   db: {image: db, networks: {back: {aliases: [d]}}, healthcheck: {test: ["CMD", "true"], interval: 5s}}
 networks: {back: }
 volumes: {data: }
@@ -340,10 +342,12 @@ def everything():
     net = network.network("shop_back", app="shop", config={})
     vol = volume.volume("shop_data", app="shop", config={})
     file = files.file("/etc/motd", content="0" * 64, size=3)
-    web = container.container("shop-web-1", app="shop", service="web", number=1, config={"image": "web:1"}, inputs={}, folded={},
-                              needs=(Need(net.key), Need(vol.key)), compose={})
+    web = container.container(
+        "shop-web-1", app="shop", service="web", number=1, config={"image": "web:1"}, inputs={}, folded={},
+        needs=(Need(net.key), Need(vol.key)), compose={})
     manifest = Manifest({r.key: r for r in (net, vol, file, web)}, (Check("c", tcp="127.0.0.1:1"),))
-    seen = ObservedContainer("1", "shop-old-1", True, "running", "sha256:1", key_name="shop-old-1", app="shop")
+    seen = ObservedContainer(
+        "1", "shop-old-1", True, "running", "sha256:1", key_name="shop-old-1", app="shop")
     observed = Observed(files={"/etc/motd": ObservedFile("file", 0o600, 0, 0, "1" * 64)}, containers=(seen,))
     view = View(Held(manifest, {"web:1": "sha256:2"}), observed, {})
     found = brakes(plan(view), view, Policy(files_deny=("/etc/shadow",)))
@@ -351,8 +355,8 @@ def everything():
     return project, str(found), manifest.digest, Manifest.from_json(manifest.to_json())
 
 first = everything()  # whatever is loaded late is loaded now
-TOUCHES = ("open", "os.", "socket.", "subprocess.", "shutil.", "tempfile.", "glob.", "pty.", "fcntl.", "urllib.", "signal.",
-           "import", "time.", "random.")
+TOUCHES = ("open", "os.", "socket.", "subprocess.", "shutil.", "tempfile.", "glob.", "pty.", "fcntl.",
+           "urllib.", "signal.", "import", "time.", "random.")
 
 def hook(event, arguments):
     if event.startswith(TOUCHES):

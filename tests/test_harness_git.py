@@ -79,9 +79,11 @@ def test_https_serves_with_token_and_ca(repo: GitRepo, tmp_path: Path) -> None:
     with HttpsRemote(repo, tmp_path / "https") as remote:
         settings = remote.settings()
         config = {
-            "GIT_SSL_CAINFO": settings["ca_file"], "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "http.extraHeader",
+            "GIT_SSL_CAINFO": settings["ca_file"],
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "http.extraHeader",
             "GIT_CONFIG_VALUE_0": f"Authorization: {remote.authorization()}",
-        }  # fmt: skip
+        }
         done = clone(settings["url"], tmp_path / "c", **config)
         assert done.returncode == 0, done.stderr
         assert [(r.method, r.status) for r in remote.requests()] == [
@@ -101,9 +103,11 @@ def test_https_refuses_a_wrong_token_and_an_unknown_ca(repo: GitRepo, tmp_path: 
     repo.commit({"a": "1\n"})
     with HttpsRemote(repo, tmp_path / "https") as remote:
         config = {
-            "GIT_SSL_CAINFO": remote.settings()["ca_file"], "GIT_CONFIG_COUNT": "1",
-            "GIT_CONFIG_KEY_0": "http.extraHeader", "GIT_CONFIG_VALUE_0": "Authorization: Basic bm9wZTpub3Bl",
-        }  # fmt: skip
+            "GIT_SSL_CAINFO": remote.settings()["ca_file"],
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "http.extraHeader",
+            "GIT_CONFIG_VALUE_0": "Authorization: Basic bm9wZTpub3Bl",
+        }
         assert clone(remote.url, tmp_path / "wrong", **config).returncode != 0
         assert {r.status for r in remote.requests()} == {401}
         remote.forget_requests()

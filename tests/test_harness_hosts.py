@@ -115,8 +115,10 @@ def test_a_host_reaches_git_and_the_registry(web: Host, host_net: HostNetwork, t
     probe = (
         "import base64,ssl,sys,tomllib,urllib.request as u\n"
         "s = tomllib.load(open('/etc/limpet/limpet.toml','rb'))['source']\n"
-        "token = base64.b64encode(f\"{s['username']}:{open(s['token_file']).read().strip()}\".encode()).decode()\n"
-        "r = u.Request(s['url'] + '/info/refs?service=git-upload-pack', headers={'Authorization': 'Basic ' + token})\n"
+        "token = "
+        "base64.b64encode(f\"{s['username']}:{open(s['token_file']).read().strip()}\".encode()).decode()\n"
+        "r = u.Request(s['url'] + '/info/refs?service=git-upload-pack', headers={'Authorization': 'Basic ' "
+        "+ token})\n"
         "print(u.urlopen(r, context=ssl.create_default_context(cafile=s['ca_file'])).status)\n"
     )
     with HttpsRemote(repo, tmp_path / "https", bind=host_net.gateway) as git:

@@ -144,8 +144,12 @@ def test_a_snapshot_of_files_sees_every_kind_of_change(tmp_path: Path) -> None:
     report = snapshot.difference(before, snapshot.files(tmp_path, ["noise"]))
     shown = [line.split(": ")[:2] for line in report.splitlines()]
     assert shown == [
-        ["gone", "d/gone"], ["new", "new"], ["changed", "d/content"], ["changed", "d/mode"], ["changed", "link"],
-    ]  # fmt: skip
+        ["gone", "d/gone"],
+        ["new", "new"],
+        ["changed", "d/content"],
+        ["changed", "d/mode"],
+        ["changed", "link"],
+    ]
 
 
 def test_a_snapshot_of_containers_tells_replaced_from_same(engine: Engine, prefix: str) -> None:

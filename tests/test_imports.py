@@ -139,7 +139,10 @@ class Resident:
 
 def test_the_daemon_s_modules_are_light(tmp_path: Path) -> None:
     """Importing all that the resident process imports must load none of the heavy libraries."""
-    script = "import json, sys, agent.cli.run, agent.report.writer, agent.__main__; print(json.dumps(sorted(sys.modules)))"
+    script = (
+        "import json, sys, agent.cli.run, agent.report.writer, agent.__main__; "
+        "print(json.dumps(sorted(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True)
     modules = {module.split(".")[0] for module in json.loads(done.stdout)}
     assert modules & HEAVY == set()

@@ -147,7 +147,10 @@ class Demo:
         settings.write_text(SETTINGS.format(url=self.bare, socket=self.socket))
         files = [path for path in self.work.rglob("*") if path.is_file() and ".git" not in path.parts]
         self.limpet("validate", "--repo", str(self.work), root=False)
-        return f"-> {len(files)} files: an app of three services, two templated host files; `limpet validate` finds no problem"
+        return (
+            f"-> {len(files)} files: an app of three services, two templated host files; `limpet "
+            "validate` finds no problem"
+        )
 
     def plan(self) -> str:
         said = self.limpet("plan", expect=EXIT_CHANGES)
@@ -161,7 +164,10 @@ class Demo:
         self.check(self.page() == "<h1>Hello</h1>", f"web answers {self.page()!r}")
         about = self.root / f"etc/{self.app}/about.txt"
         self.check(about.is_file() and "demo runs" in about.read_text(), f"{about} was not rendered")
-        return f"{said}\n-> http://127.0.0.1:{self.port}/ answers {self.page()}; {about.name}: {about.read_text().strip()}"
+        return (
+            f"{said}\n-> http://127.0.0.1:{self.port}/ answers {self.page()}; {about.name}: "
+            f"{about.read_text().strip()}"
+        )
 
     def status(self) -> str:
         said = self.limpet("status")
@@ -183,7 +189,10 @@ class Demo:
         changed = sorted(name for name in after if after[name] != before.get(name))
         self.check(changed == [f"{self.app}-web-1"], f"only web must be replaced, but {changed} were")
         self.check(self.page() == "<h1>Hello again</h1>", f"web answers {self.page()!r}")
-        return f"{said}\n-> replaced: {', '.join(changed)}; the other two are the same containers; web answers {self.page()}"
+        return (
+            f"{said}\n-> replaced: {', '.join(changed)}; the other two are the same containers; web "
+            f"answers {self.page()}"
+        )
 
     def bad_commit(self) -> str:
         before = self.containers()

@@ -52,14 +52,14 @@ def run(args: argparse.Namespace) -> int:
 README = """\
 # Fleet
 
-What the hosts of this fleet run. Each host follows a branch of this repository: `limpet` on the host pulls it, makes the
-host what it says, checks that the result is healthy, and goes back to the last good state when it is not. A change is a
-commit; undoing it is `git revert`.
+What the hosts of this fleet run. Each host follows a branch of this repository: `limpet` on the host pulls
+it, makes the host what it says, checks that the result is healthy, and goes back to the last good state when
+it is not. A change is a commit; undoing it is `git revert`.
 
 | path | what it is |
 | --- | --- |
-| `apps/@APP@/compose.yaml` | a Compose project, as Docker Compose reads it; the files beside it belong to it |
-| `files/etc/@APP@/app.conf.j2` | a file of the host, `/etc/@APP@/app.conf`; `.j2` is rendered with Jinja2 and dropped |
+| `apps/@APP@/compose.yaml` | a Compose project; the files beside it belong to it |
+| `files/etc/@APP@/app.conf.j2` | the host file `/etc/@APP@/app.conf`, rendered with Jinja2 |
 | `layer.yaml` | variables, attributes of host files, health checks |
 
 Before you push:
@@ -135,7 +135,9 @@ FILES = {
     "layer.yaml": LAYER,
     "apps/@APP@/compose.yaml": COMPOSE,
     "apps/@APP@/www/index.html": "<h1>Hello</h1>\n",
-    "apps/@APP@/worker.conf.j2": "# for the worker on {{ host }}\ngreeting = {{ vars.greeting }}\nworkers = {{ facts.cpus }}\n",
+    "apps/@APP@/worker.conf.j2": "# for the worker on {{ host }}\ngreeting = {{ vars.greeting }}\nworkers "
+    "= {{ facts.cpus }}\n",
     "files/etc/@APP@/app.conf.j2": "greeting = {{ vars.greeting }}\nhost = {{ host }}\n",
-    "files/etc/@APP@/about.txt.j2": "{{ host }} runs {{ facts.os.name }} {{ facts.os.version }} on {{ facts.arch }}\n",
+    "files/etc/@APP@/about.txt.j2": "{{ host }} runs {{ facts.os.name }} {{ facts.os.version }} on {{ "
+    "facts.arch }}\n",
 }

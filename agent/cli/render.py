@@ -123,5 +123,6 @@ def _write(rendered: Rendered, output: Path) -> None:
         json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8"
     )
     print(
-        f"{len(rendered.manifest.resources)} resources of manifest {rendered.manifest.digest[:12]} are in {output}"
+        f"{len(rendered.manifest.resources)} resources of manifest {rendered.manifest.digest[:12]} are in "
+        f"{output}"
     )

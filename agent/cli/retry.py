@@ -47,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
     if state.held:
         Orders(state_directory).retry("", time.time())
         print(
-            "the rollback by hand is ended; the next pass follows the branch again; to start one now: limpet sync"
+            "the rollback by hand is ended; the next pass follows the branch again; to start one now: "
+            "limpet sync"
         )
         return 0
     if not gone and flapping:

@@ -99,7 +99,10 @@ def lines(doc: Mapping[str, Json], *, late: float, daemon: bool, now: float) -> 
 def _what(doc: Mapping[str, Json], now: float) -> Iterator[str]:
     revision, source = doc["revision"], doc["source"]
     yield f"  host        {doc['host']['name']}  limpet {doc['agent_version']}"
-    yield f"  source      {source['url']} {source['branch']}, last answer {_when(source['last_success_at'], now)}"
+    yield (
+        f"  source      {source['url']} {source['branch']}, last answer "
+        f"{_when(source['last_success_at'], now)}"
+    )
     applied = short_revision(revision["applied"]) or "nothing"
     yield f"  applied     {applied}" + (
         f", release {doc['release'][:8]}, {_when(revision['applied_at'], now)}" if doc["release"] else ""
@@ -107,7 +110,10 @@ def _what(doc: Mapping[str, Json], now: float) -> Iterator[str]:
     if revision["observed"] and revision["observed"] != revision["applied"]:
         yield f"  observed    {short_revision(revision['observed'])}"
     for rejected in doc["rejected"][:3]:
-        yield f"  rejected    {short_revision(rejected['revision'])}, release {rejected['release'][:8]}: {rejected['reason']}"
+        yield (
+            f"  rejected    {short_revision(rejected['revision'])}, release {rejected['release'][:8]}: "
+            f"{rejected['reason']}"
+        )
     counts = ", ".join(f"{count} {health}" for health, count in sorted(doc["resources"]["by_health"].items()))
     yield f"  resources   {doc['resources']['total']}" + (f": {counts}" if counts else "")
 
@@ -139,7 +145,10 @@ def _passes(doc: Mapping[str, Json], why: str, daemon: bool, now: float) -> Iter
     )
     failures = {kind: count for kind, count in doc["next"].get("backoff", {}).items() if count}
     if failures:
-        yield f"  backoff     {', '.join(f'{count} passes in a row: {kind}' for kind, count in failures.items())}"
+        yield (
+            "  backoff     "
+            f"{', '.join(f'{count} passes in a row: {kind}' for kind, count in failures.items())}"
+        )
     if doc["next"]["blocked_by"]:
         yield f"  waits for   {', '.join(doc['next']['blocked_by'])}"
 

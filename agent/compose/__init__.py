@@ -12,6 +12,15 @@ from .project import Project
 from .scalars import duration_ns, parse_bytes
 
 __all__ = [
-    "ComposeError", "ComposeErrors", "Files", "MemoryFiles", "Place", "Project", "Warning", "canonical", "duration_ns",
-    "load", "parse_bytes",
-]  # fmt: skip
+    "ComposeError",
+    "ComposeErrors",
+    "Files",
+    "MemoryFiles",
+    "Place",
+    "Project",
+    "Warning",
+    "canonical",
+    "duration_ns",
+    "load",
+    "parse_bytes",
+]

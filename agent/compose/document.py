@@ -170,9 +170,12 @@ def _nodes(parser: Any, file: str, names: dict[str, str]) -> list[Node]:
             if target is None:
                 name = names.get(event.anchor, event.anchor)
                 raise ComposeError(
-                    f"the alias *{name} has no anchor above it", file, mark.line + 1, mark.column + 1,
+                    f"the alias *{name} has no anchor above it",
+                    file,
+                    mark.line + 1,
+                    mark.column + 1,
                     f"define it first with &{name}, or put it in quotes if it is text",
-                )  # fmt: skip
+                )
             node = Node(ALIAS, None, target, mark.line + 1, mark.column + 1)
         elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
             stack.pop()

@@ -71,8 +71,9 @@ class _Resolver:
         if wanted not in base_services:
             raise ComposeError(
                 f"services.{name}: it extends {wanted!r}, which {base_file} does not have",
-                *place, hint=f"define it, or choose one of {', '.join(list(base_services)[:8]) or 'its services'}",
-            )  # fmt: skip
+                *place,
+                hint=f"define it, or choose one of {', '.join(list(base_services)[:8]) or 'its services'}",
+            )
         if (base_file, name) in chain:
             raise Circle([*(step for _, step in chain), name], place)
         if len(chain) > MAX_EXTENDS:

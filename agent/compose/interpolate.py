@@ -152,20 +152,43 @@ def number(text: str) -> float:
 
 
 _CONTAINER: dict[str, Callable[[str], Any]] = {
-    "cpu_count": integer, "cpu_percent": number, "cpu_period": integer, "cpu_quota": integer,
-    "cpu_rt_period": integer, "cpu_rt_runtime": integer, "cpus": number, "cpu_shares": integer,
-    "init": boolean, "oom_kill_disable": boolean, "oom_score_adj": integer, "pids_limit": integer,
-    "privileged": boolean, "read_only": boolean, "ulimits.*": integer, "ulimits.*.hard": integer,
-    "ulimits.*.soft": integer, "volumes.[].read_only": boolean, "volumes.[].volume.nocopy": boolean,
-}  # fmt: skip
+    "cpu_count": integer,
+    "cpu_percent": number,
+    "cpu_period": integer,
+    "cpu_quota": integer,
+    "cpu_rt_period": integer,
+    "cpu_rt_runtime": integer,
+    "cpus": number,
+    "cpu_shares": integer,
+    "init": boolean,
+    "oom_kill_disable": boolean,
+    "oom_score_adj": integer,
+    "pids_limit": integer,
+    "privileged": boolean,
+    "read_only": boolean,
+    "ulimits.*": integer,
+    "ulimits.*.hard": integer,
+    "ulimits.*.soft": integer,
+    "volumes.[].read_only": boolean,
+    "volumes.[].volume.nocopy": boolean,
+}
 _SERVICE: dict[str, Callable[[str], Any]] = {
-    "depends_on.*.required": boolean, "depends_on.*.restart": boolean, "healthcheck.retries": integer,
-    "healthcheck.disable": boolean, "ports.[].target": integer, "stdin_open": boolean, "tty": boolean,
-    "deploy.replicas": integer, "deploy.update_config.parallelism": integer,
-    "deploy.update_config.max_failure_ratio": number, "deploy.rollback_config.parallelism": integer,
-    "deploy.rollback_config.max_failure_ratio": number, "deploy.restart_policy.max_attempts": integer,
-    "deploy.placement.max_replicas_per_node": integer, "scale": integer,
-}  # fmt: skip
+    "depends_on.*.required": boolean,
+    "depends_on.*.restart": boolean,
+    "healthcheck.retries": integer,
+    "healthcheck.disable": boolean,
+    "ports.[].target": integer,
+    "stdin_open": boolean,
+    "tty": boolean,
+    "deploy.replicas": integer,
+    "deploy.update_config.parallelism": integer,
+    "deploy.update_config.max_failure_ratio": number,
+    "deploy.rollback_config.parallelism": integer,
+    "deploy.rollback_config.max_failure_ratio": number,
+    "deploy.restart_policy.max_attempts": integer,
+    "deploy.placement.max_replicas_per_node": integer,
+    "scale": integer,
+}
 CASTS: Rules[Cast] = Rules(
     {f"services.*.{key}": cast for key, cast in {**_CONTAINER, **_SERVICE}.items()}
     | {f"services.*.pre_start.*.{key}": cast for key, cast in _CONTAINER.items()}

@@ -39,7 +39,10 @@ class Budget:
         """Pays for entries of the tree. Raises OverBudget."""
         self.nodes -= count
         if self.nodes < 0:
-            hint = "aliases, merge keys, ranges, extends and includes multiply what they point at: split the project"
+            hint = (
+                "aliases, merge keys, ranges, extends and includes multiply what they point at: split "
+                "the project"
+            )
             raise OverBudget(f"the project expands to more than {MAX_NODES} nodes", place, hint)
 
     def spend_text(self, count: int, place: Place) -> None:

@@ -205,13 +205,29 @@ SPECIAL: Rules[Merger] = Rules(
     | {
         f"services.*.{key}": _key_values
         for key in (
-            "annotations", "build.args", "build.additional_contexts", "build.labels", "environment", "labels",
-            "volumes.*.volume.labels", "sysctls", "deploy.labels",
+            "annotations",
+            "build.args",
+            "build.additional_contexts",
+            "build.labels",
+            "environment",
+            "labels",
+            "volumes.*.volume.labels",
+            "sysctls",
+            "deploy.labels",
         )
     }
     | {
         f"services.*.{key}": _joined
-        for key in ("build.extra_hosts", "dns", "dns_opt", "dns_search", "env_file", "label_file", "extra_hosts", "tmpfs")
+        for key in (
+            "build.extra_hosts",
+            "dns",
+            "dns_opt",
+            "dns_search",
+            "env_file",
+            "label_file",
+            "extra_hosts",
+            "tmpfs",
+        )
     }
     | {f"services.*.{key}": _replace for key in ("command", "entrypoint", "healthcheck.test")}
     | {
@@ -222,7 +238,7 @@ SPECIAL: Rules[Merger] = Rules(
         "services.*.logging": _logging,
         "services.*.ulimits.*": _ulimit,
     }
-)  # fmt: skip
+)
 SERVICE_RULES = SPECIAL.at("services", "x")
 
 
@@ -294,9 +310,26 @@ IDENTITY: Rules[Identify] = Rules(
     | {
         f"services.*.{key}": key_value
         for key in (
-            "annotations", "build.args", "build.additional_contexts", "build.platform", "build.tags", "build.labels",
-            "cap_add", "cap_drop", "deploy.labels", "dns", "dns_opt", "dns_search", "environment", "labels", "links",
-            "networks.*.aliases", "networks.*.link_local_ips", "profiles", "sysctls", "tmpfs",
+            "annotations",
+            "build.args",
+            "build.additional_contexts",
+            "build.platform",
+            "build.tags",
+            "build.labels",
+            "cap_add",
+            "cap_drop",
+            "deploy.labels",
+            "dns",
+            "dns_opt",
+            "dns_search",
+            "environment",
+            "labels",
+            "links",
+            "networks.*.aliases",
+            "networks.*.link_local_ips",
+            "profiles",
+            "sysctls",
+            "tmpfs",
         )
     }
     | {
@@ -308,7 +341,7 @@ IDENTITY: Rules[Identify] = Rules(
         "services.*.expose": _itself,
         "services.*.ports": _port,
     }
-)  # fmt: skip
+)
 
 
 def unique(items: List, identify: Identify) -> List:

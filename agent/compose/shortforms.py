@@ -292,20 +292,41 @@ def _text(value: Any, place: Place) -> Any:
 
 
 _CONTAINER: dict[str, Expand] = {
-    "env_file": _env_files, "label_file": _listed, "gpus": _gpus, "networks": _names, "models": _names,
-    "volumes.*": _volume, "dns": _servers, "devices.*": _device, "secrets.*": _one("source"), "configs.*": _one("source"),
-}  # fmt: skip
+    "env_file": _env_files,
+    "label_file": _listed,
+    "gpus": _gpus,
+    "networks": _names,
+    "models": _names,
+    "volumes.*": _volume,
+    "dns": _servers,
+    "devices.*": _device,
+    "secrets.*": _one("source"),
+    "configs.*": _one("source"),
+}
 EXPAND: Rules[Expand] = Rules(
-    {f"{owner}.{key}": expand for owner in ("services.*", "services.*.pre_start.*") for key, expand in _CONTAINER.items()}
-    | {
-        "services.*.build": _one("context"), "services.*.build.secrets.*": _one("source"),
-        "services.*.build.provenance": _text, "services.*.build.sbom": _text,
-        "services.*.build.additional_contexts": _key_values, "services.*.build.ssh": _ssh,
-        "services.*.depends_on": _depends_on, "services.*.extends": _one("service"), "services.*.ports": _ports,
-        "services.*.develop.watch.*.ignore": _listed, "services.*.develop.watch.*.include": _listed,
-        "volumes.*": _external, "networks.*": _external, "secrets.*": _external, "configs.*": _external,
+    {
+        f"{owner}.{key}": expand
+        for owner in ("services.*", "services.*.pre_start.*")
+        for key, expand in _CONTAINER.items()
     }
-)  # fmt: skip
+    | {
+        "services.*.build": _one("context"),
+        "services.*.build.secrets.*": _one("source"),
+        "services.*.build.provenance": _text,
+        "services.*.build.sbom": _text,
+        "services.*.build.additional_contexts": _key_values,
+        "services.*.build.ssh": _ssh,
+        "services.*.depends_on": _depends_on,
+        "services.*.extends": _one("service"),
+        "services.*.ports": _ports,
+        "services.*.develop.watch.*.ignore": _listed,
+        "services.*.develop.watch.*.include": _listed,
+        "volumes.*": _external,
+        "networks.*": _external,
+        "secrets.*": _external,
+        "configs.*": _external,
+    }
+)
 
 
 def expand(

@@ -332,7 +332,8 @@ def _check_same(lock: Mapping[str, str], pulled: Mapping[str, str]) -> None:
         if lock.get(reference, image_id) != image_id:
             was, now = short(lock[reference]), short(image_id)
             raise Stalled(
-                f"image {reference} as it was released ({was}) is not on this host any more, and its registry has {now}"
+                f"image {reference} as it was released ({was}) is not on this host any more, and its "
+                f"registry has {now}"
                 " by that name",
                 "load it (docker load), or push a commit that names one that can be had",
                 code="ImageMissing",

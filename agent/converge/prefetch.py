@@ -210,9 +210,11 @@ def check_engine(plan: Plan, manifest: Manifest, observed: Observed) -> None:
         for name, needed in newer_keys(resource).items() if resource else ():
             if observed.engine_api < needed:
                 raise Stalled(
-                    f"{key}: {name} needs Docker Engine {ENGINES[needed]} (API {_dotted(needed)}), and this host has "
+                    f"{key}: {name} needs Docker Engine {ENGINES[needed]} (API {_dotted(needed)}), and "
+                    "this host has "
                     f"{observed.engine_version or 'an older one'} (API {_dotted(observed.engine_api)})",
-                    f"upgrade Docker Engine on this host, or take the key out at {resource.origin if resource else ''}",
+                    "upgrade Docker Engine on this host, or take the key out at "
+                    f"{resource.origin if resource else ''}",
                     code="EngineTooOld",
                     resource=str(key),
                 )

@@ -38,8 +38,10 @@ def inventory(session: Session) -> bool:
     proved = sum(key.kind in PATH_KINDS for key in found)
     session.inventory.rebuild(found)
     session.damage(
-        f"the inventory was lost: what is owned was rebuilt from the labels on this host, and from {proved} of "
-        f"{len(paths)} paths, which are as a remembered release has them; other paths are taken for somebody else's, "
+        "the inventory was lost: what is owned was rebuilt from the labels on this host, and from "
+        f"{proved} of "
+        f"{len(paths)} paths, which are as a remembered release has them; other paths are taken for "
+        "somebody else's, "
         "and what was saved of files that were there before Limpet does not come back"
     )
     return True

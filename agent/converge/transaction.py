@@ -92,7 +92,10 @@ def _stay(session: Session, release: Release, verdict: gate.Verdict) -> Ending:
     if not state.irrevocable:
         return Ending("Failed", EXIT_FAILED, verdict.reason, verdict.hint)
     begun = f"{', '.join(state.irrevocable)} {'was' if len(state.irrevocable) == 1 else 'were'} started"
-    remedy = "push a commit that corrects it; or, when the old release can run with what was changed: limpet rollback"
+    remedy = (
+        "push a commit that corrects it; or, when the old release can run with what was changed: "
+        "limpet rollback"
+    )
     return Ending(
         "Degraded",
         EXIT_FAILED,

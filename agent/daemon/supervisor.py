@@ -225,7 +225,10 @@ class Supervisor:
         with self._heartbeat():
             self._reporter.source(commit=commit, error=error, failures=failures)
         if error:
-            status = f"the source cannot be read ({failures} in a row): {error}; next try in {self._schedule.poll_at - now:.0f} s"
+            status = (
+                f"the source cannot be read ({failures} in a row): {error}; next try in "
+                f"{self._schedule.poll_at - now:.0f} s"
+            )
             logger.warning("%s", status)
             systemd.notify(f"STATUS={status}")
             return

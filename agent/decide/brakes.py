@@ -150,6 +150,9 @@ def _too_many(deletions: list[Change], owned: Mapping[str, int], share: float, h
     for kind, count in sorted(Counter(change.key.kind for change in deletions).items()):
         total = max(owned.get(kind, 0), count)
         if count > FEW and count > share * total:
-            cause = f"{count} of {total} {kind} resources would be deleted, {count / total:.0%} is over max_prune {share:.0%}"
+            cause = (
+                f"{count} of {total} {kind} resources would be deleted, {count / total:.0%} is over "
+                f"max_prune {share:.0%}"
+            )
             found += [Refusal(change.key, cause, hint) for change in deletions if change.key.kind == kind]
     return found

@@ -57,7 +57,8 @@ def verify(answer: Mapping[str, Any], pin: str, source: Source) -> Verified:
     if pin and answer["commit"] != pin and answer.get("descends") is not True:
         commit = answer["commit"]
         raise Stalled(
-            f"{source.ref_name}@sha1:{commit[:12]} does not descend from {pin[:12]}, which this host has proved: "
+            f"{source.ref_name}@sha1:{commit[:12]} does not descend from {pin[:12]}, which this host has "
+            "proved: "
             "the history was rewritten; what runs here is kept",
             f"for all hosts: `git merge -s ours {pin}` on {source.ref_name}, and push; "
             f"for this host only: `limpet accept reset {commit}`",

@@ -136,7 +136,8 @@ def images_lack(disk: Disk, coming: int = 0) -> Transient | None:
         return None
     more = f", {shown(coming)} are still to come" if coming else ""
     return Transient(
-        f"there is no room for images: {shown(disk.free)} are free on the file system of {disk.at}{more}, and "
+        f"there is no room for images: {shown(disk.free)} are free on the file system of "
+        f"{disk.at}{more}, and "
         f"{shown(reserve)} must be left",
         "free space there: docker system df; df -h; nothing was changed, and the next pass tries again",
         code="DiskFull",

@@ -121,7 +121,10 @@ class Engine:
         self._exchange("/_ping", anew=True)
         self.networks()
         if len(self._bridges) > 1:
-            hint = "nothing to do: the next pass starts them and goes on; why Docker restarted: journalctl -u docker -n 50"
+            hint = (
+                "nothing to do: the next pass starts them and goes on; why Docker restarted: journalctl "
+                "-u docker -n 50"
+            )
             raise Transient(
                 f"Docker at {self.socket_path} was restarted meanwhile, which ends containers",
                 hint,

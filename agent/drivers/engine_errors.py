@@ -45,14 +45,16 @@ TEMPORARY: list[tuple[str, str, str]] = [
 ]
 FAILURES: list[tuple[str, str, str]] = [
     (
-        r"port is already allocated|address already in use.*(listen|bind)|(listen|bind).*address already in use",
+        r"port is already allocated|address already in use.*(listen|bind)|(listen|bind).*address "
+        r"already in use",
         "PortTaken",
         "see who holds the port: ss -ltnup; docker ps. Then stop it, or publish another port",
     ),
     (
         r"address already in use|no available .*addresses",
         "AddressTaken",
-        "another container has this address: docker network inspect; choose another static address or a larger subnet",
+        "another container has this address: docker network inspect; choose another static address or a "
+        "larger subnet",
     ),
     (
         r"pool overlaps|networks have (overlapping|same bridge name)|could not find an available.*pool|"
@@ -68,12 +70,15 @@ FAILURES: list[tuple[str, str, str]] = [
     (
         r"not a directory.*mount|mount.*not a directory|trying to mount a directory onto a file",
         "BindType",
-        "a file is mounted on a directory or the other way round: look at the path on the host and in the image",
+        "a file is mounted on a directory or the other way round: look at the path on the host and in "
+        "the image",
     ),
     (
-        r"executable file not found|no such file or directory: unknown|exec format error|permission denied: unknown",
+        r"executable file not found|no such file or directory: unknown|exec format error|permission "
+        r"denied: unknown",
         "CannotStart",
-        "correct `command`, `entrypoint` or `working_dir` of the service, or take an image for this architecture",
+        "correct `command`, `entrypoint` or `working_dir` of the service, or take an image for this "
+        "architecture",
     ),
     (
         r"unable to find user|no matching entries in passwd|unable to find group",

@@ -50,9 +50,12 @@ AT_THE_REGISTRY = (
 # Words of the Engine or the registry -> code, remedy. The first match counts; unknown words are Transient.
 DISK = re.compile(r"no space left on device|disk quota exceeded")
 AGAIN = re.compile(
-    r"toomanyrequests|too many requests|rate limit|received unexpected http status: 5\d\d|unexpected status.* 5\d\d|"
-    r"internal server error|bad gateway|service unavailable|gateway time-?out|time-?out|timed out|deadline exceeded|"
-    r"connection refused|connection reset|no such host|server misbehaving|network is unreachable|no route to host|"
+    r"toomanyrequests|too many requests|rate limit|received unexpected http status: 5\d\d|unexpected "
+    r"status.* 5\d\d|"
+    r"internal server error|bad gateway|service unavailable|gateway time-?out|time-?out|timed out|deadline "
+    r"exceeded|"
+    r"connection refused|connection reset|no such host|server misbehaving|network is unreachable|no route "
+    r"to host|"
     r"\beof\b"
 )
 REFUSED: list[tuple[str, str, str]] = [
@@ -64,7 +67,8 @@ REFUSED: list[tuple[str, str, str]] = [
     (
         r"server gave http response to https client",
         "RegistryPlainHttp",
-        "the registry speaks plain HTTP: give it TLS, or list it under insecure-registries in /etc/docker/daemon.json",
+        "the registry speaks plain HTTP: give it TLS, or list it under insecure-registries in "
+        "/etc/docker/daemon.json",
     ),
     (
         r"manifest unknown|manifest for .* not found|not found: manifest|manifest .* not found",
@@ -77,9 +81,11 @@ REFUSED: list[tuple[str, str, str]] = [
         "the image does not exist for this machine's architecture",
     ),
     (
-        r"unauthorized|authentication required|denied|no basic auth|does not exist or may require|forbidden|http 40[13] response",
+        r"unauthorized|authentication required|denied|no basic auth|does not exist or may "
+        r"require|forbidden|http 40[13] response",
         "RegistryRefused",
-        'does the image exist? If it needs credentials: engine.registries."REGISTRY".token_file in the settings, or '
+        'does the image exist? If it needs credentials: engine.registries."REGISTRY".token_file in the '
+        "settings, or "
         "docker login REGISTRY, into the file at `engine.docker_config`",
     ),
     (

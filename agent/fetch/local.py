@@ -133,7 +133,8 @@ class BundleSource:
                 lacking = [oid.decode()[:12] for oid in needs if cast("ObjectID", oid) not in store]
                 if lacking:
                     raise Stalled(
-                        f"{self.address.path} builds on commits that this host does not have: {', '.join(lacking[:5])}",
+                        f"{self.address.path} builds on commits that this host does not have: "
+                        f"{', '.join(lacking[:5])}",
                         "make a bundle with the whole history: `git bundle create FILE BRANCH`",
                         code="Incomplete",
                     )

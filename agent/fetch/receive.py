@@ -52,7 +52,8 @@ def receive(
     except (AssertionError, ValueError, IndexError) as error:
         abort()
         raise Transient(
-            f"{address.shown} did not keep to Git's protocol: {wire.plain(str(error)) or type(error).__name__}",
+            f"{address.shown} did not keep to Git's protocol: "
+            f"{wire.plain(str(error)) or type(error).__name__}",
             trouble.AGAIN,
             code="NotGit",
         ) from None

@@ -175,7 +175,8 @@ class _Refuse(paramiko.MissingHostKeyPolicy):
         port = f"-p {self._address.port} " if self._address.port != 22 else ""
         raise Stalled(
             f"the host key of {self._address.server} ({key.get_name()} {key.fingerprint}) is not known",
-            f"compare it with its owner, then add it to source.known_hosts (`ssh-keyscan {port}{self._address.host}`)",
+            "compare it with its owner, then add it to source.known_hosts (`ssh-keyscan "
+            f"{port}{self._address.host}`)",
             code="HostKey",
         )
 

@@ -285,10 +285,16 @@ def refusal(desired: Resource, view: View) -> Fate | None:
         return None
     target, there, wanted = moves[0]
     more = f", and {len(moves) - 1} more binds would move" if len(moves) > 1 else ""
-    cause = f"is to take over {instance.name}, but the source of {target} would move from {there} to {wanted}{more}"
+    cause = (
+        f"is to take over {instance.name}, but the source of {target} would move from {there} to "
+        f"{wanted}{more}"
+    )
     directory = compare.directory_for(desired, there, wanted)
     app = desired.spec["app"]
-    hint = f"move the data there and remove {instance.name}, or write the absolute path {there} into the Compose file"
+    hint = (
+        f"move the data there and remove {instance.name}, or write the absolute path {there} into the "
+        "Compose file"
+    )
     if directory:
         hint = f"keep the app where it is: apps: {{{app}: {{directory: {directory}}}}} in layer.yaml"
     return refuse(desired.key, cause, hint)

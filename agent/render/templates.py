@@ -260,9 +260,15 @@ def _remedy(name: str, last: str, known: list[str]) -> str:
             f"set it under vars: in fleet.yaml or a layer.yaml, or write {{{{ {name} | default('...') }}}}"
         )
     elif name.split(".")[0] == "secrets":
-        remedy = "SOPS secrets are not supported by this version of Limpet yet; keep the value in a file on the host"
+        remedy = (
+            "SOPS secrets are not supported by this version of Limpet yet; keep the value in a file "
+            "on the host"
+        )
     elif name.startswith("labels."):
-        remedy = f"give the host this label in its settings (with --repo: --label {last}=...), or use default('...')"
+        remedy = (
+            f"give the host this label in its settings (with --repo: --label {last}=...), or use "
+            "default('...')"
+        )
     else:
         remedy = "templates know facts, vars, host and labels"
     return f"{near} Otherwise {remedy}" if near.startswith("did") else remedy

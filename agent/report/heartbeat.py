@@ -102,21 +102,20 @@ _CUT = (
 
 
 def state_of(doc: Mapping[str, Json]) -> str:
-    """The one word. The first line that holds:
+    """The one word: the first of these that holds.
 
-    ============= ==========================================================================================================
-    Suspended     `suspended` names "*"
-    Progressing   a release other than the applied one is brought in now (`phase` in CHANGING, `attempted_release` is another
-                  than `release`)
-    RolledBack    `rolled_back` or `held` is set: known good is held instead of what the branch says; not while the last pass
-                  ended `RollbackFailed`
-    Stalled       the last pass ended `Stalled`: a person or a new commit is needed
-    Degraded      a resource has a problem, drift stays, a change is refused, or the last pass ended in a failure that is not
-                  only the source's silence (FAILURES)
-    Offline       the source did not answer (three polls in a row, or never yet)
-    Progressing   no release is applied yet, or the last pass was asked to stop or gave way to a newer revision
-    Synced        what the branch says, and may be applied now, is applied and healthy
-    ============= ==========================================================================================================
+    - Suspended: `suspended` names "*".
+    - Progressing: a release other than the applied one is brought in now (`phase` is one of CHANGING, and
+      `attempted_release` differs from `release`).
+    - RolledBack: `rolled_back` or `held` is set, so known good is held instead of what the branch says, and
+      the last pass did not end `RollbackFailed`.
+    - Stalled: the last pass ended `Stalled`; a person or a new commit is needed.
+    - Degraded: a resource has a problem, drift stays, a change is refused, or the last pass ended in a
+      failure (FAILURES) that is more than the source's silence.
+    - Offline: the source did not answer, three polls in a row or never yet.
+    - Progressing: no release is applied yet, or the last pass was asked to stop or gave way to a newer
+      revision.
+    - Synced: what the branch says, and may be applied now, is applied and healthy.
     """
     if any(entry["resource"] == "*" for entry in doc["suspended"]):
         return "Suspended"
@@ -189,7 +188,8 @@ def explanation(doc: Mapping[str, Json], state: str) -> tuple[str, str]:
         back = doc["rolled_back"]
         return (
             f"rolled back from {back['from_revision'] or back['from_release']}: {back['reason']}",
-            f"push a commit that corrects or reverts it; to try it again: limpet retry {back['from_release']}",
+            "push a commit that corrects or reverts it; to try it again: limpet retry "
+            f"{back['from_release']}",
         )
     if state == "RolledBack":
         return (

@@ -119,6 +119,7 @@ class Content:
     def _lost(path: Path, what: str, code: str) -> Stalled:
         return Stalled(
             f"stored content {path.name[:12]} {what}",
-            "run `limpet sync`: contents of the branch's revision are stored again; for an older release push the commit again",
+            "run `limpet sync`: contents of the branch's revision are stored again; for an older release "
+            "push the commit again",
             code=code,
         )

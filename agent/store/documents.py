@@ -69,7 +69,8 @@ def body(data: bytes, schema: int, name: str) -> tuple[int, bytes]:
     if found > schema:
         raise Stalled(
             f"{name} has schema {found}, this Limpet {__version__} reads up to {schema}",
-            f"install Limpet {envelope.get('by', '')} or newer again, or move {name} and its generation .1 away to start anew",
+            f"install Limpet {envelope.get('by', '')} or newer again, or move {name} and its generation .1 "
+            "away to start anew",
             code="NewerSchema",
         )
     return found, rest[:-1]

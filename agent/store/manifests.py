@@ -90,7 +90,8 @@ class Manifests:
     def _lost(digest: str, what: str, code: str) -> Stalled:
         return Stalled(
             f"stored manifest {digest[:12]} {what}",
-            "run `limpet sync`: the branch's revision is rendered again; for an older release push the commit again",
+            "run `limpet sync`: the branch's revision is rendered again; for an older release push the "
+            "commit again",
             code=code,
         )
 

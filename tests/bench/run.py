@@ -159,7 +159,10 @@ def loaded_file(count: int) -> str:
     """A Compose file of so many services, each with what services have, every second waiting for the one
     before.
     """
-    text = "x-base: &base\n  restart: unless-stopped\n  logging: {driver: json-file, options: {max-size: 10m}}\nservices:\n"
+    text = (
+        "x-base: &base\n  restart: unless-stopped\n  logging: {driver: json-file, options: {max-size: "
+        "10m}}\nservices:\n"
+    )
     for n in range(count):
         text += LOADED_SERVICE.format(n=n, port=10_000 + n, local=20_000 + n)
         if n % 2:

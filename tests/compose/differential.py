@@ -122,9 +122,12 @@ def load_arguments(files: Mapping[str, bytes], options: Mapping[str, Any]) -> di
     """The library's arguments for what the oracle is asked."""
     working_dir = options.get("dir", ".")
     return {
-        "files": MemoryFiles(files), "working_dir": working_dir, "config_files": options.get("files"),
-        "profiles": options.get("profiles", ()), "default_name": "ROOT" if working_dir == "." else working_dir.rpartition("/")[2],
-    }  # fmt: skip
+        "files": MemoryFiles(files),
+        "working_dir": working_dir,
+        "config_files": options.get("files"),
+        "profiles": options.get("profiles", ()),
+        "default_name": "ROOT" if working_dir == "." else working_dir.rpartition("/")[2],
+    }
 
 
 def reference_view(answer: Any) -> Any:

@@ -25,7 +25,8 @@ def run(count: int, seed: int) -> int:
     oracle.close()
     scratch.close()
     print(
-        f"{count} projects, {wrong['refused']} of them refused by the oracle, {wrong['disagreements']} disagreements"
+        f"{count} projects, {wrong['refused']} of them refused by the oracle, {wrong['disagreements']} "
+        "disagreements"
     )
     return 1 if wrong["disagreements"] else 0
 

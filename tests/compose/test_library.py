@@ -43,9 +43,13 @@ def test_every_error_is_reported_at_once() -> None:
     text += "  d: {image: 'x:${A:?}'}\n  e: {image: x, mem_limit: 1x, volumes: ['v:/v']}\n"
     found = errors(text, {"compose.override.yaml": "services: {f: {image: x, networks: [n]}}\n"})
     assert [(file, line) for file, line, _ in found] == [
-        ("compose.override.yaml", 1), ("compose.yaml", 2), ("compose.yaml", 3), ("compose.yaml", 4), ("compose.yaml", 5),
+        ("compose.override.yaml", 1),
+        ("compose.yaml", 2),
+        ("compose.yaml", 3),
+        ("compose.yaml", 4),
+        ("compose.yaml", 5),
         ("compose.yaml", 6),
-    ]  # fmt: skip
+    ]
 
 
 def test_one_mistake_is_one_error() -> None:
@@ -63,14 +67,17 @@ def test_a_position_is_where_the_last_file_wrote_it() -> None:
     """Each key must be found where it came from: override, extended file, include, env file, or the anchor it
     merges.
     """
-    loaded = project(files={
-        "compose.yaml": "include: [sub/c.yaml]\nx-a: &a\n  user: u\nservices:\n  web:\n    <<: *a\n    image: x\n"
-                        "    env_file: e.env\n    extends:\n      {file: base.yaml, service: b}\n",
-        "compose.override.yaml": "services:\n  web:\n    ports:\n      - 80\n      - 81\n",
-        "base.yaml": "services:\n  b:\n    tty: true\n",
-        "sub/c.yaml": "services:\n  db:\n    image: db\n",
-        "e.env": "# one\nA=1\nB=2\n",
-    })  # fmt: skip
+    loaded = project(
+        files={
+            "compose.yaml": "include: [sub/c.yaml]\nx-a: &a\n  user: u\nservices:\n  web:\n    <<: *a\n    "
+            "image: x\n"
+            "    env_file: e.env\n    extends:\n      {file: base.yaml, service: b}\n",
+            "compose.override.yaml": "services:\n  web:\n    ports:\n      - 80\n      - 81\n",
+            "base.yaml": "services:\n  b:\n    tty: true\n",
+            "sub/c.yaml": "services:\n  db:\n    image: db\n",
+            "e.env": "# one\nA=1\nB=2\n",
+        }
+    )
     assert loaded.position("services", "web", "image") == ("compose.yaml", 7)
     assert loaded.position("services", "web", "user") == ("compose.yaml", 3)
     assert loaded.position("services", "web", "tty") == ("base.yaml", 3)
@@ -92,12 +99,15 @@ def test_paths_are_relative_to_the_project_directory() -> None:
     """Whatever file names a path, it must start at the project's directory, and be found below the virtual
     root.
     """
-    loaded = project(files={
-        "apps/shop/compose.yaml": "include: [../db/compose.yaml]\n"
-                                  "services: {a: {image: x, volumes: ['./c:/c', '../x:/x', '/h:/h', '~/u:/u']}}\n",
-        "apps/db/compose.yaml": "services: {db: {image: x, volumes: ['./d:/d'], env_file: e.env}}\n",
-        "apps/db/e.env": "",
-    }, working_dir="apps/shop")  # fmt: skip
+    loaded = project(
+        files={
+            "apps/shop/compose.yaml": "include: [../db/compose.yaml]\n"
+            "services: {a: {image: x, volumes: ['./c:/c', '../x:/x', '/h:/h', '~/u:/u']}}\n",
+            "apps/db/compose.yaml": "services: {db: {image: x, volumes: ['./d:/d'], env_file: e.env}}\n",
+            "apps/db/e.env": "",
+        },
+        working_dir="apps/shop",
+    )
     sources = [volume["source"] for volume in loaded.services["a"]["volumes"]]
     assert sources == ["./c", "../x", "/h", "~/u"]
     assert [loaded.repository_path(source) for source in sources] == ["apps/shop/c", "apps/x", None, None]
@@ -105,19 +115,23 @@ def test_paths_are_relative_to_the_project_directory() -> None:
     assert loaded.files_read == ("apps/db/compose.yaml", "apps/db/e.env", "apps/shop/compose.yaml")
 
 
-@pytest.mark.parametrize("text", [
-    "services: {a: {image: x, volumes: ['../../x:/x']}}",
-    "services: {a: {image: x, env_file: ../../x}}",
-    "services: {a: {image: x, env_file: /etc/passwd}}",
-    "services: {a: {image: x, label_file: /etc/passwd}}",
-    "services: {a: {extends: {file: ../../x.yaml, service: a}}}",
-    "services: {a: {extends: {file: /x.yaml, service: a}}}",
-    "include: [../../x.yaml]\nservices: {a: {image: x}}",
-    "include: [{path: c.yaml, project_directory: ../../x}]\nservices: {a: {image: x}}",
-    "include: [{path: c.yaml, env_file: ../../x}]\nservices: {a: {image: x}}",
-    "services: {a: {image: x, configs: [c]}}\nconfigs: {c: {file: ../../x}}",
-    "services: {a: {image: x, volumes: ['v:/v']}}\nvolumes: {v: {driver: local, driver_opts: {o: bind, device: ../../x}}}",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "services: {a: {image: x, volumes: ['../../x:/x']}}",
+        "services: {a: {image: x, env_file: ../../x}}",
+        "services: {a: {image: x, env_file: /etc/passwd}}",
+        "services: {a: {image: x, label_file: /etc/passwd}}",
+        "services: {a: {extends: {file: ../../x.yaml, service: a}}}",
+        "services: {a: {extends: {file: /x.yaml, service: a}}}",
+        "include: [../../x.yaml]\nservices: {a: {image: x}}",
+        "include: [{path: c.yaml, project_directory: ../../x}]\nservices: {a: {image: x}}",
+        "include: [{path: c.yaml, env_file: ../../x}]\nservices: {a: {image: x}}",
+        "services: {a: {image: x, configs: [c]}}\nconfigs: {c: {file: ../../x}}",
+        "services: {a: {image: x, volumes: ['v:/v']}}\nvolumes: {v: {driver: local, driver_opts: {o: bind, "
+        "device: ../../x}}}",
+    ],
+)
 def test_a_path_out_of_the_repository_is_refused(text: str) -> None:
     """No key may reach a file outside the virtual root; the error must say where it is written."""
     found = errors(
@@ -140,9 +154,11 @@ def test_variables_come_from_overrides_then_dotenv_and_nowhere_else(monkeypatch:
 def test_compose_file_of_dotenv_names_the_files() -> None:
     """COMPOSE_FILE must be taken from `.env`, with its separator, before the usual names."""
     files = {
-        ".env": "COMPOSE_FILE=one.yaml,two.yaml\nCOMPOSE_PATH_SEPARATOR=,\n", "compose.yaml": "services: {no: {image: x}}",
-        "one.yaml": "services: {a: {image: x}}", "two.yaml": "services: {a: {tty: true}}",
-    }  # fmt: skip
+        ".env": "COMPOSE_FILE=one.yaml,two.yaml\nCOMPOSE_PATH_SEPARATOR=,\n",
+        "compose.yaml": "services: {no: {image: x}}",
+        "one.yaml": "services: {a: {image: x}}",
+        "two.yaml": "services: {a: {tty: true}}",
+    }
     loaded = project(files=files)
     assert list(loaded.services) == ["a"] and loaded.services["a"]["tty"] is True
     assert loaded.config_files == ("one.yaml", "two.yaml")
@@ -161,8 +177,9 @@ def test_the_usual_names_are_found_in_order() -> None:
     files = {
         "compose.yaml.j2": "services: {a: {image: 'x:{{ tag }}', extends: {file: base.yaml, service: b}}}",
         "base.yaml.j2": "services: {b: {image: y, user: 'u{{ tag }}'}}",
-        "docker-compose.yml": "services: {b: {image: x}}", "compose.override.yml": "services: {a: {tty: true}}",
-    }  # fmt: skip
+        "docker-compose.yml": "services: {b: {image: x}}",
+        "compose.override.yml": "services: {a: {tty: true}}",
+    }
     loaded = project(files=files, preprocess=render)
     assert loaded.services["a"] == {"image": "x:7", "tty": True, "user": "u7", "networks": {"default": None}}
     assert rendered == ["compose.yaml.j2", "compose.override.yml", "base.yaml.j2"]
@@ -230,10 +247,17 @@ def test_a_tab_is_named() -> None:
     assert errors("services:\n\ta:\n\t\timage: x\n") == [("compose.yaml", 2, "a tab is used for indentation")]
 
 
-@pytest.mark.parametrize(("text", "nanoseconds"), [
-    ("1h2m3s", 3_723 * 10**9), ("1.5s", 1_500_000_000), ("24h0m0s", 86_400 * 10**9), ("2d", 172_800 * 10**9), ("0s", 0),
-    ("100ms", 10**8),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "nanoseconds"),
+    [
+        ("1h2m3s", 3_723 * 10**9),
+        ("1.5s", 1_500_000_000),
+        ("24h0m0s", 86_400 * 10**9),
+        ("2d", 172_800 * 10**9),
+        ("0s", 0),
+        ("100ms", 10**8),
+    ],
+)
 def test_durations_are_read_in_nanoseconds(text: str, nanoseconds: int) -> None:
     """Canonical and written durations must be the same number."""
     assert duration_ns(text) == nanoseconds
@@ -246,7 +270,8 @@ def test_loading_opens_and_asks_nothing() -> None:
     code = """
 import sys
 from agent.compose import load, canonical, MemoryFiles
-files = MemoryFiles({"compose.yaml": b"include: [i.yaml]\\nservices: {a: {image: x, env_file: e.env, imag: 1}}",
+files = MemoryFiles({
+    "compose.yaml": b"include: [i.yaml]\\nservices: {a: {image: x, env_file: e.env, imag: 1}}",
                      "i.yaml": b"services: {b: {image: x}}", "e.env": b"A=1"})
 good = MemoryFiles({"compose.yaml": b"services: {a: {image: x, env_file: e.env}}", "e.env": b"A=1"})
 def run():
@@ -312,10 +337,17 @@ def handled(decode: Any, path: tuple[str, ...]) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("kind", "decode"), [
-    ("service", SERVICE), ("network", RESOURCES["networks"]), ("volume", RESOURCES["volumes"]), ("config", RESOURCES["configs"]),
-    ("secret", RESOURCES["secrets"]), ("model", RESOURCES["models"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "decode"),
+    [
+        ("service", SERVICE),
+        ("network", RESOURCES["networks"]),
+        ("volume", RESOURCES["volumes"]),
+        ("config", RESOURCES["configs"]),
+        ("secret", RESOURCES["secrets"]),
+        ("model", RESOURCES["models"]),
+    ],
+)
 def test_every_key_of_the_schema_reaches_the_canonical_form(kind: str, decode: Any) -> None:
     """A key that the schema allows must have a type; without one it would be dropped in silence."""
     resolved = {("extends",), ("extends", "service"), ("extends", "file"), ("external", "name")}

@@ -182,7 +182,10 @@ class HostBench(RealBench):
 
     @contextlib.contextmanager
     def holding(self, port: int) -> Iterator[None]:
-        code = f"import socket; held = socket.create_server(('0.0.0.0', {port})); print('held', flush=True); input()"
+        code = (
+            f"import socket; held = socket.create_server(('0.0.0.0', {port})); print('held', "
+            "flush=True); input()"
+        )
         argv = ["nsenter", "--net", "--target", str(self.pid), sys.executable, "-c", code]
         child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert child.stdout and child.stdout.readline() == b"held\n"

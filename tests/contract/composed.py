@@ -50,28 +50,48 @@ SECOND = images.SECOND
 # words.
 IMAGES: Mapping[str, Mapping[str, Any]] = {
     "full": {
-        "Entrypoint": ["/bin/idle", "--quiet"], "Cmd": ["serve", "--all"], "User": "app", "WorkingDir": "/srv",
-        "Env": ["PATH=/bin", "LEVEL=info", "FROM=image"], "ExposedPorts": {"8080/tcp": {}, "9090/udp": {}},
-        "Volumes": {"/var/lib/full": {}}, "Labels": {"com.example.image": "full", "com.example.version": "1"},
-        "StopSignal": "SIGUSR1", "Healthcheck": {"Test": ["CMD", "true"], "Interval": SECOND, "Retries": 2},
+        "Entrypoint": ["/bin/idle", "--quiet"],
+        "Cmd": ["serve", "--all"],
+        "User": "app",
+        "WorkingDir": "/srv",
+        "Env": ["PATH=/bin", "LEVEL=info", "FROM=image"],
+        "ExposedPorts": {"8080/tcp": {}, "9090/udp": {}},
+        "Volumes": {"/var/lib/full": {}},
+        "Labels": {"com.example.image": "full", "com.example.version": "1"},
+        "StopSignal": "SIGUSR1",
+        "Healthcheck": {"Test": ["CMD", "true"], "Interval": SECOND, "Retries": 2},
     },
     "db": {
-        "Entrypoint": ["/bin/idle"], "Cmd": ["postgres"], "Env": ["PATH=/bin", "PGDATA=/var/lib/postgresql/data"],
-        "ExposedPorts": {"5432/tcp": {}}, "Volumes": {"/var/lib/postgresql/data": {}}, "StopSignal": "SIGINT",
+        "Entrypoint": ["/bin/idle"],
+        "Cmd": ["postgres"],
+        "Env": ["PATH=/bin", "PGDATA=/var/lib/postgresql/data"],
+        "ExposedPorts": {"5432/tcp": {}},
+        "Volumes": {"/var/lib/postgresql/data": {}},
+        "StopSignal": "SIGINT",
     },
     "cache": {
-        "Entrypoint": ["/bin/idle"], "Cmd": ["redis-server"], "WorkingDir": "/data", "Volumes": {"/data": {}},
+        "Entrypoint": ["/bin/idle"],
+        "Cmd": ["redis-server"],
+        "WorkingDir": "/data",
+        "Volumes": {"/data": {}},
         "ExposedPorts": {"6379/tcp": {}},
     },
     "php": {
-        "Entrypoint": ["/bin/idle"], "Cmd": ["apache2-foreground"], "WorkingDir": "/var/www/html",
-        "ExposedPorts": {"80/tcp": {}}, "Volumes": {"/var/www/html": {}}, "StopSignal": "SIGWINCH",
+        "Entrypoint": ["/bin/idle"],
+        "Cmd": ["apache2-foreground"],
+        "WorkingDir": "/var/www/html",
+        "ExposedPorts": {"80/tcp": {}},
+        "Volumes": {"/var/www/html": {}},
+        "StopSignal": "SIGWINCH",
     },
     "proxy": {
-        "Entrypoint": ["/bin/idle"], "Cmd": ["nginx", "-g", "daemon off;"], "ExposedPorts": {"80/tcp": {}},
-        "StopSignal": "SIGQUIT", "Labels": {"maintainer": "nobody"},
+        "Entrypoint": ["/bin/idle"],
+        "Cmd": ["nginx", "-g", "daemon off;"],
+        "ExposedPorts": {"80/tcp": {}},
+        "StopSignal": "SIGQUIT",
+        "Labels": {"maintainer": "nobody"},
     },
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)

@@ -41,16 +41,37 @@ def rich(bench: Bench) -> Resource:
     ports = [{"mode": "ingress", "target": 8080, "published": str(free_port()), "protocol": "tcp"}]
     bench.put_file("/srv/shop/conf", b"x")
     return adopting(
-        bench, "web", "web", environment={"A": "1", "EMPTY": ""}, ports=ports, mem_limit="64m", cpus="0.5",
-        restart="unless-stopped", labels={"com.example.a": "1"}, cap_add=["NET_ADMIN"], cap_drop=["ALL"], healthcheck=HEALTH,
-        init=True, tmpfs=["/t:size=1m"], extra_hosts={"a": ["1.2.3.4"]},
-        dns=["8.8.8.8"], shm_size="32m", security_opt=["no-new-privileges:true"], user="0:0",
-        sysctls={"net.core.somaxconn": "1024"}, ulimits={"nofile": {"soft": 100, "hard": 200}}, stop_grace_period="3s",
-        logging={"driver": "json-file", "options": {"max-size": "1m"}}, networks={front.key.name: {"aliases": ["www"]}},
-        volumes=[{"type": "bind", "source": "/srv/shop/conf", "target": "/conf", "read_only": True},
-                 {"type": "volume", "source": data.key.name, "target": "/data"}, {"type": "volume", "target": "/anonymous"},
-                 {"type": "tmpfs", "target": "/scratch", "tmpfs": {"size": 1048576}}],
-    )  # fmt: skip
+        bench,
+        "web",
+        "web",
+        environment={"A": "1", "EMPTY": ""},
+        ports=ports,
+        mem_limit="64m",
+        cpus="0.5",
+        restart="unless-stopped",
+        labels={"com.example.a": "1"},
+        cap_add=["NET_ADMIN"],
+        cap_drop=["ALL"],
+        healthcheck=HEALTH,
+        init=True,
+        tmpfs=["/t:size=1m"],
+        extra_hosts={"a": ["1.2.3.4"]},
+        dns=["8.8.8.8"],
+        shm_size="32m",
+        security_opt=["no-new-privileges:true"],
+        user="0:0",
+        sysctls={"net.core.somaxconn": "1024"},
+        ulimits={"nofile": {"soft": 100, "hard": 200}},
+        stop_grace_period="3s",
+        logging={"driver": "json-file", "options": {"max-size": "1m"}},
+        networks={front.key.name: {"aliases": ["www"]}},
+        volumes=[
+            {"type": "bind", "source": "/srv/shop/conf", "target": "/conf", "read_only": True},
+            {"type": "volume", "source": data.key.name, "target": "/data"},
+            {"type": "volume", "target": "/anonymous"},
+            {"type": "tmpfs", "target": "/scratch", "tmpfs": {"size": 1048576}},
+        ],
+    )
 
 
 def test_what_compose_made_is_compared_only_when_it_may_be_adopted(bench: Bench) -> None:

@@ -454,8 +454,13 @@ def test_watching_ends_when_all_are_good(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "restart", "reason"),
-    [("sick", "no", "Unhealthy"), ("fail-once", "no", "Exited"), ("crash", "always", "Restarts"), ("late", "no", "Exited")],
-)  # fmt: skip
+    [
+        ("sick", "no", "Unhealthy"),
+        ("fail-once", "no", "Exited"),
+        ("crash", "always", "Restarts"),
+        ("late", "no", "Exited"),
+    ],
+)
 def test_watching_fails_when_more_than_so_many_fail(
     bench: Bench, kind: str, restart: str, reason: str
 ) -> None:

@@ -149,9 +149,15 @@ def test_a_signal_does_not_end_the_restart_policy(bench: RealBench) -> None:
     """A container that was signalled of a changed file must still be restarted when it crashes later."""
     plain = service(bench, "web", "plain-web", restart="always")
     web = container.container(
-        plain.key.name, app=bench.prefix, service="web", number=1, config=dict(plain.spec["config"]), inputs={}, folded={},
+        plain.key.name,
+        app=bench.prefix,
+        service="web",
+        number=1,
+        config=dict(plain.spec["config"]),
+        inputs={},
+        folded={},
         on_change={"/etc/a": "signal:CONT"},
-    )  # fmt: skip
+    )
     id = run(bench, web)
     act(bench, web, "signal", container=id, signal="CONT")
     pid = bench.engine.client.api.inspect_container(id)["State"]["Pid"]

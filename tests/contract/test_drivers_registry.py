@@ -165,7 +165,8 @@ def test_credentials_come_from_a_helper(tmp_path: Path, monkeypatch: pytest.Monk
     helper = tmp_path / "docker-credential-lt"
     answer = json.dumps({"ServerURL": "r.example", "Username": "u", "Secret": "p"})
     helper.write_text(
-        f"#!/bin/sh\nread server\n[ \"$server\" = r.example ] && echo '{answer}' && exit 0\necho broken\nexit 1\n"
+        f"#!/bin/sh\nread server\n[ \"$server\" = r.example ] && echo '{answer}' && exit 0\necho "
+        "broken\nexit 1\n"
     )
     helper.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")

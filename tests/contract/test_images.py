@@ -51,8 +51,16 @@ def test_an_image_in_use_stays(bench: Bench) -> None:
     """What a container was made from, running or not, must stay under name and id, and that is no error."""
     name = f"{bench.prefix}/own:1"
     first = bench.own_image("one", name)
-    web = container.container(f"{bench.prefix}-web-1", app=bench.prefix, service="web", number=1, config={"image": name},
-                              inputs={}, folded={}, compose={"project": bench.prefix})  # fmt: skip
+    web = container.container(
+        f"{bench.prefix}-web-1",
+        app=bench.prefix,
+        service="web",
+        number=1,
+        config={"image": name},
+        inputs={},
+        folded={},
+        compose={"project": bench.prefix},
+    )
     id = create(bench, web)
     remove(bench, name)
     assert look(bench, name).images == {name: first}

@@ -54,8 +54,10 @@ def test_compose_lists_logs_and_runs_commands(checkout: Path, site: Site, prefix
     assert f"{prefix}-db-1" in run(*compose, "ps", cwd=checkout)
     assert "it is fine" in run(*compose, "logs", "--no-color", "db", cwd=checkout)
     assert run(*compose, "exec", "-T", "db", "/bin/cat", "/version", cwd=checkout).strip() == "v1"
-    assert run(*compose, "exec", "-T", "--index=2", "web", "/bin/cat", "/etc/hostname", cwd=checkout).strip() == (
-        before[f"{prefix}-web-2"][:12])  # fmt: skip
+    assert (
+        run(*compose, "exec", "-T", "--index=2", "web", "/bin/cat", "/etc/hostname", cwd=checkout).strip()
+        == (before[f"{prefix}-web-2"][:12])
+    )
     assert "idle" in run(*compose, "top", "db", cwd=checkout)
     assert site.ids(prefix) == before
 

@@ -40,8 +40,8 @@ def test_a_key_of_a_newer_engine(engine: Engine, repo: GitRepo, prefix: str, tmp
         recorder.assert_only_get()
     for said in (planned.err, done.err):
         assert (
-            f"container/{prefix}-web-1: networks.{prefix}_front.interface_name needs Docker Engine 28.1 (API 1.49)"
-            in said
+            f"container/{prefix}-web-1: networks.{prefix}_front.interface_name needs Docker Engine 28.1 "
+            "(API 1.49)" in said
         )
         assert f"(API {version})" in said and "compose.yaml:3" in said
     assert planned.code == 1 and snapshot.containers(engine, prefix, ids=True) == before

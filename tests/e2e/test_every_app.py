@@ -19,9 +19,10 @@ from tests.harness.site import make_site
 GROUPS = 4
 ENDS_BADLY = {"unhealthy"}
 APPS = [
-    name for name, app in composed.apps().items()
+    name
+    for name, app in composed.apps().items()
     if app.case.get("syncs", True) and "too_new" not in app.case and name not in ENDS_BADLY
-]  # fmt: skip
+]
 
 
 @pytest.fixture

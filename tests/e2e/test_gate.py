@@ -33,7 +33,10 @@ def test_checks_are_part_of_the_gate(site: Site, prefix: str, free_port: int) ->
     """A release whose http check stays red must be rolled back, and the message must name the check and how
     to run it.
     """
-    checks = "checks:\n  answers: {{http: 'http://127.0.0.1:{port}/{path}', within: 3s}}\n  port: {{tcp: '127.0.0.1:{port}'}}\n"
+    checks = (
+        "checks:\n  answers: {{http: 'http://127.0.0.1:{port}/{path}', within: 3s}}\n  port: {{tcp: "
+        "'127.0.0.1:{port}'}}\n"
+    )
     site.commit(
         {
             "compose.yaml": BASE.format(app=prefix, port=free_port),

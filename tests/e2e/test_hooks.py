@@ -68,7 +68,8 @@ def test_dependents_wait_for_the_hook(site: Site, prefix: str) -> None:
     """A service that depends on another must start after the other's post_start has ended."""
     slow = "    post_start: [{command: [sh, -c, 'sleep 1; date +%s%N > /traces/hooked']}]\n"
     front = (
-        "  front:\n    image: limpet-test/idle:v1\n    command: [sh, -c, 'cp /traces/hooked /traces/seen; exec /bin/idle']\n"
+        "  front:\n    image: limpet-test/idle:v1\n    command: [sh, -c, 'cp /traces/hooked /traces/seen; "
+        "exec /bin/idle']\n"
         "    volumes: ['traces:/traces']\n    depends_on: [web]\n"
     )
     site.commit(compose(prefix, slow, image="plain-web:v1", more=front))
@@ -84,7 +85,10 @@ def test_a_failing_post_start_is_rolled_back(site: Site, prefix: str, command: s
     site.commit(compose(prefix, note("up1") + note("down1", "pre_stop")))
     site.sync()
     before = site.ids(prefix)
-    bad = f"    post_start: [{{command: {command}, environment: {{TOKEN: {SECRET}}}}}]\n    x-limpet: {{hook_timeout: 2s}}\n"
+    bad = (
+        f"    post_start: [{{command: {command}, environment: {{TOKEN: {SECRET}}}}}]\n    x-limpet: "
+        f"{{hook_timeout: 2s}}\n"
+    )
     site.commit(compose(prefix, bad))
     done = site.sync(expect=4)
     assert f"container/{prefix}-web-1" in done.err and "post_start" in done.err
@@ -138,7 +142,10 @@ def test_a_removed_service_runs_its_pre_stop(site: Site, prefix: str) -> None:
     """A service that leaves the repository must run its pre_stop before it is stopped, and a failure must not
     keep it.
     """
-    helper = "  helper:\n    image: limpet-test/idle:v1\n    volumes: ['traces:/traces']\n    stop_grace_period: 1s\n"
+    helper = (
+        "  helper:\n    image: limpet-test/idle:v1\n    volumes: ['traces:/traces']\n    "
+        "stop_grace_period: 1s\n"
+    )
     script = "    pre_stop: [{command: [sh, -c, 'echo gone >> /traces/all; exit 3']}]\n"
     site.commit(compose(prefix, "", more=helper + script))
     site.sync()

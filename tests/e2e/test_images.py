@@ -21,7 +21,10 @@ from tests.harness.proxy import proxy
 from tests.harness.registry import Registry, registry
 from tests.harness.site import Site, make_site
 
-COMPOSE = "name: {app}\nservices:\n  web:\n    image: {image}\n    pull_policy: {policy}\n    environment: {{MARK: '{mark}'}}\n"
+COMPOSE = (
+    "name: {app}\nservices:\n  web:\n    image: {image}\n    pull_policy: {policy}\n    environment: "
+    "{{MARK: '{mark}'}}\n"
+)
 
 
 @pytest.fixture
@@ -78,7 +81,9 @@ def test_moved_tag_is_a_new_release(site: Site, prefix: str, served: Registry) -
     assert version(site, prefix) == "two"
     good, after = site.ids(prefix), site.heartbeat()
     assert (after["revision"]["applied"], after["manifest_digest"]) == (
-        heartbeat["revision"]["applied"], heartbeat["manifest_digest"])  # fmt: skip
+        heartbeat["revision"]["applied"],
+        heartbeat["manifest_digest"],
+    )
     assert after["release"] != heartbeat["release"]
 
     served.push(own(prefix, "sick", "three"), f"{prefix}/web:1")

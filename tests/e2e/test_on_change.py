@@ -18,7 +18,9 @@ services:
     configs: [{{source: app, target: /app}}]
     network_mode: none
     x-limpet:
-      on_change: {{./conf/signal: CONT, ./conf/restart: restart, ./alone: restart, ./app: restart, ./conf/new: recreate}}
+      on_change:
+        {{./conf/signal: CONT, ./conf/restart: restart, ./alone: restart, ./app: restart,
+         ./conf/new: recreate}}
   other: {{image: "limpet-test/{other}:v1", network_mode: none}}
 configs: {{app: {{file: ./app}}}}
 """

@@ -94,7 +94,8 @@ def test_a_check_that_fails_later_is_reported(site: Site, prefix: str, tmp_path:
     up.touch()
     site.commit(
         {
-            "compose.yaml": f"name: {prefix}\nservices: {{web: {{image: 'limpet-test/idle:v1', network_mode: none}}}}\n",
+            "compose.yaml": f"name: {prefix}\nservices: {{web: {{image: 'limpet-test/idle:v1', "
+            f"network_mode: none}}}}\n",
             "layer.yaml": f"checks: {{up: {{exec: [test, -e, {up}]}}}}\n",
         }
     )

@@ -117,7 +117,10 @@ def test_retry_tries_again(good: Site, prefix: str) -> None:
 
 def test_service_renamed_on_the_same_port(site: Site, prefix: str, free_port: int) -> None:
     """A service that is renamed while it publishes the same host port must go through."""
-    compose = "name: {app}\nservices:\n  {name}:\n    image: limpet-test/web:v1\n    ports: ['127.0.0.1:{port}:8080']\n"
+    compose = (
+        "name: {app}\nservices:\n  {name}:\n    image: limpet-test/web:v1\n    ports: "
+        "['127.0.0.1:{port}:8080']\n"
+    )
     site.commit({"compose.yaml": compose.format(app=prefix, name="old", port=free_port)})
     site.sync()
     site.commit({"compose.yaml": compose.format(app=prefix, name="new", port=free_port)})

@@ -191,7 +191,8 @@ services:
     image: limpet-test/idle:v1
     command: [sh, -c, 'sleep 6; touch /tmp/ready; exec sleep 1000']
     stop_grace_period: 0s
-    healthcheck: {{test: [CMD, test, -e, /tmp/ready], start_period: 8s, interval: 500ms, timeout: 1s, retries: 1}}
+    healthcheck:
+      {{test: [CMD, test, -e, /tmp/ready], start_period: 8s, interval: 500ms, timeout: 1s, retries: 1}}
   app:
     image: limpet-test/idle:v1
     depends_on: {{slow: {{condition: {condition}}}}}

@@ -34,7 +34,8 @@ services:
       - |
         while :; do
           got=
-          for address in $$(nslookup shop 127.0.0.11 2>/dev/null | sed -n 's/^Address[ 0-9]*: *\\([0-9.]*\\)$$/\\1/p'); do
+          for address in $$(nslookup shop 127.0.0.11 2>/dev/null |
+            sed -n 's/^Address[ 0-9]*: *\\([0-9.]*\\)$$/\\1/p'); do
             got=$$(printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 $$address 8080 2>/dev/null | tail -n 1)
             [ -n "$$got" ] && break
           done
@@ -67,7 +68,7 @@ def served(site: Site, prefix: str) -> None:
     ("update", "replicas", "missed"),
     [("order: start-first", 1, False), ("order: stop-first", 1, True), ("parallelism: 1", 3, False)],
     ids=["start-first", "stop-first", "one-of-three"],
-)  # fmt: skip
+)
 def test_client_is_answered_all_the_time(
     site: Site, prefix: str, update: str, replicas: int, missed: bool
 ) -> None:
@@ -166,7 +167,8 @@ name: {app}
 services:
   db: {{image: "limpet-test/idle:v1", network_mode: none}}
   web: {{image: "limpet-test/web:v1", network_mode: none, scale: {scale}, depends_on: [db]}}
-  front: {{image: "limpet-test/idle:v1", network_mode: none, depends_on: {{web: {{condition: service_healthy}}}}}}
+  front:
+    {{image: "limpet-test/idle:v1", network_mode: none, depends_on: {{web: {{condition: service_healthy}}}}}}
 """
 
 

@@ -23,23 +23,41 @@ def found(resource: Resource, id: str, name: str, image_config: Spec | None = No
     """What `compare` compares, of a container that is just what `resource` says."""
     asked, image, config = body(resource, "image"), image_config or {}, resource.spec["config"]
     host = {
-        "IpcMode": "private", "CgroupnsMode": "host", "ShmSize": 2**26, "Runtime": "runc", "MaskedPaths": ["/proc/kcore"],
-        "NetworkMode": "default", "LogConfig": {"Type": "json-file", "Config": {}}, "RestartPolicy": {"Name": ""},
-    } | asked["HostConfig"]  # fmt: skip
+        "IpcMode": "private",
+        "CgroupnsMode": "host",
+        "ShmSize": 2**26,
+        "Runtime": "runc",
+        "MaskedPaths": ["/proc/kcore"],
+        "NetworkMode": "default",
+        "LogConfig": {"Type": "json-file", "Config": {}},
+        "RestartPolicy": {"Name": ""},
+    } | asked["HostConfig"]
     said = {key: value for key, value in asked.items() if key not in ("HostConfig", "NetworkingConfig")}
     networks = {
         network: {**endpoint, "Aliases": [*endpoint["Aliases"][1:], id[:12]]}
-        for network in config.get("networks") or () for endpoint in [request.endpoint(resource.spec, network)]
-    }  # fmt: skip
+        for network in config.get("networks") or ()
+        for endpoint in [request.endpoint(resource.spec, network)]
+    }
     mounts = [
-        {"Type": v["type"], "Name": v.get("source", "") if v["type"] == "volume" else "", "Source": v.get("source", ""),
-         "Destination": v["target"], "RW": not v.get("read_only"), "Mode": "", "Propagation": "rprivate" * (v["type"] == "bind")}
+        {
+            "Type": v["type"],
+            "Name": v.get("source", "") if v["type"] == "volume" else "",
+            "Source": v.get("source", ""),
+            "Destination": v["target"],
+            "RW": not v.get("read_only"),
+            "Mode": "",
+            "Propagation": "rprivate" * (v["type"] == "bind"),
+        }
         for v in config.get("volumes") or ()
-    ]  # fmt: skip
+    ]
     inspection = {
-        "Id": id, "Name": f"/{name}", "Config": {"Hostname": id[:12], **image, **said}, "HostConfig": host, "Mounts": mounts,
+        "Id": id,
+        "Name": f"/{name}",
+        "Config": {"Hostname": id[:12], **image, **said},
+        "HostConfig": host,
+        "Mounts": mounts,
         "NetworkSettings": {"Networks": networks},
-    }  # fmt: skip
+    }
     return {"container": inspection, "image": image}
 
 

@@ -162,9 +162,17 @@ class FakeHost:
         ids = {network: self.networks[network].id for network in config.get("networks") or ()}
         image = self.images[familiar(resource.spec["image"])]
         published = tuple(claim for claim in claims.of_service(name, config) if claim.startswith("port/"))
-        seen = ObservedContainer(id, name, False, "running" if running else "exited", image, networks=ids,
-                                 ports=published if running else (), found=compose.found(resource, id, name),
-                                 exit_code=None if running else 0)  # fmt: skip
+        seen = ObservedContainer(
+            id,
+            name,
+            False,
+            "running" if running else "exited",
+            image,
+            networks=ids,
+            ports=published if running else (),
+            found=compose.found(resource, id, name),
+            exit_code=None if running else 0,
+        )
         self.containers[id] = FakeContainer(
             seen, self.behaviours[image], published=published, policy=_policy(config)
         )
@@ -393,10 +401,23 @@ class FakeHost:
         self._mount(name, config)
         primary = request.primary_network(resource.spec)
         seen = ObservedContainer(
-            self._id(), name, True, "created", image, resource.key.name, resource.spec["app"], resource.digest,
+            self._id(),
+            name,
+            True,
+            "created",
+            image,
+            resource.key.name,
+            resource.spec["app"],
+            resource.digest,
             networks={primary: ""} if primary else {},
-            volumes=tuple(sorted(v["source"] for v in config.get("volumes") or () if v["type"] == "volume" and v.get("source"))),
-        )  # fmt: skip
+            volumes=tuple(
+                sorted(
+                    v["source"]
+                    for v in config.get("volumes") or ()
+                    if v["type"] == "volume" and v.get("source")
+                )
+            ),
+        )
         all_claims = claims.of_service(resource.key.name, config)
         self.containers[seen.id] = FakeContainer(
             seen,

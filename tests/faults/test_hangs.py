@@ -8,7 +8,10 @@ from pathlib import Path
 
 from tests.harness.site import Site
 
-COMPOSE = "name: {app}\nservices:\n  web: {{image: 'limpet-test/{image}', stop_grace_period: 1s, environment: {{A: '{mark}'}}}}\n"
+COMPOSE = (
+    "name: {app}\nservices:\n  web: {{image: 'limpet-test/{image}', stop_grace_period: 1s, "
+    "environment: {{A: '{mark}'}}}}\n"
+)
 
 
 def test_a_check_that_hangs(site: Site, prefix: str) -> None:
@@ -51,7 +54,8 @@ def test_a_render_that_wants_too_much_memory(site: Site, prefix: str) -> None:
     more = "{% set kept.all = kept.all + ['x' * 1000000 ~ i] %}"
     site.commit(
         {
-            "files/etc/large.j2": f"{{% set kept = namespace(all=[]) %}}{{% for i in range(5000) %}}{more}{{% endfor %}}"
+            "files/etc/large.j2": f"{{% set kept = namespace(all=[]) %}}{{% for i in range(5000) "
+            f"%}}{more}{{% endfor %}}"
         }
     )
     done = site.sync(expect=78)

@@ -39,7 +39,10 @@ def test_killed_at_random_moments(
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         killed = end(process)
-        where = f"seed {SEED}: killed {delay:.3f} s of {took[number]:.1f} s into move {number}; last step: {ground.last()}"
+        where = (
+            f"seed {SEED}: killed {delay:.3f} s of {took[number]:.1f} s into move {number}; last step: "
+            f"{ground.last()}"
+        )
         assert killed.code in (-signal.SIGKILL, 0, ground.scenario.moves[number](ground.names).exit_code), (
             f"{where}\n{killed}"
         )

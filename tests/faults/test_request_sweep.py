@@ -97,7 +97,10 @@ def test_struck_at_every_request(
         whens: tuple[When, ...] = ("before", "after")
         points = [list(product(range(1, len(requests) + 1), whens, MANNERS)) for requests in told]
         for number, (request, when, manner) in ground.visits(points, most(SAMPLE.get(name, 0))):
-            where = f"{manner} {when} request {request} of {len(told[number])} ({told[number][request - 1]}) of move {number}"
+            where = (
+                f"{manner} {when} request {request} of {len(told[number])} "
+                f"({told[number][request - 1]}) of move {number}"
+            )
             struck = strike(ground, striker, request, when, manner)
             if manner == "killed":
                 assert struck.code == -signal.SIGKILL, f"{where}\n{struck}"

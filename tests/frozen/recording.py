@@ -131,19 +131,31 @@ def rounds_of(path: Path) -> list[Round]:
 # ends.
 WEB = {"image": "web:1", "ports": ["80"]}
 DOC = {
-    "network": {"front": {}}, "file": {"/srv/app/a": {"content": "one"}}, "directory": {}, "symlink": {}, "volume": {"data": {}},
+    "network": {"front": {}},
+    "file": {"/srv/app/a": {"content": "one"}},
+    "directory": {},
+    "symlink": {},
+    "volume": {"data": {}},
     "container": {"web": {**WEB, "networks": {"front": {}}, "volumes": ["data"]}},
-}  # fmt: skip
+}
 BAD_DOC = {**DOC, "container": {"web": {**WEB, "image": "sick:1"}}}
 OTHER_DOC = {**DOC, "container": {"web": {**WEB, "image": "web:2"}}}
 SITUATIONS: dict[str, tuple[list[Round], int]] = {
     "proved": ([([("push", DOC)], ("pass",)), ([("push", OTHER_DOC)], ("pass",))], 0),
     "rolled-back": ([([("push", DOC)], ("pass",)), ([("push", BAD_DOC)], ("pass",))], 4),
     "held-by-hand": (
-        [([("push", DOC)], ("pass",)), ([("push", OTHER_DOC)], ("pass",)), ([("order", "rollback", 1)], ("pass",))], 4,
+        [
+            ([("push", DOC)], ("pass",)),
+            ([("push", OTHER_DOC)], ("pass",)),
+            ([("order", "rollback", 1)], ("pass",)),
+        ],
+        4,
     ),
-    "with-drift-left": ([([("push", DOC)], ("pass",)), ([("order", "freeze", 0), ("drift", "stop", 0)], ("pass",))], 6),
-}  # fmt: skip
+    "with-drift-left": (
+        [([("push", DOC)], ("pass",)), ([("order", "freeze", 0), ("drift", "stop", 0)], ("pass",))],
+        6,
+    ),
+}
 
 
 def live(situation: str, root: Path) -> World:

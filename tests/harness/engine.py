@@ -174,10 +174,24 @@ class PrivateEngine:
         config = directory / "daemon.json"
         config.write_text(json.dumps({"shutdown-timeout": 2, **settings}))
         argv = [
-            "unshare", "--net", "--mount", "sh", "-c", PRIVATE, "dockerd", "--config-file", str(config),
-            "--host", f"unix://{self.socket}", "--data-root", str(directory / "data"),
-            "--exec-root", str(self._run / "exec"), "--pidfile", str(self._run / "docker.pid"),
-        ]  # fmt: skip
+            "unshare",
+            "--net",
+            "--mount",
+            "sh",
+            "-c",
+            PRIVATE,
+            "dockerd",
+            "--config-file",
+            str(config),
+            "--host",
+            f"unix://{self.socket}",
+            "--data-root",
+            str(directory / "data"),
+            "--exec-root",
+            str(self._run / "exec"),
+            "--pidfile",
+            str(self._run / "docker.pid"),
+        ]
         self._server = Server(argv, directory / "dockerd.log")
         self.engine = Engine(self.socket)
 

@@ -54,10 +54,15 @@ class GitRepo:
 
     def _run(self, argv: list[str], data: bytes | None = None, cwd: Path | None = None) -> str:
         environment = {
-            "PATH": os.environ["PATH"], "HOME": str(self.path.parent), "LC_ALL": "C.UTF-8", "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_AUTHOR_NAME": "Ada Fleet", "GIT_AUTHOR_EMAIL": "ada@example.org",
-            "GIT_COMMITTER_NAME": "Ada Fleet", "GIT_COMMITTER_EMAIL": "ada@example.org",
-        }  # fmt: skip
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.path.parent),
+            "LC_ALL": "C.UTF-8",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_AUTHOR_NAME": "Ada Fleet",
+            "GIT_AUTHOR_EMAIL": "ada@example.org",
+            "GIT_COMMITTER_NAME": "Ada Fleet",
+            "GIT_COMMITTER_EMAIL": "ada@example.org",
+        }
         done = subprocess.run(
             argv, input=data, cwd=cwd or self.path, env=environment, capture_output=True, check=False
         )

@@ -178,10 +178,16 @@ class HttpsRemote(_Served):
         ).stdout.strip()
         config.write_text(
             NGINX.format(
-                user=getpass.getuser(), directory=directory, bind=bind, port=self.port, certificate=certificate,
-                key=key, backend=f"{backend}/git-http-backend", root=repo.path.parent,
+                user=getpass.getuser(),
+                directory=directory,
+                bind=bind,
+                port=self.port,
+                certificate=certificate,
+                key=key,
+                backend=f"{backend}/git-http-backend",
+                root=repo.path.parent,
             )
-        )  # fmt: skip
+        )
         cgi = ["fcgiwrap", "-c", "4", "-s", f"unix:{directory}/cgi.sock"]
         nginx = ["nginx", "-e", f"{directory}/error.log", "-p", str(directory), "-c", str(config)]
         self._servers = [Server(cgi, directory / "cgi.log"), Server(nginx, directory / "nginx.log")]
@@ -193,9 +199,11 @@ class HttpsRemote(_Served):
 
     def settings(self) -> dict[str, str]:
         return {
-            "url": self.url, "username": self.USERNAME,
-            "token_file": str(self.token_file), "ca_file": str(self.authority.ca_file),
-        }  # fmt: skip
+            "url": self.url,
+            "username": self.USERNAME,
+            "token_file": str(self.token_file),
+            "ca_file": str(self.authority.ca_file),
+        }
 
     def requests(self) -> list[HttpRequest]:
         """All Git requests so far, oldest first; the ones that were answered before this call are in it."""

@@ -33,14 +33,18 @@ from tests.harness.engine import CHECKOUT, Engine, unique
 RELEASES = ("bookworm", "trixie")
 MIRROR = os.environ.get("LIMPET_DEBIAN_MIRROR", "http://deb.debian.org/debian")
 PACKAGES = {
-    "bookworm": "systemd systemd-sysv dbus iproute2 iptables procps ca-certificates python3 python3-venv docker.io",
-    "trixie": "systemd systemd-sysv dbus iproute2 iptables procps ca-certificates python3 python3-venv docker.io docker-cli",
+    "bookworm": "systemd systemd-sysv dbus iproute2 iptables procps ca-certificates python3 python3-venv "
+    "docker.io",
+    "trixie": "systemd systemd-sysv dbus iproute2 iptables procps ca-certificates python3 python3-venv "
+    "docker.io docker-cli",
 }
 BUILD_PACKAGES = "gcc libc6-dev libsystemd-dev pkg-config python3-dev"
 CA_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 FILES = {
     # The kernel of a container host may forbid what Docker 26 wants to set.
-    "etc/systemd/system/docker.service.d/limpet-tests.conf": "[Service]\nEnvironment=DOCKER_ALLOW_IPV6_ON_IPV4_INTERFACE=1\n",
+    "etc/systemd/system/docker.service.d/limpet-tests.conf": (
+        "[Service]\nEnvironment=DOCKER_ALLOW_IPV6_ON_IPV4_INTERFACE=1\n"
+    ),
     "etc/docker/daemon.json": '{"insecure-registries": ["10.0.0.0/8"], "shutdown-timeout": 3}\n',
     "etc/machine-id": "",
 }

@@ -29,14 +29,59 @@ import docker.errors
 
 REPOSITORY = "limpet-test"
 SECOND = 1_000_000_000
-# fmt: off
+
 APPLETS = (
-    "sh", "ash", "cat", "cp", "date", "dd", "echo", "env", "expr", "false", "grep", "head", "hostname", "httpd", "id",
-    "ip", "kill", "ln", "ls", "mkdir", "mv", "nc", "netstat", "nslookup", "ping", "printenv", "ps", "pwd", "rm", "sed",
-    "seq", "sleep", "sort", "stat", "sync", "tail", "tee", "test", "[", "top", "touch", "tr", "true", "umount", "uname",
-    "vi", "wc", "wget", "which",
+    "sh",
+    "ash",
+    "cat",
+    "cp",
+    "date",
+    "dd",
+    "echo",
+    "env",
+    "expr",
+    "false",
+    "grep",
+    "head",
+    "hostname",
+    "httpd",
+    "id",
+    "ip",
+    "kill",
+    "ln",
+    "ls",
+    "mkdir",
+    "mv",
+    "nc",
+    "netstat",
+    "nslookup",
+    "ping",
+    "printenv",
+    "ps",
+    "pwd",
+    "rm",
+    "sed",
+    "seq",
+    "sleep",
+    "sort",
+    "stat",
+    "sync",
+    "tail",
+    "tee",
+    "test",
+    "[",
+    "top",
+    "touch",
+    "tr",
+    "true",
+    "umount",
+    "uname",
+    "vi",
+    "wc",
+    "wget",
+    "which",
 )
-# fmt: on
+
 
 _IDLE = "#!/bin/sh\ntrap 'exit 0' TERM INT\nwhile :; do sleep 1000000 & wait $!; done\n"
 _SERVE = "#!/bin/sh\ntrap 'exit 0' TERM INT\nhttpd -f -p ${PORT:-8080} -h ${WWW:-/www} &\nwait $!\n"

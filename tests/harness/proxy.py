@@ -56,7 +56,10 @@ class Answer(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         body = json.dumps({"message": message}).encode()
-        head = f"HTTP/1.1 {status} Fault\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close"
+        head = (
+            f"HTTP/1.1 {status} Fault\r\nContent-Type: application/json\r\nContent-Length: "
+            f"{len(body)}\r\nConnection: close"
+        )
         self.status, self.data = status, f"{head}\r\n\r\n".encode() + body
 
 

@@ -123,8 +123,13 @@ def _port(doc: Doc, number: int) -> None:
 
 
 TWEAKS: dict[str, Callable[[Doc, int], None]] = {
-    "image": _image, "content": _content, "rename": _rename, "drop": _drop, "network": _network, "port": _port,
-}  # fmt: skip
+    "image": _image,
+    "content": _content,
+    "rename": _rename,
+    "drop": _drop,
+    "network": _network,
+    "port": _port,
+}
 
 
 def next_doc(past: list[Doc], event: Any) -> Doc:

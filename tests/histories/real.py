@@ -32,14 +32,17 @@ def service(spec: Doc, ports: dict[str, int]) -> dict[str, Any]:
     """One service of a document as Compose writes it."""
     kind, _, version = spec["image"].partition(":")
     made: dict[str, Any] = {
-        "image": f"limpet-test/{IMAGES.get(kind, kind)}:v{version}", "networks": sorted(spec.get("networks", {})),
+        "image": f"limpet-test/{IMAGES.get(kind, kind)}:v{version}",
+        "networks": sorted(spec.get("networks", {})),
         "ports": [f"127.0.0.1:{ports[port]}:8080" for port in spec.get("ports", ())],
         "volumes": [f"./conf/{Path(path).name}:/{Path(path).name}:ro" for path in spec.get("inputs", ())]
-                   + [f"{name}-data:/{name}" for name in spec.get("volumes", ())],
-        "depends_on": {need.partition(" ")[0].partition("/")[2]: {"condition": CONDITIONS[need.partition(" ")[2]]}
-                       for need in spec.get("needs", ())},
+        + [f"{name}-data:/{name}" for name in spec.get("volumes", ())],
+        "depends_on": {
+            need.partition(" ")[0].partition("/")[2]: {"condition": CONDITIONS[need.partition(" ")[2]]}
+            for need in spec.get("needs", ())
+        },
         **spec.get("config", {}),
-    }  # fmt: skip
+    }
     if spec.get("oneshot"):
         made["x-limpet"] = {"oneshot": True}
     if kind == "stuck":
@@ -131,7 +134,8 @@ class RealWorld:
         else:
             told = getattr(self, f"_{name}", lambda *_: "")(*rest)
         self.story.append(
-            f"{name} {' '.join(str(part) for part in rest if not isinstance(part, dict))}: {told or 'nothing'}"
+            f"{name} {' '.join(str(part) for part in rest if not isinstance(part, dict))}: "
+            f"{told or 'nothing'}"
         )
 
     def _outage(self, what: str) -> str:

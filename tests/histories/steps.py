@@ -39,18 +39,27 @@ PUSHES = st.one_of(
 )
 DRIFT = st.tuples(
     st.just("drift"),
-    st.sampled_from(("stop", "vanish", "disconnect", "pause", "edit", "delete", "chmod", "network", "unlabelled-restart")), HERE,
-)  # fmt: skip
+    st.sampled_from(
+        ("stop", "vanish", "disconnect", "pause", "edit", "delete", "chmod", "network", "unlabelled-restart")
+    ),
+    HERE,
+)
 INTRUSIONS = st.tuples(st.just("intrude"), st.sampled_from(("name", "port", "network", "file", "link")), HERE)
 WORLD = st.one_of(
-    st.just(("reboot",)), st.just(("reboot",)), st.just(("leave",)), st.just(("rewrite",)),
+    st.just(("reboot",)),
+    st.just(("reboot",)),
+    st.just(("leave",)),
+    st.just(("rewrite",)),
     st.tuples(st.just("outage"), st.sampled_from(("source", "registry", "docker"))),
-    st.tuples(st.just("time"), st.sampled_from(("pass", "jump")), st.sampled_from((25.0, 4000.0, 3e8, -60.0, -3e8))),
+    st.tuples(
+        st.just("time"), st.sampled_from(("pass", "jump")), st.sampled_from((25.0, 4000.0, 3e8, -60.0, -3e8))
+    ),
     st.tuples(st.just("order"), st.sampled_from(("retry", "suspend", "resume", "freeze", "rollback")), HERE),
-)  # fmt: skip
+)
 EVENTS = st.one_of(PUSHES, PUSHES, DRIFT, INTRUSIONS, WORLD)
 PASSES = st.one_of(
-    st.just(("pass",)), st.just(("pass",)),
+    st.just(("pass",)),
+    st.just(("pass",)),
     st.tuples(st.just("killed"), st.integers(1, 40)),
     st.tuples(st.just("killed"), st.integers(1, 40)),
     st.tuples(st.just("power"), st.integers(1, 160)),
@@ -62,7 +71,7 @@ PASSES = st.one_of(
     st.tuples(st.just("asked-to-stop"), st.integers(1, 30)),
     st.tuples(st.just("cut-off"), st.integers(1, 3)),
     st.tuples(st.just("newer"), st.integers(1, 4), PUSHES),
-)  # fmt: skip
+)
 ROUNDS = st.tuples(st.lists(EVENTS, max_size=3), PASSES)
 
 

@@ -91,12 +91,18 @@ class Soak:
             path for path in self.passes.root.rglob("*") if path.is_file() and path.name != "history.jsonl"
         ]
         return {
-            "files": len(there), "bytes": sum(path.stat().st_size for path in there) // 2048,
-            "descriptors": len(os.listdir("/proc/self/fd")), "objects": len(gc.get_objects()) // 5000,
-            "containers": len(self.host.containers), "images": len(self.host.image_ids()),
-            "paths": len(self.host.files.there), "known good": len(state.known_good), "rejected": len(state.rejected),
-            "pulled": len(state.images.pulled), "asked": len(state.images.asked),
-        }  # fmt: skip
+            "files": len(there),
+            "bytes": sum(path.stat().st_size for path in there) // 2048,
+            "descriptors": len(os.listdir("/proc/self/fd")),
+            "objects": len(gc.get_objects()) // 5000,
+            "containers": len(self.host.containers),
+            "images": len(self.host.image_ids()),
+            "paths": len(self.host.files.there),
+            "known good": len(state.known_good),
+            "rejected": len(state.rejected),
+            "pulled": len(state.images.pulled),
+            "asked": len(state.images.asked),
+        }
 
 
 def asked(request: pytest.FixtureRequest, sample: int) -> int:
@@ -154,7 +160,11 @@ SLACK = {"resident KiB": 1024, "state bytes": 4096}  # what may be more without 
 COMPOSE = """\
 name: {app}
 services:
-  web: {{image: 'limpet-test/{image}:v1', environment: {{MARK: '{mark}'}}, networks: [front], volumes: ['./conf:/conf:ro']}}
+  web:
+    image: 'limpet-test/{image}:v1'
+    environment: {{MARK: '{mark}'}}
+    networks: [front]
+    volumes: ['./conf:/conf:ro']
   db: {{image: 'limpet-test/idle:v1', restart: always, networks: [front], volumes: ['data:/data']}}
 networks: {{front: {{labels: {{mark: '{network}'}}}}}}
 volumes: {{data: {{}}}}
@@ -178,11 +188,18 @@ class RealSoak:
 
     def commit(self, image: str = "idle", mark: str = "") -> None:
         mark = mark or f"{self.round}"
-        self.site.commit({
-            "compose.yaml": COMPOSE.format(app=self.prefix, image=image, mark=mark, network=self.round // 4),
-            "conf/web.conf": mark, "files/etc/soak.conf": mark, f"files/etc/{self.round % 2}.conf": mark,
-            f"files/etc/{1 - self.round % 2}.conf": None,
-        }, "soak\n\nLimpet-Allow-Prune: 99")  # fmt: skip
+        self.site.commit(
+            {
+                "compose.yaml": COMPOSE.format(
+                    app=self.prefix, image=image, mark=mark, network=self.round // 4
+                ),
+                "conf/web.conf": mark,
+                "files/etc/soak.conf": mark,
+                f"files/etc/{self.round % 2}.conf": mark,
+                f"files/etc/{1 - self.round % 2}.conf": None,
+            },
+            "soak\n\nLimpet-Allow-Prune: 99",
+        )
 
     def live(self) -> None:
         """One round of work: a change, drift, a rejection, its revert, nothing."""
@@ -207,15 +224,17 @@ class RealSoak:
         bounded = {"git", "history.jsonl", "journal.jsonl", "journal.jsonl.1"}
         there = [path for path in state.rglob("*") if path.is_file() and not bounded & {*path.parts}]
         return {
-            "resident KiB": int(status["VmRSS"].split()[0]), "descriptors": len(os.listdir(process / "fd")),
-            "threads": int(status["Threads"]), "state files": len(there),
+            "resident KiB": int(status["VmRSS"].split()[0]),
+            "descriptors": len(os.listdir(process / "fd")),
+            "threads": int(status["Threads"]),
+            "state files": len(there),
             "state bytes": sum(path.stat().st_size for path in there),
             "run-time files": sum(path.is_file() for path in (self.site.root / "run").rglob("*")),
             "host files": len(list((self.site.root / "etc").rglob("*"))),
             "containers": len(self.site.engine.containers(self.prefix)),
             "networks": len(client.networks.list(names=[self.prefix])),
             "volumes": len(client.volumes.list(filters={"name": self.prefix})),
-        }  # fmt: skip
+        }
 
 
 @pytest.fixture

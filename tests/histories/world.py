@@ -141,7 +141,8 @@ class World:
             manifest = self.branch.commit(event)
             what = "bad" if manifest.digest in self.branch.bad else "good"
             self.say(
-                f"commit {self.branch.commits} ({name} {' '.join(map(str, rest)) if name != 'push' else ''}), {what}: "
+                f"commit {self.branch.commits} ({name} "
+                f"{' '.join(map(str, rest)) if name != 'push' else ''}), {what}: "
                 f"{', '.join(map(str, sorted(manifest.resources)))}"
             )
         else:

@@ -121,12 +121,23 @@ def _container(name: str, spec: Case, others: Mapping[Key, Resource]) -> Resourc
     folded = {f"network/{n}": others[Key("network", n)].digest for n in joined if Key("network", n) in others}
     folded |= {key: others[Key.parse(key)].digest for key in spec.get("folded", ())}
     return container.container(
-        name, app=spec.get("app", "shop"), service=spec.get("service", name), number=spec.get("number", 1), config=config,
-        inputs=inputs, folded=folded,
-        adopt=spec.get("adopt", False), compose={"project": "shop", "working_dir": "/apps/shop"},
-        needs=tuple(needs), oneshot=spec.get("oneshot", False), on_change=spec.get("on_change", {}), origin="compose.yaml:1",
-        update=spec.get("update"), rollback=spec.get("rollback"), on_unhealthy=spec.get("on_unhealthy", ""),
-    )  # fmt: skip
+        name,
+        app=spec.get("app", "shop"),
+        service=spec.get("service", name),
+        number=spec.get("number", 1),
+        config=config,
+        inputs=inputs,
+        folded=folded,
+        adopt=spec.get("adopt", False),
+        compose={"project": "shop", "working_dir": "/apps/shop"},
+        needs=tuple(needs),
+        oneshot=spec.get("oneshot", False),
+        on_change=spec.get("on_change", {}),
+        origin="compose.yaml:1",
+        update=spec.get("update"),
+        rollback=spec.get("rollback"),
+        on_unhealthy=spec.get("on_unhealthy", ""),
+    )
 
 
 def _port(text: str) -> dict[str, Any]:
@@ -167,10 +178,18 @@ def instance(held: Held, name: str, /, *, id: str = "", **differs: Any) -> Obser
     resource = held.manifest.resources[Key("container", name)]
     state = "exited" if resource.spec["oneshot"] else "running"
     seen = ObservedContainer(
-        id or f"id-{name}", name, True, state, held.image(resource), name, resource.spec["app"], resource.digest,
-        exit_code=0 if state == "exited" else None, networks={n: f"id-{n}" for n in container.networks(resource)},
+        id or f"id-{name}",
+        name,
+        True,
+        state,
+        held.image(resource),
+        name,
+        resource.spec["app"],
+        resource.digest,
+        exit_code=0 if state == "exited" else None,
+        networks={n: f"id-{n}" for n in container.networks(resource)},
         ports=tuple(claim for claim in resource.claims if claim.startswith("port/")),
-    )  # fmt: skip
+    )
     seen = replace(seen, **differs)
     held_now = seen.ports if seen.state in container.RUNNING else ()
     return replace(
@@ -183,15 +202,30 @@ def instance(held: Held, name: str, /, *, id: str = "", **differs: Any) -> Obser
 def _there(resource: Resource) -> ObservedFile:
     spec, kind = resource.spec, resource.key.kind
     mode = int(spec.get("mode", "0777"), 8)
-    return ObservedFile(kind, mode, 0, 0, spec.get("owner", "root"), spec.get("group", "root"), spec.get("content", ""),
-                        spec.get("target", ""), kind == "directory")  # fmt: skip
+    return ObservedFile(
+        kind,
+        mode,
+        0,
+        0,
+        spec.get("owner", "root"),
+        spec.get("group", "root"),
+        spec.get("content", ""),
+        spec.get("target", ""),
+        kind == "directory",
+    )
 
 
 def _lying(spec: Case) -> ObservedFile:
     rest = {key: value for key, value in spec.items() if key not in ("mode", "content", "type")}
     content = sha256(spec["content"]) if "content" in spec else ""
-    return ObservedFile(spec.get("type", "file"), int(spec.get("mode", "0644"), 8), 0, 0, content=content,
-                        **{"owner": "root", "group": "root", **rest})  # fmt: skip
+    return ObservedFile(
+        spec.get("type", "file"),
+        int(spec.get("mode", "0644"), 8),
+        0,
+        0,
+        content=content,
+        **{"owner": "root", "group": "root", **rest},
+    )
 
 
 def observed(case: Case) -> Observed:
@@ -203,18 +237,25 @@ def observed(case: Case) -> Observed:
     for doc in case.get("container", ()):
         made = _instance(case, doc)
         containers[made.id] = made
-    networks = {k.name: ObservedNetwork(f"id-{k.name}", k.name, not r.spec["external"], r.digest, r.claims)
-                for k, r in there.items() if k.kind == "network"}  # fmt: skip
+    networks = {
+        k.name: ObservedNetwork(f"id-{k.name}", k.name, not r.spec["external"], r.digest, r.claims)
+        for k, r in there.items()
+        if k.kind == "network"
+    }
     wanted = release(case, "desired").manifest.resources
-    networks |= {name: ObservedNetwork(f"id-{name}", name, **_compared("network", name, spec, wanted))
-                 for name, spec in case.get("network", {}).items()}  # fmt: skip
+    networks |= {
+        name: ObservedNetwork(f"id-{name}", name, **_compared("network", name, spec, wanted))
+        for name, spec in case.get("network", {}).items()
+    }
     volumes = {
         k.name: ObservedVolume(k.name, not r.spec["external"], r.digest)
         for k, r in there.items()
         if k.kind == "volume"
     }
-    volumes |= {name: ObservedVolume(name, **_compared("volume", name, spec, wanted))
-                for name, spec in case.get("volume", {}).items()}  # fmt: skip
+    volumes |= {
+        name: ObservedVolume(name, **_compared("volume", name, spec, wanted))
+        for name, spec in case.get("volume", {}).items()
+    }
     paths = {
         k.name: _there(r) for k, r in there.items() if k.kind in KINDS[:3] and r.spec.get("state") != "absent"
     }

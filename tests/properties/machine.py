@@ -212,11 +212,23 @@ class Machine:
             hooked = seen.id in next(
                 (o.hooked for k, o in self.inventory.items() if k == Key("container", seen.key_name)), ()
             )
-            found[f"container {seen.name}"] = (seen.digest, seen.image_id, seen.state, at.policy, sorted(seen.networks),
-                                               seen.ports, "post_start" in at.hooks, hooked, seen.id if ids else "")  # fmt: skip
+            found[f"container {seen.name}"] = (
+                seen.digest,
+                seen.image_id,
+                seen.state,
+                at.policy,
+                sorted(seen.networks),
+                seen.ports,
+                "post_start" in at.hooks,
+                hooked,
+                seen.id if ids else "",
+            )
         found |= {f"network {n.name}": (n.owned, n.digest) for n in self.host.networks.values()}
-        found |= {f"path {path}": there for path, there in self.host.files.there.items()
-                  if there.type != "directory" or Key("directory", path) in self.inventory}  # fmt: skip
+        found |= {
+            f"path {path}": there
+            for path, there in self.host.files.there.items()
+            if there.type != "directory" or Key("directory", path) in self.inventory
+        }
         owned = [(key, entry) for key, entry in self.inventory.items() if key.kind != "volume"]
         found |= {
             f"owned {key}": replace(entry, delivered={}, completed="", hooked=()) for key, entry in owned

@@ -75,9 +75,15 @@ def services(draw: st.DrawFn, doc: Doc) -> Doc:
     image = draw(st.sampled_from(tuple(IMAGES)))
     some = lambda names: [name for name in names if draw(st.booleans())]  # noqa: E731
     spec: Doc = {
-        "image": image, "oneshot": image.startswith("once"), "ports": [], "networks": {name: {} for name in some(doc["network"])},
-        "inputs": some(doc["file"]), "volumes": some(doc["volume"]), "needs": [], "folded": [],
-    }  # fmt: skip
+        "image": image,
+        "oneshot": image.startswith("once"),
+        "ports": [],
+        "networks": {name: {} for name in some(doc["network"])},
+        "inputs": some(doc["file"]),
+        "volumes": some(doc["volume"]),
+        "needs": [],
+        "folded": [],
+    }
     reactions = {path: draw(st.sampled_from(("", "", "signal:HUP", "restart"))) for path in doc["file"]}
     spec["on_change"] = {path: how for path, how in reactions.items() if how and path not in spec["inputs"]}
     for key in ("update", "rollback"):

@@ -21,10 +21,17 @@ NETWORK = network("shop_default", app="shop", config={})
 def service(name: str, kind: str, *, adopt: bool = True, **config: Any) -> Resource:
     made = {"image": f"{kind}:1", "restart": "always", "networks": {"shop_default": {}}, **config}
     return container(
-        f"shop-{name}-1", app="shop", service=name, number=1, config=made, inputs={},
+        f"shop-{name}-1",
+        app="shop",
+        service=name,
+        number=1,
+        config=made,
+        inputs={},
         folded={"network/shop_default": NETWORK.digest},
-        needs=(Need(NETWORK.key),), compose={"project": "shop", "working_dir": "/apps/shop"}, adopt=adopt,
-    )  # fmt: skip
+        needs=(Need(NETWORK.key),),
+        compose={"project": "shop", "working_dir": "/apps/shop"},
+        adopt=adopt,
+    )
 
 
 PORT = [{"target": 80, "published": "80", "protocol": "tcp"}]
@@ -44,8 +51,10 @@ def started(names: str) -> tuple[Machine, dict[str, str]]:
     for kind in ("web", "idle", "sick"):
         host.add_image(f"{kind}:1", kind)
     host.add_compose_network(NETWORK)
-    ids = {resource.spec["service"]: host.add_compose_container(resource, resource.key.name.replace("-", names))
-           for resource in (WEB, DB)}  # fmt: skip
+    ids = {
+        resource.spec["service"]: host.add_compose_container(resource, resource.key.name.replace("-", names))
+        for resource in (WEB, DB)
+    }
     return Machine(host, random.Random(0)), ids
 
 
@@ -82,7 +91,8 @@ def test_killed_anywhere_it_ends_as_if_nothing_had_happened(names: str, passes: 
         )
     else:
         assert {key: value for key, value in wanted.items() if key not in ("owned", "networks")} == {
-            key: value for key, value in before.items() if key not in ("owned", "networks")}  # fmt: skip
+            key: value for key, value in before.items() if key not in ("owned", "networks")
+        }
         assert wanted["owned"] == []
     for point in range(1, points + 1):
         again, _ = started(names)

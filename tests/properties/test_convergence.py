@@ -192,37 +192,100 @@ def test_empty_manifest_never_empties_a_host(first: Doc, second: Doc, seed: int)
 
 
 RICH_BEFORE: Doc = {
-    "network": {"n1": {"config": {"variant": 1}}, "n2": {}}, "volume": {"v": {}}, "symlink": {}, "directory": {"/etc/d": {}},
-    "file": {"/apps/shop/f1": {"content": "one", "app": "shop"}, "/apps/shop/f2": {"content": "one", "app": "shop"},
-             "/etc/x": {"content": "one"}, "/etc/y": {"state": "absent"}, "/etc/d/z": {"content": "one"}},
-    "container": {
-        "db": {"image": "web:1", "networks": {"n1": {"ipv4_address": "10.0.0.5"}}, "volumes": ["v"],
-               "config": {"restart": "always"}},
-        "job": {"image": "once:1", "oneshot": True, "networks": {"n1": {}}, "needs": ["container/db healthy"]},
-        "web": {"image": "web:1", "ports": ["80"], "networks": {"n1": {}}, "inputs": ["/apps/shop/f1", "/apps/shop/f2"],
-                "needs": ["container/job completed"], "config": {"restart": "always"}},
-        "old": {"image": "idle:1", "ports": ["81"], "config": {"restart": "always"}},
-        **{f"first-{n}": {"image": "web:1", "service": "first", "number": n, "networks": {"n2": {}},
-                          "rollback": {"order": "start-first", "parallelism": 1}} for n in (1, 2)},
-        **{f"batch-{n}": {"image": "web:1", "service": "batch", "number": n, "inputs": ["/apps/shop/f1"]} for n in (1, 2)},
+    "network": {"n1": {"config": {"variant": 1}}, "n2": {}},
+    "volume": {"v": {}},
+    "symlink": {},
+    "directory": {"/etc/d": {}},
+    "file": {
+        "/apps/shop/f1": {"content": "one", "app": "shop"},
+        "/apps/shop/f2": {"content": "one", "app": "shop"},
+        "/etc/x": {"content": "one"},
+        "/etc/y": {"state": "absent"},
+        "/etc/d/z": {"content": "one"},
     },
-}  # fmt: skip
+    "container": {
+        "db": {
+            "image": "web:1",
+            "networks": {"n1": {"ipv4_address": "10.0.0.5"}},
+            "volumes": ["v"],
+            "config": {"restart": "always"},
+        },
+        "job": {
+            "image": "once:1",
+            "oneshot": True,
+            "networks": {"n1": {}},
+            "needs": ["container/db healthy"],
+        },
+        "web": {
+            "image": "web:1",
+            "ports": ["80"],
+            "networks": {"n1": {}},
+            "inputs": ["/apps/shop/f1", "/apps/shop/f2"],
+            "needs": ["container/job completed"],
+            "config": {"restart": "always"},
+        },
+        "old": {"image": "idle:1", "ports": ["81"], "config": {"restart": "always"}},
+        **{
+            f"first-{n}": {
+                "image": "web:1",
+                "service": "first",
+                "number": n,
+                "networks": {"n2": {}},
+                "rollback": {"order": "start-first", "parallelism": 1},
+            }
+            for n in (1, 2)
+        },
+        **{
+            f"batch-{n}": {"image": "web:1", "service": "batch", "number": n, "inputs": ["/apps/shop/f1"]}
+            for n in (1, 2)
+        },
+    },
+}
 RICH_AFTER: Doc = {
-    "network": {"n1": {"config": {"variant": 2}}, "n2": {}}, "volume": {"v": {}}, "directory": {},
+    "network": {"n1": {"config": {"variant": 2}}, "n2": {}},
+    "volume": {"v": {}},
+    "directory": {},
     "symlink": {"/etc/x": {"target": "two"}},
     "file": {"/apps/shop/f1": {"content": "two", "app": "shop"}},
     "container": {
         "db": {"image": "web:2", "networks": {"n1": {}}, "volumes": ["v"], "config": {"restart": "always"}},
-        "job": {"image": "once:2", "oneshot": True, "networks": {"n1": {}}, "needs": ["container/db healthy"]},
-        "web": {"image": "web:1", "ports": ["81"], "networks": {"n1": {"ipv4_address": "10.0.0.5"}}, "inputs": ["/apps/shop/f1"],
-                "needs": ["container/job completed"], "config": {"restart": "always"}},
+        "job": {
+            "image": "once:2",
+            "oneshot": True,
+            "networks": {"n1": {}},
+            "needs": ["container/db healthy"],
+        },
+        "web": {
+            "image": "web:1",
+            "ports": ["81"],
+            "networks": {"n1": {"ipv4_address": "10.0.0.5"}},
+            "inputs": ["/apps/shop/f1"],
+            "needs": ["container/job completed"],
+            "config": {"restart": "always"},
+        },
         "new": {"image": "idle:1", "ports": ["80"]},
-        **{f"first-{n}": {"image": "web:2", "service": "first", "number": n, "networks": {"n2": {}},
-                          "update": {"order": "start-first", "parallelism": 1, "delay": 1}} for n in (1, 2, 3)},
-        **{f"batch-{n}": {"image": "web:1", "service": "batch", "number": n, "inputs": ["/apps/shop/f1"],
-                          "update": {"parallelism": 1, "monitor": 1}} for n in (1, 2)},
+        **{
+            f"first-{n}": {
+                "image": "web:2",
+                "service": "first",
+                "number": n,
+                "networks": {"n2": {}},
+                "update": {"order": "start-first", "parallelism": 1, "delay": 1},
+            }
+            for n in (1, 2, 3)
+        },
+        **{
+            f"batch-{n}": {
+                "image": "web:1",
+                "service": "batch",
+                "number": n,
+                "inputs": ["/apps/shop/f1"],
+                "update": {"parallelism": 1, "monitor": 1},
+            }
+            for n in (1, 2)
+        },
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("passes", [True, False], ids=["applied", "rolled-back"])

@@ -206,10 +206,16 @@ def http_backend(
         path, _, query = request.path.partition("?")
         length = request.headers.get("Content-Length", "0")
         environment = {
-            "PATH": os.environ["PATH"], "HOME": str(root), "GIT_PROJECT_ROOT": str(root), "GIT_HTTP_EXPORT_ALL": "1",
-            "REQUEST_METHOD": request.command, "PATH_INFO": path, "QUERY_STRING": query, "CONTENT_LENGTH": length,
+            "PATH": os.environ["PATH"],
+            "HOME": str(root),
+            "GIT_PROJECT_ROOT": str(root),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "REQUEST_METHOD": request.command,
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "CONTENT_LENGTH": length,
             "CONTENT_TYPE": request.headers.get("Content-Type", ""),
-        }  # fmt: skip
+        }
         if "Git-Protocol" in keep and request.headers.get("Git-Protocol"):
             environment["GIT_PROTOCOL"] = request.headers["Git-Protocol"]
         body = request.rfile.read(int(length))

@@ -154,8 +154,12 @@ def test_every_action_is_journalled_before_and_after(tmp_path: Path) -> None:
         for line in lines
         if line["event"] in ("begin", "end")
     ]
-    assert seen == [("begin", "container/a", None), ("end", "container/a", "done"),
-                    ("begin", "container/b", None), ("end", "container/b", "failed")]  # fmt: skip
+    assert seen == [
+        ("begin", "container/a", None),
+        ("end", "container/a", "done"),
+        ("begin", "container/b", None),
+        ("end", "container/b", "failed"),
+    ]
 
 
 def test_nothing_to_do_is_done(tmp_path: Path) -> None:

@@ -221,10 +221,12 @@ def test_patterns_cover_paths(path: str, pattern: str, covered: bool) -> None:
 
 def test_denied_path_is_refused_and_so_is_who_needs_it() -> None:
     """A path under files_deny must not be written, nor a container started that needs it; others are."""
-    case = {"desired": {
-        "file": {"/boot/x": {"content": "x"}, "/etc/ok": {"content": "x"}},
-        "container": {"a": {"image": "a:1", "inputs": ["/boot/x"]}, "b": {"image": "a:1"}},
-    }}  # fmt: skip
+    case = {
+        "desired": {
+            "file": {"/boot/x": {"content": "x"}, "/etc/ok": {"content": "x"}},
+            "container": {"a": {"image": "a:1", "inputs": ["/boot/x"]}, "b": {"image": "a:1"}},
+        }
+    }
     found = braked(case, files_deny=("/boot/**",))
     assert refused(found) == {"file/boot/x", "container/a"}
     assert {str(action.key) for action in found.actions} == {"file/etc/ok", "container/b"}

@@ -19,7 +19,7 @@ from agent.errors import BadInput, Failed, Interrupted, LimpetError, Problem, St
 from agent.sandbox import Limits, call
 
 Run = Callable[..., tuple[dict[str, Any], bytes]]
-SERVE = "import sys, os, time, json\nfrom agent import children, errors\n"
+SERVE = "import sys, os, time, json\nfrom agent import errors, sandbox\n"
 
 
 @pytest.fixture
@@ -48,15 +48,23 @@ def test_header_and_bytes_come_back(run: Run) -> None:
 
 def test_a_large_request_does_not_block(run: Run) -> None:
     """A request larger than a pipe must go through while the child already talks."""
-    code = f"{SERVE}sys.stderr.write('x' * 300_000)\nsys.exit(sandbox.serve(lambda r: ({{'n': len(r['text'])}}, ())))\n"
+    code = (
+        f"{SERVE}sys.stderr.write('x' * 300_000)\nsys.exit(sandbox.serve(lambda r: ({{'n': "
+        f"len(r['text'])}}, ())))\n"
+    )
     assert run(code, {"text": "y" * 3_000_000})[0] == {"n": 3_000_000}
 
 
-@pytest.mark.parametrize("error", [
-    Transient("the server is down", "wait", code="Down"), Stalled("no such branch", "push it", code="RefMissing"),
-    Failed("it cannot start", "look", resource="container/x"), Interrupted("asked to stop"),
-    BadInput([Problem("compose.yaml", 3, "unknown key", "remove it"), Problem("layer.yaml", 0, "empty")]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "error",
+    [
+        Transient("the server is down", "wait", code="Down"),
+        Stalled("no such branch", "push it", code="RefMissing"),
+        Failed("it cannot start", "look", resource="container/x"),
+        Interrupted("asked to stop"),
+        BadInput([Problem("compose.yaml", 3, "unknown key", "remove it"), Problem("layer.yaml", 0, "empty")]),
+    ],
+)
 def test_errors_arrive_as_what_they_were(error: LimpetError, run: Run) -> None:
     """Class, message, hint, code, resource and every problem must survive the pipe; the exit code tells the
     class.
@@ -90,7 +98,10 @@ def test_a_traceback_is_transient_with_its_last_line(run: Run) -> None:
 
 def test_the_noise_of_an_exit_is_not_taken_for_the_reason(run: Run) -> None:
     """What Python says about objects it could not tidy up must not hide what went wrong."""
-    code = "class Bad:\n    def __del__(self):\n        raise RuntimeError('noise')\nbad = Bad()\nraise KeyError('the reason')\n"
+    code = (
+        "class Bad:\n    def __del__(self):\n        raise RuntimeError('noise')\nbad = Bad()\nraise "
+        "KeyError('the reason')\n"
+    )
     with pytest.raises(Transient) as caught:
         run(code)
     assert "the reason" in caught.value.message
@@ -99,9 +110,13 @@ def test_the_noise_of_an_exit_is_not_taken_for_the_reason(run: Run) -> None:
 @pytest.mark.parametrize(
     ("code", "word"),
     [
-    ("import os; os.kill(os.getpid(), 11)", "SIGSEGV"), ("import sys; sys.exit(3)", "status 3"), ("print('hello')", "status 0"),
-    ("print('[1]')", "status 0"), ("import os; os._exit(0)", "status 0"),
-])  # fmt: skip
+        ("import os; os.kill(os.getpid(), 11)", "SIGSEGV"),
+        ("import sys; sys.exit(3)", "status 3"),
+        ("print('hello')", "status 0"),
+        ("print('[1]')", "status 0"),
+        ("import os; os._exit(0)", "status 0"),
+    ],
+)
 def test_a_child_without_an_answer_crashed(code: str, word: str, run: Run) -> None:
     """Whatever ends a child early must be told apart from an answer."""
     with pytest.raises(Transient) as caught:
@@ -189,8 +204,11 @@ def test_nothing_of_the_parent_reaches_the_child(
     monkeypatch.setenv("LIMPET_CANARY", "secret")
     leak = os.open(tmp_path, os.O_RDONLY)
     os.set_inheritable(leak, True)
-    code = _serve("return {'env': dict(os.environ), 'fds': os.listdir('/proc/self/fd'), 'sid': os.getsid(0) == os.getpid(),"
-                  " 'status': open('/proc/self/status').read(), 'cwd': os.getcwd(), 'umask': os.umask(0)}, ()")  # fmt: skip
+    code = _serve(
+        "return {'env': dict(os.environ), 'fds': os.listdir('/proc/self/fd'), 'sid': os.getsid(0) == "
+        "os.getpid(),"
+        " 'status': open('/proc/self/status').read(), 'cwd': os.getcwd(), 'umask': os.umask(0)}, ()"
+    )
     header = run(code)[0]
     os.close(leak)
     assert sorted(header["env"]) == ["HOME", "LANG", "PATH"]
@@ -200,7 +218,10 @@ def test_nothing_of_the_parent_reaches_the_child(
 
 def test_a_child_can_be_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
     """The seam for unprivileged children: user and groups of the child are the named one's only."""
-    code = "import os, json\nprint(json.dumps({'uid': os.getuid(), 'gid': os.getgid(), 'groups': os.getgroups()}))"
+    code = (
+        "import os, json\nprint(json.dumps({'uid': os.getuid(), 'gid': os.getgid(), 'groups': "
+        "os.getgroups()}))"
+    )
     monkeypatch.setattr(sandbox, "command", lambda verb: ["/usr/bin/python3", "-I", "-c", code])
     assert call("_fetch", {}, timeout=20, user=65534)[0] == {"uid": 65534, "gid": 65534, "groups": []}
 
@@ -221,8 +242,9 @@ def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
     )
     parent = tmp_path / "parent.py"
     parent.write_text(
-        f"from agent import children\nchildren.command = lambda verb: [{sys.executable!r}, '-I', {str(program)!r}]\n"
-        f"children.call('_fetch', {{'file': {str(tmp_path / 'pid')!r}}}, timeout=60)\n"
+        f"from agent import sandbox\nsandbox.command = lambda verb: [{sys.executable!r}, '-I', "
+        f"{str(program)!r}]\n"
+        f"sandbox.call('_fetch', {{'file': {str(tmp_path / 'pid')!r}}}, timeout=60)\n"
     )
     pid = os.posix_spawn(sys.executable, [sys.executable, "-I", str(parent)], os.environ)
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():

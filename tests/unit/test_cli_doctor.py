@@ -122,7 +122,10 @@ def test_files_of_registries(root: Path, capsys: pytest.CaptureFixture[str]) -> 
     """A registry's token that others can read, and a CA that is missing, must be wrong, and nothing of the
     token be shown.
     """
-    table = '[engine.registries."r.example:5000"]\ntoken_file = "/etc/limpet/token"\nca_file = "/etc/limpet/ca.pem"\n'
+    table = (
+        '[engine.registries."r.example:5000"]\ntoken_file = "/etc/limpet/token"\nca_file = '
+        '"/etc/limpet/ca.pem"\n'
+    )
     settings(root, f'[source]\nurl = "{root}/fleet"\n{table}')
     token = root / "etc/limpet/token"
     token.write_text("CANARY")

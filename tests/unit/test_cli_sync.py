@@ -186,7 +186,8 @@ def test_a_pass_child_keeps_its_answer_apart(tmp_path: Path) -> None:
     script = (
         "import os, subprocess, sys; from agent.cli._pass import _take_stdout\n"
         "from agent.report.progress import JsonLines\n"
-        "emit = JsonLines(_take_stdout()); print('noise', flush=True); subprocess.run(['echo', 'more noise'])\n"
+        "emit = JsonLines(_take_stdout()); print('noise', flush=True); subprocess.run(['echo', 'more "
+        "noise'])\n"
         "emit({'step': 'one'}); print(os.get_inheritable(emit._descriptor))"
     )
     done = subprocess.run(
@@ -205,9 +206,11 @@ def test_the_first_signal_asks_and_a_second_ctrl_c_interrupts(signals: str, ends
     off.
     """
     script = (
-        "import os, signal, sys; from agent.cli._pass import cancelled_by_signals\ncancel = cancelled_by_signals()\n"
+        "import os, signal, sys; from agent.cli._pass import cancelled_by_signals\ncancel = "
+        "cancelled_by_signals()\n"
         "try:\n  for name in sys.argv[1].split(): os.kill(os.getpid(), getattr(signal, 'SIG' + name))\n"
-        "  print('cancelled' if cancel.is_set() else 'nothing')\nexcept KeyboardInterrupt: print('interrupted')"
+        "  print('cancelled' if cancel.is_set() else 'nothing')\nexcept KeyboardInterrupt: "
+        "print('interrupted')"
     )
     done = subprocess.run(
         [sys.executable, "-I", "-c", script, signals], capture_output=True, text=True, timeout=WITHIN

@@ -233,7 +233,8 @@ def test_a_killed_write_leaves_the_old_file_and_is_cleaned_up(content: MemoryCon
     """
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from agent.drivers.files import Files\nfrom agent.kinds import files\nfrom tests.fakes.files import MemoryContent\n"
+        "from agent.drivers.files import Files\nfrom agent.kinds import files\nfrom tests.fakes.files "
+        "import MemoryContent\n"
         "content = MemoryContent(); driver = Files(sys.argv[2], content)\n"
         "both = [files.file('/a', content=content.put(c * 400_000), size=1) for c in (b'1', b'2')]\n"
         "driver.write(both[0]); print('go', flush=True)\n"

@@ -464,8 +464,10 @@ def test_small_conversions() -> None:
 def test_the_keys_of_the_first_version_are_supported() -> None:
     """Every service key that the first version promises must be known here."""
     promised = (
-        "image command entrypoint environment env_file ports expose volumes networks network_mode healthcheck restart labels "
-        "user working_dir hostname container_name init cap_add cap_drop read_only privileged tmpfs extra_hosts logging "
+        "image command entrypoint environment env_file ports expose volumes networks network_mode "
+        "healthcheck restart labels "
+        "user working_dir hostname container_name init cap_add cap_drop read_only privileged tmpfs "
+        "extra_hosts logging "
         "mem_limit cpus deploy stop_signal stop_grace_period pull_policy"
     )
     assert set(promised.split()) <= SUPPORTED

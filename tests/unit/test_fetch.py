@@ -56,7 +56,8 @@ def test_a_poll_with_nothing_new_loads_no_git_library(repo: GitRepo, fetch: Fetc
     fetch(repo.path)
     code = (
         "import json, sys; from agent.fetch.run import handle; answer = handle(json.loads(sys.argv[1]))[0];"
-        "print(answer['changed'], [m for m in ('dulwich', 'paramiko', 'urllib3', 'cryptography') if m in sys.modules])"
+        "print(answer['changed'], [m for m in ('dulwich', 'paramiko', 'urllib3', 'cryptography') if m in "
+        "sys.modules])"
     )
     request = str(fetch.request(str(repo.path))).replace("'", '"')
     done = subprocess.run([sys.executable, "-c", code, request], capture_output=True, text=True, check=True)

@@ -94,8 +94,11 @@ def test_damage_that_no_time_stamp_shows_is_found_on_request(repo: GitRepo, fetc
     pack, status = _pack(fetch.git_dir), _pack(fetch.git_dir).stat()
     document = json.loads(stamp.read_text())
     document["files"][f"objects/pack/{pack.name}"] = [
-        status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
-    ]  # fmt: skip
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        status.st_ino,
+    ]
     stamp.write_text(json.dumps(document))
     assert fetch(repo.path)["replaced"] == ""
     assert fetch(repo.path, check=True)["replaced"]
@@ -209,7 +212,8 @@ def test_a_second_fetch_waits_for_the_first(repo: GitRepo, fetch: Fetcher) -> No
     repo.commit({"a": "1"})
     fetch.lock.parent.mkdir()
     code = (
-        "import fcntl, os, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, 2); f.write(str(os.getpid())); f.flush();"
+        "import fcntl, os, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, 2); f.write(str(os.getpid())); "
+        "f.flush();"
         "print(1, flush=True); sys.stdin.read()"
     )
     argv = ["python3", "-c", code, str(fetch.lock)]

@@ -219,9 +219,16 @@ def test_a_server_that_drips_ends_at_the_overall_limit(fetch: Fetcher) -> None:
 
 @pytest.mark.parametrize(
     ("status", "stalls", "code"),
-    [(400, True, "HttpStatus"), (403, True, "Credentials"), (404, True, "NoRepository"), (429, False, "ServerBusy"),
-     (500, False, "ServerError"), (502, False, "ServerError"), (503, False, "ServerError")],
-)  # fmt: skip
+    [
+        (400, True, "HttpStatus"),
+        (403, True, "Credentials"),
+        (404, True, "NoRepository"),
+        (429, False, "ServerBusy"),
+        (500, False, "ServerError"),
+        (502, False, "ServerError"),
+        (503, False, "ServerError"),
+    ],
+)
 def test_what_a_status_means(status: int, stalls: bool, code: str, fetch: Fetcher) -> None:
     """Each status must be retried or stall, as it can heal by itself or not, and be shown with its number."""
     with web_server(lambda request: respond(request, status, b"<h1>no</h1>", Retry_After="7")) as url:

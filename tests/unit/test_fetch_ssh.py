@@ -99,8 +99,12 @@ def test_keys_that_cannot_be_used_stall(remote: SshRemote, fetch: Fetcher, tmp_p
     garbage = tmp_path / "garbage"
     garbage.write_text("not a key\n")
     protected = _key(tmp_path / "protected", "passphrase")
-    for key, word in (("", "source.ssh_key"), (str(tmp_path / "none"), "not there"), (str(garbage), "no private key"),
-                      (str(protected), "passphrase")):  # fmt: skip
+    for key, word in (
+        ("", "source.ssh_key"),
+        (str(tmp_path / "none"), "not there"),
+        (str(garbage), "no private key"),
+        (str(protected), "passphrase"),
+    ):
         error = fetch.stalled(remote.url, credentials=_credentials(remote, ssh_key=key))
         assert error.code == "Credentials" and word in error.message + error.hint, error.message
 

@@ -15,29 +15,73 @@ from agent.fetch.address import Address, parse, shown
 OID = "0123456789abcdef0123456789abcdef01234567"
 
 
-@pytest.mark.parametrize(("url", "expected", "seen"), [
-    ("https://git.example.org/a/b.git", Address("https", "git.example.org", 443, "/a/b.git"), "https://git.example.org/a/b.git"),
-    ("https://u:p%40ss@git.example.org:8443/b", Address("https", "git.example.org", 8443, "/b", "u", "p@ss"), "https://git.example.org:8443/b"),
-    ("HTTPS://Git.Example.org/b", Address("https", "git.example.org", 443, "/b"), "https://git.example.org/b"),
-    ("http://[::1]:80/b", Address("http", "::1", 80, "/b"), "http://[::1]/b"),
-    ("ssh://git@h:2222/srv/x.git", Address("ssh", "h", 2222, "/srv/x.git", "git"), "ssh://h:2222/srv/x.git"),
-    ("git+ssh://h/x", Address("ssh", "h", 22, "/x"), "ssh://h/x"),
-    ("git@github.com:org/fleet.git", Address("ssh", "github.com", 22, "org/fleet.git", "git"), "ssh://github.com/org/fleet.git"),
-    ("host:/srv/fleet.git", Address("ssh", "host", 22, "/srv/fleet.git"), "ssh://host/srv/fleet.git"),
-    ("git://h/x%20y", Address("git", "h", 9418, "/x y"), "git://h/x y"),
-    ("file:///srv/a%20b.git", Address("file", "", 0, "/srv/a b.git"), "/srv/a b.git"),
-    ("/srv/fleet.git", Address("file", "", 0, "/srv/fleet.git"), "/srv/fleet.git"),
-    ("/media/usb/fleet.bundle", Address("bundle", "", 0, "/media/usb/fleet.bundle"), "/media/usb/fleet.bundle"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("url", "expected", "seen"),
+    [
+        (
+            "https://git.example.org/a/b.git",
+            Address("https", "git.example.org", 443, "/a/b.git"),
+            "https://git.example.org/a/b.git",
+        ),
+        (
+            "https://u:p%40ss@git.example.org:8443/b",
+            Address("https", "git.example.org", 8443, "/b", "u", "p@ss"),
+            "https://git.example.org:8443/b",
+        ),
+        (
+            "HTTPS://Git.Example.org/b",
+            Address("https", "git.example.org", 443, "/b"),
+            "https://git.example.org/b",
+        ),
+        ("http://[::1]:80/b", Address("http", "::1", 80, "/b"), "http://[::1]/b"),
+        (
+            "ssh://git@h:2222/srv/x.git",
+            Address("ssh", "h", 2222, "/srv/x.git", "git"),
+            "ssh://h:2222/srv/x.git",
+        ),
+        ("git+ssh://h/x", Address("ssh", "h", 22, "/x"), "ssh://h/x"),
+        (
+            "git@github.com:org/fleet.git",
+            Address("ssh", "github.com", 22, "org/fleet.git", "git"),
+            "ssh://github.com/org/fleet.git",
+        ),
+        ("host:/srv/fleet.git", Address("ssh", "host", 22, "/srv/fleet.git"), "ssh://host/srv/fleet.git"),
+        ("git://h/x%20y", Address("git", "h", 9418, "/x y"), "git://h/x y"),
+        ("file:///srv/a%20b.git", Address("file", "", 0, "/srv/a b.git"), "/srv/a b.git"),
+        ("/srv/fleet.git", Address("file", "", 0, "/srv/fleet.git"), "/srv/fleet.git"),
+        (
+            "/media/usb/fleet.bundle",
+            Address("bundle", "", 0, "/media/usb/fleet.bundle"),
+            "/media/usb/fleet.bundle",
+        ),
+    ],
+)
 def test_addresses(url: str, expected: Address, seen: str) -> None:
     """Every form that people write must be understood, and shown without credentials."""
     assert parse(url) == expected and parse(url).shown == shown(url) == seen
 
 
-@pytest.mark.parametrize("url", [
-    "", "fleet.git", "./fleet", "ftp://h/x", "https://", "https://h", "https://h/", "https://h:99999/x", "https://[x/y", "ssh://-oProxyCommand=x/y",
-    "-oProxyCommand=x:y", "file://server/share", "https://h/x?y", "https://h/x#y", "ext::sh -c x", "https://h h/x",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "fleet.git",
+        "./fleet",
+        "ftp://h/x",
+        "https://",
+        "https://h",
+        "https://h/",
+        "https://h:99999/x",
+        "https://[x/y",
+        "ssh://-oProxyCommand=x/y",
+        "-oProxyCommand=x:y",
+        "file://server/share",
+        "https://h/x?y",
+        "https://h/x#y",
+        "ext::sh -c x",
+        "https://h h/x",
+    ],
+)
 def test_addresses_that_cannot_be_used(url: str) -> None:
     """What is no usable address must stall with a remedy, before anything is connected or run."""
     with pytest.raises(Stalled) as caught:

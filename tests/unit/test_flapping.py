@@ -68,7 +68,8 @@ def test_what_drifts_too_often_is_left_alone_and_reported(passes: Passes) -> Non
         {
             "resource": WEB,
             "cause": "flapping: corrected 5 times within an hour, and again is stopped (exit code 143)",
-            "hint": f"find out what changes it; to have it corrected again: limpet retry {WEB}, or a new commit",
+            "hint": f"find out what changes it; to have it corrected again: limpet retry {WEB}, or a "
+            "new commit",
         }
     ]
     alone = passes.state.flapping.alone[WEB]

@@ -13,9 +13,17 @@ from agent.model import Check, Key, Manifest, ObservedContainer
 from tests.plan.cases import instance, release
 
 TERMS = Terms(settle=10, deadline=60)
-RELEASE = release({"desired": {"container": {
-    "web": {"image": "a:1"}, "job": {"image": "b:1", "oneshot": True},
-}}}, "desired")  # fmt: skip
+RELEASE = release(
+    {
+        "desired": {
+            "container": {
+                "web": {"image": "a:1"},
+                "job": {"image": "b:1", "oneshot": True},
+            }
+        }
+    },
+    "desired",
+)
 WEB, JOB = instance(RELEASE, "web"), instance(RELEASE, "job")
 HTTP = Check("answers", http="http://127.0.0.1/healthz")
 

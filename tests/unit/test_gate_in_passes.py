@@ -64,10 +64,17 @@ def test_a_restart_of_docker_condemns_nothing(passes: Passes) -> None:
     assert passes.run().outcome == "Converged" and not passes.state.rejected
 
 
-@pytest.mark.parametrize(("check", "seconds"), [
-    ({"StartPeriod": 60e9, "Interval": 2e9, "Timeout": 1e9}, 63.0), ({"StartPeriod": 60e9}, 120.0), ({"Interval": 2e9}, 0.0),
-    ({"Test": ["NONE"]}, 0.0), ({}, 0.0), (None, 0.0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("check", "seconds"),
+    [
+        ({"StartPeriod": 60e9, "Interval": 2e9, "Timeout": 1e9}, 63.0),
+        ({"StartPeriod": 60e9}, 120.0),
+        ({"Interval": 2e9}, 0.0),
+        ({"Test": ["NONE"]}, 0.0),
+        ({}, 0.0),
+        (None, 0.0),
+    ],
+)
 def test_patience(check: dict[str, Any] | None, seconds: float) -> None:
     """What says no start period has no more time than others; else one probe follows it, with the Engine's
     defaults.

@@ -13,26 +13,42 @@ from agent.model import Key, Manifest, Need, Resource
 
 def web(**differs: Any) -> Resource:
     spec: dict[str, Any] = {
-        "app": "shop", "service": "web", "number": 1, "config": {"image": "nginx:1.27", "environment": {"A": "1"}},
-        "inputs": {"/apps/shop/a.conf": "d" * 64}, "folded": {"network/shop_default": "e" * 64},
-    }  # fmt: skip
+        "app": "shop",
+        "service": "web",
+        "number": 1,
+        "config": {"image": "nginx:1.27", "environment": {"A": "1"}},
+        "inputs": {"/apps/shop/a.conf": "d" * 64},
+        "folded": {"network/shop_default": "e" * 64},
+    }
     return container.container("shop-web-1", **{**spec, **differs})
 
 
 FROZEN = {
     "file": files.file("/etc/motd", content="a" * 64, size=3),
-    "file-with-all": files.file("/etc/app.conf", content="b" * 64, size=9, mode="0600", owner="app", group="app",
-                                check=("nginx", "-t", "-c", "{file}"), app="shop"),
+    "file-with-all": files.file(
+        "/etc/app.conf",
+        content="b" * 64,
+        size=9,
+        mode="0600",
+        owner="app",
+        group="app",
+        check=("nginx", "-t", "-c", "{file}"),
+        app="shop",
+    ),
     "absent": files.absent("/etc/old"),
     "directory": files.directory("/srv/data", mode="0750", owner="app"),
     "symlink": files.symlink("/etc/motd", target="/run/motd"),
     "network": network.network("shop_default", app="shop", config={}),
-    "network-with-subnet": network.network("shop_back", app="shop", config={"ipam": {"config": [{"subnet": "10.0.0.0/24"}]}}),
+    "network-with-subnet": network.network(
+        "shop_back", app="shop", config={"ipam": {"config": [{"subnet": "10.0.0.0/24"}]}}
+    ),
     "network-external": network.network("proxy", app="shop", config={}, external=True),
     "volume": volume.volume("shop_data", app="shop", config={}),
     "container": web(),
-    "container-with-all": web(oneshot=True, on_change={"/etc/app.conf": "signal:HUP"}, needs=(Need(Key("file", "/etc/x")),)),
-}  # fmt: skip
+    "container-with-all": web(
+        oneshot=True, on_change={"/etc/app.conf": "signal:HUP"}, needs=(Need(Key("file", "/etc/x")),)
+    ),
+}
 DIGESTS = {
     "file": "6c87458b6cbbc62a18e85641dc170cc85bab7619a1e67f37de282d6439b34627",
     "file-with-all": "6b79a89ddeaad526429a0d1adb809181b83ac4a342927d948401a0c99b7aefe5",
@@ -133,13 +149,21 @@ def test_claims_of_a_service() -> None:
     nothing.
     """
     config = {
-        "ports": [{"target": 80, "published": "8080"}, {"target": 53, "published": "53", "protocol": "udp", "host_ip": "::"},
-                  {"target": 81}, {"target": 82, "published": "0"}],
+        "ports": [
+            {"target": 80, "published": "8080"},
+            {"target": 53, "published": "53", "protocol": "udp", "host_ip": "::"},
+            {"target": 81},
+            {"target": 82, "published": "0"},
+        ],
         "networks": {"net": {"ipv4_address": "10.0.0.5", "ipv6_address": "fd00::5"}, "other": None},
-    }  # fmt: skip
+    }
     assert claims.of_service("web", config) == (
-        "address/net/10.0.0.5", "address/net/fd00::5", "name/web", "port/tcp/0.0.0.0/8080", "port/udp/0.0.0.0/53",
-    )  # fmt: skip
+        "address/net/10.0.0.5",
+        "address/net/fd00::5",
+        "name/web",
+        "port/tcp/0.0.0.0/8080",
+        "port/udp/0.0.0.0/53",
+    )
 
 
 def test_differences_name_but_never_show() -> None:

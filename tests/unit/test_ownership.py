@@ -55,8 +55,13 @@ def test_everything_desired_is_owned_before_it_is_made() -> None:
 
 def test_external_things_are_not_owned() -> None:
     """An external network or volume must never be owned: it is never ours to delete."""
-    found, _ = entries({"desired": {"network": {"net": {"external": True}}, "volume": {"v": {"external": True}}},
-                        "network": {"net": {"owned": False}}, "volume": {"v": {"owned": False}}})  # fmt: skip
+    found, _ = entries(
+        {
+            "desired": {"network": {"net": {"external": True}}, "volume": {"v": {"external": True}}},
+            "network": {"net": {"owned": False}},
+            "volume": {"v": {"owned": False}},
+        }
+    )
     assert found == {}
 
 
@@ -117,8 +122,14 @@ def test_directories_made_on_the_way_are_owned() -> None:
     """Missing directories above what is written must be owned as well, each once; those that are there, or
     are resources, not.
     """
-    found, _ = entries({"desired": {"file": {path: {"content": "x"} for path in ("/new/a/f", "/new/a/g", "/new/d/h", "/etc/f")},
-                                    "directory": {"/new/d": {}}}})  # fmt: skip
+    found, _ = entries(
+        {
+            "desired": {
+                "file": {path: {"content": "x"} for path in ("/new/a/f", "/new/a/g", "/new/d/h", "/etc/f")},
+                "directory": {"/new/d": {}},
+            }
+        }
+    )
     made = {str(key) for key, owned in found.items() if owned == files.IMPLIED}
     assert made == {"directory/new", "directory/new/a"}
 
@@ -147,8 +158,11 @@ def test_changing_container_claims_old_and_new() -> None:
     }
     found, _ = entries(case)
     assert found[Key("container", "web")].claims == ("name/web", "port/tcp/0.0.0.0/80", "port/tcp/0.0.0.0/81")
-    after = {"applied": case["desired"], "desired": "applied",
-             "inventory": {"container/web": {"claims": found[Key("container", "web")].claims}}}  # fmt: skip
+    after = {
+        "applied": case["desired"],
+        "desired": "applied",
+        "inventory": {"container/web": {"claims": found[Key("container", "web")].claims}},
+    }
     assert ownership.settled(view(after))[Key("container", "web")].claims == (
         "name/web",
         "port/tcp/0.0.0.0/81",
@@ -174,18 +188,27 @@ def test_signal_that_is_sent_is_not_delivered_until_it_was_told() -> None:
     """While a change is signalled, the entry must not say that the old content is what the container knows: a
     rollback signals again.
     """
-    case = {"known_good": "applied", "applied": READER, "inventory": {str(PROXY): {"delivered": DELIVERED}},
-            "desired": {"base": "applied", "file": {"/etc/motd": {"content": "two"}}}}  # fmt: skip
+    case = {
+        "known_good": "applied",
+        "applied": READER,
+        "inventory": {str(PROXY): {"delivered": DELIVERED}},
+        "desired": {"base": "applied", "file": {"/etc/motd": {"content": "two"}}},
+    }
     found, _ = entries(case)
     assert found[PROXY].delivered == {"id": "id-proxy", "/etc/motd": ""}
-    back = {"known_good": READER, "applied": case["desired"] | {"base": "known_good"}, "desired": "known_good",
-            "inventory": {str(PROXY): {"delivered": found[PROXY].delivered}}}  # fmt: skip
+    back = {
+        "known_good": READER,
+        "applied": case["desired"] | {"base": "known_good"},
+        "desired": "known_good",
+        "inventory": {str(PROXY): {"delivered": found[PROXY].delivered}},
+    }
     assert [action.verb for action in plan(view(back)).actions] == ["write", "signal"]
 
 
 ALONE: dict[str, Any] = {
-    "file": {"/etc/motd": {"content": "one"}}, "container": {"proxy": {"image": "a:1", "inputs": ["/etc/motd"]}},
-}  # fmt: skip
+    "file": {"/etc/motd": {"content": "one"}},
+    "container": {"proxy": {"image": "a:1", "inputs": ["/etc/motd"]}},
+}
 
 
 def test_restart_for_a_file_that_was_put_back_survives_a_kill() -> None:
@@ -259,8 +282,13 @@ def test_a_container_that_is_being_started_counts_as_one_without_its_hooks() -> 
     leaves it so.
     """
     stopped = [{"of": "applied/web", "id": "id-web", "state": "exited"}]
-    case = {"known_good": "applied", "applied": HOOKED, "desired": "applied", "container": stopped,
-            "inventory": {str(WEB): {"hooked": ["id-web", "id-o"]}}}  # fmt: skip
+    case = {
+        "known_good": "applied",
+        "applied": HOOKED,
+        "desired": "applied",
+        "container": stopped,
+        "inventory": {str(WEB): {"hooked": ["id-web", "id-o"]}},
+    }
     found, _ = entries(case)
     assert found[WEB].hooked == ("id-o",)
 
@@ -270,8 +298,14 @@ def test_only_hooks_that_all_ended_well_are_remembered() -> None:
     there.
     """
     kept = [{"of": "applied/web", "name": "web.kept-1", "id": "id-kept"}]
-    at = view({"applied": HOOKED, "desired": "applied", "container": kept,
-               "inventory": {str(WEB): {"hooked": ["id-gone", "id-kept"]}}})  # fmt: skip
+    at = view(
+        {
+            "applied": HOOKED,
+            "desired": "applied",
+            "container": kept,
+            "inventory": {str(WEB): {"hooked": ["id-gone", "id-kept"]}},
+        }
+    )
     actions = [action for action in plan(at).actions if action.verb == "post_start"]
     assert len(actions) == 2
     done = [Outcome(action, "done") for action in actions]

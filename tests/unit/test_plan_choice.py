@@ -16,8 +16,16 @@ from agent.store.state import Rejection
 
 
 def manifest(policy: str) -> Manifest:
-    web = container.container("web", app="shop", service="web", number=1, config={"image": "web:1"}, inputs={}, folded={},
-                              pull_policy=policy)  # fmt: skip
+    web = container.container(
+        "web",
+        app="shop",
+        service="web",
+        number=1,
+        config={"image": "web:1"},
+        inputs={},
+        folded={},
+        pull_policy=policy,
+    )
     return Manifest({web.key: web})
 
 

@@ -308,7 +308,12 @@ def test_namespaces_of_other_services() -> None:
     text = """\
 services:
   a: {image: IMAGE}
-  b: {image: x, network_mode: "service:a", pid: "service:a", ipc: "service:a", volumes_from: ["a:ro", "container:other"]}
+  b:
+    image: x
+    network_mode: "service:a"
+    pid: "service:a"
+    ipc: "service:a"
+    volumes_from: ["a:ro", "container:other"]
   c: {image: x, links: ["a:alias"]}
 """
     one, two = (manifest({"compose.yaml": text.replace("IMAGE", image)}) for image in ("x:1", "x:2"))
@@ -349,14 +354,16 @@ def test_shared_networks() -> None:
     """A network that one app defines and another uses as external must be one resource, the defined one."""
     found = manifest(
         {
-            "apps/a/compose.yaml": "services: {a: {image: x, networks: [n]}}\nnetworks: {n: {external: true, name: edge}}\n",
+            "apps/a/compose.yaml": "services: {a: {image: x, networks: [n]}}\nnetworks: {n: {external: "
+            "true, name: edge}}\n",
             "apps/b/compose.yaml": "services: {b: {image: x, networks: [n]}}\nnetworks: {n: {name: edge}}\n",
         }
     )
     assert not found.resources[Key("network", "edge")].spec["external"]
     clash = problems(
         {
-            "apps/a/compose.yaml": "services: {a: {image: x, networks: [n]}}\nnetworks: {n: {name: edge, internal: true}}\n",
+            "apps/a/compose.yaml": "services: {a: {image: x, networks: [n]}}\nnetworks: {n: {name: edge, "
+            "internal: true}}\n",
             "apps/b/compose.yaml": "services: {b: {image: x, networks: [n]}}\nnetworks: {n: {name: edge}}\n",
         }
     )
@@ -426,8 +433,12 @@ configs: {two: {file: ./two}}
     changed = {**tree, "conf/x": "9", "one": "8", "two": "7"}
     one, two = container(manifest(tree), "fleet-a-1"), container(manifest(changed), "fleet-a-1")
     base = f"{APPS}/fleet"
-    assert one.spec["on_change"] == {f"{base}/conf/x": "signal:HUP", f"{base}/conf/y": "signal:USR1", f"{base}/one": "restart",
-                                     f"{base}/.limpet/configs/a/two": "restart"}  # fmt: skip
+    assert one.spec["on_change"] == {
+        f"{base}/conf/x": "signal:HUP",
+        f"{base}/conf/y": "signal:USR1",
+        f"{base}/one": "restart",
+        f"{base}/.limpet/configs/a/two": "restart",
+    }
     assert set(one.spec["inputs"]) == {f"{base}/conf/z"}
     assert one.digest == two.digest
     assert f"file{base}/conf/x" in needs(one)
@@ -438,7 +449,8 @@ def test_host_files_and_services() -> None:
     one is an input.
     """
     tree = {
-        "compose.yaml": "name: shop\nservices: {a: &x {image: x}, b: *x, c: {image: x, volumes: ['/etc/c:/c']}, d: *x}\n",
+        "compose.yaml": "name: shop\nservices: {a: &x {image: x}, b: *x, c: {image: x, volumes: "
+        "['/etc/c:/c']}, d: *x}\n",
         "files/etc/a": "1",
         "files/etc/b": "1",
         "files/etc/c": "1",
@@ -468,7 +480,8 @@ def test_templates_beside_an_app() -> None:
     found = render(
         MemoryTree(
             {
-                "compose.yaml": "services: {a: {image: x, env_file: a.env, volumes: ['./one.conf:/one', './dir:/dir']}}\n",
+                "compose.yaml": "services: {a: {image: x, env_file: a.env, volumes: ['./one.conf:/one', "
+                "'./dir:/dir']}}\n",
                 "a.env.j2": "A={{ host }}\n",
                 "one.conf.j2": "{{ host }}",
                 "dir/two.j2": "{{ kept }}",
@@ -537,7 +550,10 @@ def test_namespaces_across_apps() -> None:
     after it.
     """
     vpn = "services: {vpn: {image: IMAGE, container_name: vpn}}\n"
-    user = "services: {a: {image: x, network_mode: 'container:vpn'}, b: {image: x, network_mode: 'container:foreign'}}\n"
+    user = (
+        "services: {a: {image: x, network_mode: 'container:vpn'}, b: {image: x, network_mode: "
+        "'container:foreign'}}\n"
+    )
     one, two = (
         manifest({"apps/a-user/compose.yaml": user, "apps/vpn/compose.yaml": vpn.replace("IMAGE", image)})
         for image in ("x", "y")
@@ -569,7 +585,8 @@ def test_circles_across_apps() -> None:
     """Two containers of different apps that are each re-created with the other must be a problem."""
     told = problems(
         {
-            "apps/a/compose.yaml": "services: {a: {image: x, container_name: one, network_mode: 'container:two'}}\n",
+            "apps/a/compose.yaml": "services: {a: {image: x, container_name: one, network_mode: "
+            "'container:two'}}\n",
             "apps/b/compose.yaml": "services: {b: {image: x, container_name: two, pid: 'container:one'}}\n",
         }
     )

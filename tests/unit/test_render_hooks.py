@@ -135,7 +135,10 @@ def test_pre_start_inherits_its_service() -> None:
 def test_what_a_pre_start_leaves_empty_is_the_services() -> None:
     """An empty image, user or directory of a pre_start must be that of its service, as Compose takes it."""
     text = """\
-services: {a: {image: x, user: app, working_dir: /srv, pre_start: [{command: go, image: '', user: '', working_dir: ''}]}}
+services:
+  a:
+    {image: x, user: app, working_dir: /srv,
+     pre_start: [{command: go, image: '', user: '', working_dir: ''}]}
 """
     found = container(manifest({"compose.yaml": text}), "fleet-a-pre_start-1")
     assert found.images() == ["x"]
@@ -186,7 +189,11 @@ services:
   a:
     image: x
     scale: 2
-    pre_start: [{command: one}, {command: each, per_replica: true}, {command: each2, per_replica: true}, {command: last}]
+    pre_start:
+    - {command: one}
+    - {command: each, per_replica: true}
+    - {command: each2, per_replica: true}
+    - {command: last}
 """
     found = manifest({"compose.yaml": text})
     assert sorted(key.name for key in found.resources if "pre_start" in key.name) == [

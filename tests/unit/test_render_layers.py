@@ -25,7 +25,8 @@ vars: {greeting: fleet, list: [1, 2], deep: {a: 1, b: 2}}
 """
 TREE = {
     "fleet.yaml": FLEET,
-    "base/files/etc/app.conf.j2": "{{ vars.greeting }} {{ vars.list | join(',') }} {{ vars.deep.values() | join }} {{ host }}\n",
+    "base/files/etc/app.conf.j2": "{{ vars.greeting }} {{ vars.list | join(',') }} {{ vars.deep.values() | "
+    "join }} {{ host }}\n",
     "base/files/etc/base": "base\n",
     "base/layer.yaml": (
         "vars: {greeting: base, deep: {b: 3}}\n"
@@ -164,7 +165,8 @@ def test_checks_are_read() -> None:
         {
             "fleet.yaml": "layers: [one, two]\n",
             "one/layer.yaml": (
-                'checks:\n  web: {http: "http://127.0.0.1:80/", status: 204, within: 1m30s}\n  db: {tcp: "[::1]:5432"}\n'
+                'checks:\n  web: {http: "http://127.0.0.1:80/", status: 204, within: 1m30s}\n  db: {tcp: '
+                '"[::1]:5432"}\n'
             ),
             "two/layer.yaml": "checks:\n  db: {exec: [/bin/check, '1'], timeout: 500ms}\n",
         }

@@ -24,8 +24,9 @@ services = st.dictionaries(
             "configs": st.just(["k"]),
         },
     ),
-    min_size=1, max_size=3,
-)  # fmt: skip
+    min_size=1,
+    max_size=3,
+)
 
 
 @st.composite

@@ -35,11 +35,18 @@ def spec(found: Manifest) -> dict[str, Any]:
 
 def test_what_is_said_is_read() -> None:
     """Every key must be read, durations in seconds; what is not said is one at a time."""
-    said = "{order: start-first, parallelism: 2, delay: 1m30s, monitor: 5s, failure_action: continue, max_failure_ratio: 0.25}"
+    said = (
+        "{order: start-first, parallelism: 2, delay: 1m30s, monitor: 5s, failure_action: continue, "
+        "max_failure_ratio: 0.25}"
+    )
     assert spec(manifest(said))["update"] == {
-        "order": "start-first", "parallelism": 2, "delay": 90.0, "monitor": 5.0, "failure_action": "continue",
+        "order": "start-first",
+        "parallelism": 2,
+        "delay": 90.0,
+        "monitor": 5.0,
+        "failure_action": "continue",
         "max_failure_ratio": 0.25,
-    }  # fmt: skip
+    }
     assert spec(manifest())["update"] == {"parallelism": 1}
     found = spec(manifest("{parallelism: 0, order: stop-first}", section="rollback_config"))
     assert (found["rollback"], "update" in found) == ({"parallelism": 0}, False)

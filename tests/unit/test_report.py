@@ -616,7 +616,8 @@ def test_daemon_and_pass_do_not_overwrite_each_other(site: Site) -> None:
         "import sys; from pathlib import Path; from agent.report.writer import Reporter\n"
         "from agent.installation import Paths\n"
         "from agent.clock import SystemClock; from agent.settings.values import Settings, Source\n"
-        "r = Reporter(Paths(Path(sys.argv[1])), Settings(source=Source(url=sys.argv[2], branch='main')), SystemClock())\n"
+        "r = Reporter(Paths(Path(sys.argv[1])), Settings(source=Source(url=sys.argv[2], branch='main')), "
+        "SystemClock())\n"
         "for n in range(10): r.source(commit=sys.argv[3])"
     )
     children = [

@@ -193,8 +193,15 @@ def test_a_port_that_was_taken(tmp_path: Path, restart: str) -> None:
 def published(image: str, more: dict[str, Any]) -> Any:
     from agent.kinds import container
 
-    return container.container("shop-web-1", app="shop", service="web", number=1, config={"image": image, **more}, inputs={},
-                               folded={})  # fmt: skip
+    return container.container(
+        "shop-web-1",
+        app="shop",
+        service="web",
+        number=1,
+        config={"image": image, **more},
+        inputs={},
+        folded={},
+    )
 
 
 def test_what_the_failed_release_put_in_the_way(tmp_path: Path) -> None:
@@ -340,8 +347,12 @@ def test_a_trailer_tries_again_once(passes: Passes, which: str) -> None:
     bad_commit(passes)
     passes.run()
     ((release, rejection),) = passes.state.rejected.items()
-    name = {"all": "all", "release": release[:8], "manifest": rejection.manifest_digest[:8],
-            "revision": rejection.revision.partition("@sha1:")[2]}[which]  # fmt: skip
+    name = {
+        "all": "all",
+        "release": release[:8],
+        "manifest": rejection.manifest_digest[:8],
+        "revision": rejection.revision.partition("@sha1:")[2],
+    }[which]
     passes.branch.push(service("bad:1"), message=retry(name))
     assert passes.run().outcome == "RolledBack"
     passes.clock.reboot()

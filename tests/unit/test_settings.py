@@ -165,8 +165,11 @@ def test_every_key(tmp_path: Path) -> None:
         Window("", "0 0 24 12 *", 172800.0, ""),
     )
     assert found.engine.registries["registry.example.org:5000"] == Registry(
-        "robot", "/etc/limpet/registry-token", "/etc/limpet/registry-ca.crt",
-        ("mirror.example.org:5000", "harbor.example.org/proxy"))  # fmt: skip
+        "robot",
+        "/etc/limpet/registry-token",
+        "/etc/limpet/registry-ca.crt",
+        ("mirror.example.org:5000", "harbor.example.org/proxy"),
+    )
     assert found.engine.registries["docker.io"] == Registry(mirrors=("mirror.example.org",))
     assert Settings.from_json(json.loads(json.dumps(found.to_json()))) == found
     assert load_settings(tmp_path, {}) == found
@@ -243,7 +246,8 @@ def test_urls(tmp_path: Path, url: str) -> None:
             "five fields",
         ),
         (
-            '[source]\nurl = "/f"\n[converge]\nwindows = [{allow = "0 2 * * *", deny = "0 2 * * *", for = "2h"}]\n',
+            '[source]\nurl = "/f"\n[converge]\nwindows = [{allow = "0 2 * * *", deny = "0 2 * * *", for = '
+            '"2h"}]\n',
             4,
             "has not exactly one of allow and deny",
             "keep one",
@@ -377,7 +381,8 @@ def test_environment_wins(tmp_path: Path) -> None:
             "LIMPET_CONVERGE__MAX_PRUNE": "0.1",
             "LIMPET_SOURCE__MIRRORS": '["/srv/f.bundle"]',
             "LIMPET_HOST__LABELS": '{"ring": "canary"}',
-            "LIMPET_ENGINE__REGISTRIES": '{"r.example:5000": {"username": "robot", "mirrors": ["m.example"]}}',
+            "LIMPET_ENGINE__REGISTRIES": '{"r.example:5000": {"username": "robot", "mirrors": '
+            '["m.example"]}}',
             "HOST": "x",
             "SOURCE": "y",
             "LIMPET_TEST_KILL_AT": "3",

@@ -170,8 +170,8 @@ def test_images_are_not_pulled_below_the_reserve(passes: Passes) -> None:
     free(passes, IMAGES, IMAGE_RESERVE - 1)
     assert passes.run().exit_code == 75 and passes.host.pulls == []
     assert (
-        "there is no room for images: 512.0 MiB are free on the file system of /disk4, and 512.0 MiB must be left"
-        in (pressed(passes)["message"])
+        "there is no room for images: 512.0 MiB are free on the file system of /disk4, and 512.0 MiB "
+        "must be left" in (pressed(passes)["message"])
     )
 
 

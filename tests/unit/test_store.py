@@ -363,7 +363,8 @@ def test_kill_hook(tmp_path: Path, number: int) -> None:
     must be there.
     """
     code = (
-        "import sys; from pathlib import Path; from agent.model import Action, Key; from agent.store.journal import Journal\n"
+        "import sys; from pathlib import Path; from agent.model import Action, Key; from "
+        "agent.store.journal import Journal\n"
         "j = Journal(Path(sys.argv[1])); j.start('x'); a = Action(1, 'create', Key('file', '/x'), 'c')\n"
         "j.step('apply'); j.begin(a); j.end(a, 'done'); j.finish('Converged')"
     )
@@ -383,7 +384,8 @@ def test_kill_hook_by_name(tmp_path: Path, at: str, last: str) -> None:
     after that line.
     """
     code = (
-        "import sys; from pathlib import Path; from agent.model import Action, Key; from agent.store.journal import Journal\n"
+        "import sys; from pathlib import Path; from agent.model import Action, Key; from "
+        "agent.store.journal import Journal\n"
         "j = Journal(Path(sys.argv[1])); j.start('x'); a = Action(1, 'create', Key('file', '/x'), 'c')\n"
         "j.step('apply'); j.begin(a); j.end(a, 'done'); j.finish('Converged')"
     )
@@ -517,9 +519,11 @@ def test_store_is_light() -> None:
     path.
     """
     code = (
-        "import sys, agent.report.writer, agent.settings, agent.store.manifests, agent.store.journal, agent.store.content, "
+        "import sys, agent.report.writer, agent.settings, agent.store.manifests, agent.store.journal, "
+        "agent.store.content, "
         "agent.store.inventory, agent.report.prometheus\n"
-        "print([m for m in sys.modules if m.split('.')[0] in ('pydantic', 'pydantic_settings', 'docker', 'yaml', 'jinja2', "
+        "print([m for m in sys.modules if m.split('.')[0] in ('pydantic', 'pydantic_settings', 'docker', "
+        "'yaml', 'jinja2', "
         "'dulwich', 'paramiko', 'rich', 'urllib3', 'requests')])"
     )
     found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

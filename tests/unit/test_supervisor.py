@@ -28,7 +28,8 @@ DRIVER = """
 import json, os, sys
 from pathlib import Path
 from random import Random
-from agent import log, supervisor
+from agent.daemon import supervisor
+from agent.report import log
 from agent.clock import SystemClock
 from agent.errors import LimpetError, Stalled
 from agent.installation import Paths
@@ -55,7 +56,8 @@ def command(verb, *arguments):
 
 log.set_up()
 daemon = supervisor.Supervisor(Paths(root), load=load, reporter=reporter, command=command,
-                               clock=SystemClock(), random=Random(1), phase=0.5, retry=float(os.environ.get("RETRY", "0.05")))
+                               clock=SystemClock(), random=Random(1), phase=0.5,
+                               retry=float(os.environ.get("RETRY", "0.05")))
 try:
     sys.exit(daemon.run())
 except LimpetError as error:

@@ -25,17 +25,41 @@ from agent.model import Resource, Spec
 Form = dict[str, Any]
 NEWEST = (1, 45)  # every key is written as this API version wants it
 THEIRS = ("com.docker.compose.", "io.limpet.")
-WORDS = {  # field -> service key
-    field: key
-    for table in (ours.PLAIN_HOST, resources.BYTES, resources.NUMBERS, resources.MICROSECONDS, resources.AS_IT_IS)
-    for key, field in table.items()
-} | {
-    "NanoCpus": "cpus", "CpuPercent": "cpu_percent", "Ulimits": "ulimits", "Devices": "devices", "DeviceRequests": "gpus",
-    "PortBindings": "ports", "SecurityOpt": "security_opt", "ExtraHosts": "extra_hosts", "GroupAdd": "group_add",
-    "Sysctls": "sysctls", "VolumesFrom": "volumes_from", "Links": "links", "ShmSize": "shm_size",
-    "BlkioWeight": "blkio_config.weight", "BlkioWeightDevice": "blkio_config.weight_device", "AutoRemove": "--rm",
-    "PublishAllPorts": "--publish-all", "CpusetMems": "--cpuset-mems", "VolumeDriver": "--volume-driver",
-} | {field: f"blkio_config.{key}" for key, field in resources.BLKIO.items()}  # fmt: skip
+WORDS = (
+    {  # field -> service key
+        field: key
+        for table in (
+            ours.PLAIN_HOST,
+            resources.BYTES,
+            resources.NUMBERS,
+            resources.MICROSECONDS,
+            resources.AS_IT_IS,
+        )
+        for key, field in table.items()
+    }
+    | {
+        "NanoCpus": "cpus",
+        "CpuPercent": "cpu_percent",
+        "Ulimits": "ulimits",
+        "Devices": "devices",
+        "DeviceRequests": "gpus",
+        "PortBindings": "ports",
+        "SecurityOpt": "security_opt",
+        "ExtraHosts": "extra_hosts",
+        "GroupAdd": "group_add",
+        "Sysctls": "sysctls",
+        "VolumesFrom": "volumes_from",
+        "Links": "links",
+        "ShmSize": "shm_size",
+        "BlkioWeight": "blkio_config.weight",
+        "BlkioWeightDevice": "blkio_config.weight_device",
+        "AutoRemove": "--rm",
+        "PublishAllPorts": "--publish-all",
+        "CpusetMems": "--cpuset-mems",
+        "VolumeDriver": "--volume-driver",
+    }
+    | {field: f"blkio_config.{key}" for key, field in resources.BLKIO.items()}
+)
 ELSEWHERE = {
     "Binds",
     "Mounts",
@@ -48,9 +72,14 @@ ELSEWHERE = {
 }
 # what the Engine has when it is not asked; else nothing, zero or false
 DEFAULTS: dict[str, tuple[Any, ...]] = {
-    "IpcMode": ("private", "shareable"), "CgroupnsMode": ("private", "host"), "ShmSize": (64 * 2**20,), "PidsLimit": (-1,),
-    "Runtime": ("runc", "io.containerd.runc.v2"), "MemorySwappiness": (-1, 60), "Isolation": ("default",),
-}  # fmt: skip
+    "IpcMode": ("private", "shareable"),
+    "CgroupnsMode": ("private", "host"),
+    "ShmSize": (64 * 2**20,),
+    "PidsLimit": (-1,),
+    "Runtime": ("runc", "io.containerd.runc.v2"),
+    "MemorySwappiness": (-1, 60),
+    "Isolation": ("default",),
+}
 UNORDERED = {
     "CapAdd",
     "CapDrop",
@@ -278,14 +307,19 @@ def _with_options(found: Form, mounts: Any) -> Form:
         target = posixpath.normpath(mount["Target"])
         if target in found:
             options = mount.get("TmpfsOptions") or {}
-            found[target] |= {"size": options.get("SizeBytes"), "mode": options.get("Mode"),
-                              "subpath": (mount.get("VolumeOptions") or {}).get("Subpath")}  # fmt: skip
+            found[target] |= {
+                "size": options.get("SizeBytes"),
+                "mode": options.get("Mode"),
+                "subpath": (mount.get("VolumeOptions") or {}).get("Subpath"),
+            }
     return found
 
 
 def _tmpfs(entries: Mapping[str, str]) -> Form:
-    return {posixpath.normpath(target): {"type": "tmpfs", "options": sorted(filter(None, options.split(",")))}
-            for target, options in entries.items()}  # fmt: skip
+    return {
+        posixpath.normpath(target): {"type": "tmpfs", "options": sorted(filter(None, options.split(",")))}
+        for target, options in entries.items()
+    }
 
 
 def moved(resource: Resource, found: Spec) -> list[tuple[str, str, str]]:
@@ -323,8 +357,10 @@ def _networks_wanted(resource: Resource) -> Form:
     config = resource.spec["config"]
     if config.get("network_mode"):
         return {}
-    return {name: _endpoint(ours.endpoint(resource.spec, name, NEWEST), {resource.key.name})
-            for name in config.get("networks") or ()}  # fmt: skip
+    return {
+        name: _endpoint(ours.endpoint(resource.spec, name, NEWEST), {resource.key.name})
+        for name in config.get("networks") or ()
+    }
 
 
 def _networks_there(resource: Resource, there: Spec) -> Form:
@@ -381,17 +417,31 @@ def network_differences(resource: Resource, there: Spec) -> list[str]:
         ]
     local = there.get("Scope") == "local"
     mine = {
-        "driver": request.get("Driver") or "bridge", "driver_opts": request.get("Options"), "internal": request.get("Internal"),
-        "attachable": request.get("Attachable") if not local else None, "enable_ipv6": request.get("EnableIPv6"),
-        "labels": _labels(request), "ipam": {"driver": ipam.get("Driver") or "default", "config": ipam.get("Config"),
-                                             "options": ipam.get("Options")},
-    }  # fmt: skip
+        "driver": request.get("Driver") or "bridge",
+        "driver_opts": request.get("Options"),
+        "internal": request.get("Internal"),
+        "attachable": request.get("Attachable") if not local else None,
+        "enable_ipv6": request.get("EnableIPv6"),
+        "labels": _labels(request),
+        "ipam": {
+            "driver": ipam.get("Driver") or "default",
+            "config": ipam.get("Config"),
+            "options": ipam.get("Options"),
+        },
+    }
     theirs = {
-        "driver": there.get("Driver"), "driver_opts": there.get("Options"), "internal": there.get("Internal"),
-        "attachable": there.get("Attachable") if not local else None, "enable_ipv6": there.get("EnableIPv6"),
-        "labels": _labels(there), "ipam": {"driver": found.get("Driver") or "default",
-                                           "config": pools if ipam.get("Config") else None, "options": found.get("Options")},
-    }  # fmt: skip
+        "driver": there.get("Driver"),
+        "driver_opts": there.get("Options"),
+        "internal": there.get("Internal"),
+        "attachable": there.get("Attachable") if not local else None,
+        "enable_ipv6": there.get("EnableIPv6"),
+        "labels": _labels(there),
+        "ipam": {
+            "driver": found.get("Driver") or "default",
+            "config": pools if ipam.get("Config") else None,
+            "options": found.get("Options"),
+        },
+    }
     return _named(mine, theirs)
 
 

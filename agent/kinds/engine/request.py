@@ -58,14 +58,40 @@ PLAIN_HOST = {  # service key -> HostConfig field, as it is
     "network_mode": "NetworkMode",
 }
 # Read by other functions of this module, or by other parts of the agent.
-# fmt: off
+
 ELSEWHERE = {
-    "image", "container_name", "environment", "labels", "ports", "expose", "volumes", "networks", "healthcheck",
-    "restart", "stop_grace_period", "tmpfs", "extra_hosts", "logging", "deploy", "sysctls", "shm_size", "group_add",
-    "security_opt", "mac_address", "volumes_from", "links", "external_links", "platform", "env_file", "label_file",
-    "attach", "pull_policy", "post_start", "pre_stop",
+    "image",
+    "container_name",
+    "environment",
+    "labels",
+    "ports",
+    "expose",
+    "volumes",
+    "networks",
+    "healthcheck",
+    "restart",
+    "stop_grace_period",
+    "tmpfs",
+    "extra_hosts",
+    "logging",
+    "deploy",
+    "sysctls",
+    "shm_size",
+    "group_add",
+    "security_opt",
+    "mac_address",
+    "volumes_from",
+    "links",
+    "external_links",
+    "platform",
+    "env_file",
+    "label_file",
+    "attach",
+    "pull_policy",
+    "post_start",
+    "pre_stop",
 }
-# fmt: on
+
 SUPPORTED = frozenset({*PLAIN_CONFIG, *PLAIN_HOST, *ELSEWHERE, *RESOURCE_KEYS})
 
 _UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}

@@ -13,8 +13,13 @@ from agent.model import Resource, Spec
 Api = tuple[int, int]
 
 ENGINES: dict[Api, str] = {  # the first Engine that speaks an API version
-    (1, 43): "24.0", (1, 44): "25.0", (1, 45): "26.0", (1, 46): "27.0", (1, 48): "28.0", (1, 49): "28.1",
-}  # fmt: skip
+    (1, 43): "24.0",
+    (1, 44): "25.0",
+    (1, 45): "26.0",
+    (1, 46): "27.0",
+    (1, 48): "28.0",
+    (1, 49): "28.1",
+}
 
 
 def newer_keys(resource: Resource) -> dict[str, Api]:
