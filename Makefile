@@ -65,7 +65,7 @@ test: setup-dev ## everything, on the real parts
 check: setup-dev ## the fast part: lint, types, contracts, unit tests
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(PYTEST) -q tests/unit tests/plan tests/compose tests/properties tests/test_architecture.py tests/test_imports.py $(ARGS)
+	@$(PYTEST) -q tests/unit tests/passes tests/plan tests/frozen tests/compose tests/properties tests/test_architecture.py tests/test_imports.py $(ARGS)
 
 bench: setup-dev ## measures Limpet beside its peers
 	@$(BIN)/python tests/bench/run.py $(ARGS)

@@ -17,7 +17,7 @@ import pytest
 from agent.fetch import packs
 from agent.fetch.run import handle
 from tests.harness.gitrepo import GitRepo
-from tests.unit.fetching import Fetcher
+from tests.unit.fetch.fetching import Fetcher
 
 CHANGES = {
     "os.rename",

@@ -21,7 +21,7 @@ from agent.settings import check
 from agent.settings.load import load_settings
 from agent.settings.values import FILES_DENY, Heartbeat, Registry, Settings, Window
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 MINIMAL = '[source]\nurl = "https://git.example.org/fleet.git"\nbranch = "main"\n'
 FULL = """
 [host]

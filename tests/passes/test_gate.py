@@ -14,7 +14,7 @@ from agent.model import Key, Need, Resource
 from agent.settings.values import Gate
 from tests.fakes.host import Behaviour, Died
 from tests.fakes.passes import Passes, service
-from tests.unit.test_returning import proved
+from tests.passes.test_returning import proved
 
 YEARS = 10 * 365 * 86400.0
 SLOW = {"healthcheck": {"start_period": "60s", "interval": "2s", "timeout": "1s"}}

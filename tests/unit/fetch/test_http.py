@@ -20,7 +20,7 @@ from tests.harness.gitrepo import GitRepo
 from tests.harness.gitserver import HttpsRemote
 from tests.harness.net import free_port
 from tests.harness.tls import Authority
-from tests.unit.fetching import (
+from tests.unit.fetch.fetching import (
     PATIENCE,
     Fetcher,
     Throttle,

@@ -11,7 +11,7 @@ from agent.model import Key, Manifest, Resource
 from agent.render.apps import ComposeFiles
 from agent.render.layers import Overlay
 from agent.render.tree import MemoryTree
-from tests.unit.test_render_apps import container, manifest, needs
+from tests.unit.render.test_apps import container, manifest, needs
 
 INHERITING = """\
 services:

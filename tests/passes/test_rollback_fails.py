@@ -15,7 +15,7 @@ from agent.settings.values import Settings, Source
 from agent.store.orders import Orders
 from tests.fakes.host import KINDS, Died
 from tests.fakes.passes import Passes, service
-from tests.unit.test_returning import die_in_the_rollback, proved
+from tests.passes.test_returning import die_in_the_rollback, proved
 
 DOWN = Transient("Docker does not answer", "systemctl status docker", code="RuntimeUnavailable")
 WHY = "container/shop-web-1: its health check fails"

@@ -19,7 +19,7 @@ from agent.fetch import packs
 from agent.fetch.cache import Damaged
 from tests.harness.gitrepo import GitRepo
 from tests.harness.net import free_port
-from tests.unit.fetching import Fetcher, Throttle, git_daemon
+from tests.unit.fetch.fetching import Fetcher, Throttle, git_daemon
 
 
 @pytest.fixture

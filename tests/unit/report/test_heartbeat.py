@@ -33,7 +33,7 @@ from agent.store.orders import Orders, Suspension
 from agent.store.state import Attempt, Held, Pin, RolledBack, State, StateStore
 from tests.fakes import dying
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 COMMIT, NEXT = "a" * 40, "b" * 40
 SCHEMA = jsonschema.Draft202012Validator(json.loads(schema.text("heartbeat")))
 SOURCE = Source(url="https://git.example.org/fleet.git", branch="main")

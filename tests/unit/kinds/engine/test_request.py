@@ -30,7 +30,7 @@ from agent.kinds.engine.resources import restart_policy, size
 from agent.model import Resource
 from tests.compose.strategies import projects
 
-CASES = Path(__file__).resolve().parents[1] / "compose/cases"
+CASES = Path(__file__).resolve().parents[3] / "compose/cases"
 
 COMPOSE = {
     "project": "shop",

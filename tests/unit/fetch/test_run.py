@@ -12,7 +12,7 @@ import pytest
 from agent.errors import Stalled, Transient
 from tests.harness.gitrepo import GitRepo
 from tests.harness.net import free_port
-from tests.unit.fetching import Fetcher, commit_tree, git, git_daemon, raw_tree
+from tests.unit.fetch.fetching import Fetcher, commit_tree, git, git_daemon, raw_tree
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from agent.store.history import Entry, History
 from agent.store.locks import Lock
 from agent.store.state import Pin, RolledBack, State, StateStore
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 COMMIT = "1f2e3d4" + "0" * 33
 
 

@@ -242,7 +242,7 @@ def test_validate_needs_nothing_but_the_directory(fleet: Path) -> None:
         capture_output=True,
         text=True,
         timeout=60,
-        env={"PYTHONPATH": str(Path(__file__).parent.parent.parent)},
+        env={"PYTHONPATH": str(Path(__file__).parents[3])},
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -22,7 +22,7 @@ from agent.model import Resource
 from tests.fakes.files import MemoryContent
 from tests.harness.wait import eventually
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+CHECKOUT = Path(__file__).resolve().parents[3]
 USER = 12345  # no such user on the host
 
 

@@ -26,7 +26,7 @@ from agent.store.orders import Orders, Suspension
 from agent.store.state import Attempt, Held, Pin, RolledBack, State, StateStore
 from tests.fakes import dying
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def release(number: int, at: float = 1.0) -> Release:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.harness.gitrepo import GitRepo
 from tests.harness.gitserver import SshRemote
-from tests.unit.fetching import Fetcher, silent_server
+from tests.unit.fetch.fetching import Fetcher, silent_server
 
 
 @pytest.fixture
