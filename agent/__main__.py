@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except LimpetError as error:
-        sys.stderr.write(describe(error))
+        sys.stderr.write(error_lines(error))
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_BROKEN_PIPE
 
 
-def describe(error: LimpetError) -> str:
+def error_lines(error: LimpetError) -> str:
     """The lines for stderr: every problem of bad input, up to MAX_PROBLEMS, else message and hint."""
     if isinstance(error, BadInput):
         lines = [f"limpet: {problem}" for problem in error.problems[:MAX_PROBLEMS]]

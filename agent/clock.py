@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 
-def patience(seconds: float) -> float:
+def at_most_patience(seconds: float) -> float:
     """How long we wait for something outside of us; the fault tests wait less (LIMPET_TEST_PATIENCE, in
     seconds).
     """

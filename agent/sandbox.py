@@ -43,8 +43,8 @@ from agent.errors import (
     Transient,
 )
 
-Json = dict[str, Any]
-Answer = tuple[Json, Iterable[bytes]]
+JsonObject = dict[str, Any]
+Answer = tuple[JsonObject, Iterable[bytes]]
 
 GRACE_S = 2.0  # between SIGTERM and SIGKILL
 STDERR_KEPT = 16 * 1024  # bytes; the last ones
@@ -56,7 +56,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ResourceLimits:
     """What one child may use. Sizes in bytes, `cpu` in seconds. `output` bounds the answer that the parent
     takes.
     """
@@ -79,17 +79,17 @@ def call(
     request: Mapping[str, Any],
     *,
     timeout: float,
-    limits: Limits | None = None,
+    limits: ResourceLimits | None = None,
     cancel: Cancel | None = None,
     user: str | int | None = None,
-) -> tuple[Json, bytes]:
+) -> tuple[JsonObject, bytes]:
     """Runs `limpet VERB` as a child; gives the answer's header and the bytes after it.
 
     `timeout` in seconds for the whole call; `user` is who the child runs as (default: the caller). Errors:
     what the child reported; Transient `ChildTimeout`, `ChildCrashed`; Stalled `LimitExceeded`; Interrupted
     when `cancel` was set.
     """
-    limits = limits or Limits()
+    limits = limits or ResourceLimits()
     name = verb.lstrip("_")
     try:
         process = _spawn(verb, user, limits)
@@ -111,7 +111,7 @@ def call(
         _end(process)
 
 
-def _unfinished(name: str, ended: str, timeout: float, limits: Limits) -> LimpetError:
+def _unfinished(name: str, ended: str, timeout: float, limits: ResourceLimits) -> LimpetError:
     if ended == "cancelled":
         return Interrupted(f"{name} was cancelled", code="Cancelled")
     if ended == "timeout":
@@ -126,7 +126,7 @@ def command(verb: str) -> list[str]:
     return [sys.executable, "-I", "-m", "agent", verb]
 
 
-def _spawn(verb: str, user: str | int | None, limits: Limits) -> subprocess.Popen[bytes]:
+def _spawn(verb: str, user: str | int | None, limits: ResourceLimits) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command(verb),
         stdin=subprocess.PIPE,
@@ -209,7 +209,9 @@ def _kill(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-def _answer(name: str, status: int, stdout: bytes, stderr: bytes, limits: Limits) -> tuple[Json, bytes]:
+def _answer(
+    name: str, status: int, stdout: bytes, stderr: bytes, limits: ResourceLimits
+) -> tuple[JsonObject, bytes]:
     line, _, body = stdout.partition(b"\n")
     try:
         header = json.loads(line) if line else None
@@ -256,7 +258,7 @@ def _error(document: Mapping[str, Any]) -> LimpetError:
 # --- the child's side ---------------------------------------------------------------------------------------
 
 
-def serve(handle: Callable[[Json], Answer]) -> int:
+def serve(handle: Callable[[JsonObject], Answer]) -> int:
     """Reads the request, gives it to `handle`, writes its answer (header and chunks) or its error. The exit
     code.
     """
@@ -282,7 +284,7 @@ def serve(handle: Callable[[Json], Answer]) -> int:
     return EXIT_OK
 
 
-def error_document(error: LimpetError) -> Json:
+def error_document(error: LimpetError) -> JsonObject:
     """The error as the protocol has it; subclasses of the four kinds go by their base."""
     kinds: tuple[type[LimpetError], ...] = (BadInput, Stalled, Interrupted, Failed, Transient)
     kind = next((k for k in kinds if isinstance(error, k)), Transient)
@@ -302,7 +304,7 @@ def error_document(error: LimpetError) -> Json:
     }
 
 
-def _write(header: Json, chunks: Iterable[bytes] = ()) -> None:
+def _write(header: JsonObject, chunks: Iterable[bytes] = ()) -> None:
     out = sys.stdout.buffer
     out.write(json.dumps(header).encode() + b"\n")
     for chunk in chunks:
@@ -314,7 +316,7 @@ def _confine() -> None:
     """Our limits, no new privileges, and death with the parent (a killed pass leaves no fetch behind)."""
     import ctypes  # only the child pays for it
 
-    limits = Limits(**json.loads(os.environ.pop(LIMITS, "{}")))
+    limits = ResourceLimits(**json.loads(os.environ.pop(LIMITS, "{}")))
     for kind, soft, hard in (
         (resource.RLIMIT_AS, limits.memory, limits.memory),
         (

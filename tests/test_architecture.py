@@ -317,12 +317,12 @@ def test_the_code_is_clean_and_typed() -> None:
 # for the time or for chance, ends the process. A breach is proved to be noticed first.
 PURE_CALLS = """
 import os, random, sys, time
-from agent.decide.brakes import Policy, brakes
+from agent.decide.brakes import BrakePolicy, brakes
 from agent.compose.files import MemoryFiles
-from agent.compose.load import load
-from agent.decide.gate import Progress, Sample, Terms, judge
+from agent.compose.load import load_project
+from agent.decide.gate import GateMemory, Sample, Terms, judge
 from agent.kinds import container, files, network, volume
-from agent.kinds.base import Held, View
+from agent.kinds.base import Target, View
 from agent.model import Check, Manifest, Need, Observed, ObservedContainer, ObservedFile
 from agent.decide.plan import plan
 
@@ -338,20 +338,20 @@ volumes: {data: }
 '''
 
 def everything():
-    project = load(MemoryFiles({"compose.yaml": COMPOSE}), default_name="shop")
-    net = network.network("shop_back", app="shop", config={})
-    vol = volume.volume("shop_data", app="shop", config={})
+    project = load_project(MemoryFiles({"compose.yaml": COMPOSE}), default_name="shop")
+    net = network.network_resource("shop_back", app="shop", config={})
+    vol = volume.volume_resource("shop_data", app="shop", config={})
     file = files.file("/etc/motd", content="0" * 64, size=3)
-    web = container.container(
+    web = container.container_resource(
         "shop-web-1", app="shop", service="web", number=1, config={"image": "web:1"}, inputs={}, folded={},
         needs=(Need(net.key), Need(vol.key)), compose={})
     manifest = Manifest({r.key: r for r in (net, vol, file, web)}, (Check("c", tcp="127.0.0.1:1"),))
     seen = ObservedContainer(
         "1", "shop-old-1", True, "running", "sha256:1", key_name="shop-old-1", app="shop")
     observed = Observed(files={"/etc/motd": ObservedFile("file", 0o600, 0, 0, "1" * 64)}, containers=(seen,))
-    view = View(Held(manifest, {"web:1": "sha256:2"}), observed, {})
-    found = brakes(plan(view), view, Policy(files_deny=("/etc/shadow",)))
-    judge(manifest, Sample(5.0, (seen,), {"c": ""}), Progress(0.0), Terms(1.0, 10.0))
+    view = View(Target(manifest, {"web:1": "sha256:2"}), observed, {})
+    found = brakes(plan(view), view, BrakePolicy(files_deny=("/etc/shadow",)))
+    judge(manifest, Sample(5.0, (seen,), {"c": ""}), GateMemory(0.0), Terms(1.0, 10.0))
     return project, str(found), manifest.digest, Manifest.from_json(manifest.to_json())
 
 first = everything()  # whatever is loaded late is loaded now

@@ -14,6 +14,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from agent.fetch.run import handle
+    from agent.fetch.run import handle_fetch
 
-    return serve(handle)
+    return serve(handle_fetch)

@@ -12,6 +12,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from agent.render.child import handle
+    from agent.render.child import handle_render
 
-    return serve(handle)
+    return serve(handle_render)

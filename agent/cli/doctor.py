@@ -33,7 +33,7 @@ Level = Literal["ok", "warning", "wrong"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """What one check says. `hint` is what to do."""
 
     level: Level
@@ -57,22 +57,22 @@ def run(args: argparse.Namespace) -> int:
     return EXIT_FAILED if wrong else EXIT_OK
 
 
-def examine(paths: Paths) -> Iterator[tuple[str, Finding]]:
+def examine(paths: Paths) -> Iterator[tuple[str, Diagnosis]]:
     """The checks, in the order in which their troubles should be mended."""
     current: Settings | None = None
     try:
         current = load_settings(paths.root)
         yield (
             "settings",
-            Finding("ok", f"{paths.settings}: {redact(current.source.url)} {current.source.ref_name}"),
+            Diagnosis("ok", f"{paths.settings}: {redact(current.source.url)} {current.source.ref_name}"),
         )
     except BadInput as error:
         for problem in error.problems:
             where = f"{problem.file}:{problem.line}" if problem.line else problem.file
-            yield "settings", Finding("wrong", f"{where}: {problem.message}", problem.hint)
+            yield "settings", Diagnosis("wrong", f"{where}: {problem.message}", problem.hint)
     except LimpetError as error:
         yield "settings", _of(error)
-    checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [("state", lambda: _state(paths))]
+    checks: list[tuple[str, Callable[[], Iterator[Diagnosis]]]] = [("state", lambda: _state(paths))]
     if current is not None:
         known = current
         checks += [
@@ -87,11 +87,11 @@ def examine(paths: Paths) -> Iterator[tuple[str, Finding]]:
             yield name, finding
 
 
-def _of(error: LimpetError) -> Finding:
-    return Finding("wrong", redact(error.message), redact(error.hint))
+def _of(error: LimpetError) -> Diagnosis:
+    return Diagnosis("wrong", redact(error.message), redact(error.hint))
 
 
-def _state(paths: Paths) -> Iterator[Finding]:
+def _state(paths: Paths) -> Iterator[Diagnosis]:
     from agent.installation import machine_id
     from agent.store.inventory import InventoryStore
     from agent.store.state import StateStore
@@ -104,21 +104,21 @@ def _state(paths: Paths) -> Iterator[Finding]:
         yield _of(error)
         return
     for note in (*state.damaged, *inventory.damaged):
-        yield Finding("warning", note, "the next pass writes it anew")
+        yield Diagnosis("warning", note, "the next pass writes it anew")
     if known.machine_id and known.machine_id != here:
-        yield Finding(
+        yield Diagnosis(
             "wrong",
             "the state belongs to another machine",
             "limpet accept machine, if this is the same host restored",
         )
     directory = next(path for path in (paths.state, *paths.state.parents) if path.exists())
     if not os.access(directory, os.W_OK):
-        yield Finding("wrong", f"{directory} cannot be written", "run as root")
+        yield Diagnosis("wrong", f"{directory} cannot be written", "run as root")
     applied = known.applied_revision or "nothing was applied yet"
-    yield Finding("ok", f"{paths.state}: {applied}, {len(inventory.entries)} owned")
+    yield Diagnosis("ok", f"{paths.state}: {applied}, {len(inventory.entries)} owned")
 
 
-def _credentials(paths: Paths, current: Settings) -> Iterator[Finding]:
+def _credentials(paths: Paths, current: Settings) -> Iterator[Diagnosis]:
     source = current.source
     given = {f"source.{name}": getattr(source, name) for name in CREDENTIALS_AS_PATH if getattr(source, name)}
     for registry, table in current.engine.registries.items():
@@ -132,31 +132,33 @@ def _credentials(paths: Paths, current: Settings) -> Iterator[Finding]:
             path.read_bytes()
         except OSError as error:
             wrong = True
-            yield Finding("wrong", f"{name}: {path}: {error.strerror}", "write the file, or correct the path")
+            yield Diagnosis(
+                "wrong", f"{name}: {path}: {error.strerror}", "write the file, or correct the path"
+            )
             continue
         permissions = stat.S_IMODE(mode)
         if name.rpartition(".")[2] in SECRET_FILES and permissions & 0o077:
             wrong = True
-            yield Finding(
+            yield Diagnosis(
                 "wrong", f"{name}: {path} is open to others (mode {permissions:04o})", f"chmod 600 {path}"
             )
     if source.url.startswith("ssh://") and not source.known_hosts:
-        yield Finding(
+        yield Diagnosis(
             "warning",
             "source.known_hosts is not set",
             "write the server's host key into a file, and name it there",
         )
     if not wrong:
-        yield Finding("ok", f"{', '.join(given)} given" if given else "none are given")
+        yield Diagnosis("ok", f"{', '.join(given)} given" if given else "none are given")
 
 
-def _source(paths: Paths, current: Settings) -> Iterator[Finding]:
+def _source(paths: Paths, current: Settings) -> Iterator[Diagnosis]:
     from agent import sandbox
     from agent.converge import desired
 
     started, local = time.monotonic(), current.source.url.removeprefix("file://")
     if local.startswith("/") and not Path(local).exists():
-        yield Finding("wrong", f"there is no {local}", "correct source.url")
+        yield Diagnosis("wrong", f"there is no {local}", "correct source.url")
         return
     try:
         answer, _ = sandbox.call(
@@ -166,12 +168,12 @@ def _source(paths: Paths, current: Settings) -> Iterator[Finding]:
         yield _of(error)
         return
     if answer.get("refused"):
-        yield Finding("wrong", answer["refused"], answer["hint"])
+        yield Diagnosis("wrong", answer["refused"], answer["hint"])
     else:
-        yield Finding("ok", f"answers in {time.monotonic() - started:.1f} s")
+        yield Diagnosis("ok", f"answers in {time.monotonic() - started:.1f} s")
 
 
-def _docker(current: Settings) -> Iterator[Finding]:
+def _docker(current: Settings) -> Iterator[Diagnosis]:
     from agent.drivers.engine import Engine
 
     engine = Engine(current.engine.socket, timeout=COMMAND_TIMEOUT)
@@ -180,12 +182,12 @@ def _docker(current: Settings) -> Iterator[Finding]:
     except LimpetError as error:
         yield _of(error)
     else:
-        yield Finding("ok", f"{current.engine.socket} speaks API {version}, {containers} containers")
+        yield Diagnosis("ok", f"{current.engine.socket} speaks API {version}, {containers} containers")
     finally:
         engine.close()
 
 
-def _heartbeat(paths: Paths, current: Settings) -> Iterator[Finding]:
+def _heartbeat(paths: Paths, current: Settings) -> Iterator[Diagnosis]:
     from agent.cli.status import lateness
     from agent.clock import SystemClock
     from agent.report.writer import read
@@ -196,73 +198,73 @@ def _heartbeat(paths: Paths, current: Settings) -> Iterator[Finding]:
     try:
         doc = read(paths.host(current.heartbeat.file))
     except LimpetError as error:
-        yield Finding("warning", error.message, error.hint)
+        yield Diagnosis("warning", error.message, error.hint)
         return
     late = lateness(doc, now=clock.wall(), monotonic=clock.monotonic(), boot_id=clock.boot_id())
     if daemon is None:
-        yield Finding("warning", "no daemon runs here", "systemctl start limpet")
+        yield Diagnosis("warning", "no daemon runs here", "systemctl start limpet")
     elif late:
-        yield Finding(
+        yield Diagnosis(
             "wrong",
             f"the daemon (pid {daemon}) is {late:.0f} s late with its heartbeat",
             "systemctl restart limpet",
         )
     why, hint = heartbeat.explanation(doc, doc["state"])
-    yield Finding(
+    yield Diagnosis(
         "ok" if doc["state"] in ("Synced", "Progressing") else "wrong", f"{doc['state']}: {why}", hint
     )
 
 
-def _systemd(paths: Paths) -> Iterator[Finding]:
+def _systemd(paths: Paths) -> Iterator[Diagnosis]:
     if not Path("/run/systemd/system").is_dir():
-        yield Finding("warning", "this machine does not run systemd", "start `limpet run` by other means")
+        yield Diagnosis("warning", "this machine does not run systemd", "start `limpet run` by other means")
         return
     if paths.root != Path("/"):
-        yield Finding("ok", "runs; the service is for the root / only")
+        yield Diagnosis("ok", "runs; the service is for the root / only")
         return
     enabled, active = (
         _said("systemctl", "is-enabled", "limpet.service"),
         _said("systemctl", "is-active", "limpet.service"),
     )
     if active != "active":
-        yield Finding(
+        yield Diagnosis(
             "warning", f"limpet.service is {active or 'unknown'}", "systemctl enable --now limpet.service"
         )
     elif enabled != "enabled":
-        yield Finding(
+        yield Diagnosis(
             "warning",
             f"limpet.service is {enabled}: it does not start at boot",
             "systemctl enable limpet.service",
         )
     else:
-        yield Finding("ok", "limpet.service is active and enabled")
+        yield Diagnosis("ok", "limpet.service is active and enabled")
 
 
-def _disk(paths: Paths) -> Iterator[Finding]:
+def _disk(paths: Paths) -> Iterator[Diagnosis]:
     directory = next(path for path in (paths.state, *paths.state.parents) if path.exists())
     disk = os.statvfs(directory)
     free, nodes = disk.f_bavail * disk.f_frsize, disk.f_favail if disk.f_files else None
     if free < heartbeat.LOW_DISK:
-        yield Finding(
+        yield Diagnosis(
             "wrong",
             f"{free >> 20} MiB are free for {paths.state}",
             "free space: docker image prune, old logs",
         )
     elif nodes is not None and nodes < 1000:
-        yield Finding(
+        yield Diagnosis(
             "wrong", f"{nodes} inodes are free for {paths.state}", "remove small files that nobody needs"
         )
     else:
-        yield Finding("ok", f"{free >> 20} MiB are free for {paths.state}")
+        yield Diagnosis("ok", f"{free >> 20} MiB are free for {paths.state}")
 
 
-def _clock() -> Iterator[Finding]:
+def _clock() -> Iterator[Diagnosis]:
     if time.time() < BUILT:
-        yield Finding("wrong", f"the clock shows {time.strftime('%Y-%m-%d')}", "set it, or start NTP")
+        yield Diagnosis("wrong", f"the clock shows {time.strftime('%Y-%m-%d')}", "set it, or start NTP")
     elif (synchronized := _said("timedatectl", "show", "--property=NTPSynchronized", "--value")) == "no":
-        yield Finding("warning", "the clock is not synchronised", "timedatectl set-ntp true")
+        yield Diagnosis("warning", "the clock is not synchronised", "timedatectl set-ntp true")
     else:
-        yield Finding(
+        yield Diagnosis(
             "ok",
             "synchronised" if synchronized == "yes" else "plausible; nothing says whether it is synchronised",
         )

@@ -9,7 +9,7 @@ import json
 import time
 
 from agent.installation import Paths
-from agent.store.history import Entry, History
+from agent.store.history import History, HistoryEntry
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def row(entry: Entry) -> tuple[str, ...]:
+def row(entry: HistoryEntry) -> tuple[str, ...]:
     """The cells of one entry. Times are local."""
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.at))
     result = f"{entry.outcome}: {_short(entry.message, 40)}" if entry.message else entry.outcome
@@ -59,7 +59,7 @@ def short_revision(revision: str) -> str:
     return f"{ref}@{commit.partition(':')[2][:7]}"
 
 
-def _counts(entry: Entry) -> str:
+def _counts(entry: HistoryEntry) -> str:
     counts = (
         (entry.created, "created"),
         (entry.replaced, "replaced"),

@@ -13,7 +13,7 @@ from typing import Any
 
 from agent.errors import EXIT_CHANGES, EXIT_FAILED, EXIT_OK, LimpetError
 from agent.installation import Paths
-from agent.kinds.base import Held, View
+from agent.kinds.base import Target, View
 from agent.model import Action, Manifest, Observed, Plan
 
 LARGEST_DIFF = 100_000  # bytes of a file whose difference is shown
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from agent.render import local
 
     parser.add_argument("--json", action="store_true", help="the plan as JSON (limpet schema plan)")
-    local.add_arguments(parser)
+    local.add_repository_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -126,7 +126,7 @@ def _of_repository(args: argparse.Namespace) -> _Found:
 
     tree = local.open_tree(args)
     rendered = render(tree, local.context_of(args, tree))
-    view = View(Held(rendered.manifest), Observed(), {})
+    view = View(Target(rendered.manifest), Observed(), {})
     return _Found(
         "",
         f"{tree.name} on an empty host",

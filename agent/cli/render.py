@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from agent.render import local
 
-    local.add_arguments(parser)
+    local.add_repository_arguments(parser)
     parser.add_argument(
         "-o", "--output", type=Path, metavar="DIR", help="writes everything below DIR, which must be empty"
     )
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
             return _print_compose(*read_apps(tree, context), args.compose)
         rendered = render(tree, context)
     except BadInput as error:
-        report(error.problems)
+        print_problems(error.problems)
         return EXIT_FAILED
     _warn(rendered.manifest.warnings)
     if args.output is not None:
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def report(problems: tuple[Problem, ...]) -> None:
+def print_problems(problems: tuple[Problem, ...]) -> None:
     for problem in problems:
         sys.stderr.write(f"{problem}\n")
     sys.stderr.write(f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'}\n")

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     paths, clock, command = Paths(args.root), SystemClock(), child_command(args.root)
     supervisor = Supervisor(
         paths,
-        load=lambda: load_settings(command),
+        load=lambda: settings_from_child(command),
         reporter=lambda settings: Reporter(paths, settings, clock),
         command=command,
         clock=clock,
@@ -58,7 +58,7 @@ def child_command(root: Path) -> Command:
     ]
 
 
-def load_settings(command: Command) -> Settings:
+def settings_from_child(command: Command) -> Settings:
     """The settings, checked by a child. Errors: Stalled with what is wrong with them; Transient: the child
     failed.
     """

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    print("\n".join(names()) if args.name is None else text(args.name))
+    print("\n".join(names()) if args.name is None else schema_text(args.name))
     return 0
 
 
@@ -25,7 +25,7 @@ def names() -> list[str]:
     return sorted([*(path.stem for path in SCHEMAS.glob("*.json")), "settings"])
 
 
-def text(name: str) -> str:
+def schema_text(name: str) -> str:
     """The schema of a format. Errors: LimpetError for an unknown name."""
     if name not in names():
         raise LimpetError(f"there is no schema {name!r}", f"use one of {', '.join(names())}", code="NoSchema")

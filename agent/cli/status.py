@@ -167,12 +167,12 @@ def _print(text: list[str]) -> None:
 def _file(root: Path) -> Path:
     """Where the heartbeat is; at its usual place when the settings are wrong."""
     from agent.settings.load import load_settings
-    from agent.settings.values import Heartbeat
+    from agent.settings.values import HeartbeatSettings
 
     try:
         return Paths(root).host(load_settings(root).heartbeat.file)
     except LimpetError:
-        return Paths(root).host(Heartbeat().file)
+        return Paths(root).host(HeartbeatSettings().file)
 
 
 def _boot_id() -> str:

@@ -11,7 +11,7 @@ import argparse
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from agent.render import local
 
-    local.add_arguments(parser)
+    local.add_repository_arguments(parser)
     parser.add_argument("--strict", action="store_true", help="warnings are errors")
     parser.add_argument(
         "--all", action="store_true", help="all hosts and labels that the repository mentions"

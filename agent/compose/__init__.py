@@ -6,21 +6,21 @@ from __future__ import annotations
 
 from .canonical import canonical
 from .errors import ComposeError, ComposeErrors, Place, Warning
-from .files import Files, MemoryFiles
-from .load import load
+from .files import MemoryFiles, ProjectFiles
+from .load import load_project
 from .project import Project
 from .scalars import duration_ns, parse_bytes
 
 __all__ = [
     "ComposeError",
     "ComposeErrors",
-    "Files",
     "MemoryFiles",
     "Place",
     "Project",
+    "ProjectFiles",
     "Warning",
     "canonical",
     "duration_ns",
-    "load",
+    "load_project",
     "parse_bytes",
 ]

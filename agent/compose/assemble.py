@@ -13,19 +13,19 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
-from .document import Document, Path
+from .document import Path, YamlDocument
 from .environment import read_dotenv
-from .errors import MAX_SHOWN, ComposeError, Place, Problems
+from .errors import MAX_SHOWN, ComposeError, LoadProblems, Place
 from .extend import apply_extends, remove
 from .include import Include, import_model, include_entries
 from .interpolate import interpolate
-from .limits import INCLUDE_COST, MAX_INCLUDES, size
+from .limits import INCLUDE_COST, MAX_INCLUDES, node_count
 from .merge import IDENTITY, SPECIAL, enforce_unique, merge
 from .normalize import check_model, set_defaults
-from .paths import escapes, is_host_path, join, rebase, relative
+from .paths import escapes, is_host_path, join_path, rebase, relative
 from .schema import validate
 from .shortforms import EXPAND, expand
-from .source import Source
+from .source import ProjectSource
 from .tree import NOWHERE, List, Map, Rules, place_of
 
 _NAME = re.compile(r"[a-zA-Z0-9._-]+\Z|x-")
@@ -35,7 +35,7 @@ SECTIONS = ("services", "networks", "volumes", "configs", "secrets", "models")
 class Assembler:
     """Builds models from the files of a source."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ProjectSource) -> None:
         self.source, self.problems = source, source.problems
 
     def model(
@@ -76,11 +76,11 @@ class Assembler:
         _own_environment(root, environment)
         return root
 
-    def extend(self, document: Document, path: str, environment: dict[str, str], directory: str) -> None:
+    def extend(self, document: YamlDocument, path: str, environment: dict[str, str], directory: str) -> None:
         bases: dict[str, tuple[Map, list[Path]]] = {}
 
         def load_base(name: str, place: Place) -> tuple[str, Map, list[Path]]:
-            file = join(directory, name)
+            file = join_path(directory, name)
             if is_host_path(name) or escapes(file):
                 raise ComposeError(
                     f"the file {name!r} is outside the repository", *place, hint="move it into the repository"
@@ -112,7 +112,7 @@ class Assembler:
         return root["services"], removed
 
     def include(
-        self, document: Document, environment: dict[str, str], directory: str, included: tuple[str, ...]
+        self, document: YamlDocument, environment: dict[str, str], directory: str, included: tuple[str, ...]
     ) -> None:
         entries = include_entries(document.root, self.problems)
         document.root.pop("include", None)
@@ -128,17 +128,19 @@ class Assembler:
         self, entry: Include, environment: dict[str, str], directory: str, included: tuple[str, ...]
     ) -> Map:
         for path in entry.paths:
-            if is_host_path(path) or escapes(join(directory, path)):
+            if is_host_path(path) or escapes(join_path(directory, path)):
                 raise ComposeError(
                     f"the file {path!r} is outside the repository", *entry.place, hint="move it into it"
                 )
-        paths = [join(directory, path) for path in entry.paths]
+        paths = [join_path(directory, path) for path in entry.paths]
         if paths[0] in included or len(included) > MAX_INCLUDES:
             way = " -> ".join([*included, paths[0]])
             raise ComposeError(
                 f"the files include one another in a circle: {way}", *entry.place, hint="break the circle"
             )
-        below = join(directory, entry.directory) if entry.directory else paths[0].rpartition("/")[0] or "."
+        below = (
+            join_path(directory, entry.directory) if entry.directory else paths[0].rpartition("/")[0] or "."
+        )
         if is_host_path(entry.directory) or escapes(below):
             raise ComposeError(
                 f"{entry.directory!r} is outside the repository", *entry.place, hint="move it into it"
@@ -146,14 +148,14 @@ class Assembler:
         base = below if self.source.files.is_dir(below) else below.rpartition("/")[0] or "."
         variables: dict[str, str] = {}
         if entry.env_files is None:
-            default = join(below, ".env")
+            default = join_path(below, ".env")
             env_files = (
                 [default]
                 if self.source.files.exists(default) and not self.source.files.is_dir(default)
                 else []
             )
         else:
-            env_files = [join(directory, name) for name in entry.env_files if name != "/dev/null"]
+            env_files = [join_path(directory, name) for name in entry.env_files if name != "/dev/null"]
         for path in env_files:
             if found := self.source.read_variables(path, entry.place):
                 read_dotenv(*found, environment, self.problems, variables)
@@ -168,7 +170,7 @@ class Assembler:
         """
         problems = self.problems
         if root:
-            self.source.budget.spend_nodes(size(root), over.at)  # everything is checked again
+            self.source.budget.spend_nodes(node_count(root), over.at)  # everything is checked again
         for section, value in over.items():
             base, place, rules = root.get(section), over.place(section), SPECIAL.step(section)
             if section in SECTIONS and isinstance(base, Map) and isinstance(value, Map):
@@ -243,7 +245,7 @@ class Assembler:
                 root.pop(entry[0], None)
 
 
-def _promote_develop(root: Map, problems: Problems) -> None:
+def _promote_develop(root: Map, problems: LoadProblems) -> None:
     """`x-develop` and `x-initialSync`, older spellings of `develop` and `initial_sync`, which win."""
     services = root.get("services")
     for name, service in services.items() if isinstance(services, Map) else ():

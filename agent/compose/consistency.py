@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from .errors import Place, Problems
-from .normalize import entries
+from .errors import LoadProblems, Place
+from .normalize import named_mappings
 from .tree import List, Map
 
 Services = dict[str, Map]
@@ -17,10 +17,10 @@ Services = dict[str, Map]
 _PULL_POLICY = re.compile(r"(?:always|never|build|missing|refresh|daily|weekly|every_(?:[0-9]+[wdhms])+)\Z")
 
 
-class Check:
+class ConsistencyCheck:
     """The checks of one project; `services` are the active ones, `disabled` those that no profile enables."""
 
-    def __init__(self, root: Map, services: Services, disabled: Services, problems: Problems) -> None:
+    def __init__(self, root: Map, services: Services, disabled: Services, problems: LoadProblems) -> None:
         self.root, self.services, self.disabled, self.problems = root, services, disabled, problems
 
     def run(self) -> None:
@@ -116,7 +116,7 @@ class Check:
                 )
 
     def secrets(self) -> None:
-        for name, secret, place in entries(self.root, "secrets"):
+        for name, secret, place in named_mappings(self.root, "secrets"):
             if f"secrets.{name}" in self.problems.broken or secret.get("external") is True:
                 continue
             if not secret.get("file") and not secret.get("environment"):

@@ -27,7 +27,7 @@ _FILLINGS = "_-0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(slots=True)
-class Node:
+class YamlNode:
     kind: int
     tag: str | None
     value: Any
@@ -37,14 +37,14 @@ class Node:
 
 
 @dataclass(slots=True)
-class Document:
+class YamlDocument:
     """One YAML document: its tree, and the paths that `!reset` and `!override` remove from earlier files."""
 
     root: Any
     removed: list[Path] = field(default_factory=list)
 
 
-def parse(file: str, data: bytes, budget: Budget) -> list[Document]:
+def parse_yaml(file: str, data: bytes, budget: Budget) -> list[YamlDocument]:
     """The documents of a file. Raises ComposeError."""
     if len(data) > MAX_FILE_BYTES:
         message = f"the file has {len(data)} bytes; at most {MAX_FILE_BYTES} are read"
@@ -57,7 +57,7 @@ def parse(file: str, data: bytes, budget: Budget) -> list[Document]:
     return [_Builder(file, budget).build(node) for node in _compose(file, text)]
 
 
-def _compose(file: str, text: str) -> list[Node]:
+def _compose(file: str, text: str) -> list[YamlNode]:
     """The documents' nodes. The parser reads fewer names of anchors than YAML allows: those are read under
     another name.
     """
@@ -81,7 +81,7 @@ def _compose(file: str, text: str) -> list[Node]:
     raise ComposeError(f"more than {len(renamed)} names of anchors have other characters", file, 1, hint=hint)
 
 
-def _read(file: str, text: str, names: dict[str, str]) -> list[Node]:
+def _read(file: str, text: str, names: dict[str, str]) -> list[YamlNode]:
     """`names`: what anchors are called that are read under another name. Raises MarkedYAMLError or
     ComposeError.
     """
@@ -146,24 +146,24 @@ def _tab_at(text: str, line: int) -> bool:
     return any("\t" in row[: len(row) - len(row.lstrip())] for row in near)
 
 
-def _nodes(parser: Any, file: str, names: dict[str, str]) -> list[Node]:
+def _nodes(parser: Any, file: str, names: dict[str, str]) -> list[YamlNode]:
     """Builds the documents' nodes without recursion: depth is a limit, not a crash."""
     import yaml
 
-    documents: list[Node] = []
-    anchors: dict[str, Node] = {}
-    stack: list[Node] = []
+    documents: list[YamlNode] = []
+    anchors: dict[str, YamlNode] = {}
+    stack: list[YamlNode] = []
     while True:
         event = parser.get_event()
         kind = type(event)
         if kind is yaml.ScalarEvent:
             mark = event.start_mark
             plain = event.implicit[0] and event.style in (None, "")
-            node = Node(SCALAR, event.tag, event.value, mark.line + 1, mark.column + 1, plain)
+            node = YamlNode(SCALAR, event.tag, event.value, mark.line + 1, mark.column + 1, plain)
         elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
             mark = event.start_mark
             form = MAPPING if kind is yaml.MappingStartEvent else SEQUENCE
-            node = Node(form, event.tag, [], mark.line + 1, mark.column + 1)
+            node = YamlNode(form, event.tag, [], mark.line + 1, mark.column + 1)
         elif kind is yaml.AliasEvent:
             mark = event.start_mark
             target = anchors.get(event.anchor)
@@ -176,7 +176,7 @@ def _nodes(parser: Any, file: str, names: dict[str, str]) -> list[Node]:
                     mark.column + 1,
                     f"define it first with &{name}, or put it in quotes if it is text",
                 )
-            node = Node(ALIAS, None, target, mark.line + 1, mark.column + 1)
+            node = YamlNode(ALIAS, None, target, mark.line + 1, mark.column + 1)
         elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
             stack.pop()
             continue
@@ -213,19 +213,19 @@ class _Builder:
         self.removed: list[Path] = []
         self.active: set[int] = set()
 
-    def build(self, node: Node) -> Document:
+    def build(self, node: YamlNode) -> YamlDocument:
         self.removed = []
-        return Document(self.value(node, ()), self.removed)
+        return YamlDocument(self.value(node, ()), self.removed)
 
-    def fail(self, node: Node, message: str, hint: str = "") -> ComposeError:
+    def fail(self, node: YamlNode, message: str, hint: str = "") -> ComposeError:
         return ComposeError(message, self.file, node.line, node.column, hint)
 
-    def pay(self, node: Node) -> None:
+    def pay(self, node: YamlNode) -> None:
         self.budget.nodes -= 1
         if self.budget.nodes < 0:
             self.budget.spend_nodes(0, Place(self.file, node.line, node.column))
 
-    def value(self, node: Node, path: Path) -> Any:
+    def value(self, node: YamlNode, path: Path) -> Any:
         self.pay(node)
         if node.kind == SCALAR:
             return self.scalar(node)
@@ -247,13 +247,13 @@ class _Builder:
         finally:
             self.active.discard(id(target))
 
-    def scalar(self, node: Node) -> Any:
+    def scalar(self, node: YamlNode) -> Any:
         try:
             return resolve(node.value, node.tag, node.plain)
         except ValueError as error:
             raise self.fail(node, str(error), "remove the tag or correct the value") from None
 
-    def sequence(self, node: Node, path: Path, at: Place) -> List:
+    def sequence(self, node: YamlNode, path: Path, at: Place) -> List:
         result = List(at=at)
         for index, item in enumerate(node.value):
             below = (*path, f"[{index}]")
@@ -261,9 +261,9 @@ class _Builder:
                 result.add(self.value(item, below), Place(self.file, item.line, item.column))
         return result
 
-    def mapping(self, node: Node, path: Path, at: Place) -> Map:
+    def mapping(self, node: YamlNode, path: Path, at: Place) -> Map:
         result = Map(at=at)
-        merges: list[Node] = []
+        merges: list[YamlNode] = []
         seen: dict[str, int] = {}
         for key_node, item in zip(node.value[::2], node.value[1::2], strict=True):
             key = self.key(key_node)
@@ -282,7 +282,7 @@ class _Builder:
             self.merge(result, item, path)
         return result
 
-    def key(self, node: Node) -> str:
+    def key(self, node: YamlNode) -> str:
         self.pay(node)
         target = node.value if node.kind == ALIAS else node
         key = self.scalar(target) if target.kind == SCALAR else None
@@ -291,7 +291,7 @@ class _Builder:
             raise self.fail(node, f"the key {shown} is not text", "put it in quotes")
         return key
 
-    def tagged(self, item: Node, path: Path) -> bool:
+    def tagged(self, item: YamlNode, path: Path) -> bool:
         """Records `!reset` and `!override`; true when the entry is to be left out."""
         tag = (item.value if item.kind == ALIAS else item).tag
         if tag not in ("!reset", "!override"):
@@ -299,7 +299,7 @@ class _Builder:
         self.removed.append(path)
         return tag == "!reset"
 
-    def merge(self, into: Map, item: Node, path: Path) -> None:
+    def merge(self, into: Map, item: YamlNode, path: Path) -> None:
         """`<<`: entries of the mapping, or of each in a list, that are not there yet."""
         target = item.value if item.kind == ALIAS else item
         sources = target.value if target.kind == SEQUENCE else [item]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from .errors import ComposeError, Place, Problems
+from .errors import ComposeError, LoadProblems, Place
 from .interpolate import InvalidTemplate, Lookup, MissingVariable, substitute
 from .limits import MAX_FILE_BYTES
 
@@ -20,11 +20,11 @@ _ESCAPE = re.compile(r"\\(?:[abcfnrtv$\"\\]|0\d{0,3})")
 _SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\", '"': '"'}
 
 
-def parse(
+def parse_dotenv(
     file: str,
     data: bytes,
     lookup: Lookup,
-    problems: Problems,
+    problems: LoadProblems,
     known: dict[str, str],
     places: dict[str, Place],
 ) -> None:
@@ -61,7 +61,7 @@ class _Parser:
         file: str,
         text: str,
         lookup: Lookup,
-        problems: Problems,
+        problems: LoadProblems,
         known: dict[str, str],
         places: dict[str, Place],
     ) -> None:

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from . import dotenv
-from .errors import ComposeError, Place, Problems
+from .errors import ComposeError, LoadProblems, Place
 from .interpolate import Lookup
 from .paths import is_host_path
 from .tree import List, Map
 
-Read = Callable[[str, Place, bool], tuple[str, bytes] | None]
+ReadFile = Callable[[str, Place, bool], tuple[str, bytes] | None]
 
 
-def resolve_environment(service: Map, environment: dict[str, str], read: Read, problems: Problems) -> None:
+def resolve_environment(
+    service: Map, environment: dict[str, str], read: ReadFile, problems: LoadProblems
+) -> None:
     """Completes `environment` from the project's variables and the service's env files, in place."""
     own = service.get("environment")
     own = own if isinstance(own, Map) else Map(at=service.at)
@@ -52,21 +54,21 @@ def _parse(
     data: bytes,
     where: Place,
     lookup: Lookup,
-    problems: Problems,
+    problems: LoadProblems,
     known: dict[str, str],
     places: dict[str, Place],
 ) -> None:
     if kind == "raw":
         dotenv.parse_raw(file, data, known, places)
     elif kind in ("", ".env"):
-        dotenv.parse(file, data, lookup, problems, known, places)
+        dotenv.parse_dotenv(file, data, lookup, problems, known, places)
     else:
         problems.error(
             where, f"the env_file format {kind!r} is not known", "leave `format` out, or write `raw`"
         )
 
 
-def resolve_labels(service: Map, read: Read, problems: Problems) -> None:
+def resolve_labels(service: Map, read: ReadFile, problems: LoadProblems) -> None:
     """Completes `labels` from the service's label files, in place."""
     labels = Map(at=service.at)
     for entry, where in _placed(service.get("label_file")):
@@ -75,7 +77,7 @@ def resolve_labels(service: Map, read: Read, problems: Problems) -> None:
             values: dict[str, str] = {}
             places: dict[str, Place] = {}
             try:
-                dotenv.parse(*found, labels.get, problems, values, places)
+                dotenv.parse_dotenv(*found, labels.get, problems, values, places)
             except ComposeError as error:
                 problems.add(error)
             for key, value in values.items():
@@ -101,7 +103,7 @@ def _placed(value: object) -> list[tuple[Map, Place]]:
 
 
 def _read(
-    path: object, required: bool, where: Place, read: Read, problems: Problems, key: str
+    path: object, required: bool, where: Place, read: ReadFile, problems: LoadProblems, key: str
 ) -> tuple[str, bytes] | None:
     if not isinstance(path, str) or not path:
         problems.error(where, f"the {key} has no path", "name the file")
@@ -122,7 +124,7 @@ def read_dotenv(
     path: str,
     data: bytes,
     environment: dict[str, str],
-    problems: Problems,
+    problems: LoadProblems,
     known: dict[str, str],
     places: dict[str, Place] | None = None,
 ) -> None:
@@ -135,6 +137,6 @@ def read_dotenv(
         return known.get(name) if value is None else value
 
     try:
-        dotenv.parse(path, data, lookup, problems, known, {} if places is None else places)
+        dotenv.parse_dotenv(path, data, lookup, problems, known, {} if places is None else places)
     except ComposeError as error:
         problems.add(error)

@@ -55,7 +55,7 @@ class Warning:
 
 
 @dataclass(slots=True)
-class Problems:
+class LoadProblems:
     """Collects errors and warnings of one load, each once.
 
     `broken` holds the paths of entries with an error (`services.web`): later checks of them would only

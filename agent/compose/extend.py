@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .document import Path
-from .errors import ComposeError, Place, Problems
-from .limits import MAX_EXTENDS, Budget, size
+from .errors import ComposeError, LoadProblems, Place
+from .limits import MAX_EXTENDS, Budget, node_count
 from .merge import SERVICE_RULES, merge_maps
 from .tree import Map, copy
 
@@ -21,7 +21,7 @@ Load = Callable[[str, Place], tuple[str, Map, list[Path]]]
 
 
 def apply_extends(
-    root: Map, file: str, removed: list[Path], load: Load, problems: Problems, budget: Budget
+    root: Map, file: str, removed: list[Path], load: Load, problems: LoadProblems, budget: Budget
 ) -> None:
     """Resolves the `extends` of every service of a file in place.
 
@@ -83,7 +83,7 @@ class _Resolver:
         base = self.service(wanted, base_services, base_file, base_removed, (*chain, (base_file, name)))
         if base is None:
             return service
-        self.budget.spend_nodes(size(base), place)
+        self.budget.spend_nodes(node_count(base), place)
         source = copy(base)
         remove(source, removed, ("services", name))
         merged = merge_maps(source, service, services.place(name), SERVICE_RULES)

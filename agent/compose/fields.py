@@ -12,10 +12,10 @@ from typing import Any
 from .scalars import show
 from .tree import Map
 from .values import (
-    Context,
     Decode,
     Field,
     Unfit,
+    ValueContext,
     as_bytes,
     as_command,
     as_count,
@@ -69,7 +69,7 @@ def structs(fields: dict[str, Field]) -> Field:
 _ULIMIT = {"soft": INT, "hard": INT}
 
 
-def _ulimit(value: Any, at: Context) -> Any:
+def _ulimit(value: Any, at: ValueContext) -> Any:
     if isinstance(value, Map):
         return struct_of(_ULIMIT)(value, at)
     if isinstance(value, bool) or not isinstance(value, int):
@@ -217,7 +217,7 @@ _HEALTH = {
 }
 
 
-def _repeated(value: Any, at: Context) -> Map:
+def _repeated(value: Any, at: ValueContext) -> Map:
     """Options that may be given several times; one without a value is not given."""
     result = map_of(as_shown)(value, at)
     for key in [key for key, items in result.items() if not items]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 
-class Files(Protocol):
+class ProjectFiles(Protocol):
     """Read access below a virtual root. Paths are normalised, relative, and never leave the root; "." is the
     root.
     """

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .document import Path
-from .errors import ComposeError, Place, Problems
+from .errors import ComposeError, LoadProblems, Place
 from .extend import remove
 from .merge import SPECIAL, merge, same
 from .tree import List, Map
@@ -30,7 +30,7 @@ class Include:
     place: Place
 
 
-def include_entries(root: Map, problems: Problems) -> list[Include]:
+def include_entries(root: Map, problems: LoadProblems) -> list[Include]:
     listed = root.get("include")
     if listed is None:
         return []
@@ -70,7 +70,7 @@ def _texts(value: Any) -> tuple[str, ...] | None:
     return texts if len(texts) == (len(value) if isinstance(value, List) else 1) else None
 
 
-def import_model(source: Map, target: Map, removed: list[Path], problems: Problems) -> None:
+def import_model(source: Map, target: Map, removed: list[Path], problems: LoadProblems) -> None:
     """Takes the resources of an included model into the including file's tree."""
     for section in _KEYS:
         found = source.get(section)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from .errors import Place, Problems
+from .errors import LoadProblems, Place
 from .limits import MAX_VALUE, Budget
 from .tree import List, Map, Rules
 
@@ -200,7 +200,7 @@ CASTS: Rules[Cast] = Rules(
 )
 
 
-def interpolate(root: Map, lookup: Lookup, problems: Problems, budget: Budget) -> None:
+def interpolate(root: Map, lookup: Lookup, problems: LoadProblems, budget: Budget) -> None:
     """Replaces the variables of all values of a tree in place; every failure is reported, its value kept as
     written.
     """
@@ -210,7 +210,7 @@ def interpolate(root: Map, lookup: Lookup, problems: Problems, budget: Budget) -
 
 
 class _Walker:
-    def __init__(self, lookup: Lookup, problems: Problems, budget: Budget) -> None:
+    def __init__(self, lookup: Lookup, problems: LoadProblems, budget: Budget) -> None:
         self.lookup, self.problems, self.budget = lookup, problems, budget
 
     def walk(self, value: Any, place: Place, path: tuple[str, ...], casts: Rules[Cast] | None) -> Any:

@@ -55,10 +55,10 @@ class Budget:
             )
 
 
-def size(value: object) -> int:
+def node_count(value: object) -> int:
     """How many nodes a tree has."""
     if isinstance(value, dict):
-        return 1 + sum(map(size, value.values()))
+        return 1 + sum(map(node_count, value.values()))
     if isinstance(value, list):
-        return 1 + sum(map(size, value))
+        return 1 + sum(map(node_count, value))
     return 1

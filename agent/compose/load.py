@@ -10,23 +10,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .assemble import Assembler
-from .consistency import Check
+from .consistency import ConsistencyCheck
 from .environment import read_dotenv, resolve_environment, resolve_labels
-from .errors import ComposeError, ComposeErrors, Place, Problems
+from .errors import ComposeError, ComposeErrors, LoadProblems, Place
 from .fields import RESOURCES, SERVICE
-from .files import Files
+from .files import ProjectFiles
 from .interpolate import InvalidTemplate, MissingVariable, substitute
 from .limits import OverBudget
 from .normalize import normalize, project_name
-from .paths import escapes, finish, join
+from .paths import escapes, finish, join_path
 from .project import Project
-from .source import NAMES, Preprocess, Source
+from .source import NAMES, Preprocess, ProjectSource
 from .tree import Map
 from .values import decode
 
 
-def load(
-    files: Files,
+def load_project(
+    files: ProjectFiles,
     working_dir: str = ".",
     config_files: Sequence[str] | None = None,
     env_overrides: Mapping[str, str] | None = None,
@@ -35,7 +35,7 @@ def load(
     preprocess: Preprocess | None = None,
 ) -> Project:
     """The project in `working_dir`. Raises ComposeErrors with everything that is wrong."""
-    loader = _Loader(files, join(".", working_dir), preprocess)
+    loader = _Loader(files, join_path(".", working_dir), preprocess)
     try:
         return loader.project(config_files, dict(env_overrides or {}), tuple(profiles), default_name)
     except OverBudget as over:
@@ -46,11 +46,11 @@ def load(
 class _Loader:
     """One load: what was read, what is left of the budget, what is wrong."""
 
-    def __init__(self, files: Files, working_dir: str, preprocess: Preprocess | None) -> None:
+    def __init__(self, files: ProjectFiles, working_dir: str, preprocess: Preprocess | None) -> None:
         self.working_dir = working_dir
-        self.problems = Problems()
+        self.problems = LoadProblems()
         self.places: dict[str, Place] = {}
-        self.source = Source(files, preprocess, self.problems)
+        self.source = ProjectSource(files, preprocess, self.problems)
 
     def project(
         self,
@@ -59,7 +59,7 @@ class _Loader:
         profiles: tuple[str, ...],
         default_name: str,
     ) -> Project:
-        dotenv_path = join(self.working_dir, ".env")
+        dotenv_path = join_path(self.working_dir, ".env")
         present = self.source.files.exists(dotenv_path) and not self.source.files.is_dir(dotenv_path)
         if present and (found := self.source.read_variables(dotenv_path, Place(dotenv_path))):
             variables: dict[str, str] = {}
@@ -68,7 +68,7 @@ class _Loader:
         if config_files is None and environment.get("COMPOSE_FILE"):
             config_files = environment["COMPOSE_FILE"].split(environment.get("COMPOSE_PATH_SEPARATOR") or ":")
         chosen = self.source.discover(self.working_dir) if config_files is None else list(config_files)
-        paths = [join(self.working_dir, name) for name in chosen]
+        paths = [join_path(self.working_dir, name) for name in chosen]
         if not paths:
             self.problems.error(Place(self.working_dir), "there is no Compose file", f"add {NAMES[0]}")
         name = self.name(paths, environment, default_name)
@@ -126,7 +126,7 @@ class _Loader:
         active = {key: item for key, item in services.items() if _enabled(item, profiles)}
         disabled = {key: item for key, item in services.items() if key not in active}
         resources = {section: self.decoded(root, section) for section in RESOURCES}
-        Check(root, active, disabled, problems).run()
+        ConsistencyCheck(root, active, disabled, problems).run()
         for service in active.values():
             for spec in (service, *service.get("pre_start", ())):
                 resolve_environment(spec, environment, self.read_beside, problems)
@@ -171,7 +171,7 @@ class _Loader:
         return result
 
     def read_beside(self, path: str, place: Place, required: bool) -> tuple[str, bytes] | None:
-        full = join(self.working_dir, path)
+        full = join_path(self.working_dir, path)
         return (
             None if escapes(full) else self.source.read_variables(full, place, required)
         )  # reported with all paths

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from .errors import Place, Problems
-from .paths import clean
+from .errors import LoadProblems, Place
+from .paths import clean_path
 from .shortforms import host_ip
 from .tree import List, Map
 
 _NAMESPACES = ("network_mode", "ipc", "pid", "uts", "cgroup")
 
 
-def entries(root: Map, section: str) -> list[tuple[str, Map, Place]]:
+def named_mappings(root: Map, section: str) -> list[tuple[str, Map, Place]]:
     """The named mappings of a section: services, networks and so on."""
     below = root.get(section)
     if not isinstance(below, Map):
@@ -28,7 +28,7 @@ def _maps(value: Any) -> list[Map]:
 
 def set_defaults(root: Map) -> None:
     """Values that a long form has when it does not name them."""
-    for _, service, _ in entries(root, "services"):
+    for _, service, _ in named_mappings(root, "services"):
         build = service.get("build")
         if isinstance(build, Map):
             build.setdefault("context", ".")
@@ -54,7 +54,7 @@ def _reserved_devices(service: Map) -> list[Map]:
 
 def normalize(root: Map, name: str, environment: dict[str, str]) -> None:
     """Fills in what follows from the rest; `root` is merged and valid."""
-    for _, service, place in entries(root, "services"):
+    for _, service, place in named_mappings(root, "services"):
         if service.get("pull_policy") == "if_not_present":
             service["pull_policy"] = "missing"
         build = service.get("build")
@@ -68,7 +68,7 @@ def normalize(root: Map, name: str, environment: dict[str, str]) -> None:
         _add_dependencies(service, place)
         for volume in _maps(service.get("volumes")):
             if isinstance(volume.get("target"), str):
-                volume["target"] = clean(volume["target"])
+                volume["target"] = clean_path(volume["target"])
         for hook in _maps(service.get("pre_start")):
             if "image" not in hook and "image" in service:
                 hook.put("image", service["image"], service.place("image"))
@@ -129,7 +129,7 @@ def _known_values(value: Any, environment: dict[str, str], keep: bool) -> Any:
 
 def _add_default_network(root: Map) -> None:
     used = False
-    for _, service, place in entries(root, "services"):
+    for _, service, place in named_mappings(root, "services"):
         if "provider" in service or "network_mode" in service:
             continue
         if not service.get("networks"):
@@ -165,11 +165,11 @@ def project_name(text: str) -> str:
     return kept.lstrip("_-")
 
 
-def check_model(root: Map, problems: Problems) -> None:
+def check_model(root: Map, problems: LoadProblems) -> None:
     """What the schema cannot say about the merged model, before defaults hide it."""
     exclusive = {"configs": ("file", "environment", "content"), "secrets": ("file", "environment")}
     for section, keys in exclusive.items():
-        for name, item, place in entries(root, section):
+        for name, item, place in named_mappings(root, section):
             given = [key for key in keys if key in item]
             if len(given) > 1:
                 problems.error(
@@ -178,7 +178,7 @@ def check_model(root: Map, problems: Problems) -> None:
             elif not given and "driver" not in item and "external" not in item:
                 hint = f"give it one of {', '.join(keys)}, or `external: true`"
                 problems.error(place, f"{section}.{name}: it has no content", hint)
-    for name, item, _ in entries(root, "volumes"):
+    for name, item, _ in named_mappings(root, "volumes"):
         if item.get("external") is True:
             for key in item:
                 if key not in ("name", "external") and not key.startswith("x-"):
@@ -187,11 +187,11 @@ def check_model(root: Map, problems: Problems) -> None:
                         f"volumes.{name}: `external` and {key!r} exclude each other",
                         f"remove {key!r}",
                     )
-    for name, service, _ in entries(root, "services"):
+    for name, service, _ in named_mappings(root, "services"):
         _check_service(name, service, problems)
 
 
-def _check_service(name: str, service: Map, problems: Problems) -> None:
+def _check_service(name: str, service: Map, problems: LoadProblems) -> None:
     for port in _maps(service.get("ports")):
         address = port.get("host_ip")
         if isinstance(address, str) and (address.startswith("[") or not host_ip(f"[{address}]")):

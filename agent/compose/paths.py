@@ -11,11 +11,11 @@ import posixpath
 from collections.abc import Callable
 from typing import Any
 
-from .errors import Place, Problems
+from .errors import LoadProblems, Place
 from .tree import NOWHERE, List, Map, Rules
 
-Change = Callable[[str, Place], str]
-Visit = Callable[[Any, Place, Change], Any]
+PathRewrite = Callable[[str, Place], str]
+Visit = Callable[[Any, Place, PathRewrite], Any]
 
 _REMOTE = ("https://", "http://", "git://", "ssh://", "github.com/", "git@", "service:")
 
@@ -25,12 +25,12 @@ def is_host_path(path: str) -> bool:
     return path[:1] in ("/", "~") or path.startswith("\\\\") or drive
 
 
-def clean(path: str) -> str:
+def clean_path(path: str) -> str:
     """A path without needless parts; "" is the directory itself."""
     return posixpath.normpath(path[1:] if path.startswith("//") else path)
 
 
-def join(base: str, path: str) -> str:
+def join_path(base: str, path: str) -> str:
     """A normalised path; one that leaves the virtual root starts with `..`."""
     return posixpath.normpath(posixpath.join(base, path))
 
@@ -44,30 +44,30 @@ def relative(path: str, start: str) -> str:
     return posixpath.relpath(posixpath.join("/", path), posixpath.join("/", start))
 
 
-def _path(value: Any, place: Place, change: Change) -> Any:
+def _path(value: Any, place: Place, change: PathRewrite) -> Any:
     if not isinstance(value, str) or not value or is_host_path(value):
         return value
     return change(value, place)
 
 
-def _context(value: Any, place: Place, change: Change) -> Any:
+def _context(value: Any, place: Place, change: PathRewrite) -> Any:
     if isinstance(value, str) and ("://" in value or value.startswith(_REMOTE)):
         return value
     return _path(value, place, change)
 
 
-def _file(value: Any, place: Place, change: Change) -> Any:
+def _file(value: Any, place: Place, change: PathRewrite) -> Any:
     """Like a path, but an empty one is the directory itself."""
     return _path("." if value == "" else value, place, change)
 
 
-def _mount(value: Any, place: Place, change: Change) -> Any:
+def _mount(value: Any, place: Place, change: PathRewrite) -> Any:
     if isinstance(value, Map) and value.get("type") == "bind" and "source" in value:
         value["source"] = _file(value["source"], value.place("source"), change)
     return value
 
 
-def _device(value: Any, place: Place, change: Change) -> Any:
+def _device(value: Any, place: Place, change: PathRewrite) -> Any:
     """A local volume that is a bind mount in disguise."""
     options = value.get("driver_opts") if isinstance(value, Map) and value.get("driver") == "local" else None
     if isinstance(options, Map) and options.get("o") == "bind" and "device" in options:
@@ -99,10 +99,10 @@ def rebase(root: Map, base: str) -> None:
     """Rewrites the paths of a tree, which are relative to the directory `base`, to be relative to where
     `base` starts.
     """
-    visit(root, NOWHERE, lambda path, _: join(base, path), PATHS)
+    visit(root, NOWHERE, lambda path, _: join_path(base, path), PATHS)
 
 
-def finish(root: Map, working_dir: str, problems: Problems) -> None:
+def finish(root: Map, working_dir: str, problems: LoadProblems) -> None:
     """Writes every path of the repository as the canonical form does, and refuses those that leave it."""
 
     def dotted(path: str, place: Place) -> str:
@@ -110,7 +110,7 @@ def finish(root: Map, working_dir: str, problems: Problems) -> None:
         return path if path in (".", "..") or path.startswith("../") else f"./{path}"
 
     def checked(path: str, place: Place) -> str:
-        if escapes(join(working_dir, path)):
+        if escapes(join_path(working_dir, path)):
             problems.error(
                 place,
                 f"the path {path!r} leaves the repository",
@@ -122,7 +122,7 @@ def finish(root: Map, working_dir: str, problems: Problems) -> None:
     visit(root, NOWHERE, dotted, Rules(_BUILT))
 
 
-def visit(value: Any, place: Place, change: Change, rules: Rules[Visit] | None) -> Any:
+def visit(value: Any, place: Place, change: PathRewrite, rules: Rules[Visit] | None) -> Any:
     if rules is None:
         return value
     if rules.value is not None:

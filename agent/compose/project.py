@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .errors import Warning
-from .paths import is_host_path, join
+from .paths import is_host_path, join_path
 from .tree import Map, place_of
 
 
@@ -39,7 +39,7 @@ class Project:
 
     def repository_path(self, path: str) -> str | None:
         """The virtual-root path of a path of the canonical form; None for a path of the host."""
-        return None if is_host_path(path) else join(self.working_dir, path)
+        return None if is_host_path(path) else join_path(self.working_dir, path)
 
     def used_by_services(self) -> Project:
         """The project without the resources that no active service uses; Compose does not make those

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-Step = str | int
-Found = tuple[tuple[Step, ...], str, str]
+PathStep = str | int
+Found = tuple[tuple[PathStep, ...], str, str]
 
 _NAMES = {
     "object": "a mapping",
@@ -31,42 +31,42 @@ _NAMES = {
 
 
 @dataclass(slots=True)
-class Rule:
+class SchemaRule:
     """One compiled schema."""
 
     types: tuple[str, ...] = ()
-    properties: dict[str, Rule] | None = None
-    patterns: tuple[tuple[Callable[[str], Any], Rule], ...] = ()
-    additional: Rule | None = None
+    properties: dict[str, SchemaRule] | None = None
+    patterns: tuple[tuple[Callable[[str], Any], SchemaRule], ...] = ()
+    additional: SchemaRule | None = None
     closed: bool = False
     required: tuple[str, ...] = ()
-    items: Rule | None = None
+    items: SchemaRule | None = None
     unique: bool = False
     enum: tuple[Any, ...] = ()
     pattern: Callable[[str], Any] | None = None
     pattern_text: str = ""
     minimum: float | None = None
     maximum: float | None = None
-    one_of: tuple[Rule, ...] = ()
+    one_of: tuple[SchemaRule, ...] = ()
 
 
 class _Compiler:
     def __init__(self, schema: dict[str, Any]) -> None:
         self.schema = schema
-        self.refs: dict[str, Rule] = {}
+        self.refs: dict[str, SchemaRule] = {}
 
-    def rule(self, schema: dict[str, Any]) -> Rule:
+    def rule(self, schema: dict[str, Any]) -> SchemaRule:
         if "$ref" in schema:
             name = schema["$ref"].rpartition("/")[2]
             if name not in self.refs:
-                self.refs[name] = Rule()
+                self.refs[name] = SchemaRule()
                 self.fill(self.refs[name], self.schema["$defs"][name])
             return self.refs[name]
-        rule = Rule()
+        rule = SchemaRule()
         self.fill(rule, schema)
         return rule
 
-    def fill(self, rule: Rule, schema: dict[str, Any]) -> None:
+    def fill(self, rule: SchemaRule, schema: dict[str, Any]) -> None:
         types = schema.get("type", ())
         rule.types = (types,) if isinstance(types, str) else tuple(types)
         if "properties" in schema:
@@ -96,7 +96,7 @@ SPECIFICATION: dict[str, Any] = json.loads((Path(__file__).parent / "compose-spe
 ROOT = _Compiler(SPECIFICATION).rule(SPECIFICATION)
 
 
-def validate(value: Any, rule: Rule = ROOT) -> Iterator[Found]:
+def validate(value: Any, rule: SchemaRule = ROOT) -> Iterator[Found]:
     """Every error as (path, message, hint)."""
     return _errors(value, rule, ())
 
@@ -115,11 +115,11 @@ def _type(value: Any) -> str:
     return "array" if isinstance(value, list) else "object"
 
 
-def _accepts(rule: Rule, kind: str) -> bool:
+def _accepts(rule: SchemaRule, kind: str) -> bool:
     return not rule.types or kind in rule.types or (kind == "integer" and "number" in rule.types)
 
 
-def _errors(value: Any, rule: Rule, path: tuple[Step, ...]) -> Iterator[Found]:
+def _errors(value: Any, rule: SchemaRule, path: tuple[PathStep, ...]) -> Iterator[Found]:
     kind = _type(value)
     if isinstance(value, float) and not math.isfinite(value):
         yield (
@@ -149,7 +149,7 @@ def _errors(value: Any, rule: Rule, path: tuple[Step, ...]) -> Iterator[Found]:
             yield path, f"must be at most {rule.maximum}, not {value}", "lower it"
 
 
-def _object(value: dict[str, Any], rule: Rule, path: tuple[Step, ...]) -> Iterator[Found]:
+def _object(value: dict[str, Any], rule: SchemaRule, path: tuple[PathStep, ...]) -> Iterator[Found]:
     known = rule.properties or {}
     for key, item in value.items():
         below = known.get(key)
@@ -170,7 +170,7 @@ def _object(value: dict[str, Any], rule: Rule, path: tuple[Step, ...]) -> Iterat
             yield path, f"the key {key!r} is missing", f"add `{key}:`"
 
 
-def _array(value: list[Any], rule: Rule, path: tuple[Step, ...]) -> Iterator[Found]:
+def _array(value: list[Any], rule: SchemaRule, path: tuple[PathStep, ...]) -> Iterator[Found]:
     if rule.items is not None:
         for index, item in enumerate(value):
             yield from _errors(item, rule.items, (*path, index))
@@ -186,7 +186,9 @@ def _array(value: list[Any], rule: Rule, path: tuple[Step, ...]) -> Iterator[Fou
             seen.add(text)
 
 
-def _forms(value: Any, kind: str, forms: tuple[Rule, ...], path: tuple[Step, ...]) -> Iterator[Found]:
+def _forms(
+    value: Any, kind: str, forms: tuple[SchemaRule, ...], path: tuple[PathStep, ...]
+) -> Iterator[Found]:
     attempts = [list(_errors(value, form, path)) for form in forms]
     matching = sum(not found for found in attempts)
     if matching == 1:
@@ -206,7 +208,7 @@ def _forms(value: Any, kind: str, forms: tuple[Rule, ...], path: tuple[Step, ...
     yield path, f"must be {_or(types)}, not {_NAMES[kind]}", _quote_hint(types, kind)
 
 
-def _types_of(rule: Rule) -> tuple[str, ...]:
+def _types_of(rule: SchemaRule) -> tuple[str, ...]:
     return tuple(name for form in rule.one_of for name in (form.types or _types_of(form)))
 
 
@@ -221,7 +223,7 @@ def _quote_hint(types: tuple[str, ...], kind: str) -> str:
     return "see the Compose Specification for the forms of this key"
 
 
-def _unknown(key: str, known: dict[str, Rule], names: bool) -> tuple[str, str]:
+def _unknown(key: str, known: dict[str, SchemaRule], names: bool) -> tuple[str, str]:
     if names:
         return f"the name {key!r} is not allowed", "use letters, digits, dots, dashes and underscores"
     from difflib import get_close_matches

@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from .errors import ComposeError, Place, Problems
+from .errors import ComposeError, LoadProblems, Place
 from .limits import Budget
-from .paths import clean
+from .paths import clean_path
 from .tree import List, Map, Rules
 
 Expand = Callable[[Any, Place], Any]
@@ -74,7 +74,7 @@ def _volume(value: Any, place: Place) -> Any:
     result = _map(place, type="bind" if is_path(source) else "volume")
     if source:
         result["source"] = source
-    result["target"] = clean(target)
+    result["target"] = clean_path(target)
     bind, named = Map(at=place), Map(at=place)
     for option in options:
         if option in ("ro", "rw"):
@@ -330,7 +330,7 @@ EXPAND: Rules[Expand] = Rules(
 
 
 def expand(
-    value: Any, place: Place, problems: Problems, budget: Budget, rules: Rules[Expand] | None = EXPAND
+    value: Any, place: Place, problems: LoadProblems, budget: Budget, rules: Rules[Expand] | None = EXPAND
 ) -> Any:
     """The tree with every short form expanded; each that cannot be is reported and left out."""
     if rules is None:

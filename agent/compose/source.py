@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .document import Document, parse
-from .errors import ComposeError, Place, Problems
-from .files import Files
-from .limits import Budget, size
-from .paths import escapes, join
+from .document import YamlDocument, parse_yaml
+from .errors import ComposeError, LoadProblems, Place
+from .files import ProjectFiles
+from .limits import Budget, node_count
+from .paths import escapes, join_path
 from .tree import copy
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
@@ -22,14 +22,14 @@ OVERRIDES = (
 Preprocess = Callable[[str, bytes], bytes]
 
 
-class Source:
+class ProjectSource:
     """The files below the virtual root, what was read of them, and what reading may still cost."""
 
-    def __init__(self, files: Files, preprocess: Preprocess | None, problems: Problems) -> None:
+    def __init__(self, files: ProjectFiles, preprocess: Preprocess | None, problems: LoadProblems) -> None:
         self.files, self.preprocess, self.problems = files, preprocess, problems
         self.budget = Budget()
         self.read_paths: set[str] = set()
-        self._documents: dict[str, list[Document]] = {}
+        self._documents: dict[str, list[YamlDocument]] = {}
         self._copied: set[str] = set()
 
     def read(self, path: str, place: Place, what: str = "file") -> bytes:
@@ -56,7 +56,7 @@ class Source:
         self.budget.spend_text(len(data), place)
         return path, data
 
-    def parsed(self, path: str, place: Place) -> list[Document]:
+    def parsed(self, path: str, place: Place) -> list[YamlDocument]:
         """The documents of a compose file, not to be changed; `x.yaml.j2` stands in for a missing
         `x.yaml`.
         """
@@ -65,16 +65,16 @@ class Source:
         if path not in self._documents:
             data = self.read(path, place)
             text = self.preprocess(path, data) if self.preprocess is not None else data
-            self._documents[path] = parse(path, text, self.budget)
+            self._documents[path] = parse_yaml(path, text, self.budget)
         return self._documents[path]
 
-    def documents(self, path: str, place: Place) -> list[Document]:
+    def documents(self, path: str, place: Place) -> list[YamlDocument]:
         """The documents of a compose file, a copy each time; every copy but the first costs."""
         documents = self.parsed(path, place)
         if path in self._copied:
-            self.budget.spend_nodes(sum(size(document.root) for document in documents), place)
+            self.budget.spend_nodes(sum(node_count(document.root) for document in documents), place)
         self._copied.add(path)
-        return [Document(copy(document.root), list(document.removed)) for document in documents]
+        return [YamlDocument(copy(document.root), list(document.removed)) for document in documents]
 
     def discover(self, directory: str) -> list[str]:
         """The usual names in a directory, the project and its override; several of a kind are a warning."""
@@ -84,11 +84,11 @@ class Source:
                 name + suffix
                 for name in names
                 for suffix in ("", ".j2")
-                if self.files.read(join(directory, name + suffix)) is not None
+                if self.files.read(join_path(directory, name + suffix)) is not None
             ]
             if len(present) > 1:
                 message = f"{', '.join(present)} exist; {present[0]} is used"
-                self.problems.warn(Place(join(directory, present[0])), message)
+                self.problems.warn(Place(join_path(directory, present[0])), message)
             chosen += present[:1]
             if not chosen:
                 break

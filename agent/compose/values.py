@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import Place, Problems
+from .errors import LoadProblems, Place
 from .interpolate import boolean, integer, number
 from .scalars import Timestamp, duration_ns, parse_bytes, show, show_duration, split_words
 from .tree import List, Map
@@ -23,18 +23,18 @@ class Unfit(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class ValueContext:
     """Where a value stands, for errors."""
 
-    problems: Problems
+    problems: LoadProblems
     place: Place
     path: tuple[str, ...]
 
-    def below(self, key: str, place: Place) -> Context:
-        return Context(self.problems, place, (*self.path, key))
+    def below(self, key: str, place: Place) -> ValueContext:
+        return ValueContext(self.problems, place, (*self.path, key))
 
 
-Decode = Callable[[Any, Context], Any]
+Decode = Callable[[Any, ValueContext], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,13 @@ class Field:
     null: bool = False
 
 
-def as_text(value: Any, at: Context) -> str:
+def as_text(value: Any, at: ValueContext) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int) or isinstance(value, Timestamp):
         raise Unfit(f"must be text, not {show(value)}")
     return str(value)
 
 
-def as_flag(value: Any, at: Context) -> bool:
+def as_flag(value: Any, at: ValueContext) -> bool:
     if isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -60,7 +60,7 @@ def as_flag(value: Any, at: Context) -> bool:
     raise Unfit(f"must be true or false, not {show(value)}")
 
 
-def as_int(value: Any, at: Context) -> int:
+def as_int(value: Any, at: ValueContext) -> int:
     if isinstance(value, str):
         return integer(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -68,7 +68,7 @@ def as_int(value: Any, at: Context) -> int:
     return int(value)
 
 
-def as_count(value: Any, at: Context) -> int:
+def as_count(value: Any, at: ValueContext) -> int:
     if isinstance(value, str):
         raise Unfit(f"must be a number, not {value!r}")
     number = as_int(value, at)
@@ -77,7 +77,7 @@ def as_count(value: Any, at: Context) -> int:
     return number
 
 
-def as_float(value: Any, at: Context) -> float:
+def as_float(value: Any, at: ValueContext) -> float:
     if isinstance(value, str):
         return number(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -85,39 +85,39 @@ def as_float(value: Any, at: Context) -> float:
     return float(value)
 
 
-def as_bytes(value: Any, at: Context) -> int:
+def as_bytes(value: Any, at: ValueContext) -> int:
     if isinstance(value, str):
         return parse_bytes(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
-def as_duration(value: Any, at: Context) -> str:
+def as_duration(value: Any, at: ValueContext) -> str:
     return show_duration(duration_ns(show(value)))
 
 
-def as_time(value: Any, at: Context) -> str:
+def as_time(value: Any, at: ValueContext) -> str:
     """A duration whose zero means "not set"."""
     text = as_duration(value, at)
     return "" if text == "0s" else text
 
 
-def as_texts(value: Any, at: Context) -> List:
+def as_texts(value: Any, at: ValueContext) -> List:
     items = value if isinstance(value, List) else List([value], at=at.place)
     return List((as_text(item, at) for item in items), items.at, list(items.places))
 
 
-def as_shown(value: Any, at: Context) -> List:
+def as_shown(value: Any, at: ValueContext) -> List:
     items = value if isinstance(value, List) else List([value], at=at.place)
     return List((show(item) for item in items), items.at, list(items.places))
 
 
-def as_command(value: Any, at: Context) -> Any:
+def as_command(value: Any, at: ValueContext) -> Any:
     if isinstance(value, str):
         return List(split_words(value), at=at.place)
     return as_texts(value, at)
 
 
-def as_test(value: Any, at: Context) -> List:
+def as_test(value: Any, at: ValueContext) -> List:
     if isinstance(value, str):
         return List(["CMD-SHELL", value], at=at.place)
     return as_texts(value, at)
@@ -126,7 +126,7 @@ def as_test(value: Any, at: Context) -> List:
 def pairs_of(blank: str | None) -> Decode:
     """A mapping of text; a key without a value becomes `blank`."""
 
-    def decode(value: Any, at: Context) -> Map:
+    def decode(value: Any, at: ValueContext) -> Map:
         result = Map(at=at.place)
         if isinstance(value, Map):
             for key, item in value.items():
@@ -144,13 +144,13 @@ def pairs_of(blank: str | None) -> Decode:
     return decode
 
 
-def as_options(value: Any, at: Context) -> Map:
+def as_options(value: Any, at: ValueContext) -> Map:
     if not isinstance(value, Map):
         raise Unfit("must be a mapping")
     return pairs_of("")(value, at)  # type: ignore[no-any-return]
 
 
-def as_hosts(value: Any, at: Context) -> List:
+def as_hosts(value: Any, at: ValueContext) -> List:
     """`host=address`, sorted; one entry for each address."""
     pairs: list[tuple[str, str]] = []
     if isinstance(value, Map):
@@ -171,7 +171,7 @@ def as_hosts(value: Any, at: Context) -> List:
     return List(sorted(f"{host}={address}" for host, address in bare), at=at.place)
 
 
-def as_mode(value: Any, at: Context) -> str:
+def as_mode(value: Any, at: ValueContext) -> str:
     if isinstance(value, str):
         if not re.fullmatch(r"[0-7]{1,20}", value):
             raise Unfit(f"{value!r} is not an octal mode")
@@ -181,7 +181,7 @@ def as_mode(value: Any, at: Context) -> str:
     return f"0{value:o}"
 
 
-def as_device_count(value: Any, at: Context) -> int:
+def as_device_count(value: Any, at: ValueContext) -> int:
     if isinstance(value, str) and value.lower() == "all":
         return -1
     if isinstance(value, bool) or not isinstance(value, int | str):
@@ -189,12 +189,12 @@ def as_device_count(value: Any, at: Context) -> int:
     return integer(value) if isinstance(value, str) else value
 
 
-def as_is(value: Any, at: Context) -> Any:
+def as_is(value: Any, at: ValueContext) -> Any:
     return value
 
 
 def list_of(of: Decode) -> Decode:
-    def decode(value: Any, at: Context) -> List:
+    def decode(value: Any, at: ValueContext) -> List:
         if not isinstance(value, List):
             raise Unfit("must be a list")
         result = List(at=value.at)
@@ -210,7 +210,7 @@ def list_of(of: Decode) -> Decode:
 def distinct(of: Decode) -> Decode:
     """A list whose equal items are kept once."""
 
-    def decode(value: Any, at: Context) -> List:
+    def decode(value: Any, at: ValueContext) -> List:
         items, result, seen = of(value, at), List(at=at.place), set()
         for item, where in items.placed():
             if (text := repr(item)) not in seen:
@@ -222,7 +222,7 @@ def distinct(of: Decode) -> Decode:
 
 
 def map_of(of: Decode) -> Decode:
-    def decode(value: Any, at: Context) -> Map:
+    def decode(value: Any, at: ValueContext) -> Map:
         if not isinstance(value, Map):
             raise Unfit("must be a mapping")
         result = Map(at=value.at)
@@ -237,7 +237,7 @@ def map_of(of: Decode) -> Decode:
 
 
 def struct_of(fields: dict[str, Field]) -> Decode:
-    def decode(value: Any, at: Context) -> Map:
+    def decode(value: Any, at: ValueContext) -> Map:
         if not isinstance(value, Map):
             raise Unfit("must be a mapping")
         result = Map(at=value.at)
@@ -263,7 +263,7 @@ def struct_of(fields: dict[str, Field]) -> Decode:
 _NOTHING = object()
 
 
-def _guard(decode: Decode, value: Any, at: Context) -> Any:
+def _guard(decode: Decode, value: Any, at: ValueContext) -> Any:
     """The decoded value, or nothing and an error at its place."""
     try:
         return decode(value, at)
@@ -273,9 +273,11 @@ def _guard(decode: Decode, value: Any, at: Context) -> Any:
         return _NOTHING
 
 
-def decode(kind: Decode, value: Any, place: Place, path: tuple[str, ...], problems: Problems) -> Map | None:
+def decode(
+    kind: Decode, value: Any, place: Place, path: tuple[str, ...], problems: LoadProblems
+) -> Map | None:
     """A service or resource in canonical types; None when it is no mapping at all. Errors go to
     `problems`.
     """
-    result = _guard(kind, value, Context(problems, place, path))
+    result = _guard(kind, value, ValueContext(problems, place, path))
     return result if isinstance(result, Map) else None

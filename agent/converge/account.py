@@ -8,12 +8,12 @@ from collections import Counter
 
 from agent.converge.context import Session
 from agent.converge.transaction import Ending
-from agent.decide.gate import describe, probes
+from agent.decide.gate import describe_check, probes
 from agent.errors import EXIT_ROLLED_BACK, Failed, LimpetError, Transient
 from agent.model import Manifest, ObservedContainer, Resource
 from agent.report.heartbeat import FINE
 from agent.report.writer import PassReport
-from agent.store.history import Entry, History
+from agent.store.history import History, HistoryEntry
 
 COUNTED = {
     "create": "created",
@@ -97,7 +97,7 @@ def sentence(session: Session, ending: Ending) -> str:
     return f"{text} (hint: {remedy})" if remedy else text
 
 
-def report(session: Session, ending: Ending, trigger: str, started: float, duration: float) -> Ending:
+def report_pass(session: Session, ending: Ending, trigger: str, started: float, duration: float) -> Ending:
     """Writes the history (when something happened), the state's counters, and the heartbeat; how the pass
     ended. What cannot be written down for now (a full disk) makes a converged pass a temporary failure, and
     is in the heartbeat. Errors: Stalled.
@@ -169,7 +169,7 @@ def _remember(session: Session, ending: Ending, trigger: str, started: float, du
     release = state.attempt.release if state.attempt else state.applied
     failed = state.rolled_back.from_release if ending.outcome == "RolledBack" and state.rolled_back else ""
     History(session.paths.history).append(
-        Entry(
+        HistoryEntry(
             at=started,
             revision=tip.revision if tip else state.applied_revision,
             release=failed or (release.id if release else ""),
@@ -205,7 +205,7 @@ def _health(session: Session) -> tuple[dict[str, str], dict[str, str], dict[str,
     for check in manifest.checks:
         if wrong := session.record.red.get(check.name):
             subject = f"check/{check.name}"
-            words[subject], messages[subject], hints[subject] = "failing", wrong, describe(check)
+            words[subject], messages[subject], hints[subject] = "failing", wrong, describe_check(check)
     return words, messages, hints
 
 

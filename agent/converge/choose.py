@@ -13,7 +13,7 @@ from agent.converge.context import Session
 from agent.decide import commit
 from agent.decide.image_memory import always
 from agent.errors import CORRECT_IT, HeldBack, Stalled
-from agent.kinds.base import Held
+from agent.kinds.base import Target
 from agent.model import Manifest, Observed, Release
 from agent.store.state import Rejection
 
@@ -25,7 +25,7 @@ class Choice:
     """
 
     release: Release
-    target: Held
+    target: Target
     rejection: Rejection | None = None
 
 
@@ -56,7 +56,7 @@ def choose(session: Session, manifest: Manifest, observed: Observed) -> Choice:
                 code="ManifestMissing",
             )
         return Choice(good, held, refused)
-    return Choice(release, Held(manifest, release.lock))
+    return Choice(release, Target(manifest, release.lock))
 
 
 def held_by_hand(session: Session) -> Choice | None:

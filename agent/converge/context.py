@@ -15,14 +15,14 @@ from agent.clock import Clock
 from agent.converge.apply import apply
 from agent.converge.desired import Desired, Tip
 from agent.decide import commit, ownership
-from agent.decide.brakes import Policy, brakes
+from agent.decide.brakes import BrakePolicy, brakes
 from agent.decide.plan import plan
 from agent.drivers.host import Host
 from agent.drivers.observe import Look
 from agent.errors import Interrupted, LimpetError, Stalled
 from agent.installation import Paths
 from agent.kinds import adoption
-from agent.kinds.base import Held, View
+from agent.kinds.base import Target, View
 from agent.kinds.hooks import POST_START
 from agent.model import PATH_KINDS, Action, Manifest, Observed, Outcome, Plan, Release
 from agent.report.progress import Progress, Told
@@ -105,15 +105,15 @@ class Session:
         self.store.settle(self.state)
         self.inventory.settle()
 
-    def held(self, release: Release | None) -> Held:
+    def held(self, release: Release | None) -> Target:
         """A remembered release with its manifest; empty when there is none or its manifest was lost."""
         if release is None:
-            return Held()
+            return Target()
         try:
-            return Held(self.desired.manifests.get(release.manifest_digest), release.lock)
+            return Target(self.desired.manifests.get(release.manifest_digest), release.lock)
         except Stalled as damage:
             self.damage(damage.message)
-            return Held()
+            return Target()
 
     @property
     def known_good(self) -> Release | None:
@@ -125,7 +125,7 @@ class Session:
         revision = self.tip.revision if self.tip else release.revision if release else ""
         self.reporter.phase(name, revision=revision, release=release.id if release else "")
 
-    def look(self, targets: Iterable[Held], *, deep: bool = False) -> Look:
+    def look(self, targets: Iterable[Target], *, deep: bool = False) -> Look:
         """What must be looked at for these releases and all that is owned."""
         manifests = [held.manifest for held in targets]
         keys = {key for manifest in manifests for key in manifest.resources} | set(self.inventory.entries)
@@ -138,13 +138,18 @@ class Session:
         adopting = frozenset(handle for manifest in manifests for handle in adoption.handles(manifest))
         return Look(paths, images, deep, adopted=adopted, adopting=adopting)
 
-    def observe(self, target: Held, *, deep: bool = False) -> Observed:
+    def observe(self, target: Target, *, deep: bool = False) -> Observed:
         """One snapshot, kept as the newest."""
         self.observed = self.host.observe(self.look([target], deep=deep))
         return self.observed
 
     def decide(
-        self, target: Held, known_good: Held, *, applied: Held | None = None, observed: Observed | None = None
+        self,
+        target: Target,
+        known_good: Target,
+        *,
+        applied: Target | None = None,
+        observed: Observed | None = None,
     ) -> tuple[View, Plan]:
         """Observe (unless given), take over, plan, brake. `applied`: the release that is rolled back;
         default: what the host was brought to last, as the state says.
@@ -169,7 +174,7 @@ class Session:
         self.record.outcomes += outcomes
         if any(outcome.action.verb == POST_START for outcome in outcomes):
             self.inventory.own(
-                ownership.hooked(outcomes, self.observe(Held(manifest)), self.inventory.entries)
+                ownership.hooked(outcomes, self.observe(Target(manifest)), self.inventory.entries)
             )
         self.record.warnings += [
             f"{outcome.action.key}: {outcome.error}" for outcome in outcomes if outcome.result == "excused"
@@ -186,7 +191,7 @@ class Session:
             raise Interrupted("the pass was asked to stop", "the next pass goes on where it stopped")
         return None
 
-    def _past(self, observed: Observed, known: Iterable[Held]) -> tuple[Held, ...]:
+    def _past(self, observed: Observed, known: Iterable[Target]) -> tuple[Target, ...]:
         """The other releases that are remembered, when a running container belongs to none of `known`; else
         none is read.
         """
@@ -195,7 +200,7 @@ class Session:
             return ()
         return tuple(self.held(release) for release in self.state.releases())
 
-    def policy(self, *, undoing: bool = False, repairing: bool = False) -> Policy:
+    def policy(self, *, undoing: bool = False, repairing: bool = False) -> BrakePolicy:
         """The host owner's word, what the newest commit allows where the owner lets it, and what flaps while
         drift is repaired.
         """
@@ -203,7 +208,7 @@ class Session:
         allowed = commit.allowed_prunes(self.tip.message) if self.tip and policy.trailers else 0
         now = self.clock.wall()
         held = {name: s.reason for name, s in self.state.suspended.items() if name != "*" and s.holds(now)}
-        return Policy(
+        return BrakePolicy(
             converge.prune,
             converge.max_prune,
             allowed,

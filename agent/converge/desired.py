@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent import __version__, sandbox
-from agent.clock import patience
+from agent.clock import at_most_patience
 from agent.decide.commit import verify
 from agent.errors import Interrupted, LimpetError, Stalled, Transient
 from agent.installation import Paths
 from agent.model import SCHEME, Manifest, canonical_json, sha256
 from agent.settings.values import Settings
 from agent.store.content import Content
-from agent.store.manifests import Manifests, Rendered
+from agent.store.manifests import Manifests, RenderCache
 
-FETCH_LIMIT = patience(660.0)  # seconds; the child itself gives up after ten minutes
-RENDER_LIMIT = patience(120.0)
+FETCH_LIMIT = at_most_patience(660.0)  # seconds; the child itself gives up after ten minutes
+RENDER_LIMIT = at_most_patience(120.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Desired:
     def __init__(self, paths: Paths, settings: Settings, cancel: sandbox.Cancel) -> None:
         self.paths, self.settings, self.cancel = paths, settings, cancel
         self.content, self.manifests = Content(paths.content), Manifests(paths.manifests)
-        self.rendered = Rendered(paths.run / "rendered.json")
+        self.rendered = RenderCache(paths.run / "rendered.json")
 
     def fetch(self, pin: str) -> Tip:
         """The tip of the pinned ref, verified to descend from `pin` (empty: none yet). Errors: Transient,

@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 
 from agent.clock import Clock
 from agent.converge import prefetch, recover, transaction
-from agent.converge.account import counts, report, sentence
+from agent.converge.account import counts, report_pass, sentence
 from agent.converge.choose import Choice, begun, choose, held_by_hand, may_start
 from agent.converge.context import Session
 from agent.converge.desired import Desired
@@ -33,7 +33,7 @@ from agent.converge.prune import collect
 from agent.converge.transaction import Ending
 from agent.converge.watch_gate import Superseded
 from agent.decide import commit
-from agent.decide.image_memory import always, short
+from agent.decide.image_memory import always, short_id
 from agent.drivers.host import RealHost
 from agent.errors import (
     CORRECT_IT,
@@ -45,9 +45,9 @@ from agent.errors import (
     LimpetError,
     Stalled,
 )
-from agent.fetch.address import repo_name, shown
+from agent.fetch.address import repo_name, shown_url
 from agent.installation import Paths, instance, machine_id
-from agent.kinds.base import Held, View
+from agent.kinds.base import Target, View
 from agent.model import Manifest, Observed, Plan
 from agent.report.progress import Progress
 from agent.report.writer import Reporter
@@ -133,7 +133,7 @@ def _one_round(session: Session, trigger: str) -> Ending:
             else transaction.unfinished(session, of_error(error))
         )
     session.state.count(passes=1)
-    ending = report(session, ending, trigger, started, session.clock.monotonic() - begun)
+    ending = report_pass(session, ending, trigger, started, session.clock.monotonic() - begun)
     session.journal.finish(ending.outcome)
     return ending
 
@@ -230,7 +230,7 @@ def _wanted(session: Session) -> tuple[Manifest, Observed]:
         looking: Future[Observed] = pool.submit(session.observe, likely)
         session.journal.step("fetch")
         session.record.fetched = False
-        session.tip = session.desired.fetch(state.pin_for(shown(source.url), source.ref))
+        session.tip = session.desired.fetch(state.pin_for(shown_url(source.url), source.ref))
         state.flapping.moved(session.tip.commit)
         session.record.fetched = session.source_answered = True
         session.fetched_tip = session.desired.newest_observed()
@@ -241,13 +241,13 @@ def _wanted(session: Session) -> tuple[Manifest, Observed]:
         session.record.warnings += manifest.warnings
         session.wanted = manifest
         observed = looking.result()
-    wanted, seen = session.look([Held(manifest)]), session.look([likely])
+    wanted, seen = session.look([Target(manifest)]), session.look([likely])
     complete = (
         wanted.paths <= seen.paths
         and set(wanted.images) <= set(seen.images)
         and wanted.adopting <= seen.adopting
     )
-    return manifest, observed if complete else session.observe(Held(manifest))
+    return manifest, observed if complete else session.observe(Target(manifest))
 
 
 def preview(session: Session) -> tuple[Choice, View, Plan]:
@@ -291,7 +291,7 @@ def _ask(session: Session, manifest: Manifest, observed: Observed) -> Observed:
             raise error
         session.record.trouble = session.record.trouble or error
         session.progress.step(f"{error.message}; going on with the image at hand")
-    return session.observe(Held(manifest))
+    return session.observe(Target(manifest))
 
 
 def _asking_again(session: Session, ending: Ending) -> Ending:
@@ -317,7 +317,7 @@ def _prepare(session: Session, choice: Choice, observed: Observed) -> Prepared:
         pulled, errors = prefetch.pull(missing, session)
         if target.manifest is not session.wanted:
             _check_same(target.lock, pulled)
-        target = Held(target.manifest, {**target.lock, **pulled})
+        target = Target(target.manifest, {**target.lock, **pulled})
         choice = replace(choice, release=replace(release, lock=target.lock), target=target)
         view, plan = session.decide(target, good)
         plan = prefetch.feasible(plan, view, session, errors)
@@ -330,7 +330,7 @@ def _check_same(lock: Mapping[str, str], pulled: Mapping[str, str]) -> None:
     """What is held because of an earlier pass has its own images and no others. Errors: Stalled."""
     for reference, image_id in pulled.items():
         if lock.get(reference, image_id) != image_id:
-            was, now = short(lock[reference]), short(image_id)
+            was, now = short_id(lock[reference]), short_id(image_id)
             raise Stalled(
                 f"image {reference} as it was released ({was}) is not on this host any more, and its "
                 f"registry has {now}"

@@ -84,7 +84,7 @@ def pull(references: Iterable[str], session: Session) -> tuple[dict[str, str], d
     images.begin(wanted, session.observed.image_ids)
     images.unswept = True
     session.save()
-    meter = Meter(session.progress, session.reporter, lambda coming: _room(host, coming))
+    meter = PullMeter(session.progress, session.reporter, lambda coming: _room(host, coming))
     pulled: dict[str, str] = {}
     errors: dict[str, LimpetError] = {}
     with ThreadPoolExecutor(PULLS, thread_name_prefix="pull") as pool:
@@ -127,7 +127,7 @@ def feasible(
     """
     attempt, resources = session.state.attempt, view.target.manifest.resources
     repairing = attempt is None and view.target.same(view.known_good)
-    lacks: list[space.Need] = []
+    lacks: list[space.Shortage] = []
     if plan.staged("apply") and (attempt is None or attempt.phase != "rolling-back"):
         disks = session.host.disks([space.STATE, *space.places(plan)])
         lacks = space.lacking(plan, view, disks, 0 if repairing else space.RESERVE)
@@ -168,7 +168,7 @@ def recover(session: Session) -> None:
         images.settle({reference: image_id for reference, image_id in there.items() if image_id})
 
 
-class Meter:
+class PullMeter:
     """Shows pulls to a person, and in the heartbeat as bytes. A heartbeat that cannot be written does not end
     a pull; a disk that would be full does. `room`: why so many bytes more must not come.
     """

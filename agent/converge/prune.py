@@ -14,11 +14,11 @@ from agent.decide import ownership
 from agent.decide.image_memory import always, intervals
 from agent.drivers.observe import Look
 from agent.kinds import oneshots
-from agent.kinds.base import Held, View
+from agent.kinds.base import Target, View
 from agent.model import EMPTY, Action, Plan
 
 
-def prune(session: Session, target: Held, *, applied: Held | None = None) -> tuple[View, Plan]:
+def prune(session: Session, target: Target, *, applied: Target | None = None) -> tuple[View, Plan]:
     """Removes what nothing needs any more, and disowns it; what is seen then, and the plan that remains.
     `applied`: the release that was rolled back. It looks again until nothing is left: a directory is empty
     only when its files are gone. Errors: LimpetError, after a save.
@@ -37,12 +37,12 @@ def prune(session: Session, target: Held, *, applied: Held | None = None) -> tup
         done, (view, plan) = plan, session.decide(target, target, applied=applied)
     view = replace(view, inventory=session.inventory.entries)
     session.inventory.own(
-        ownership.entries(plan, view, session.host.save_original)
+        ownership.owned_entries(plan, view, session.host.save_original)
     )  # what is right now that its place is free
     session.inventory.disown(ownership.disowned(view.inventory, view, plan))
     session.inventory.save()
     collect(session, always=True)
-    session.state.ran = oneshots.remembered(
+    session.state.ran = oneshots.remembered_runs(
         oneshots.seen(view), [session.held(release) for release in session.state.releases()]
     )
     session.save()

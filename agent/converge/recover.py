@@ -17,7 +17,7 @@ from agent.converge.desired import Tip
 from agent.decide import ownership
 from agent.drivers.observe import Look
 from agent.errors import Interrupted, LimpetError
-from agent.kinds.base import Held
+from agent.kinds.base import Target
 from agent.model import EMPTY, PATH_KINDS, Release
 from agent.store.history import History
 
@@ -31,7 +31,7 @@ def inventory(session: Session) -> bool:
     if not _lost(session):
         return False
     remembered = [session.held(release) for release in session.state.releases()]
-    remembered = remembered or [Held(manifest) for manifest in session.desired.manifests.all()]
+    remembered = remembered or [Target(manifest) for manifest in session.desired.manifests.all()]
     paths = {key.name for held in remembered for key in held.manifest.resources if key.kind in PATH_KINDS}
     observed = session.host.observe(Look(frozenset(paths)))
     found = ownership.rebuilt(remembered, session.held(session.known_good), observed)

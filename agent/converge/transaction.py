@@ -36,9 +36,9 @@ from agent.errors import (
     LimpetError,
     Transient,
 )
-from agent.fetch.address import shown
+from agent.fetch.address import shown_url
 from agent.kinds import adoption, notify, oneshots
-from agent.kinds.base import Held, View
+from agent.kinds.base import Target, View
 from agent.model import EMPTY, Key, Plan, Refusal, Release
 from agent.store.state import Attempt, Pin, RolledBack
 
@@ -72,7 +72,7 @@ def attempt(session: Session, release: Release, view: View, plan: Plan) -> Endin
         )
     else:
         resumed = _enter_gate(session, release)
-        verdict = watch_gate.judge(session, view.target, plan, resumed=resumed)
+        verdict = watch_gate.watch(session, view.target, plan, resumed=resumed)
     if verdict.decision == "healthy":
         return commit(session, release, view.target)
     session.host.steady()
@@ -104,7 +104,7 @@ def _stay(session: Session, release: Release, verdict: gate.Verdict) -> Ending:
     )
 
 
-def _note(session: Session, held: Held, view: View, *, look: bool = False) -> None:
+def _note(session: Session, held: Target, view: View, *, look: bool = False) -> None:
     """Notes which one-shots ran to success, and which of the release `held` were started and cannot be
     undone. `look`: the host has changed since `view`. Errors: Transient.
     """
@@ -130,7 +130,7 @@ def repair(session: Session, view: View, plan: Plan) -> Ending:
         remaining = replace(
             left, refusals=tuple(refusal for refusal in left.refusals if refusal.key not in corrected)
         )
-    elif unowned := ownership.entries(plan, view, session.host.save_original):
+    elif unowned := ownership.owned_entries(plan, view, session.host.save_original):
         session.inventory.own(unowned)
     if session.state.images.unswept and session.wanted is not None:
         collect(session, always=True)
@@ -179,7 +179,7 @@ def _correct(session: Session, view: View, plan: Plan) -> None:
         raise failure
 
 
-def commit(session: Session, release: Release, target: Held) -> Ending:
+def commit(session: Session, release: Release, target: Target) -> Ending:
     """The gate has passed: known good := this release, pin := its revision; then what it replaced is removed,
     and what that was in the way of is done. Errors: LimpetError.
     """
@@ -190,7 +190,7 @@ def commit(session: Session, release: Release, target: Held) -> Ending:
     return _settled(session, _finish(session, target))
 
 
-def _finish(session: Session, target: Held, refused: set[Key] | None = None) -> Plan:
+def _finish(session: Session, target: Target, refused: set[Key] | None = None) -> Plan:
     """Removes what nothing needs any more, and does what that was in the way of (a directory that was not
     empty); what remains. `refused`: nothing else is done. Errors: LimpetError.
     """
@@ -209,13 +209,13 @@ def prove(session: Session, release: Release) -> None:
     state, source, good = session.state, session.settings.source, session.known_good
     pin = state.pin
     if session.following or pin is None:
-        pin = Pin(shown(source.url), source.ref, release.revision.partition("@sha1:")[2])
+        pin = Pin(shown_url(source.url), source.ref, release.revision.partition("@sha1:")[2])
     first_seen = good.at if good is not None and good.id == release.id else release.at
     state.prove(replace(release, at=first_seen), pin, session.clock.wall())
     session.save()
 
 
-def roll_back(session: Session, reason: str, remedy: str, failed_target: Held) -> Ending:
+def roll_back(session: Session, reason: str, remedy: str, failed_target: Target) -> Ending:
     """Back to known good; the release that failed is remembered before anything is touched."""
     state, good, failed = session.state, session.known_good, session.state.attempt
     assert good is not None and failed is not None
@@ -251,7 +251,7 @@ def roll_back(session: Session, reason: str, remedy: str, failed_target: Held) -
     return Ending("RolledBack", EXIT_ROLLED_BACK, reason, remedy or CORRECT_IT)
 
 
-def _go_back(session: Session, good: Release, failed_target: Held) -> tuple[Held, gate.Verdict]:
+def _go_back(session: Session, good: Release, failed_target: Target) -> tuple[Target, gate.Verdict]:
     """Brings known good back as far as can be, removes what the failed release made, which may be what is
     wrong, and judges it. Errors: LimpetError when something of it is not back.
     """
@@ -265,7 +265,7 @@ def _go_back(session: Session, good: Release, failed_target: Held) -> tuple[Held
             raise failure
         prune(session, target, applied=failed_target)
         if not (lacking := _lacking(session, view, plan)):
-            return target, watch_gate.judge(session, target, plan, again=True)
+            return target, watch_gate.watch(session, target, plan, again=True)
     raise Failed(
         f"{lacking[0].key}: {lacking[0].cause}", lacking[0].hint, code="Refused", resource=str(lacking[0].key)
     )
@@ -308,7 +308,7 @@ def _begin(session: Session, release: Release, view: View, plan: Plan) -> None:
     else:
         if known:
             _note(session, session.held(known.release), view)
-        excused = watch_gate.excused(session, view, plan) if session.known_good else frozenset()
+        excused = watch_gate.failing_before(session, view, plan) if session.known_good else frozenset()
         state.attempt = Attempt(
             release,
             release.revision,
@@ -344,7 +344,7 @@ def _carry_out(session: Session, view: View, plan: Plan, *, more: bool = False) 
     rest of what was carried out before. Errors: Transient, Interrupted.
     """
     actions = plan.staged("apply")
-    session.inventory.own(ownership.entries(plan, view, session.host.save_original))
+    session.inventory.own(ownership.owned_entries(plan, view, session.host.save_original))
     if not actions:
         return None
     session.record.plan = both(session.record.plan, plan) if more else plan
@@ -352,5 +352,5 @@ def _carry_out(session: Session, view: View, plan: Plan, *, more: bool = False) 
     failure = session.execute(actions, view.target.manifest)
     if failure is None and (telling := notify.telling(actions, view)):
         after = replace(view, inventory=session.inventory.entries, observed=session.observe(view.target))
-        session.inventory.own(ownership.told(telling, after))
+        session.inventory.own(ownership.notified_entries(telling, after))
     return failure

@@ -13,9 +13,9 @@ from dataclasses import replace
 from agent.converge.context import Session
 from agent.decide import gate
 from agent.errors import Interrupted
-from agent.fetch.address import parse
+from agent.fetch.address import parse_address
 from agent.kinds import oneshots
-from agent.kinds.base import Held, View
+from agent.kinds.base import Target, View
 from agent.model import Manifest, Observed, Plan
 
 INTERVAL = 0.5  # seconds between two looks
@@ -25,15 +25,15 @@ class Superseded(Exception):
     """A newer revision was fetched while the gate waited."""
 
 
-def excused(session: Session, view: View, plan: Plan) -> frozenset[str]:
+def failing_before(session: Session, view: View, plan: Plan) -> frozenset[str]:
     """What fails now, before anything is touched, and is not about to change: it can condemn no release."""
     manifest = view.known_good.manifest
     sample = _sample(session, session.host.observe(session.look([view.known_good], deep=True)), manifest)
     return gate.excused(manifest, sample, {change.key for change in plan.changes})
 
 
-def judge(
-    session: Session, target: Held, plan: Plan, *, resumed: bool = False, again: bool = False
+def watch(
+    session: Session, target: Target, plan: Plan, *, resumed: bool = False, again: bool = False
 ) -> gate.Verdict:
     """Looks until there is a verdict. `again`: known good after a rollback. Errors: Superseded, Interrupted,
     Transient.
@@ -53,7 +53,7 @@ def judge(
             max(0.0, settings.deadline - least),
         )
     deadline = max(settings.deadline, least) if resumed else settings.deadline
-    remote = parse(session.settings.source.url).scheme not in ("file", "bundle")
+    remote = parse_address(session.settings.source.url).scheme not in ("file", "bundle")
     undone = session.state.rejected.get(attempt.release.id) if again and attempt else None
     answered = gate.blames_source(undone.reason) if undone else session.source_answered and not again
     asks = settings.require_source and remote and answered
@@ -61,7 +61,7 @@ def judge(
         View(target, session.observed, session.inventory.entries, ran=session.state.ran)
     )
     terms = gate.Terms(settings.settle, deadline, have_run.union(attempt.baseline if attempt else ()), asks)
-    progress = gate.Progress(clock.monotonic() - elapsed, clock.monotonic())
+    progress = gate.GateMemory(clock.monotonic() - elapsed, clock.monotonic())
     source: str | None = None  # asked once all else is well, and again as long as it does not answer
     while True:
         session.observed = session.host.observe(session.look([target], deep=True))

@@ -35,7 +35,7 @@ PRIVATE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LIST
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class TimeLimits:
     """Seconds: of silence, in all, and between TERM and KILL."""
 
     silence: float
@@ -44,7 +44,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ChildEnd:
     """How a child ended: its result line if any, its exit status (negative: the signal), why we stopped it,
     if so.
     """
@@ -65,14 +65,14 @@ class Ending:
         return f"ended with status {self.status}"
 
 
-class Job:
+class Child:
     """One running child. `name` is for messages."""
 
     def __init__(
         self,
         name: str,
         argv: Sequence[str],
-        limits: Limits,
+        limits: TimeLimits,
         now: float,
         request: Mapping[str, Any] | None = None,
     ) -> None:
@@ -149,10 +149,10 @@ class Job:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
-    def ended(self) -> Ending | None:
+    def ended(self) -> ChildEnd | None:
         """How it ended, or None while it runs. Read what is left before."""
         status = self.process.poll()
-        return None if status is None else Ending(self._result, status, self.stopped)
+        return None if status is None else ChildEnd(self._result, status, self.stopped)
 
     def close(self) -> None:
         """Lets go of the pipe; of an ended child, also of what it may have left in its group."""

@@ -25,7 +25,7 @@ from typing import Any, Protocol
 from agent.clock import Clock
 from agent.converge.desired import request
 from agent.daemon import systemd
-from agent.daemon.child import Ending, Job, Limits
+from agent.daemon.child import Child, ChildEnd, TimeLimits
 from agent.daemon.control import Client, Listener
 from agent.daemon.schedule import Cadence, Schedule
 from agent.errors import EXIT_OK, EXIT_TEMPORARY, LimpetError, Stalled, Transient
@@ -37,7 +37,7 @@ from agent.store.locks import Lock
 
 ALIVE = 1.5  # poll intervals between two heartbeats at most, however long a poll takes
 STOP_WITHIN = 80.0  # seconds; below TimeoutStopSec of the service
-POLL_LIMITS = Limits(silence=660.0, total=660.0, grace=5.0)  # a fetch that still moves has ten minutes
+POLL_LIMITS = TimeLimits(silence=660.0, total=660.0, grace=5.0)  # a fetch that still moves has ten minutes
 PASS_SILENCE = 900.0  # seconds beyond the gate's deadline: hooks, slow stops, a pull that stands still
 PASS_TOTAL = 4 * 3600.0
 PASS_GRACE = 60.0  # between TERM and KILL
@@ -47,7 +47,7 @@ STOPPING: Event = {"result": {"exit_code": EXIT_TEMPORARY, "sentence": "the daem
 Command = Callable[..., list[str]]  # (verb, *arguments) -> argv
 
 
-class Reporter(Protocol):
+class DaemonReporter(Protocol):
     """The heartbeat, as far as the daemon writes it."""
 
     def alive(self, *, poll_at: float | None = None, backoff: Mapping[str, int] | None = None) -> None: ...
@@ -65,7 +65,7 @@ class Supervisor:
         paths: Paths,
         *,
         load: Callable[[], Settings],
-        reporter: Callable[[Settings], Reporter],
+        reporter: Callable[[Settings], DaemonReporter],
         command: Command,
         clock: Clock,
         random: Random,
@@ -81,8 +81,8 @@ class Supervisor:
         self._phase = phase
         self._retry = retry
         self._selector = selectors.DefaultSelector()
-        self._poll: Job | None = None
-        self._pass: Job | None = None
+        self._poll: Child | None = None
+        self._pass: Child | None = None
         self._waiting: list[Client] = []  # for the next pass
         self._watching: list[Client] = []  # the pass that runs
         self._caught: set[int] = set()
@@ -159,7 +159,7 @@ class Supervisor:
         if now >= self._schedule.pass_at:
             trigger = self._schedule.passing()
             self._tried = self._seen
-            limits = Limits(PASS_SILENCE + self._settings.gate.deadline, PASS_TOTAL, PASS_GRACE)
+            limits = TimeLimits(PASS_SILENCE + self._settings.gate.deadline, PASS_TOTAL, PASS_GRACE)
             self._pass = self._spawn("_pass", limits, now, "--trigger", trigger)
             self._watching, self._waiting = self._watching + self._waiting, []
             if self._pass is None:
@@ -168,17 +168,22 @@ class Supervisor:
     # --- children ---
 
     def _spawn(
-        self, verb: str, limits: Limits, now: float, *arguments: str, request: Mapping[str, Any] | None = None
-    ) -> Job | None:
+        self,
+        verb: str,
+        limits: TimeLimits,
+        now: float,
+        *arguments: str,
+        request: Mapping[str, Any] | None = None,
+    ) -> Child | None:
         try:
-            job = Job(verb.lstrip("_"), self._command(verb, *arguments), limits, now, request)
+            job = Child(verb.lstrip("_"), self._command(verb, *arguments), limits, now, request)
         except OSError as error:
             logger.error("cannot start a child: %s", error)
             return None
         self._selector.register(job.output, selectors.EVENT_READ, lambda mask: self._heard(job))
         return job
 
-    def _heard(self, job: Job) -> None:
+    def _heard(self, job: Child) -> None:
         for event in job.read(self._clock.monotonic()):
             self._show(event)
         if job.silent:
@@ -191,7 +196,7 @@ class Supervisor:
         for client in self._watching:
             self._tell(client, event)
 
-    def _reap(self, job: Job, ended: Callable[[Ending, float], None], now: float) -> None:
+    def _reap(self, job: Child, ended: Callable[[ChildEnd, float], None], now: float) -> None:
         self._heard(job)
         with contextlib.suppress(KeyError):
             self._selector.unregister(job.output)
@@ -200,7 +205,7 @@ class Supervisor:
         assert ending
         ended(ending, now)
 
-    def _poll_ended(self, ending: Ending, now: float) -> None:
+    def _poll_ended(self, ending: ChildEnd, now: float) -> None:
         self._poll, failed = None, self._schedule.poll_failures
         error = _error(ending.result)
         if ending.result is None and not self._stopping:
@@ -237,7 +242,7 @@ class Supervisor:
         if commit != self._tried:
             self._schedule.want("poll", now)
 
-    def _pass_ended(self, ending: Ending, now: float) -> None:
+    def _pass_ended(self, ending: ChildEnd, now: float) -> None:
         self._pass = None
         result = ending.result or {}
         error = _error(ending.result)

@@ -21,7 +21,7 @@ from agent.model import Key
 
 
 @dataclass(frozen=True, slots=True)
-class Rollout:
+class Batches:
     """One service that changes. `leading` do not give way; `giving` do, in the order of their numbers;
     `watched`: those of the leading ones that must be seen to be good.
     """
@@ -43,7 +43,7 @@ class Rollout:
         return set(self.giving[first:])
 
 
-def rollouts(view: View, fates: Mapping[Key, Fate]) -> list[Rollout]:
+def rollouts(view: View, fates: Mapping[Key, Fate]) -> list[Batches]:
     """The services that have containers that give way, and say how."""
     services: dict[tuple[str, str], list[Key]] = defaultdict(list)
     for resource in view.target.manifest.of_kind("container"):
@@ -59,11 +59,11 @@ def rollouts(view: View, fates: Mapping[Key, Fate]) -> list[Rollout]:
         how = manner(view.target.manifest.resources[keys[0]], view) if giving else None
         if how is not None:
             unsure = any(fates[key].part("start") or not _is_good(key, view) for key in leading)
-            found.append(Rollout(how, leading, giving, unsure and not view.returning))
+            found.append(Batches(how, leading, giving, unsure and not view.returning))
     return found
 
 
-def batches(rollout: Rollout, ends: Callable[[Key], set[Key]]) -> list[list[Key]]:
+def batches(rollout: Batches, ends: Callable[[Key], set[Key]]) -> list[list[Key]]:
     """The leading ones (perhaps none), then batch by batch. `ends`: the containers that cannot be done before
     this one has given way.
     """

@@ -26,7 +26,7 @@ FEW = 5  # so many deletions of a kind are never braked
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class BrakePolicy:
     """The host owner's word. `max_prune` is a share of 0 to 1; `allow_prune` a number of deletions a person
     allowed. `undoing`: a release is rolled back, even to a known good release that holds nothing.
     """
@@ -43,7 +43,7 @@ class Policy:
     )  # kind/name -> how often it was corrected within an hour
 
 
-def brakes(plan: Plan, view: View, policy: Policy) -> Plan:
+def brakes(plan: Plan, view: View, policy: BrakePolicy) -> Plan:
     """The plan without what policy forbids; each of it is a refusal that says which rule, numbers, and the
     remedy.
     """
@@ -56,7 +56,7 @@ def brakes(plan: Plan, view: View, policy: Policy) -> Plan:
     return without(plan, refused) if refused else plan
 
 
-def _forbidden(change: Change, policy: Policy) -> Refusal | None:
+def _forbidden(change: Change, policy: BrakePolicy) -> Refusal | None:
     key = change.key
     if str(key) in policy.suspended:
         return Refusal(key, f"suspended: {policy.suspended[str(key)]}", f"limpet resume {key}")
@@ -94,7 +94,7 @@ def matches(path: str, pattern: str) -> bool:
     return fnmatch.fnmatchcase(path, pattern)
 
 
-def _prune(plan: Plan, view: View, policy: Policy) -> list[Refusal]:
+def _prune(plan: Plan, view: View, policy: BrakePolicy) -> list[Refusal]:
     deletions = [
         c for c in plan.changes if c.verb == "delete" and c.key not in view.target.manifest.resources
     ]

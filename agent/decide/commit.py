@@ -24,7 +24,7 @@ _RETRY = re.compile(r"^Limpet-Retry:\s*(\S+)\s*$", re.MULTILINE)
 _URGENT = re.compile(r"^Limpet-Urgent:\s*yes\s*$", re.MULTILINE)
 
 
-class Source(Protocol):
+class SourcePin(Protocol):
     """What this needs of the settings' section `source`."""
 
     @property
@@ -43,7 +43,7 @@ class Verified:
     signer: str = ""
 
 
-def verify(answer: Mapping[str, Any], pin: str, source: Source) -> Verified:
+def verify(answer: Mapping[str, Any], pin: str, source: SourcePin) -> Verified:
     """Judges the fetch child's answer against the pinned commit (empty: there is none yet).
 
     Errors: Stalled `NotDescended` with both remedies, `VerifyUnsupported`.

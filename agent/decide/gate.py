@@ -56,7 +56,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class GateMemory:
     """What the gate remembers between samples. `first`: the first look of this process, when an earlier one
     has begun it; `patience`: seconds from there that the slowest starter may take.
     """
@@ -104,7 +104,9 @@ class Verdict:
         return next((finding.hint for finding in self.findings if finding.hint), "")
 
 
-def judge(manifest: Manifest, sample: Sample, progress: Progress, terms: Terms) -> tuple[Verdict, Progress]:
+def judge(
+    manifest: Manifest, sample: Sample, progress: GateMemory, terms: Terms
+) -> tuple[Verdict, GateMemory]:
     """The decision at this sample, and what to remember for the next."""
     found = [*_containers(manifest, sample, progress), *_checks(manifest, sample, progress, terms)]
     if terms.source_required and sample.source:
@@ -131,7 +133,7 @@ def judge(manifest: Manifest, sample: Sample, progress: Progress, terms: Terms) 
     )
     deadline = max(progress.started + terms.deadline, first + patience + terms.settle if patience else 0.0)
     since = (progress.good_since if progress.good_since is not None else sample.at) if good else None
-    remembered = Progress(
+    remembered = GateMemory(
         progress.started, progress.first, patience, since, _first_counts(sample, progress), _counts(sample)
     )
     bad = tuple(sorted((f for f in found if f.grade == "bad"), key=lambda f: f.subject))
@@ -158,7 +160,7 @@ def excused(manifest: Manifest, sample: Sample, changed: set[Key]) -> frozenset[
     """Subjects that fail now, before anything is touched, and are not about to change: they can condemn no
     release.
     """
-    progress = Progress(sample.at)
+    progress = GateMemory(sample.at)
     found = [*_containers(manifest, sample, progress), *_checks(manifest, sample, progress, Terms(0, 0))]
     return frozenset(
         f.subject for f in found if f.subject.startswith("check/") or Key.parse(f.subject) not in changed
@@ -169,7 +171,7 @@ def _counts(sample: Sample) -> dict[str, int]:
     return {c.name: c.restart_count for c in sample.containers if c.restart_count is not None}
 
 
-def _first_counts(sample: Sample, progress: Progress) -> dict[str, tuple[str, int]]:
+def _first_counts(sample: Sample, progress: GateMemory) -> dict[str, tuple[str, int]]:
     first = dict(progress.restarts)
     for c in sample.containers:
         known = first.get(c.name)
@@ -182,7 +184,7 @@ def _first_counts(sample: Sample, progress: Progress) -> dict[str, tuple[str, in
     return first
 
 
-def _containers(manifest: Manifest, sample: Sample, progress: Progress) -> list[Finding]:
+def _containers(manifest: Manifest, sample: Sample, progress: GateMemory) -> list[Finding]:
     by_name = {c.name: c for c in sample.containers if c.owned}
     found = []
     for resource in manifest.of_kind("container"):
@@ -208,7 +210,7 @@ def _one_shot(resource: Resource, instance: ObservedContainer | None) -> Finding
     return Finding(subject, "wait", f"one-shot is {instance.state}")
 
 
-def _service(resource: Resource, instance: ObservedContainer | None, progress: Progress) -> Finding | None:
+def _service(resource: Resource, instance: ObservedContainer | None, progress: GateMemory) -> Finding | None:
     subject, logs = str(resource.key), f"docker logs {resource.key.name}"
     if instance is None:
         return Finding(subject, "wait", "is missing")
@@ -254,7 +256,7 @@ def probes(name: str) -> str:
     return f"docker inspect -f '{{{{json .State.Health}}}}' {name}"
 
 
-def _checks(manifest: Manifest, sample: Sample, progress: Progress, terms: Terms) -> list[Finding]:
+def _checks(manifest: Manifest, sample: Sample, progress: GateMemory, terms: Terms) -> list[Finding]:
     found = []
     for check in manifest.checks:
         wrong = sample.checks.get(check.name, "has not run")
@@ -264,11 +266,13 @@ def _checks(manifest: Manifest, sample: Sample, progress: Progress, terms: Terms
                 progress.started + check.within, first + min(check.within, LEAST_LEFT)
             )
             message = f"{wrong} after {check.within:.0f} s" if late else wrong
-            found.append(Finding(f"check/{check.name}", "bad" if late else "wait", message, describe(check)))
+            found.append(
+                Finding(f"check/{check.name}", "bad" if late else "wait", message, describe_check(check))
+            )
     return found
 
 
-def describe(check: Check) -> str:
+def describe_check(check: Check) -> str:
     """How a person can run a check by hand."""
     if check.http:
         return f"curl -i {check.http} (wants status {check.status})"

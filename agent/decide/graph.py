@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from agent.decide.batches import Rollout, batches, rollouts
+from agent.decide.batches import Batches, batches, rollouts
 from agent.kinds import KINDS, adoption, claims, files, oneshots
 from agent.kinds.base import Fate, Part, Step, View
 from agent.kinds.container import RUNNING
@@ -27,7 +27,7 @@ MOST = 10_000  # steps of one part of one resource
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Node:
+class StepNode:
     """One step in the graph; sorts by kind, key and position, so that the numbering is stable."""
 
     rank: int
@@ -41,9 +41,9 @@ class Graph:
 
     def __init__(self, view: View, fates: dict[Key, Fate], wait_limit: float) -> None:
         self.view, self.fates, self.wait_limit = view, fates, wait_limit
-        self.after: dict[Node, set[Node]] = {}
-        self.parts: dict[tuple[Key, Part], list[Node]] = defaultdict(list)
-        self.awaits: dict[tuple[Key, str], Node] = {}
+        self.after: dict[StepNode, set[StepNode]] = {}
+        self.parts: dict[tuple[Key, Part], list[StepNode]] = defaultdict(list)
+        self.awaits: dict[tuple[Key, str], StepNode] = {}
         self.extra = 0  # nodes that are no step of a fate
         self.acting = sorted(key for key, fate in fates.items() if fate.steps)
         self.rollouts = rollouts(view, fates)
@@ -72,10 +72,10 @@ class Graph:
             self._order_batches(rollout)
         self._order_together()
 
-    def _add(self, key: Key, step: Step) -> Node:
+    def _add(self, key: Key, step: Step) -> StepNode:
         nodes = self.parts[key, step.part]
         rank = KINDS[key.kind].rank
-        node = Node(
+        node = StepNode(
             1000 - rank if step.part == "prune" else rank,
             key,
             PARTS.index(step.part) * MOST + len(nodes),
@@ -85,21 +85,25 @@ class Graph:
         nodes.append(node)
         return node
 
-    def _between(self, key: Key, verb: str, args: dict[str, object], after: Iterable[Node | None]) -> Node:
+    def _between(
+        self, key: Key, verb: str, args: dict[str, object], after: Iterable[StepNode | None]
+    ) -> StepNode:
         """A node of its own: something to wait for."""
-        node = Node(KINDS["container"].rank, key, len(PARTS) * MOST + self.extra, Step("start", verb, args))
+        node = StepNode(
+            KINDS["container"].rank, key, len(PARTS) * MOST + self.extra, Step("start", verb, args)
+        )
         self.after[node] = {other for other in after if other is not None}
         self.extra += 1
         return node
 
-    def _edge(self, before: Node | None, then: Node | None) -> None:
+    def _edge(self, before: StepNode | None, then: StepNode | None) -> None:
         if before is not None and then is not None and before is not then:
             self.after[then].add(before)
 
-    def _first(self, key: Key, *parts: Part) -> Node | None:
+    def _first(self, key: Key, *parts: Part) -> StepNode | None:
         return next((nodes[0] for part in parts if (nodes := self.parts.get((key, part)))), None)
 
-    def _last(self, key: Key, *parts: Part) -> Node | None:
+    def _last(self, key: Key, *parts: Part) -> StepNode | None:
         return next((nodes[-1] for part in parts if (nodes := self.parts.get((key, part)))), None)
 
     def _freed(self) -> list[tuple[Key, Key]]:
@@ -203,7 +207,7 @@ class Graph:
                 self._first(key, *(("prepare",) if self._on_recreated(key) else ("prepare", "release"))),
             )
 
-    def _ready(self, need: Need) -> Node | None:
+    def _ready(self, need: Need) -> StepNode | None:
         """The node after which a need is met, None when it is met already, or never will be (refused, and not
         required).
         """
@@ -271,7 +275,7 @@ class Graph:
                     self._edge(self._last(other, "release") if self._holds_files(other) else None, node)
                     self._edge(node, self._first(other, *BEGIN))
 
-    def _order_batches(self, rollout: Rollout) -> None:
+    def _order_batches(self, rollout: Batches) -> None:
         """A batch gives way when all before it are good, and the delay has passed."""
         how = rollout.manner
         held = {key: self._first(key, "ahead", "release") for key in rollout.giving}
@@ -317,11 +321,13 @@ class Graph:
                     if gives.key != ready.key and gives not in before:
                         self._edge(ready, gives)
 
-    def _watch(self, key: Key, names: list[str], seconds: float, most: int, after: list[Node | None]) -> Node:
+    def _watch(
+        self, key: Key, names: list[str], seconds: float, most: int, after: list[StepNode | None]
+    ) -> StepNode:
         args = {"containers": names, "seconds": seconds, "most": most, "timeout": self.wait_limit}
         return self._between(key, "watch", args, after)
 
-    def _before(self, node: Node) -> set[Node]:
+    def _before(self, node: StepNode) -> set[StepNode]:
         """The node and all that must be done before it."""
         found, todo = {node}, [node]
         while todo:
@@ -354,13 +360,13 @@ class Graph:
     def actions(self) -> list[Action]:
         """Numbered in one stable topological order."""
         waiting = {node: len(before) for node, before in self.after.items()}
-        followers: dict[Node, list[Node]] = defaultdict(list)
+        followers: dict[StepNode, list[StepNode]] = defaultdict(list)
         for node, before in self.after.items():
             for other in before:
                 followers[other].append(node)
         ready = [node for node, count in waiting.items() if not count]
         heapq.heapify(ready)
-        numbers: dict[Node, int] = {}
+        numbers: dict[StepNode, int] = {}
         found: list[Action] = []
         while ready:
             node = heapq.heappop(ready)
@@ -375,7 +381,7 @@ class Graph:
             raise AssertionError(f"the plan has a cycle: {', '.join(stuck)}")
         return found
 
-    def _action(self, node: Node, numbers: dict[Node, int]) -> Action:
+    def _action(self, node: StepNode, numbers: dict[StepNode, int]) -> Action:
         after = tuple(sorted(numbers[other] for other in self.after[node]))
         stage: Stage = "prune" if node.step.part == "prune" else "apply"
         fate = self.fates[node.key]

@@ -91,13 +91,15 @@ class Images:
         """
         wanted = tuple(sorted(references))
         if not set(wanted) & set(self.pulling):
-            self.before = tuple(sorted(short(image_id) for image_id in there))
+            self.before = tuple(sorted(short_id(image_id) for image_id in there))
         self.pulling = wanted
 
     def settle(self, resolved: Mapping[str, str]) -> None:
         """What the references of a pull point at now: new images are ours."""
         for reference, image_id in resolved.items():
-            if reference in self.pulling and (image_id in self.pulled or short(image_id) not in self.before):
+            if reference in self.pulling and (
+                image_id in self.pulled or short_id(image_id) not in self.before
+            ):
                 self.pulled[image_id] = tuple(sorted({*self.pulled.get(image_id, ()), reference}))
 
     def end(self, lost: Iterable[str] = ()) -> None:
@@ -182,5 +184,5 @@ def always(manifest: Manifest) -> set[str]:
     }
 
 
-def short(image_id: str) -> str:
+def short_id(image_id: str) -> str:
     return image_id.removeprefix("sha256:")[:SHORT]

@@ -19,13 +19,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from agent.kinds import adoption, container, files, hooks, notify, oneshots
-from agent.kinds.base import Held, View
+from agent.kinds.base import Target, View
 from agent.model import Inventory, Key, Observed, Outcome, Owned, Plan, Resource, Spec
 
 UNOWNED = {"network", "volume"}  # when external
 
 
-def entries(plan: Plan, view: View, save_original: Callable[[str], Spec]) -> dict[Key, Owned]:
+def owned_entries(plan: Plan, view: View, save_original: Callable[[str], Spec]) -> dict[Key, Owned]:
     """The entries to write before the plan is applied: changed resources, and those that are right but not
     owned yet.
     """
@@ -123,7 +123,7 @@ def _original(
     return save_original(path) if saved and not ours else None
 
 
-def rebuilt(remembered: Sequence[Held], proved: Held, observed: Observed) -> dict[Key, Owned]:
+def rebuilt(remembered: Sequence[Target], proved: Target, observed: Observed) -> dict[Key, Owned]:
     """What can be proved to be ours when the inventory was lost: paths that are as a remembered release has
     them; what the containers of the `proved` one have done; and what was put aside by a release that adopts,
     whose name ends in its own id.
@@ -153,7 +153,7 @@ def rebuilt(remembered: Sequence[Held], proved: Held, observed: Observed) -> dic
     return found
 
 
-def _proved(resource: Resource, proved: Held, observed: Observed) -> Owned | None:
+def _proved(resource: Resource, proved: Target, observed: Observed) -> Owned | None:
     """What a container of known good has done for certain: its gate has passed."""
     entry = _entry(resource, Owned(resource.digest), False)
     if resource.spec["oneshot"]:
@@ -195,13 +195,13 @@ def settled(view: View) -> dict[Key, Owned]:
     return found
 
 
-def told(keys: Iterable[Key], view: View) -> dict[Key, Owned]:
+def notified_entries(keys: Iterable[Key], view: View) -> dict[Key, Owned]:
     """The entries of containers that were just told of their changed files: a pass that goes on does not tell
     them again.
     """
     resources = view.target.manifest.resources
     return {
-        key: replace(owned, delivered=notify.told(resources[key], view))
+        key: replace(owned, delivered=notify.notified(resources[key], view))
         for key in keys
         if (owned := view.inventory.get(key)) is not None
     }

@@ -50,7 +50,7 @@ class Disk:
 
 
 @dataclass(slots=True)
-class Need:
+class Shortage:
     """What is to be written to one disk. `grows`, `inodes`: by how much it is fuller afterwards; `beside`:
     what each content needs more while the old one is still there; `keys`: for which resources.
     """
@@ -79,8 +79,8 @@ class Need:
         first = self.keys[0] if self.keys else "the state and the way back"
         what = f"{first} and {len(self.keys) - 1} more need" if len(self.keys) > 1 else f"{first} needs"
         wants, has, look = (
-            shown(self.bytes),
-            shown(self.disk.free),
+            shown_size(self.bytes),
+            shown_size(self.disk.free),
             f"free space there (df -h {self.disk.at})",
         )
         if self.bytes <= self.disk.free:
@@ -99,14 +99,14 @@ def places(plan: Plan) -> list[str]:
     return sorted({action.key.name for action in plan.staged("apply") if action.verb in WRITING})
 
 
-def lacking(plan: Plan, view: View, disks: Mapping[str, Disk], reserve: int = RESERVE) -> list[Need]:
+def lacking(plan: Plan, view: View, disks: Mapping[str, Disk], reserve: int = RESERVE) -> list[Shortage]:
     """What does not fit, disk by disk. A place whose disk is not known is not judged. `reserve`: what must be
     left with the state.
     """
-    needs: dict[int, Need] = {}
+    needs: dict[int, Shortage] = {}
     state = disks.get(STATE)
     if state is not None:
-        needs[state.device] = Need(state, state.reserve(reserve), INODE_RESERVE if reserve else 0)
+        needs[state.device] = Shortage(state, state.reserve(reserve), INODE_RESERVE if reserve else 0)
     for action in plan.staged("apply"):
         disk = disks.get(action.key.name) if action.verb in WRITING else None
         if disk is None:
@@ -117,7 +117,7 @@ def lacking(plan: Plan, view: View, disks: Mapping[str, Disk], reserve: int = RE
         )
         new = blocks(int(resource.spec.get("size", 0)) if resource else 0)
         old = blocks(there.size) if there is not None and there.type == "file" else 0
-        need = needs.setdefault(disk.device, Need(disk))
+        need = needs.setdefault(disk.device, Shortage(disk))
         need.grows += max(0, new - old)
         need.inodes += there is None
         need.beside.append(min(new, old))
@@ -134,11 +134,11 @@ def images_lack(disk: Disk, coming: int = 0) -> Transient | None:
     reserve = disk.reserve(IMAGE_RESERVE)
     if disk.free - coming >= reserve:
         return None
-    more = f", {shown(coming)} are still to come" if coming else ""
+    more = f", {shown_size(coming)} are still to come" if coming else ""
     return Transient(
-        f"there is no room for images: {shown(disk.free)} are free on the file system of "
+        f"there is no room for images: {shown_size(disk.free)} are free on the file system of "
         f"{disk.at}{more}, and "
-        f"{shown(reserve)} must be left",
+        f"{shown_size(reserve)} must be left",
         "free space there: docker system df; df -h; nothing was changed, and the next pass tries again",
         code="DiskFull",
     )
@@ -149,7 +149,7 @@ def blocks(size: int) -> int:
     return max(BLOCK, -(-size // BLOCK) * BLOCK)
 
 
-def shown(size: int) -> str:
+def shown_size(size: int) -> str:
     """A size for people."""
     for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if abs(size) >= factor:

@@ -33,7 +33,9 @@ def check_candidate(resource: Resource, content: bytes, root: Path, *, deadline:
         place.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="check-", dir=place) as directory:
             candidate = _written(Path(directory, Path(path).name), content, mode, uid, gid)
-            result = process.run([part.replace("{file}", str(candidate)) for part in argv], timeout=deadline)
+            result = process.run_process(
+                [part.replace("{file}", str(candidate)) for part in argv], timeout=deadline
+            )
     except OSError as error:
         hint = f"look at the file system of {place} (df, dmesg)"
         raise Transient(

@@ -8,7 +8,7 @@ from pathlib import Path
 from agent.decide.space import Disk
 
 
-def disk(path: Path) -> Disk | None:
+def disk_at(path: Path) -> Disk | None:
     """The file system on which `path` is, or would be made; None when it cannot be asked."""
     for place in (path, *path.parents):
         try:

@@ -31,7 +31,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from agent.clock import patience
+from agent.clock import at_most_patience
 from agent.drivers import engine_errors, hooks, registry, waiting
 from agent.drivers.engine import Engine
 from agent.drivers.registries import Registries
@@ -44,7 +44,7 @@ from agent.model import DIGEST_LABEL, INSTANCE_LABEL, NAME_LABEL, Resource, Spec
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
-TIMEOUT = patience(120.0)  # seconds that one answer may take
+TIMEOUT = at_most_patience(120.0)  # seconds that one answer may take
 STOP_DEFAULT = 10  # seconds that the Engine gives a container to stop
 ID_LENGTH = 64
 
@@ -108,7 +108,7 @@ class Docker:
         with self._translated(f"volume {body['Name']}", "create"):
             self._post("/volumes/create", body)
 
-    def pull(self, reference: str, progress: registry.Progress | None = None) -> str:
+    def pull(self, reference: str, progress: registry.PullProgress | None = None) -> str:
         """Pulls an image and gives its id. Errors: Transient; Stalled when the registry refuses or does not
         have it.
         """
@@ -265,7 +265,9 @@ class Docker:
         self, hook: Spec, event: str, container: str, number: int, timeout: float, *, oneshot: bool = False
     ) -> None:
         with self._translated(f"container {container}", f"run {event} command {number} in"):
-            hooks.run(self._client(), self._engine, container, event, number, timeout, hook, oneshot=oneshot)
+            hooks.run_hook(
+                self._client(), self._engine, container, event, number, timeout, hook, oneshot=oneshot
+            )
 
     def remove(self, *, container: str) -> None:
         """Removes it, running or not. Its volumes stay, anonymous ones too: they are data."""
@@ -284,7 +286,7 @@ class Docker:
 
     def watch(self, *, containers: list[str], seconds: float, most: int, timeout: float) -> None:
         """Waits until all are good and stay so. Errors: Failed when more than `most` are not."""
-        waiting.watch(self._engine, self._stop, containers, seconds, most, timeout)
+        waiting.watch_containers(self._engine, self._stop, containers, seconds, most, timeout)
 
     def delay(self, *, seconds: float) -> None:
         waiting.delay(self._stop, seconds)
@@ -321,7 +323,7 @@ class Docker:
     def _client(self) -> APIClient:
         """One client for each thread. The SDK is imported when something is to be done, never before."""
         if not hasattr(self._local, "client"):
-            with engine_errors.translated("Docker", "connect to"):
+            with engine_errors.sdk_errors("Docker", "connect to"):
                 self._local.client = registry.client(self._engine.socket_path, self._engine.ping(), TIMEOUT)
         client: APIClient = self._local.client
         return client
@@ -339,7 +341,7 @@ class Docker:
         """Runs SDK calls. A container that is named by its id gets its name in the message."""
         self._client()
         try:
-            with engine_errors.translated(subject, doing, missing_is_done=missing_is_done):
+            with engine_errors.sdk_errors(subject, doing, missing_is_done=missing_is_done):
                 yield
         except (Transient, Failed) as error:
             id = subject.removeprefix("container ")

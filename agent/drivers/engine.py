@@ -21,7 +21,7 @@ from io import BufferedRWPair
 from typing import Any
 from urllib.parse import quote
 
-from agent.clock import patience
+from agent.clock import at_most_patience
 from agent.errors import Stalled, Transient
 
 OLDEST_API = (1, 41)  # Engine 20.10
@@ -29,7 +29,7 @@ NEWEST_API = (1, 49)  # what this module and `kinds.engine.request` were written
 REFERENCE = re.compile(r"[A-Za-z0-9][\w.-]*(?:[/:@][\w.-]+)*", re.ASCII)
 _SERVER = re.compile(r"Docker/(\d[\w.]*)")
 LARGEST_BODY = 256 * 2**20
-SILENCE = patience(30.0)  # seconds
+SILENCE = at_most_patience(30.0)  # seconds
 HINT = "see what Docker says: systemctl status docker; journalctl -u docker -n 50"
 
 

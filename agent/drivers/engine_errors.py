@@ -111,9 +111,9 @@ LONGEST = 500  # characters of the Engine's words in a message
 
 
 @contextmanager
-def translated(subject: str, doing: str, *, missing_is_done: bool = False) -> Iterator[None]:
+def sdk_errors(subject: str, doing: str, *, missing_is_done: bool = False) -> Iterator[None]:
     """Runs SDK calls; their errors become ours. `missing_is_done`: a 404 means that nothing is left to do."""
-    sdk.load()
+    sdk.import_sdk()
     from docker.errors import APIError, DockerException
     from requests.exceptions import RequestException
 
@@ -124,12 +124,12 @@ def translated(subject: str, doing: str, *, missing_is_done: bool = False) -> It
             return
         raise from_words(subject, doing, error.status_code or 0, str(error.explanation or error)) from error
     except (DockerException, RequestException, OSError) as error:
-        raise unavailable(f"{doing} {subject}: Docker does not answer: {short(str(error))}") from error
+        raise unavailable(f"{doing} {subject}: Docker does not answer: {one_line(str(error))}") from error
 
 
 def from_words(subject: str, doing: str, status: int, words: str) -> LimpetError:
     """The error for an answer of the Engine."""
-    said = f"cannot {doing} {subject}: {short(words)}"
+    said = f"cannot {doing} {subject}: {one_line(words)}"
     lower = words.lower()
     other = re.search(r"no such container: (\S+)", lower)
     if other and other[1] not in subject.lower():
@@ -153,7 +153,7 @@ def from_words(subject: str, doing: str, status: int, words: str) -> LimpetError
     )
 
 
-def short(words: str) -> str:
+def one_line(words: str) -> str:
     """The Engine's words on one line, at most 500 characters."""
     line = STATUS.sub(" ", words).strip()
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"

@@ -38,7 +38,7 @@ class Blobs(Protocol):
     def put(self, data: bytes) -> str: ...
 
 
-class Files:
+class HostFiles:
     """The host's files below `root`; contents come from and originals go to `content`."""
 
     def __init__(self, root: str, content: Blobs) -> None:

@@ -27,7 +27,7 @@ ENDING = 5.0  # seconds that the Engine may take to say so
 ENDED = ("exited", "dead", "removing", "created")
 
 
-def run(
+def run_hook(
     api: APIClient,
     engine: Engine,
     container: str,

@@ -13,18 +13,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from agent.decide.space import IMAGES, STATE, Disk
 from agent.drivers.engine import Engine
-from agent.drivers.files import Blobs, Files
+from agent.drivers.files import Blobs, HostFiles
 from agent.drivers.observe import Look, observe
 from agent.installation import Paths
 from agent.model import Action, Observed, Resource, Spec
 
 if TYPE_CHECKING:
     from agent.drivers.docker import Docker
+    from agent.drivers.registry import PullProgress
 
-Progress = Callable[
-    [str, int, int, int], None
-]  # reference, bytes so far, bytes known of, bytes that must be unpacked still
-__all__ = ["Host", "Look", "Progress", "RealHost"]
+__all__ = ["Host", "Look", "RealHost"]
 
 UNMAPPED = (
     "/dev",
@@ -35,7 +33,7 @@ UNMAPPED = (
 )  # bind sources that are the machine's own, whatever the root
 
 
-class EngineSettings(Protocol):
+class EngineAddress(Protocol):
     """The section `engine` of the settings."""
 
     @property
@@ -55,7 +53,7 @@ class Host(Protocol):
     def observe(self, request: Look) -> Observed: ...
     def steady(self) -> None: ...
     def execute(self, action: Action, resource: Resource | None) -> None: ...
-    def pull(self, reference: str, progress: Progress | None = None) -> str: ...
+    def pull(self, reference: str, progress: PullProgress | None = None) -> str: ...
     def image_id(self, reference: str) -> str | None: ...
     def check_candidate(self, resource: Resource) -> None: ...
     def save_original(self, path: str) -> Spec: ...
@@ -68,7 +66,7 @@ class RealHost:
     def __init__(
         self,
         paths: Paths,
-        engine: EngineSettings,
+        engine: EngineAddress,
         content: Blobs,
         instance: str,
         stop: threading.Event | None = None,
@@ -77,7 +75,7 @@ class RealHost:
         self.instance = instance
         self.content = content
         self.engine = Engine(engine.socket)
-        self.files = Files(str(self.root), content)
+        self.files = HostFiles(str(self.root), content)
         self._paths, self._settings = paths, engine
         self._stop = stop or threading.Event()
         self._docker: Docker | None = None
@@ -127,7 +125,7 @@ class RealHost:
     def execute(self, action: Action, resource: Resource | None) -> None:
         VERBS[action.key.kind, action.verb](self, action, resource)
 
-    def pull(self, reference: str, progress: Progress | None = None) -> str:
+    def pull(self, reference: str, progress: PullProgress | None = None) -> str:
         return self.docker.pull(reference, progress)
 
     def image_id(self, reference: str) -> str | None:
@@ -146,10 +144,10 @@ class RealHost:
         """The file systems of host paths, of STATE and of IMAGES; without those that are not to be seen from
         here.
         """
-        from agent.drivers.disks import disk
+        from agent.drivers.disks import disk_at
 
         found = {
-            place: disk(self._place(place))
+            place: disk_at(self._place(place))
             for place in places
             if place != IMAGES or self._place(place).is_dir()
         }

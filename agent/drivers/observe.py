@@ -22,8 +22,8 @@ from agent.drivers.beneath import Beneath
 from agent.drivers.engine import Engine
 from agent.errors import Stalled, Transient
 from agent.kinds import claims
-from agent.kinds.adoption import handle, remembered, unproved
-from agent.kinds.engine.health import patience
+from agent.kinds.adoption import adoption_handle, as_adopted, unproved
+from agent.kinds.engine.health import start_patience
 from agent.model import (
     APP_LABEL,
     DIGEST_LABEL,
@@ -44,7 +44,7 @@ NO_TAG = "<none>:<none>"  # what older Engines list for an image without a name
 HOLDING = ("running", "paused", "restarting")  # states that hold ports and addresses
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK = 1 << 20
-Mapped = Callable[[str], str]  # a path of the Engine's -> the host path
+HostPathOf = Callable[[str], str]  # a path of the Engine's -> the host path
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Look:
     adopting: frozenset[str] = frozenset()
 
 
-def observe(look: Look, root: str, engine: Engine, instance: str, unmapped: Mapped = str) -> Observed:
+def observe(look: Look, root: str, engine: Engine, instance: str, unmapped: HostPathOf = str) -> Observed:
     """One snapshot. `unmapped`: the Engine's path of a bind source -> the host path below `root`. Errors:
     Transient when Docker or a file system does not answer.
     """
@@ -89,7 +89,9 @@ def observe(look: Look, root: str, engine: Engine, instance: str, unmapped: Mapp
 # --- containers ---------------------------------------------------------------------------------------------
 
 
-def _containers(engine: Engine, instance: str, look: Look, unmapped: Mapped) -> tuple[ObservedContainer, ...]:
+def _containers(
+    engine: Engine, instance: str, look: Look, unmapped: HostPathOf
+) -> tuple[ObservedContainer, ...]:
     found = []
     for listed in engine.containers():
         labels, names = listed.get("Labels") or {}, container_names(listed)
@@ -97,22 +99,22 @@ def _containers(engine: Engine, instance: str, look: Look, unmapped: Mapped) -> 
         name, entry = look.adopted.get(("container", listed["Id"]), ("", None))
         final = labels.get(NAME_LABEL, "") if owned else name
         compared = (entry is not None and unproved(entry)) or (
-            entry is None and bool(names) and handle("container", names[0], labels) in look.adopting
+            entry is None and bool(names) and adoption_handle("container", names[0], labels) in look.adopting
         )
         inspected = None
         if compared or ((owned or entry) and (look.deep or final not in names)):
             inspected = engine.container(listed["Id"])
             if inspected is None:
                 continue  # removed between the list and the look
-        seen = container(listed, instance, inspected)
-        seen = remembered(seen, name, entry) if entry else seen
+        seen = observed_container(listed, instance, inspected)
+        seen = as_adopted(seen, name, entry) if entry else seen
         found.append(
             replace(seen, found=_found(inspected, engine, unmapped)) if compared and inspected else seen
         )
     return tuple(sorted(found, key=lambda c: (c.name, c.id)))
 
 
-def _found(inspected: Mapping[str, Any], engine: Engine, unmapped: Mapped) -> Spec:
+def _found(inspected: Mapping[str, Any], engine: Engine, unmapped: HostPathOf) -> Spec:
     """What a container is compared by, with its bind sources as host paths."""
     image = engine.image(inspected["Image"]) or {}
     mounts = [
@@ -127,7 +129,7 @@ def container_names(listed: Mapping[str, Any]) -> list[str]:
     return [name[1:] for name in listed.get("Names") or () if name.count("/") == 1]
 
 
-def container(
+def observed_container(
     listed: Mapping[str, Any], instance: str, inspected: Mapping[str, Any] | None = None
 ) -> ObservedContainer:
     """One container from its entry in the Engine's list and, when there is one, its inspection."""
@@ -162,7 +164,7 @@ def container(
         restart_count=inspected.get("RestartCount", 0) if inspected is not None else None,
         started_at=state.get("StartedAt", ""),
         error=state.get("Error", ""),
-        patience=patience(((inspected or {}).get("Config") or {}).get("Healthcheck")),
+        patience=start_patience(((inspected or {}).get("Config") or {}).get("Healthcheck")),
     )
 
 
@@ -249,7 +251,9 @@ def _adopted(kind: str, id: str, listed: Mapping[str, Any], look: Look) -> tuple
     """Whether the inventory says that it is ours; and what it is compared by, when it may be taken over."""
     if (kind, id) in look.adopted:
         return True, None
-    return False, listed if handle(kind, listed["Name"], listed.get("Labels")) in look.adopting else None
+    return False, listed if adoption_handle(
+        kind, listed["Name"], listed.get("Labels")
+    ) in look.adopting else None
 
 
 # --- images -------------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ def _tcp(check: Check) -> str:
 
 
 def _exec(check: Check) -> str:
-    result = process.run(check.exec, timeout=check.timeout)
+    result = process.run_process(check.exec, timeout=check.timeout)
     if result.ok:
         return ""
     said = result.output.strip().splitlines()

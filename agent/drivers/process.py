@@ -27,7 +27,7 @@ class Result:
     output: str = ""
 
 
-def run(argv: Sequence[str], *, timeout: float) -> Result:
+def run_process(argv: Sequence[str], *, timeout: float) -> Result:
     """Runs one command to its end or its deadline (seconds); nothing of its process group is left behind."""
     try:
         child = subprocess.Popen(

@@ -91,7 +91,7 @@ class Registries:
             ) from error
         if table is None or not table.ca_file:
             if there.startswith(MARK):
-                with durable.translated(place, "remove"):
+                with durable.file_errors(place, "remove"):
                     place.unlink(missing_ok=True)
             return
         wanted = self._read(name, "ca_file", table.ca_file)
@@ -109,7 +109,7 @@ class Registries:
             )
         if not there or (there.startswith(MARK) and there != MARK + wanted):
             durable.make_directory(place.parent, 0o755)
-            durable.write(place, MARK + wanted, mode=0o644)
+            durable.write_file(place, MARK + wanted, mode=0o644)
 
     def _read(self, name: str, key: str, path: str) -> bytes:
         try:
@@ -142,7 +142,7 @@ def split_registry(reference: str) -> tuple[str, str]:
 
 def _of_docker(reference: str, name: str, docker_config: Path) -> dict[str, Any]:
     """What Docker's configuration file, or a helper that it names, has for a registry."""
-    sdk.load()
+    sdk.import_sdk()
     from docker import auth
     from docker.errors import DockerException
 

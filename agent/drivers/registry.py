@@ -20,23 +20,23 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from agent.clock import patience
+from agent.clock import at_most_patience
 from agent.drivers import engine_errors
 from agent.drivers.engine import Engine, unavailable
-from agent.drivers.engine_errors import short
+from agent.drivers.engine_errors import one_line
 from agent.drivers.registries import Registries, split
 from agent.errors import Interrupted, LimpetError, Stalled, Transient
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
-Progress = Callable[
+PullProgress = Callable[
     [str, int, int, int], None
 ]  # reference, bytes so far, bytes known of, bytes that must be unpacked still
 
 TRIES = 3
 PAUSE = 1.0  # seconds before the second try; doubled each time, with jitter
-SILENCE = patience(120.0)
+SILENCE = at_most_patience(120.0)
 BUDGET = 30.0  # seconds after which no further try is begun
 AT_THE_REGISTRY = (
     "RegistryUnavailable",
@@ -124,7 +124,7 @@ class Pull:
 
     engine: Engine
     registries: Registries
-    progress: Progress | None
+    progress: PullProgress | None
     stop: threading.Event
 
     def image(self, reference: str) -> str:
@@ -150,7 +150,7 @@ class Pull:
         raise AssertionError("the last try returns or raises")
 
     def _once(self, work: Callable[[APIClient], str], reference: str) -> str:
-        with engine_errors.translated("Docker", "connect to"):
+        with engine_errors.sdk_errors("Docker", "connect to"):
             api = client(self.engine.socket_path, self.engine.ping(), SILENCE)
         return _unless_stopped(partial(work, api), reference, self.stop)
 
@@ -228,18 +228,18 @@ def _translated(name: str) -> Iterator[None]:
     try:
         yield
     except APIError as error:
-        raise refusal(name, str(error.explanation or error)) from error
+        raise registry_refusal(name, str(error.explanation or error)) from error
     except (DockerException, RequestException, OSError, ValueError) as error:
         if "timed out" in str(error).lower():
-            raise refusal(name, f"no byte for {SILENCE:g} s: time-out") from error
-        raise unavailable(f"pulling {name}: Docker does not answer: {short(str(error))}") from error
+            raise registry_refusal(name, f"no byte for {SILENCE:g} s: time-out") from error
+        raise unavailable(f"pulling {name}: Docker does not answer: {one_line(str(error))}") from error
 
 
 def _follow(
     reference: str,
     name: str,
     lines: Iterable[dict[str, Any]],
-    progress: Progress | None,
+    progress: PullProgress | None,
     stop: threading.Event,
 ) -> None:
     """Reads the Engine's progress to its end; sums the layers."""
@@ -250,7 +250,7 @@ def _follow(
         if stop.is_set():
             raise _interrupted(reference)
         if "error" in line:
-            raise refusal(name, str(line["error"]))
+            raise registry_refusal(name, str(line["error"]))
         layer, detail = line.get("id", ""), line.get("progressDetail") or {}
         if line.get("status") == "Downloading" and "current" in detail:
             done[layer], total[layer] = detail["current"], max(detail.get("total", 0), detail["current"])
@@ -266,9 +266,9 @@ def _follow(
             progress(reference, sum(done.values()), sum(total.values()), sum(packed.values()))
 
 
-def refusal(reference: str, words: str) -> LimpetError:
+def registry_refusal(reference: str, words: str) -> LimpetError:
     """The error for what the Engine said about a pull."""
-    said, lower = f"cannot pull {reference}: {short(words)}", words.lower()
+    said, lower = f"cannot pull {reference}: {one_line(words)}", words.lower()
     if DISK.search(lower):
         return Transient(
             said, "free space where Docker keeps its data: docker system df; df -h", code="DiskFull"

@@ -15,7 +15,7 @@ _lock = threading.Lock()
 _loaded = False
 
 
-def load() -> None:
+def import_sdk() -> None:
     """After this, `docker` can be imported at no cost, by any thread."""
     global _loaded
     with _lock:

@@ -12,7 +12,7 @@ from typing import Any
 from agent.drivers.engine import Engine
 from agent.errors import Failed, Interrupted, Transient
 from agent.kinds.base import KEPT_UP
-from agent.kinds.engine.health import patience
+from agent.kinds.engine.health import start_patience
 
 POLL = 0.1, 1.0  # seconds between two looks: first, longest
 ENDED = ("exited", "dead", "removing")
@@ -35,7 +35,7 @@ def wait(engine: Engine, stop: threading.Event, container: str, condition: str, 
         pause = min(pause * 1.5, POLL[1])
 
 
-def watch(
+def watch_containers(
     engine: Engine,
     stop: threading.Event,
     containers: Sequence[str],
@@ -101,7 +101,7 @@ def _look(engine: Engine, container: str) -> dict[str, Any]:
 
 def _limit(there: dict[str, Any], timeout: float) -> float:
     """The seconds to wait at most: never less than the container's own health check takes at the start."""
-    return max(timeout, patience(there["Config"].get("Healthcheck")))
+    return max(timeout, start_patience(there["Config"].get("Healthcheck")))
 
 
 def _name(there: dict[str, Any]) -> str:

@@ -42,7 +42,7 @@ class Address:
         return self.host if self.port == PORTS.get(self.scheme) else f"{self.host}:{self.port}"
 
 
-def parse(url: str) -> Address:
+def parse_address(url: str) -> Address:
     """The address of a URL, of `user@host:path`, or of an absolute path. Errors: Stalled, naming
     `source.url`.
     """
@@ -99,10 +99,10 @@ def _bad(what: str, hint: str) -> Stalled:
     return Stalled(f"source.url cannot be used: {what}", hint, code="SourceUrl")
 
 
-def shown(url: str) -> str:
+def shown_url(url: str) -> str:
     """The URL without credentials; a placeholder when it cannot be parsed."""
     try:
-        return parse(url).shown
+        return parse_address(url).shown
     except Stalled:
         return "(unreadable url)"
 

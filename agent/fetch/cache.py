@@ -36,7 +36,7 @@ LOCK_POLL_S = 0.05
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-class Damaged(Exception):
+class CacheDamaged(Exception):
     """What the cache holds is not what Git wrote; the text says what."""
 
 
@@ -111,7 +111,7 @@ class Cache:
         self.close()
         sync(self.path / "objects" / "pack")
         (self.path / OBSERVED).parent.mkdir(parents=True, exist_ok=True)
-        write(self.path / OBSERVED, f"{commit}\n".encode())
+        replace_file(self.path / OBSERVED, f"{commit}\n".encode())
 
     def remember(
         self, answer: dict[str, Any], ancestry: dict[str, bool], offers: dict[str, list[str]]
@@ -127,7 +127,7 @@ class Cache:
             "answer": answer,
             "offers": offers,
         }
-        write(self.path / STAMP, json.dumps(stamp).encode())
+        replace_file(self.path / STAMP, json.dumps(stamp).encode())
 
     def store(self) -> DiskObjectStore:
         """The objects; kept open until `close`."""
@@ -215,7 +215,7 @@ def _remove(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def write(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes) -> None:
     """Replaces a file atomically and durably."""
     temporary = path.with_name(f"{path.name}.lock")
     with temporary.open("wb") as file:

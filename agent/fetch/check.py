@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from dulwich.objects import Commit, ObjectID, ShaFile, Tag, parse_tree
 
 from agent.errors import LimpetError, Stalled
-from agent.fetch.cache import Damaged
+from agent.fetch.cache import CacheDamaged
 
 if TYPE_CHECKING:
     from dulwich.object_store import DiskObjectStore
@@ -47,15 +47,15 @@ def raw(store: DiskObjectStore, oid: ObjectID, kind: int, rehash: bool = False) 
     try:
         found, data = store.get_raw(oid)
     except KeyError:
-        raise Damaged(f"object {short} is missing") from None
+        raise CacheDamaged(f"object {short} is missing") from None
     except LimpetError:
         raise
     except Exception as error:  # whatever a damaged file makes the library say
-        raise Damaged(f"object {short} cannot be read ({type(error).__name__})") from None
+        raise CacheDamaged(f"object {short} cannot be read ({type(error).__name__})") from None
     if found != kind:
-        raise Damaged(f"object {short} is no {NAMES[kind].decode()}")
+        raise CacheDamaged(f"object {short} is no {NAMES[kind].decode()}")
     if rehash and hashlib.sha1(b"%s %d\0" % (NAMES[kind], len(data)) + data).hexdigest() != oid.decode():
-        raise Damaged(f"object {short} has other content than its id says")
+        raise CacheDamaged(f"object {short} has other content than its id says")
     return data
 
 
@@ -72,7 +72,7 @@ def head(store: DiskObjectStore, oid: ObjectID, rehash: bool = False) -> CommitH
             stamp = rest.rpartition(b"> ")[2].split(b" ")[0]
             time = int(stamp) if stamp.isdigit() else 0
     if len(tree) != 40:
-        raise Damaged(f"commit {oid[:12].decode()} has no tree")
+        raise CacheDamaged(f"commit {oid[:12].decode()} has no tree")
     return CommitHead(ObjectID(tree), tuple(parents), time)
 
 
@@ -84,9 +84,11 @@ def peel(store: DiskObjectStore, oid: ObjectID) -> ObjectID:
         try:
             kind, data = store.get_raw(oid)
         except KeyError:
-            raise Damaged(f"object {oid[:12].decode()} is missing") from None
+            raise CacheDamaged(f"object {oid[:12].decode()} is missing") from None
         except Exception as error:
-            raise Damaged(f"object {oid[:12].decode()} cannot be read ({type(error).__name__})") from None
+            raise CacheDamaged(
+                f"object {oid[:12].decode()} cannot be read ({type(error).__name__})"
+            ) from None
         if kind == COMMIT:
             return oid
         if kind != TAG:
@@ -124,7 +126,7 @@ def inspect(store: DiskObjectStore, commit: ObjectID, rehash: bool = False) -> N
             elif rehash:
                 raw(store, oid, BLOB, rehash)
             elif oid not in store:
-                raise Damaged(f"object {oid[:12].decode()} is missing")
+                raise CacheDamaged(f"object {oid[:12].decode()} is missing")
 
 
 def _entries(tree: ObjectID, data: bytes) -> Iterator[tuple[bytes, int, ObjectID]]:
@@ -132,7 +134,7 @@ def _entries(tree: ObjectID, data: bytes) -> Iterator[tuple[bytes, int, ObjectID
     try:
         entries = list(parse_tree(data, 20))
     except Exception as error:
-        raise Damaged(f"tree {tree[:12].decode()} cannot be read ({type(error).__name__})") from None
+        raise CacheDamaged(f"tree {tree[:12].decode()} cannot be read ({type(error).__name__})") from None
     for name, mode, oid in entries:
         if name in names:
             raise Stalled(
@@ -181,7 +183,7 @@ def descends(store: DiskObjectStore, commit: ObjectID, ancestor: ObjectID) -> bo
     return False
 
 
-def describe(store: DiskObjectStore, oid: ObjectID) -> dict[str, str | int]:
+def commit_details(store: DiskObjectStore, oid: ObjectID) -> dict[str, str | int]:
     """Message (at most 16 KiB), author and time of a commit, for people and for trailers."""
     commit = Commit.from_string(raw(store, oid, COMMIT))
     encoding = (commit.encoding or b"utf-8").decode("ascii", "replace")

@@ -18,9 +18,9 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from agent.errors import LimpetError, Stalled, Transient
 from agent.fetch import trouble, wire
-from agent.fetch.address import Address, shown
+from agent.fetch.address import Address, shown_url
 from agent.fetch.request import Credentials, reason
-from agent.fetch.source import Meter, sha1_only
+from agent.fetch.source import TransferMeter, sha1_only
 
 if TYPE_CHECKING:
     from dulwich.object_store import DiskObjectStore, ObjectStoreGraphWalker
@@ -56,7 +56,7 @@ class HttpSource:
         address: Address,
         credentials: Credentials,
         timeout: float,
-        meter: Meter,
+        meter: TransferMeter,
         recalled: Sequence[str] = (),
     ) -> None:
         """`recalled` is what `offer` gave for this address before."""
@@ -120,7 +120,7 @@ class HttpSource:
     def receive(self, store: DiskObjectStore, wants: list[ObjectID], walker: ObjectStoreGraphWalker) -> None:
         from agent.fetch.receive import HttpClient, receive
 
-        with trouble.translated(self.address, self.timeout), self._http_errors():
+        with trouble.conversation_errors(self.address, self.timeout), self._http_errors():
             receive(HttpClient(self), "", store, wants, walker, self.address)
 
     def close(self) -> None:
@@ -151,9 +151,11 @@ class HttpSource:
         path, marker, _ = target.path.partition("/info/refs")
         same = f"{target.scheme}://{target.netloc}" == base
         if not same or not marker or target.username:
-            elsewhere = shown(f"{target.scheme}://{target.netloc}{path}") if target.netloc else "elsewhere"
+            elsewhere = (
+                shown_url(f"{target.scheme}://{target.netloc}{path}") if target.netloc else "elsewhere"
+            )
             raise Stalled(
-                f"{self.address.shown} redirects to {wire.plain(elsewhere)}",
+                f"{self.address.shown} redirects to {wire.printable(elsewhere)}",
                 "set source.url to that address if it is the right one",
                 code="Redirect",
             )
@@ -174,7 +176,7 @@ class HttpSource:
     def _request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
     ) -> Iterator[HttpAnswer]:
-        with trouble.translated(self.address, self.timeout), self._http_errors():
+        with trouble.conversation_errors(self.address, self.timeout), self._http_errors():
             with self._send(method, target, headers, body) as response:
                 answer = HttpAnswer(response, self.address, self.meter)
                 yield answer
@@ -246,7 +248,7 @@ class HttpSource:
                 raise trouble.status(self.address, 407, "from the proxy", None) from None
             if "Tunnel connection failed" in str(error):
                 raise Transient(
-                    f"the proxy could not reach {self.address.server}: {wire.plain(str(error))}",
+                    f"the proxy could not reach {self.address.server}: {wire.printable(str(error))}",
                     "check source.proxy",
                     code="Proxy",
                 ) from None
@@ -259,7 +261,7 @@ class HttpSource:
 class HttpAnswer:
     """A response, measured."""
 
-    def __init__(self, response: http.client.HTTPResponse, address: Address, meter: Meter) -> None:
+    def __init__(self, response: http.client.HTTPResponse, address: Address, meter: TransferMeter) -> None:
         self.status = response.status
         self.broken = False
         self._response = response
@@ -286,7 +288,7 @@ class HttpAnswer:
             )
         found = self.header("Content-Type").partition(";")[0].strip()
         if found != content_type:
-            raise wire.NotGit(f"it sent {wire.plain(found) or 'content without a type'}")
+            raise wire.NotGit(f"it sent {wire.printable(found) or 'content without a type'}")
 
 
 def _netloc(address: Address) -> str:

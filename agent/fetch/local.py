@@ -11,7 +11,7 @@ from agent.errors import LimpetError, Stalled, Transient
 from agent.fetch import wire
 from agent.fetch.address import Address
 from agent.fetch.request import reason
-from agent.fetch.source import Meter, sha1_only
+from agent.fetch.source import TransferMeter, sha1_only
 
 if TYPE_CHECKING:
     from dulwich.object_store import DiskObjectStore, ObjectStoreGraphWalker
@@ -27,7 +27,7 @@ _OID = re.compile(r"[0-9a-f]{40}")
 class LocalSource:
     """A repository on this host, bare or not. Its hooks and configuration are not obeyed."""
 
-    def __init__(self, address: Address, meter: Meter) -> None:
+    def __init__(self, address: Address, meter: TransferMeter) -> None:
         self.address = address
         self.meter = meter
 
@@ -110,7 +110,7 @@ def _packed(packed: str, name: str) -> str:
 class BundleSource:
     """A file that `git bundle create` made, for hosts without a network."""
 
-    def __init__(self, address: Address, meter: Meter) -> None:
+    def __init__(self, address: Address, meter: TransferMeter) -> None:
         self.address = address
         self.meter = meter
 
@@ -164,7 +164,7 @@ class BundleSource:
             if line == b"\n":
                 return refs, needs
             if line.startswith(b"@object-format="):
-                sha1_only(wire.plain(line[15:]), self.address)
+                sha1_only(wire.printable(line[15:]), self.address)
             if line.startswith(b"@filter"):
                 raise self._bad("is a partial bundle", "make it without --filter")
             oid, _, name = line.rstrip(b"\n").partition(b" ")

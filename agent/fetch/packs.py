@@ -15,7 +15,7 @@ from pathlib import Path
 from dulwich.object_format import DEFAULT_OBJECT_FORMAT
 from dulwich.pack import load_pack_index, write_pack_index
 
-from agent.fetch.cache import Damaged, sync
+from agent.fetch.cache import CacheDamaged, sync
 
 MANY = 24  # packs; from then on they are joined
 LARGE = 64 * 1024 * 1024  # bytes; larger ones are not copied
@@ -23,10 +23,10 @@ HEADER, TRAILER = 12, 20  # bytes of a pack before and after its body
 CHUNK = 1 << 20
 
 
-Entry = tuple[bytes, int, int | None]  # id, offset, checksum
+PackEntry = tuple[bytes, int, int | None]  # id, offset, checksum
 
 
-def join(directory: Path) -> None:
+def join_packs(directory: Path) -> None:
     """Makes one pack of the many small ones in `objects/pack`;
 
     does nothing while there are few. Errors: OSError, Damaged.
@@ -39,17 +39,17 @@ def join(directory: Path) -> None:
             ((path, _entries(path)) for path in small), key=lambda item: (-len(item[1]), item[0].name)
         )
         _join(directory, list(_useful(indexed)))
-    except (OSError, Damaged):
+    except (OSError, CacheDamaged):
         raise
     except Exception as error:  # whatever a damaged index makes the library say
-        raise Damaged(f"a pack cannot be read ({type(error).__name__})") from None
+        raise CacheDamaged(f"a pack cannot be read ({type(error).__name__})") from None
     sync(directory)
     for path in small:
         path.with_suffix(".idx").unlink()
         path.unlink()
 
 
-def _entries(path: Path) -> list[Entry]:
+def _entries(path: Path) -> list[PackEntry]:
     index = load_pack_index(str(path.with_suffix(".idx")), DEFAULT_OBJECT_FORMAT)
     try:
         index.check()
@@ -58,7 +58,7 @@ def _entries(path: Path) -> list[Entry]:
         index.close()
 
 
-def _useful(indexed: list[tuple[Path, list[Entry]]]) -> Iterator[tuple[Path, list[Entry]]]:
+def _useful(indexed: list[tuple[Path, list[PackEntry]]]) -> Iterator[tuple[Path, list[PackEntry]]]:
     """Those that hold anything that no larger one holds: full bundles bring the same objects every time."""
     seen: set[bytes] = set()
     for path, entries in indexed:
@@ -67,9 +67,9 @@ def _useful(indexed: list[tuple[Path, list[Entry]]]) -> Iterator[tuple[Path, lis
             yield path, entries
 
 
-def _join(directory: Path, indexed: list[tuple[Path, list[Entry]]]) -> None:
+def _join(directory: Path, indexed: list[tuple[Path, list[PackEntry]]]) -> None:
     temporary = directory / "tmp_joined.pack"
-    joined: list[Entry] = []
+    joined: list[PackEntry] = []
     digest = hashlib.sha1()
     with temporary.open("wb") as out:
 
@@ -103,10 +103,10 @@ def _body(path: Path) -> Iterator[bytes]:
             yield chunk
             left -= len(chunk)
         if file.read() != digest.digest():
-            raise Damaged(f"{path.name} has another checksum than content")
+            raise CacheDamaged(f"{path.name} has another checksum than content")
 
 
-def _finish(place: Path, temporary: Path, entries: list[Entry], digest: bytes) -> None:
+def _finish(place: Path, temporary: Path, entries: list[PackEntry], digest: bytes) -> None:
     """The index is in place last: a pack without one does not count."""
     temporary.rename(place)
     index = place.with_name("tmp_joined.idx")

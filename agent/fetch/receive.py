@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dulwich.objects import ObjectID
 
     from agent.fetch.http import HttpSource
-    from agent.fetch.source import Meter
+    from agent.fetch.source import TransferMeter
     from agent.fetch.stream import StreamSource
 
 
@@ -47,13 +47,15 @@ def receive(
         below = error.__cause__ or error.__context__
         if isinstance(below, (OSError, LimpetError)):
             raise below from None
-        said = "the connection was closed" if isinstance(error, HangupException) else wire.plain(str(error))
+        said = (
+            "the connection was closed" if isinstance(error, HangupException) else wire.printable(str(error))
+        )
         raise trouble.refused(address, said) from None
     except (AssertionError, ValueError, IndexError) as error:
         abort()
         raise Transient(
             f"{address.shown} did not keep to Git's protocol: "
-            f"{wire.plain(str(error)) or type(error).__name__}",
+            f"{wire.printable(str(error)) or type(error).__name__}",
             trouble.AGAIN,
             code="NotGit",
         ) from None
@@ -113,7 +115,7 @@ class StreamClient(TraditionalGitClient):
 class LocalClient(LocalGitClient):
     """dulwich's client for a directory, measured."""
 
-    def __init__(self, meter: Meter) -> None:
+    def __init__(self, meter: TransferMeter) -> None:
         super().__init__(thin_packs=False)
         self._meter = meter
 

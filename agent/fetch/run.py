@@ -18,42 +18,41 @@ from typing import TYPE_CHECKING, Any
 
 from agent.errors import LimpetError, Stalled, Transient
 from agent.fetch import trouble
-from agent.fetch.address import Address, parse
-from agent.fetch.cache import Cache, Damaged, hold
+from agent.fetch.address import Address, parse_address
+from agent.fetch.cache import Cache, CacheDamaged, hold
 from agent.fetch.request import Request
-from agent.fetch.source import Meter, Source
+from agent.fetch.source import Source, TransferMeter
+from agent.sandbox import JsonObject
 
 if TYPE_CHECKING:
     from dulwich.objects import ObjectID
 
-Json = dict[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
-class Tip:
+class RemoteTip:
     """What the source has: the object the ref names, and the commit behind it when the source told."""
 
     oid: str
     commit: str
 
 
-def handle(document: Json) -> tuple[Json, tuple[bytes, ...]]:
+def handle_fetch(document: JsonObject) -> tuple[JsonObject, tuple[bytes, ...]]:
     """The child's work: a request in, an answer out. Errors: Transient, Stalled."""
     request = Request.from_json(document)
     with _deadline(request):
         return (_each(request, _probe) if request.probe else _each(request, _fetch)), ()
 
 
-def _each(request: Request, work: Any) -> Json:
+def _each(request: Request, work: Any) -> JsonObject:
     """`work` with the first source that can be reached."""
-    meter = Meter(request.max_bytes)
+    meter = TransferMeter(request.max_bytes)
     stamp = {} if request.check else Cache(request.git_dir).stamp()
     failures: list[LimpetError] = []
     for position, url in enumerate(request.urls):
-        address = parse(url)
+        address = parse_address(url)
         source = connect(address, request, meter, stamp.get("offers", {}).get(address.shown, []))
         try:
-            answer: Json = work(request, source, position > 0, stamp)
+            answer: JsonObject = work(request, source, position > 0, stamp)
         except LimpetError as error:
             if position == 0 and not error.retryable:
                 raise
@@ -71,7 +70,7 @@ def _each(request: Request, work: Any) -> Json:
     raise first
 
 
-def connect(address: Address, request: Request, meter: Meter, recalled: list[str]) -> Source:
+def connect(address: Address, request: Request, meter: TransferMeter, recalled: list[str]) -> Source:
     """The way to this source; only its own libraries are loaded, and no connection is made yet.
 
     `recalled` is what the source's `offer` gave before.
@@ -97,27 +96,27 @@ def connect(address: Address, request: Request, meter: Meter, recalled: list[str
     return HttpSource(address, request.credentials, request.timeout, meter, recalled)
 
 
-def _probe(request: Request, source: Source, mirror: bool, stamp: Json) -> Json:
+def _probe(request: Request, source: Source, mirror: bool, stamp: JsonObject) -> JsonObject:
     refusal = source.probe()
     return {"answers": True} | ({"refused": refusal.message, "hint": refusal.hint} if refusal else {})
 
 
-def _fetch(request: Request, source: Source, mirror: bool, stamp: Json) -> Json:
+def _fetch(request: Request, source: Source, mirror: bool, stamp: JsonObject) -> JsonObject:
     tip = _ask(request, source)
     known = stamp.get("answer", {})
     if known and known["oid"] == tip.oid:
         ancestry = _remembered(stamp, request.pin)
         if ancestry != "unknown":
-            answer: Json = known | {"descends": ancestry, "changed": False, "replaced": ""}
+            answer: JsonObject = known | {"descends": ancestry, "changed": False, "replaced": ""}
             return answer
     try:
         with hold(request.lock, request.overall / 2):
             return _bring(request, source, tip, mirror)
     except OSError as error:
-        raise trouble.disk(error, Path(error.filename or request.git_dir)) from None
+        raise trouble.disk_trouble(error, Path(error.filename or request.git_dir)) from None
 
 
-def _remembered(stamp: Json, pin: str) -> bool | str | None:
+def _remembered(stamp: JsonObject, pin: str) -> bool | str | None:
     """Whether the stamp's commit descends from the pin; None without a pin, "unknown" when it was not looked
     at.
     """
@@ -129,14 +128,14 @@ def _remembered(stamp: Json, pin: str) -> bool | str | None:
     return found
 
 
-def _ask(request: Request, source: Source) -> Tip:
+def _ask(request: Request, source: Source) -> RemoteTip:
     """Errors: Stalled when the source has no such ref."""
     if request.kind == "commit":
-        return Tip(request.ref, request.ref)
+        return RemoteTip(request.ref, request.ref)
     refs = source.refs([request.ref])
     oid = refs.get(request.ref)
     if oid is not None:
-        return Tip(oid, refs.get(f"{request.ref}^{{}}", oid))
+        return RemoteTip(oid, refs.get(f"{request.ref}^{{}}", oid))
     where = source.address.shown
     branches = sorted(name[11:] for name in source.refs(["refs/heads/"]) if name.startswith("refs/heads/"))
     if not branches:
@@ -153,7 +152,7 @@ def _ask(request: Request, source: Source) -> Tip:
     )
 
 
-def _bring(request: Request, source: Source, tip: Tip, mirror: bool) -> Json:
+def _bring(request: Request, source: Source, tip: RemoteTip, mirror: bool) -> JsonObject:
     """Under the lock: the tip's objects into a cache that is sound. The answer."""
     cache = Cache(request.git_dir)
     cache.tidy()
@@ -164,13 +163,13 @@ def _bring(request: Request, source: Source, tip: Tip, mirror: bool) -> Json:
     try:
         try:
             answer = _obtain(request, source, tip, work, before if mirror else "")
-        except Damaged as damage:
+        except CacheDamaged as damage:
             if fresh:
                 raise _incomplete(source, damage) from None
             replaced, fresh, work = str(damage), True, Cache.create(cache.path)
             try:
                 answer = _obtain(request, source, tip, work, "")
-            except Damaged as again:
+            except CacheDamaged as again:
                 raise _incomplete(source, again) from None
         work.settle(answer["commit"])
         if fresh:
@@ -206,7 +205,7 @@ def _problem(request: Request, cache: Cache) -> str:
         check.inspect(cache.store(), _id(observed), rehash=True)
         if request.pin and _id(request.pin) in cache.store():
             check.head(cache.store(), _id(request.pin), rehash=True)
-    except Damaged as damage:
+    except CacheDamaged as damage:
         return str(damage)
     except Stalled:
         return ""  # it is the revision that is bad, not the cache
@@ -215,7 +214,7 @@ def _problem(request: Request, cache: Cache) -> str:
     return ""
 
 
-def _obtain(request: Request, source: Source, tip: Tip, cache: Cache, ahead: str) -> Json:
+def _obtain(request: Request, source: Source, tip: RemoteTip, cache: Cache, ahead: str) -> JsonObject:
     """The tip's objects, from the cache when they are there, else from the source. The answer, less what
     `_each` adds.
 
@@ -228,23 +227,23 @@ def _obtain(request: Request, source: Source, tip: Tip, cache: Cache, ahead: str
     try:
         commit = check.peel(store, _id(tip.oid))
         check.inspect(store, commit)
-    except Damaged:
+    except CacheDamaged:
         _receive(source, tip, cache, request.pin)
         commit = check.peel(store, _id(tip.oid))
         check.inspect(store, commit)
     if ahead and _id(ahead) in store and check.descends(store, _id(ahead), commit):
-        commit, tip = _id(ahead), Tip(ahead, ahead)
+        commit, tip = _id(ahead), RemoteTip(ahead, ahead)
     descends = None
     if request.pin:
         descends = _id(request.pin) in store and check.descends(store, commit, _id(request.pin))
     tag = tip.oid if tip.oid != commit.decode() and request.kind == "tag" else ""
-    told = check.describe(store, commit)
+    told = check.commit_details(store, commit)
     cache.close()
-    packs.join(cache.path / "objects" / "pack")
+    packs.join_packs(cache.path / "objects" / "pack")
     return {"commit": commit.decode(), "oid": tip.oid, "tag": tag, "descends": descends, **told}
 
 
-def _receive(source: Source, tip: Tip, cache: Cache, pin: str) -> None:
+def _receive(source: Source, tip: RemoteTip, cache: Cache, pin: str) -> None:
     """Errors: those of the source; Damaged when what came does not fit together with what was there."""
     from dulwich.object_store import ObjectStoreGraphWalker
 
@@ -255,13 +254,13 @@ def _receive(source: Source, tip: Tip, cache: Cache, pin: str) -> None:
     walker = ObjectStoreGraphWalker(known, lambda oid: list(check.head(store, oid).parents))
     try:
         source.receive(store, [_id(tip.oid)], walker)
-    except (LimpetError, Damaged, OSError):
+    except (LimpetError, CacheDamaged, OSError):
         raise
     except Exception as error:  # the library's many words for a pack that is wrong
-        raise Damaged(f"the received pack cannot be used ({type(error).__name__})") from None
+        raise CacheDamaged(f"the received pack cannot be used ({type(error).__name__})") from None
 
 
-def _incomplete(source: Source, damage: Damaged) -> Transient:
+def _incomplete(source: Source, damage: CacheDamaged) -> Transient:
     return Transient(
         f"{source.address.shown} sent an incomplete or damaged history: {damage}",
         "check it there with `git fsck`; it must not be a shallow clone",

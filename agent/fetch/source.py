@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Meter:
+class TransferMeter:
     """Counts what went over the wire. `limit` in bytes."""
 
     limit: int
@@ -38,7 +38,7 @@ class Source(Protocol):
     """One way to one source. All methods raise only LimpetError for what the other side does."""
 
     address: Address
-    meter: Meter
+    meter: TransferMeter
 
     def probe(self) -> LimpetError | None:
         """Returns when the source gave any answer of its protocol; what it answered, when that was a

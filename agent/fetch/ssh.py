@@ -20,7 +20,7 @@ from agent.errors import LimpetError, Stalled, Transient
 from agent.fetch import trouble, wire
 from agent.fetch.address import Address
 from agent.fetch.request import Credentials, reason
-from agent.fetch.source import Meter
+from agent.fetch.source import TransferMeter
 from agent.fetch.stream import SERVICE, Pipe, StreamSource
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ STDERR = 4096  # bytes that are looked at
 class SshSource(StreamSource):
     """`ssh://user@host/path` and `user@host:path`."""
 
-    def __init__(self, address: Address, credentials: Credentials, timeout: float, meter: Meter) -> None:
+    def __init__(
+        self, address: Address, credentials: Credentials, timeout: float, meter: TransferMeter
+    ) -> None:
         super().__init__(address, timeout, meter)
         self._credentials = credentials
         self._client: paramiko.SSHClient | None = None
@@ -161,7 +163,7 @@ class SshSource(StreamSource):
                 code="Timeout",
             )
         return Transient(
-            f"SSH with {server} failed: {wire.plain(str(error)) or type(error).__name__}",
+            f"SSH with {server} failed: {wire.printable(str(error)) or type(error).__name__}",
             trouble.AGAIN,
             code="Ssh",
         )
@@ -184,7 +186,7 @@ class _Refuse(paramiko.MissingHostKeyPolicy):
 class SshPipe:
     """One remote command."""
 
-    def __init__(self, channel: Channel, meter: Meter, address: Address) -> None:
+    def __init__(self, channel: Channel, meter: TransferMeter, address: Address) -> None:
         self._channel = channel
         self._meter = meter
         self._address = address
@@ -203,7 +205,7 @@ class SshPipe:
 
     def _explain(self) -> None:
         """Raises with what the remote command said instead of speaking Git."""
-        said = wire.plain(self._channel.recv_stderr(STDERR))
+        said = wire.printable(self._channel.recv_stderr(STDERR))
         if self._channel.exit_status_ready() and self._channel.recv_exit_status() == NOT_FOUND:
             raise Stalled(
                 f"there is no {SERVICE.decode()} on {self._address.server}: {said}",
@@ -211,7 +213,7 @@ class SshPipe:
                 code="Remote",
             )
         if said:
-            raise wire.Refused(said)
+            raise wire.ServerRefused(said)
 
     def write(self, data: bytes) -> int | None:
         self._channel.sendall(data)

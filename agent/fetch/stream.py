@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from agent.errors import LimpetError
 from agent.fetch import trouble, wire
 from agent.fetch.address import Address
-from agent.fetch.source import Meter, sha1_only
+from agent.fetch.source import TransferMeter, sha1_only
 
 if TYPE_CHECKING:
     from dulwich.object_store import DiskObjectStore, ObjectStoreGraphWalker
@@ -37,7 +37,7 @@ class Pipe(Protocol):
 class StreamSource:
     """What `git://` and SSH share; they differ in `open`."""
 
-    def __init__(self, address: Address, timeout: float, meter: Meter) -> None:
+    def __init__(self, address: Address, timeout: float, meter: TransferMeter) -> None:
         self.address = address
         self.timeout = timeout
         self.meter = meter
@@ -53,18 +53,18 @@ class StreamSource:
         """Ends what is shared by several pipes."""
 
     def probe(self) -> LimpetError | None:
-        with trouble.translated(self.address, self.timeout):
+        with trouble.conversation_errors(self.address, self.timeout):
             pipe = self.open()
             try:
                 wire.advertisement(pipe.read)
-            except wire.Refused as error:
+            except wire.ServerRefused as error:
                 return trouble.refused(self.address, str(error))
             finally:
                 pipe.close()
         return None
 
     def refs(self, prefixes: Sequence[str]) -> dict[str, str]:
-        with trouble.translated(self.address, self.timeout):
+        with trouble.conversation_errors(self.address, self.timeout):
             pipe = self.open()
             try:
                 offered = wire.advertisement(pipe.read)
@@ -82,7 +82,7 @@ class StreamSource:
     def receive(self, store: DiskObjectStore, wants: list[ObjectID], walker: ObjectStoreGraphWalker) -> None:
         from agent.fetch.receive import StreamClient, receive
 
-        with trouble.translated(self.address, self.timeout):
+        with trouble.conversation_errors(self.address, self.timeout):
             receive(StreamClient(self), self.address.path, store, wants, walker, self.address)
 
 
@@ -108,7 +108,7 @@ class TcpSource(StreamSource):
 class TcpPipe:
     """A connected socket; its time-out is that of silence."""
 
-    def __init__(self, connection: socket.socket, meter: Meter) -> None:
+    def __init__(self, connection: socket.socket, meter: TransferMeter) -> None:
         self._socket = connection
         self._meter = meter
 

@@ -24,7 +24,7 @@ DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE)
 
 
 @contextmanager
-def translated(address: Address, timeout: float) -> Iterator[None]:
+def conversation_errors(address: Address, timeout: float) -> Iterator[None]:
     """Everything that a conversation with `address` can raise becomes a LimpetError; `timeout` is that of
     silence.
     """
@@ -32,7 +32,7 @@ def translated(address: Address, timeout: float) -> Iterator[None]:
         yield
     except LimpetError:
         raise
-    except wire.Refused as error:
+    except wire.ServerRefused as error:
         raise refused(address, str(error)) from None
     except wire.NotGit as error:
         raise Transient(
@@ -43,19 +43,19 @@ def translated(address: Address, timeout: float) -> Iterator[None]:
     except wire.Cut as error:
         raise Transient(f"{address.server}: {error}", AGAIN, code="Disconnected") from None
     except OSError as error:
-        raise network(error, address, timeout) from None
+        raise network_trouble(error, address, timeout) from None
 
 
-def network(error: OSError, address: Address, timeout: float) -> LimpetError:
+def network_trouble(error: OSError, address: Address, timeout: float) -> LimpetError:
     """An error of the network below Git."""
     server = address.server
     if error.errno in DISK:
-        return disk(error, Path("the Git cache"))
+        return disk_trouble(error, Path("the Git cache"))
     if isinstance(error, ssl.SSLCertVerificationError):
         return certificate(error, server)
     if isinstance(error, ssl.SSLError):
         return Transient(
-            f"TLS with {server} failed: {wire.plain(error.reason or str(error))}",
+            f"TLS with {server} failed: {wire.printable(error.reason or str(error))}",
             "check that the port speaks TLS",
             code="Tls",
         )
@@ -78,7 +78,7 @@ def network(error: OSError, address: Address, timeout: float) -> LimpetError:
     return Transient(f"{server} cannot be reached: {reason(error)}", AGAIN, code="Network")
 
 
-def disk(error: OSError, place: Path) -> LimpetError:
+def disk_trouble(error: OSError, place: Path) -> LimpetError:
     """An error of our own files."""
     if error.errno == errno.EFBIG:
         return Stalled(
@@ -104,7 +104,7 @@ def certificate(error: ssl.SSLCertVerificationError, server: str) -> Transient:
     else:
         hint = "name the certificate authority's file in source.ca_file"
     return Transient(
-        f"the certificate of {server} is not accepted: {wire.plain(error.verify_message)}",
+        f"the certificate of {server} is not accepted: {wire.printable(error.verify_message)}",
         hint,
         code="TlsCertificate",
     )
@@ -112,7 +112,7 @@ def certificate(error: ssl.SSLCertVerificationError, server: str) -> Transient:
 
 def refused(address: Address, said: str) -> Stalled | Transient:
     """What the Git program on the other side said before it gave up."""
-    said = wire.plain(said)
+    said = wire.printable(said)
     low = said.lower()
     if any(word in low for word in ("denied", "refused", "could not read", "unauthorized", "not authorized")):
         return Stalled(
@@ -140,7 +140,7 @@ def refused(address: Address, said: str) -> Stalled | Transient:
 
 def status(address: Address, code: int, words: str, retry_after: str | None) -> LimpetError:
     """An HTTP status that is no success."""
-    what = f"{address.shown} answered {code} {wire.plain(words, 60)}".rstrip()
+    what = f"{address.shown} answered {code} {wire.printable(words, 60)}".rstrip()
     if code == 401:
         hint = "set source.username and source.token_file to what this server accepts"
         return Stalled(f"{what}: the credentials are missing or wrong", hint, code="Credentials")
@@ -159,6 +159,6 @@ def status(address: Address, code: int, words: str, retry_after: str | None) -> 
     if code == 407:
         return Stalled(f"{what}: the proxy wants credentials", "put them into source.proxy", code="Proxy")
     if code in (408, 425, 429) or code >= 500:
-        later = f" after {wire.plain(retry_after, 30)} s" if retry_after and retry_after.isdigit() else ""
+        later = f" after {wire.printable(retry_after, 30)} s" if retry_after and retry_after.isdigit() else ""
         return Transient(what, f"{AGAIN}{later}", code="ServerBusy" if code == 429 else "ServerError")
     return Stalled(what, "check source.url", code="HttpStatus")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-Read = Callable[[int], bytes]
+ReadBytes = Callable[[int], bytes]
 
 FLUSH, DELIMITER, END = b"0000", b"0001", b"0002"
 AGENT = b"agent=git/limpet"
@@ -22,7 +22,7 @@ class NotGit(Exception):
     """The answer is not Git's protocol."""
 
 
-class Refused(Exception):
+class ServerRefused(Exception):
     """The other side said `ERR`, with this text."""
 
 
@@ -50,13 +50,13 @@ def packet(payload: bytes) -> bytes:
     return b"%04x" % (len(payload) + 4) + payload
 
 
-def plain(text: bytes | str, limit: int = 200) -> str:
+def printable(text: bytes | str, limit: int = 200) -> str:
     """What a stranger said, fit for a message."""
     words = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     return " ".join("".join(c if c.isprintable() else " " for c in words).split())[:limit]
 
 
-def read_packet(read: Read) -> bytes:
+def read_packet(read: ReadBytes) -> bytes:
     """One packet's payload; FLUSH, DELIMITER and END stand for themselves."""
     head = read(4)
     if len(head) < 4:
@@ -71,16 +71,16 @@ def read_packet(read: Read) -> bytes:
     if len(payload) < size - 4:
         raise Cut("the connection was cut")
     if payload.startswith(b"ERR "):
-        raise Refused(plain(payload[4:]))
+        raise ServerRefused(printable(payload[4:]))
     return payload
 
 
-def _section(read: Read) -> Iterator[bytes]:
+def _section(read: ReadBytes) -> Iterator[bytes]:
     while (payload := read_packet(read)) not in (FLUSH, END):
         yield payload
 
 
-def advertisement(read: Read, http: bool = False) -> Advertisement:
+def advertisement(read: ReadBytes, http: bool = False) -> Advertisement:
     """Reads what a server says first; over HTTP it has a heading, or is version 2."""
     try:
         first = read_packet(read)
@@ -129,5 +129,5 @@ def ls_refs(offered: Advertisement, prefixes: Iterable[str]) -> bytes:
     return b"".join([*parts, FLUSH])
 
 
-def ls_refs_answer(read: Read) -> dict[str, str]:
+def ls_refs_answer(read: ReadBytes) -> dict[str, str]:
     return dict(_refs(_section(read)))

@@ -60,7 +60,7 @@ def handles(manifest: Manifest) -> set[str]:
     return found
 
 
-def handle(kind: str, name: str, labels: Mapping[str, str] | None) -> str:
+def adoption_handle(kind: str, name: str, labels: Mapping[str, str] | None) -> str:
     """The one of what is there; empty when it is a Limpet's, or a container that Compose runs once."""
     said = labels or {}
     if INSTANCE_LABEL in said:
@@ -74,7 +74,7 @@ def handle(kind: str, name: str, labels: Mapping[str, str] | None) -> str:
     )
 
 
-def remembered(seen: ObservedContainer, name: str, owned: Owned) -> ObservedContainer:
+def as_adopted(seen: ObservedContainer, name: str, owned: Owned) -> ObservedContainer:
     """A container that is ours by the inventory."""
     return replace(
         seen,
@@ -142,7 +142,7 @@ def _adopts(resource: Resource) -> bool:
 def _stands_for(instance: ObservedContainer, resource: Resource) -> bool:
     labels = (instance.found or {})["container"]["Config"].get("Labels")
     place = f"service/{_project(resource)}/{resource.spec['service']}/{resource.spec['number']}"
-    return handle("container", instance.name, labels) in (place, str(resource.key))
+    return adoption_handle("container", instance.name, labels) in (place, str(resource.key))
 
 
 def _project(resource: Resource) -> str:
@@ -159,7 +159,7 @@ def _taken(
     if compare.moved(resource, instance.found):
         return None
     differs = [] if view.target.image(resource) == instance.image_id else ["image"]
-    differs += compare.differences(resource, instance.found, names)
+    differs += compare.container_differences(resource, instance.found, names)
     differs += [
         path for path, content in sorted(resource.spec["inputs"].items()) if _content(path, view) != content
     ]
@@ -273,7 +273,7 @@ def adopted(key: Key, steps: tuple[Step, ...] = (), was: str = "") -> Fate:
     return Fate(key, "adopt", f"is what was started before{f' as {was}' if was else ''}", steps)
 
 
-def refusal(desired: Resource, view: View) -> Fate | None:
+def adoption_refusal(desired: Resource, view: View) -> Fate | None:
     """A container in whose place the new one would see other data is not taken over."""
     instance = _candidate(desired, view)
     if instance is None:

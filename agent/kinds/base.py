@@ -70,7 +70,7 @@ class Fate:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Target:
     """A release with its manifest, as the planner sees it: what is desired, was applied, or is known good."""
 
     manifest: Manifest = EMPTY
@@ -90,7 +90,7 @@ class Held:
         )
         return str(resource.spec.get("content") or resource.digest) if resource else ""
 
-    def same(self, other: Held) -> bool:
+    def same(self, other: Target) -> bool:
         """Whether they are one release."""
         return self is other or (self.lock == other.lock and self.manifest.digest == other.manifest.digest)
 
@@ -108,13 +108,13 @@ class View:
     what of them ran to success (`kinds/oneshots.py`).
     """
 
-    target: Held
+    target: Target
     observed: Observed
     inventory: Inventory
-    applied: Held = Held()
-    known_good: Held = Held()
+    applied: Target = Target()
+    known_good: Target = Target()
     recreated: frozenset[str] = frozenset()
-    past: tuple[Held, ...] = ()
+    past: tuple[Target, ...] = ()
     ran: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def resource(self, key: Key, digest: str) -> Resource | None:
@@ -173,13 +173,13 @@ def digest(kind: str, spec: Mapping[str, Any]) -> str:
     )
 
 
-def differences(before: Any, after: Any, prefix: str = "") -> list[str]:
+def differing_fields(before: Any, after: Any, prefix: str = "") -> list[str]:
     """Dotted names of what differs between two specs, sorted; never values, which may be secret."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         found: list[str] = []
         for key in sorted({*before, *after}):
             if before.get(key) != after.get(key):
-                found += differences(
+                found += differing_fields(
                     before.get(key), after.get(key), f"{prefix}.{key}" if prefix else str(key)
                 )
         return found

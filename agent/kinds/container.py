@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent.kinds import adoption, claims, hooks, notify, oneshots
-from agent.kinds.base import Fate, Part, Step, View, differences, digest, ok, refuse
+from agent.kinds.base import Fate, Part, Step, View, differing_fields, digest, ok, refuse
 from agent.model import Key, Need, ObservedContainer, Resource, sha256
 
 NAME = "container"
@@ -28,7 +28,7 @@ BROKEN = {"dead", "removing"}  # of no use to anybody
 MOST_NAMES = 4  # in a cause
 
 
-def container(
+def container_resource(
     name: str,
     *,
     app: str,
@@ -130,7 +130,7 @@ def fate(key: Key, desired: Resource | None, view: View) -> Fate:
             if steps
             else Fate(key, "forget", "is gone")
         )
-    refusal = adoption.refusal(desired, view) or _taken(key, desired, instances, view)
+    refusal = adoption.adoption_refusal(desired, view) or _taken(key, desired, instances, view)
     if refusal:
         return refusal
     keeper = _keeper(desired, instances, view)
@@ -365,7 +365,7 @@ def difference(before: Resource, after: Resource, view: View) -> str:
     words = []
     if before.spec["image"] != after.spec["image"]:
         words.append(f"image {before.spec['image']} -> {after.spec['image']}")
-    words += [n for n in differences(before.spec["config"], after.spec["config"]) if n != "image"]
+    words += [n for n in differing_fields(before.spec["config"], after.spec["config"]) if n != "image"]
     files = {**before.spec["inputs"], **after.spec["inputs"]}
     words += sorted(p for p in files if before.spec["inputs"].get(p) != after.spec["inputs"].get(p))
     folded = {**before.spec["folded"], **after.spec["folded"]}

@@ -12,14 +12,14 @@ from dataclasses import replace
 from typing import Any
 
 from agent.kinds import adoption, claims
-from agent.kinds.base import Fate, Step, View, differences, digest, ok, refuse
+from agent.kinds.base import Fate, Step, View, differing_fields, digest, ok, refuse
 from agent.model import Key, Resource
 
 NAME = "network"
 RANK = 20
 
 
-def network(
+def network_resource(
     name: str,
     *,
     app: str,
@@ -68,7 +68,7 @@ def _replacement(key: Key, desired: Resource, network_id: str, view: View) -> Fa
             f"docker network disconnect {key.name} {foreign[0]}",
         )
     before = view.applied.manifest.resources.get(key)
-    names = differences(before.spec["config"], desired.spec["config"]) if before else []
+    names = differing_fields(before.spec["config"], desired.spec["config"]) if before else []
     cause = f"{', '.join(names)} changed" if names else "content differs from the release"
     return Fate(
         key, "replace", cause, (Step("release", "remove", {"id": network_id}), Step("start", "create"))

@@ -99,7 +99,7 @@ def untold(desired: Resource, instance_id: str, view: View) -> dict[str, Any]:
     return {**known, "id": instance_id} | dict.fromkeys(changed_files(desired, instance_id, view), "")
 
 
-def told(desired: Resource, view: View) -> dict[str, Any]:
+def notified(desired: Resource, view: View) -> dict[str, Any]:
     """What the inventory says of the current instance once it was told."""
     current = next((c for c in view.containers(desired.key.name) if c.name == desired.key.name), None)
     if current is None or current.digest != desired.digest or not desired.spec["on_change"]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from agent.kinds.base import Held, View
+from agent.kinds.base import Target, View
 from agent.model import Key, Observed, Resource
 
 Ran = Mapping[str, tuple[str, ...]]
@@ -55,7 +55,7 @@ def seen(view: View) -> dict[str, tuple[str, ...]]:
     return {key: tuple(sorted(marks)) for key, marks in sorted(found.items())}
 
 
-def remembered(ran: Ran, releases: Iterable[Held]) -> dict[str, tuple[str, ...]]:
+def remembered_runs(ran: Ran, releases: Iterable[Target]) -> dict[str, tuple[str, ...]]:
     """What of it is a one-shot of one of these releases, and an ordinary service of none."""
     known: dict[bool, set[tuple[str, str]]] = {True: set(), False: set()}
     for held in releases:
@@ -68,7 +68,7 @@ def remembered(ran: Ran, releases: Iterable[Held]) -> dict[str, tuple[str, ...]]
     return {key: marks for key, marks in kept.items() if marks}
 
 
-def irrevocable(release: Held, known_good: Held, observed: Observed) -> set[str]:
+def irrevocable(release: Target, known_good: Target, observed: Observed) -> set[str]:
     """The irreversible one-shots of a release that were started, as `kind/name`; not those that known good
     has as they are.
     """

@@ -12,7 +12,7 @@ NAME = "volume"
 RANK = 20
 
 
-def volume(
+def volume_resource(
     name: str,
     *,
     app: str,

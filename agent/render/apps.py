@@ -12,17 +12,17 @@ import posixpath
 from dataclasses import dataclass
 from typing import Any
 
-from agent.compose import ComposeError, Project, load
+from agent.compose import ComposeError, Project, load_project
 from agent.compose.tree import Map
 from agent.installation import APPS
-from agent.kinds.network import network
-from agent.kinds.volume import volume
+from agent.kinds.network import network_resource
+from agent.kinds.volume import volume_resource
 from agent.model import Resource
 from agent.render.assembly import Assembly, origin
 from agent.render.layers import SUFFIX, Overlay
 from agent.render.mounts import AppFiles, Used
 from agent.render.problems import Wrong, did_you_mean
-from agent.render.schema import plain, yaml_bound
+from agent.render.schema import without_places, yaml_bound
 from agent.render.services import AppServices
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
@@ -193,7 +193,7 @@ def _load(work: Assembly, directory: str) -> Project | None:
         )
 
     try:
-        project = load(
+        project = load_project(
             files, working_dir=directory, default_name=_default_name(work, directory)
         ).used_by_services()
     except Exception as error:
@@ -232,7 +232,7 @@ def _resources(work: Assembly, app: App) -> None:
 def _network(work: Assembly, files: AppFiles, key: str, value: Map) -> Resource:
     config, external, at = _definition(files, "networks", key, value)
     return work.add(
-        network(
+        network_resource(
             value["name"],
             app=files.project.name,
             config=config,
@@ -255,7 +255,7 @@ def _volume(work: Assembly, files: AppFiles, key: str, value: Map, used: Used) -
             what, where = f"volumes.{key}: the device", ("volumes", key, "driver_opts", "device")
             config["driver_opts"]["device"] = files.bind(device, used, what, where)
     return work.add(
-        volume(
+        volume_resource(
             value["name"],
             app=files.project.name,
             config=config,
@@ -269,7 +269,7 @@ def _volume(work: Assembly, files: AppFiles, key: str, value: Map, used: Used) -
 def _definition(files: AppFiles, section: str, key: str, value: Map) -> tuple[dict[str, Any], bool, str]:
     """Configuration, whether it is external, and the origin of a network or volume."""
     config = {
-        name: plain(item)
+        name: without_places(item)
         for name, item in value.items()
         if name not in ("name", "external") and not name.startswith("x-")
     }

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.kinds import claims
-from agent.kinds.container import container
+from agent.kinds.container import container_resource
 from agent.model import PATH_KINDS, Key, Need, Resource, sha256
 from agent.render.layerfile import LayerFiles
-from agent.render.layers import Overlay, Source
+from agent.render.layers import Overlay, OverlayFile
 from agent.render.problems import Problems
 
 HINTS = {
@@ -25,7 +25,7 @@ HINTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class RenderContext:
     """What a rendering depends on besides the tree. `path` is `source.path`; `root` is for the record
     only.
     """
@@ -70,7 +70,7 @@ class Reaction:
 class Assembly:
     """The state of one rendering. `loaded`: whether the Compose files of all apps could be read."""
 
-    context: Context
+    context: RenderContext
     overlay: Overlay
     settings: LayerFiles
     problems: Problems
@@ -86,7 +86,7 @@ class Assembly:
         self.content[digest] = data
         return digest
 
-    def mode(self, source: Source) -> str:
+    def mode(self, source: OverlayFile) -> str:
         """The mode that Git records: 0755 for an executable file, else 0644."""
         return f"{self.overlay.tree.mode(source.path):04o}"
 
@@ -133,7 +133,7 @@ class Assembly:
                 needs.setdefault(other, Need(other, "started"))
             elif other in self.resources:
                 folded[str(other)] = self.resources[other].digest
-        made = container(
+        made = container_resource(
             key.name,
             **draft.arguments,
             folded=folded,
@@ -162,7 +162,7 @@ class Assembly:
         self.problems.add(
             file,
             line,
-            f"{describe(claim)} is claimed by {other} here and by {one} at {one_origin}",
+            f"{describe_claim(claim)} is claimed by {other} here and by {one} at {one_origin}",
             HINTS.get(claim.partition("/")[0], "keep one of the two"),
         )
 
@@ -218,7 +218,7 @@ def _group(claim: str) -> tuple[str, ...]:
     return (kind, parts[0], parts[-1]) if kind == "port" else (kind,) if kind == "subnet" else (claim,)
 
 
-def describe(claim: str) -> str:
+def describe_claim(claim: str) -> str:
     """A claim in words."""
     kind, _, rest = claim.partition("/")
     if kind == "port":

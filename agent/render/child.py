@@ -11,17 +11,17 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
-from agent.render.assembly import Context
+from agent.render.assembly import RenderContext
 from agent.render.commit import GitTree
 from agent.render.render import render
 
-KNOWN = {item.name for item in fields(Context)}
+KNOWN = {item.name for item in fields(RenderContext)}
 
 
-def handle(request: dict[str, Any]) -> tuple[dict[str, Any], Iterable[bytes]]:
+def handle_render(request: dict[str, Any]) -> tuple[dict[str, Any], Iterable[bytes]]:
     """Renders one commit. Raises BadInput with all problems, Transient when the cache is damaged."""
     given = {key: value for key, value in request["context"].items() if key in KNOWN}
-    context = Context(**{**given, "path": request.get("path") or ""})
+    context = RenderContext(**{**given, "path": request.get("path") or ""})
     tree = GitTree(request["git_dir"], request["commit"], context.repo_name)
     try:
         rendered = render(tree, context)

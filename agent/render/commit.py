@@ -16,7 +16,7 @@ from dulwich.object_store import DiskObjectStore
 from dulwich.objects import ObjectID, ShaFile
 
 from agent.errors import Stalled, Transient
-from agent.render.tree import BaseTree, Entry, Refused, join
+from agent.render.tree import BaseTree, EntryRefused, TreeEntry, child_path
 
 
 class GitTree(BaseTree):
@@ -67,33 +67,33 @@ class GitTree(BaseTree):
             code="CacheDamaged",
         )
 
-    def _list(self, directory: str) -> Mapping[str, Entry]:
-        entries: dict[str, Entry] = {}
+    def _list(self, directory: str) -> Mapping[str, TreeEntry]:
+        entries: dict[str, TreeEntry] = {}
         try:
             items = self._object(self._trees[directory], b"tree").items()
         except ObjectFormatException:
-            raise Refused(
+            raise EntryRefused(
                 directory, "is not a valid Git tree", "make the commit again, with Git itself"
             ) from None
         for raw, mode, sha in items:
             name = raw.decode(errors="surrogateescape")
             entries[name] = _git_entry(mode, sha)
             if stat.S_ISDIR(mode):
-                self._trees[join(directory, name)] = sha
+                self._trees[child_path(directory, name)] = sha
         return entries
 
-    def _content(self, path: str, entry: Entry) -> bytes:
+    def _content(self, path: str, entry: TreeEntry) -> bytes:
         try:
             return bytes(self._object(entry.ref, b"blob").data)
         except MemoryError:
-            raise Refused(path, "is too large to be read", "put large files into images") from None
+            raise EntryRefused(path, "is too large to be read", "put large files into images") from None
 
 
-def _git_entry(mode: int, sha: bytes) -> Entry:
+def _git_entry(mode: int, sha: bytes) -> TreeEntry:
     if stat.S_ISDIR(mode):
-        return Entry("directory", sha)
+        return TreeEntry("directory", sha)
     if stat.S_ISLNK(mode):
-        return Entry("link", sha)
+        return TreeEntry("link", sha)
     if stat.S_ISREG(mode):
-        return Entry("file", sha, bool(mode & 0o100))
-    return Entry("submodule", sha)
+        return TreeEntry("file", sha, bool(mode & 0o100))
+    return TreeEntry("submodule", sha)

@@ -14,7 +14,7 @@ from dulwich.ignore import IgnoreFilterManager
 from dulwich.index import IndexEntry
 from dulwich.repo import Repo
 
-from agent.render.tree import LFS_POINTER, MAX_FILE, BaseTree, Entry, Refused
+from agent.render.tree import LFS_POINTER, MAX_FILE, BaseTree, EntryRefused, TreeEntry
 
 
 class DirTree(BaseTree):
@@ -62,7 +62,7 @@ class DirTree(BaseTree):
                     break
         return found[:most]
 
-    def _list(self, directory: str) -> Mapping[str, Entry]:
+    def _list(self, directory: str) -> Mapping[str, TreeEntry]:
         there = self._root / directory
         if self._tracked is None:
             try:
@@ -73,7 +73,7 @@ class DirTree(BaseTree):
                         if item.name != ".git"
                     }
             except OSError as error:
-                raise Refused(
+                raise EntryRefused(
                     directory, f"cannot be read: {error.strerror}", "look at its permissions"
                 ) from error
         entries = {}
@@ -82,10 +82,12 @@ class DirTree(BaseTree):
                 disk = (there / name).lstat().st_mode
             except OSError:
                 continue  # tracked, and removed in the working tree
-            entries[name] = Entry("submodule") if stat.S_IFMT(mode) == 0o160000 else _disk_entry(disk, mode)
+            entries[name] = (
+                TreeEntry("submodule") if stat.S_IFMT(mode) == 0o160000 else _disk_entry(disk, mode)
+            )
         return entries
 
-    def _content(self, path: str, entry: Entry) -> bytes:
+    def _content(self, path: str, entry: TreeEntry) -> bytes:
         if entry.kind == "link":
             return os.fsencode((self._root / path).readlink())
         if path in self._pointers:
@@ -95,22 +97,24 @@ class DirTree(BaseTree):
             with os.fdopen(descriptor, "rb") as file:
                 return file.read(MAX_FILE + 1)
         except OSError as error:
-            raise Refused(path, f"cannot be read: {error.strerror}", "look at its permissions") from error
+            raise EntryRefused(
+                path, f"cannot be read: {error.strerror}", "look at its permissions"
+            ) from error
 
 
 def _beside(prefix: str, here: str, name: str) -> str:
     return os.path.normpath(f"{prefix}/{here}/{name}")
 
 
-def _disk_entry(mode: int, tracked: int | None = None) -> Entry:
+def _disk_entry(mode: int, tracked: int | None = None) -> TreeEntry:
     if stat.S_ISDIR(mode):
-        return Entry("directory")
+        return TreeEntry("directory")
     if stat.S_ISLNK(mode):
-        return Entry("link")
+        return TreeEntry("link")
     if stat.S_ISREG(mode):
         executable = mode if tracked is None or not stat.S_ISREG(tracked) else tracked
-        return Entry("file", executable=bool(executable & 0o100))
-    return Entry("refused", reason="is neither a file nor a directory nor a link")
+        return TreeEntry("file", executable=bool(executable & 0o100))
+    return TreeEntry("refused", reason="is neither a file nor a directory nor a link")
 
 
 def _tracked(root: Path, pointers: set[str]) -> dict[str, dict[str, int]] | None:

@@ -13,7 +13,7 @@ from agent.kinds import files as kind
 from agent.model import Resource
 from agent.render.assembly import Assembly, Reaction
 from agent.render.layerfile import OWN_PATHS, Attributes, Pattern
-from agent.render.layers import SUFFIX, Source
+from agent.render.layers import SUFFIX, OverlayFile
 from agent.render.problems import Wrong
 from agent.render.schema import host_path
 
@@ -35,9 +35,9 @@ def host_files(work: Assembly) -> None:
             _without_source(work, path, pattern)
 
 
-def _sources(work: Assembly) -> dict[str, Source]:
+def _sources(work: Assembly) -> dict[str, OverlayFile]:
     """Host path -> the file that makes it."""
-    found: dict[str, Source] = {}
+    found: dict[str, OverlayFile] = {}
     for path in work.overlay.files(FILES):
         stem = path.removesuffix(SUFFIX)
         with work.problems.collect():
@@ -48,7 +48,7 @@ def _sources(work: Assembly) -> dict[str, Source]:
     return found
 
 
-def _file(work: Assembly, path: str, source: Source) -> None:
+def _file(work: Assembly, path: str, source: OverlayFile) -> None:
     if OWN_PATHS.match(path):
         raise Wrong(source.path, 0, f"{path} is Limpet's own directory", "move the file to another path")
     attributes = work.settings.attributes(path)

@@ -22,7 +22,7 @@ from agent.compose.tree import Map
 from agent.model import Check
 from agent.render.layers import LAYER, below, misnamed
 from agent.render.problems import Problems
-from agent.render.schema import Section, host_path, kind_of, plain, read_yaml
+from agent.render.schema import Section, host_path, kind_of, read_yaml, without_places
 from agent.render.tree import Tree
 
 ATTRIBUTES = ("mode", "owner", "group", "check", "on_change", "type", "target", "state")
@@ -33,7 +33,7 @@ ACCOUNT = re.compile(r"(?:[a-z_][a-z0-9_.-]{0,31}\$?|[0-9]{1,10})\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FileReaction:
     """What a changed host file does to a service: `reaction` is `signal:HUP`, `restart` or `recreate`."""
 
     app: str
@@ -52,7 +52,7 @@ class Attributes:
     owner: str = ""
     group: str = ""
     check: tuple[str, ...] = ()
-    on_change: tuple[Change, ...] = ()
+    on_change: tuple[FileReaction, ...] = ()
     type: str = "file"
     target: str = ""
     state: str = "present"
@@ -113,7 +113,7 @@ def read_layer_files(tree: Tree, layers: tuple[str, ...], problems: Problems) ->
             continue
         section = Section(root, "", problems)
         section.known("vars", "apps", "files", "units", "checks", "hooks")
-        result.vars.append(plain(section.section("vars").map))
+        result.vars.append(without_places(section.section("vars").map))
         _directories(section.section("apps"), result)
         for text, entry in section.section("files").sections():
             if pattern := _pattern(text, entry, section.section("files").place(text), index):
@@ -254,7 +254,7 @@ def _argv(section: Section, key: str) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _change(value: Any, place: Place, entry: Section) -> Change | None:
+def _change(value: Any, place: Place, entry: Section) -> FileReaction | None:
     """One item of `on_change`."""
 
     def wrong(message: str, hint: str) -> None:
@@ -279,7 +279,7 @@ def _change(value: Any, place: Place, entry: Section) -> Change | None:
         wrong(f"{value!r} cannot be done to a service", f"write restart {target} or signal:HUP app/service")
     else:
         app, _, service = target.partition("/")
-        return Change(app, service, f"signal:{signal}" if signal else verb, place)
+        return FileReaction(app, service, f"signal:{signal}" if signal else verb, place)
     return None
 
 

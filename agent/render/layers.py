@@ -20,8 +20,8 @@ from typing import Any
 from agent.compose.errors import Place
 from agent.compose.tree import List, Map
 from agent.render.problems import Problems, did_you_mean
-from agent.render.schema import Section, kind_of, merged, plain, read_yaml
-from agent.render.tree import Refused, Tree
+from agent.render.schema import Section, kind_of, merged, read_yaml, without_places
+from agent.render.tree import EntryRefused, Tree
 
 FLEET = "fleet.yaml"
 LAYER = "layer.yaml"
@@ -30,7 +30,7 @@ PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class LayerRule:
     """One entry of `layers:`. `when`: label -> patterns, one of which must match."""
 
     path: str
@@ -54,7 +54,7 @@ class Fleet:
     """What `fleet.yaml` says. `base` is the directory that everything is relative to, empty for the root."""
 
     base: str
-    rules: tuple[Rule, ...]
+    rules: tuple[LayerRule, ...]
     vars: Mapping[str, Any]
 
 
@@ -75,13 +75,13 @@ def read_fleet(tree: Tree, base: str, problems: Problems) -> Fleet:
         return Fleet(base, (), {})
     root = read_yaml(tree, below(base, FLEET), problems)
     if root is None:
-        return Fleet(base, (Rule("", {}, False, Place(base)),), {})
+        return Fleet(base, (LayerRule("", {}, False, Place(base)),), {})
     section = Section(root, "", problems)
     section.known("layers", "vars")
     rules = [rule for value, place in section.items("layers") if (rule := _rule(value, place, problems))]
     if "layers" not in root:
-        rules = [Rule("", {}, False, Place(base))]
-    return Fleet(base, tuple(rules), plain(section.section("vars").map))
+        rules = [LayerRule("", {}, False, Place(base))]
+    return Fleet(base, tuple(rules), without_places(section.section("vars").map))
 
 
 def misnamed(tree: Tree, directory: str, problems: Problems, wrong: str, right: str) -> None:
@@ -96,7 +96,7 @@ def misnamed(tree: Tree, directory: str, problems: Problems, wrong: str, right: 
             )
 
 
-def _rule(value: Any, place: Place, problems: Problems) -> Rule | None:
+def _rule(value: Any, place: Place, problems: Problems) -> LayerRule | None:
     if isinstance(value, str):
         path, when, optional = value, {}, False
     elif isinstance(value, Map):
@@ -124,7 +124,7 @@ def _rule(value: Any, place: Place, problems: Problems) -> Rule | None:
             "a layer is a directory of this repository, relative to fleet.yaml",
         )
         return None
-    return Rule("" if clean == "." else clean, when, optional, place)
+    return LayerRule("" if clean == "." else clean, when, optional, place)
 
 
 def _patterns(when: Section, label: str) -> tuple[str, ...]:
@@ -187,7 +187,7 @@ def _is_there(tree: Tree, path: str) -> bool:
     return posixpath.basename(path) in tree.children(posixpath.dirname(path))
 
 
-def _substituted(rule: Rule, values: Mapping[str, str], problems: Problems) -> str | None:
+def _substituted(rule: LayerRule, values: Mapping[str, str], problems: Problems) -> str | None:
     """The path with its names filled in; None when one is missing, which is noted unless the layer is
     optional.
     """
@@ -215,7 +215,7 @@ def _substituted(rule: Rule, values: Mapping[str, str], problems: Problems) -> s
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class OverlayFile:
     """Where a file of the overlay comes from: path in the repository, index of the layer, whether it is a
     template.
     """
@@ -235,41 +235,41 @@ class Overlay:
         self._template = template
         self._rendered: dict[str, bytes] = {}
 
-    def find(self, path: str) -> Source | None:
+    def find(self, path: str) -> OverlayFile | None:
         """The file at exactly this path, of the last layer that has it."""
         for index in range(len(self.layers) - 1, -1, -1):
             place = below(self.layers[index], path)
             if self.tree.is_file(place):
-                return Source(place, index)
+                return OverlayFile(place, index)
         return None
 
-    def named(self, path: str) -> Source | None:
+    def named(self, path: str) -> OverlayFile | None:
         """The file at this path, or the template that makes it. Raises Refused when one layer has both."""
         exact, template = self.find(path), self.find(path + SUFFIX)
         if template is None or (exact is not None and exact.layer > template.layer):
             return exact
         if exact is not None and exact.layer == template.layer:
-            raise Refused(template.path, f"makes the same file as {exact.path}", "keep one of the two")
-        return Source(template.path, template.layer, True)
+            raise EntryRefused(template.path, f"makes the same file as {exact.path}", "keep one of the two")
+        return OverlayFile(template.path, template.layer, True)
 
-    def content(self, source: Source) -> bytes:
+    def content(self, source: OverlayFile) -> bytes:
         """The bytes, rendered when it is a template. Raises Refused, Wrong."""
         if source.template and source.path in self._rendered:
             return self._rendered[source.path]
         data = self.tree.read(source.path)
         if data is None:
-            raise Refused(source.path, "is a directory where a file is expected", "remove or rename it")
+            raise EntryRefused(source.path, "is a directory where a file is expected", "remove or rename it")
         if source.template:
             data = self._rendered[source.path] = self._template(source.path, data)
         return data
 
-    def files(self, prefix: str) -> dict[str, Source]:
+    def files(self, prefix: str) -> dict[str, OverlayFile]:
         """Path -> source of every file below a directory (or of the file itself), sorted by path."""
-        found: dict[str, Source] = {}
+        found: dict[str, OverlayFile] = {}
         for index, layer in enumerate(self.layers):
             start = len(layer) + 1 if layer else 0
             for path in self.tree.files(below(layer, prefix)):
-                found[path[start:]] = Source(path, index)
+                found[path[start:]] = OverlayFile(path, index)
         return dict(sorted(found.items()))
 
     def is_dir(self, path: str) -> bool:
@@ -282,7 +282,7 @@ class Overlay:
         """Whether a path is made by a template. False for what is refused."""
         try:
             source = self.named(path) if path else None
-        except Refused:
+        except EntryRefused:
             return False
         return source is not None and source.template
 
@@ -295,7 +295,7 @@ class Overlay:
         path = "" if path == "." else path
         try:
             source = self.named(path) if path else None
-        except Refused as error:
+        except EntryRefused as error:
             return error.path
         if source is not None:
             return source.path

@@ -8,12 +8,12 @@ import argparse
 from pathlib import Path
 
 from agent.errors import Stalled
-from agent.render.assembly import Context
+from agent.render.assembly import RenderContext
 from agent.render.directory import DirTree
 from agent.render.facts import gather
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_repository_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--repo",
         type=Path,
@@ -58,11 +58,11 @@ def context_of(
     host: str = "",
     labels: dict[str, str] | None = None,
     strict: bool = False,
-) -> Context:
+) -> RenderContext:
     """The context of the host that the options name, or of `host` and `labels`."""
     facts = gather()
     name = host or args.host or facts["hostname"]
-    return Context(
+    return RenderContext(
         name,
         labels if labels is not None else labels_of(args),
         {**facts, "hostname": name},

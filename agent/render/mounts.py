@@ -23,7 +23,7 @@ from agent.model import PATH_KINDS, Key, Need, Resource
 from agent.render.assembly import Assembly, origin
 from agent.render.images import image_problem
 from agent.render.layerfile import MODE
-from agent.render.layers import Source
+from agent.render.layers import OverlayFile
 from agent.render.problems import Wrong
 
 OWN = ".limpet"  # below an app's directory: files that have no path of their own in the repository
@@ -140,7 +140,7 @@ class AppFiles:
             self._misspelt(relative, what, at)
         return self.host(relative)
 
-    def _tracked(self, relative: str) -> dict[str, Source]:
+    def _tracked(self, relative: str) -> dict[str, OverlayFile]:
         """Path below the app's directory -> source of what Git tracks at or below a path."""
         overlay = self.work.overlay
         full = self._virtual(relative)
@@ -203,7 +203,7 @@ class AppFiles:
                 source.path, getattr(error, "lineno", 0), f"is no JSON: {error}", "correct the profile"
             ) from error
 
-    def place(self, relative: str, source: Source) -> Resource:
+    def place(self, relative: str, source: OverlayFile) -> Resource:
         """The resource of a tracked file, each once. Raises Refused, Wrong."""
         path = self.host(relative)
         if path not in self.placed:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from agent.compose.errors import ComposeError, ComposeErrors
 from agent.errors import BadInput, Problem
-from agent.render.tree import Refused
+from agent.render.tree import EntryRefused
 
 MAX_SHOWN = 500  # a broken generator can make thousands
 
@@ -73,7 +73,7 @@ class Problems:
 
         `shown`: how messages call a Compose file; `hinted`: the hint of an error in it.
         """
-        if isinstance(error, Refused):
+        if isinstance(error, EntryRefused):
             self.add(error.path, 0, error.message, error.hint)
         elif isinstance(error, Wrong):
             self.add(error.problem.file, error.problem.line, error.problem.message, error.problem.hint)

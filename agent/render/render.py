@@ -14,13 +14,13 @@ from agent.compose import Project
 from agent.errors import Problem
 from agent.model import Manifest
 from agent.render.apps import App, apps
-from agent.render.assembly import Assembly, Context
+from agent.render.assembly import Assembly, RenderContext
 from agent.render.files import host_files
 from agent.render.layerfile import read_layer_files
 from agent.render.layers import Overlay, below, layer_vars, read_fleet, select
 from agent.render.problems import Problems
 from agent.render.templates import Templates
-from agent.render.tree import Refused, Tree
+from agent.render.tree import EntryRefused, Tree
 
 UNIT_SUFFIXES = (
     ".service",
@@ -48,7 +48,7 @@ class Rendered:
     layers: tuple[str, ...] = ()
 
 
-def render(tree: Tree, context: Context) -> Rendered:
+def render(tree: Tree, context: RenderContext) -> Rendered:
     """The desired state of one host. Raises BadInput with all problems, Transient when the Git cache is
     damaged.
     """
@@ -72,7 +72,7 @@ def render(tree: Tree, context: Context) -> Rendered:
     )
 
 
-def read_apps(tree: Tree, context: Context) -> tuple[list[Project], list[Problem], tuple[str, ...]]:
+def read_apps(tree: Tree, context: RenderContext) -> tuple[list[Project], list[Problem], tuple[str, ...]]:
     """The apps of one host as Compose reads them, and the problems and warnings of rendering them.
 
     An app that could not be run can still be read. Raises BadInput when one cannot even be loaded.
@@ -84,7 +84,7 @@ def read_apps(tree: Tree, context: Context) -> tuple[list[Project], list[Problem
     return [app.project for app in found], problems.errors, problems.warnings
 
 
-def problems_of(tree: Tree, context: Context) -> tuple[list[Problem], tuple[str, ...], tuple[str, ...]]:
+def problems_of(tree: Tree, context: RenderContext) -> tuple[list[Problem], tuple[str, ...], tuple[str, ...]]:
     """Errors, warnings and layers of one host, for `validate`."""
     from agent.errors import BadInput
 
@@ -95,13 +95,13 @@ def problems_of(tree: Tree, context: Context) -> tuple[list[Problem], tuple[str,
     return [], rendered.manifest.warnings, rendered.layers
 
 
-def context_base(context: Context) -> str:
+def context_base(context: RenderContext) -> str:
     """`source.path` as a directory of the tree, empty for the root."""
     base = context.path.strip("/")
     return "" if base == "." else base.removeprefix("./")
 
 
-def _assemble(tree: Tree, context: Context, problems: Problems) -> tuple[Assembly, list[App]]:
+def _assemble(tree: Tree, context: RenderContext, problems: Problems) -> tuple[Assembly, list[App]]:
     """All steps; what is wrong is noted."""
     work = _prepare(tree, context, problems)
     found: list[App] = []
@@ -115,13 +115,13 @@ def _assemble(tree: Tree, context: Context, problems: Problems) -> tuple[Assembl
     return work, found
 
 
-def _prepare(tree: Tree, context: Context, problems: Problems) -> Assembly:
+def _prepare(tree: Tree, context: RenderContext, problems: Problems) -> Assembly:
     base = context_base(context)
     try:
         fleet = read_fleet(tree, base, problems)
         layers = select(tree, fleet, context.host, context.labels, problems)
         settings = read_layer_files(tree, layers, problems)
-    except Refused as error:
+    except EntryRefused as error:
         problems.keep(error)
         problems.raise_any()
         raise

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from agent.compose.document import parse
+from agent.compose.document import parse_yaml
 from agent.compose.errors import Place
 from agent.compose.limits import Budget, OverBudget
 from agent.compose.scalars import Timestamp, duration_ns
@@ -41,7 +41,7 @@ def read_yaml(tree: Tree, path: str, problems: Problems) -> Map | None:
             return None
         yaml_bound(path, data)
         try:
-            documents = parse(path, data, Budget())
+            documents = parse_yaml(path, data, Budget())
         except OverBudget as over:
             raise over.error from None
         if len(documents) > 1:
@@ -69,12 +69,12 @@ def kind_of(value: Any) -> str:
     )
 
 
-def plain(value: Any) -> Any:
+def without_places(value: Any) -> Any:
     """The value without places: plain dicts, lists and scalars."""
     if isinstance(value, Map):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: without_places(item) for key, item in value.items()}
     if isinstance(value, List):
-        return [plain(item) for item in value]
+        return [without_places(item) for item in value]
     if isinstance(value, Timestamp):
         return str(value).removesuffix(" 00:00:00 +0000 UTC")
     return value

@@ -24,7 +24,7 @@ from agent.render.hooks import draft_pre_start
 from agent.render.images import image_problem
 from agent.render.mounts import AppFiles, Used
 from agent.render.pull_policy import pulling
-from agent.render.schema import plain
+from agent.render.schema import without_places
 from agent.render.update_config import manners
 from agent.render.x_limpet import Extension, read_extension
 
@@ -119,7 +119,7 @@ class AppServices:
             **pulling(name, service, self.files),
             "hook_timeout": extension.hook_timeout,
             **manners(service, name, config, self.files),
-            "compose": {**self.compose, "depends_on": plain(service.get("depends_on") or {})},
+            "compose": {**self.compose, "depends_on": without_places(service.get("depends_on") or {})},
             "adopt": extension.adopt,
             "on_unhealthy": extension.on_unhealthy,
             "irreversible": extension.irreversible,
@@ -136,7 +136,9 @@ class AppServices:
         """The commands of a lifecycle hook, in their order."""
         found = []
         for index, hook in enumerate(service.get(event) or ()):
-            found.append({key: plain(value) for key, value in hook.items() if not key.startswith("x-")})
+            found.append(
+                {key: without_places(value) for key, value in hook.items() if not key.startswith("x-")}
+            )
             what, at = (
                 f"services.{name}.{event}: number {index + 1}",
                 self.files.where("services", name, event, index),
@@ -299,7 +301,7 @@ class AppServices:
     def _config(self, name: str, service: Map, used: Used) -> dict[str, Any]:
         """The host-ready configuration."""
         config = {
-            key: plain(value)
+            key: without_places(value)
             for key, value in service.items()
             if key not in TAKEN_OUT and not key.startswith("x-")
         }
@@ -320,7 +322,7 @@ class AppServices:
         for kind, section in (("config", "configs"), ("secret", "secrets")):
             for index, use in enumerate(service.get(section) or ()):
                 with self.work.problems.collect():
-                    mounts.append(self.files.grant(kind, plain(use), used, name, index))
+                    mounts.append(self.files.grant(kind, without_places(use), used, name, index))
         if mounts:
             config["volumes"] = mounts
         for mount in service.get("volumes") or ():

@@ -23,10 +23,10 @@ MAX_LINKS = 40  # followed on the way to one file
 LINK_HINT = "put the file itself in the repository"
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
-Kind = Literal["file", "directory", "link", "submodule", "refused"]
+EntryType = Literal["file", "directory", "link", "submodule", "refused"]
 
 
-class Refused(Exception):
+class EntryRefused(Exception):
     """Something in the tree that must not be used. `path` is where it stands in the repository."""
 
     def __init__(self, path: str, message: str, hint: str = "") -> None:
@@ -62,12 +62,12 @@ class Tree(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TreeEntry:
     """One name in a directory. `ref` is what the implementation needs to read it, `reason` why it is
     refused.
     """
 
-    kind: Kind
+    kind: EntryType
     ref: bytes = b""
     executable: bool = False
     reason: str = ""
@@ -78,18 +78,18 @@ class BaseTree:
     """The rules above over two primitives: the entries of a real directory and the bytes of an entry."""
 
     name: str
-    _listed: dict[str, Mapping[str, Entry]] = field(default_factory=dict, init=False)
+    _listed: dict[str, Mapping[str, TreeEntry]] = field(default_factory=dict, init=False)
     _read: dict[str, bytes] = field(default_factory=dict, init=False)
     _entries: int = field(default=0, init=False)
     _bytes: int = field(default=0, init=False)
     _walked: int = field(default=0, init=False)
-    _resolved: dict[str, tuple[str, Entry] | None] = field(default_factory=dict, init=False)
+    _resolved: dict[str, tuple[str, TreeEntry] | None] = field(default_factory=dict, init=False)
     _circles: set[str] = field(default_factory=set, init=False)
 
-    def _list(self, directory: str) -> Mapping[str, Entry]:
+    def _list(self, directory: str) -> Mapping[str, TreeEntry]:
         raise NotImplementedError
 
-    def _content(self, path: str, entry: Entry) -> bytes:
+    def _content(self, path: str, entry: TreeEntry) -> bytes:
         """The bytes of a file or the target of a link, at most MAX_FILE + 1 of them."""
         raise NotImplementedError
 
@@ -104,19 +104,19 @@ class BaseTree:
 
     def read(self, path: str) -> bytes | None:
         if path in self._circles:
-            raise Refused(path, "is a symbolic link to a directory that it stands in", "remove the link")
+            raise EntryRefused(path, "is a symbolic link to a directory that it stands in", "remove the link")
         found = self._resolve(path)
         if found is None or found[1].kind == "directory":
             return None
         real, entry = found
         if entry.kind == "submodule":
-            raise Refused(
+            raise EntryRefused(
                 path,
                 "is a Git submodule, which is not fetched",
                 "add its files to this repository, or remove it from the directory that is used",
             )
         if entry.kind == "refused":
-            raise Refused(path, entry.reason, "rename or remove it")
+            raise EntryRefused(path, entry.reason, "rename or remove it")
         if real not in self._read:
             self._read[real] = self._checked(path, self._content(real, entry))
         return self._read[real]
@@ -132,7 +132,7 @@ class BaseTree:
     def is_file(self, path: str) -> bool:
         try:
             found = self._resolve(path)
-        except Refused:
+        except EntryRefused:
             return True
         return found is not None and found[1].kind != "directory"
 
@@ -147,27 +147,27 @@ class BaseTree:
 
     def _checked(self, path: str, data: bytes) -> bytes:
         if len(data) > MAX_FILE:
-            raise Refused(
+            raise EntryRefused(
                 path,
                 f"is larger than {MAX_FILE >> 20} MiB, the limit of one file",
                 "put it into an image, or fetch it on the host; Git holds configuration",
             )
         if data.startswith(LFS_POINTER) and len(data) < 1024:
-            raise Refused(
+            raise EntryRefused(
                 path,
                 "is a Git LFS pointer, not the file itself",
                 f"take it out of LFS: git lfs untrack {path}, then add it again",
             )
         self._bytes += len(data)
         if self._bytes > MAX_TOTAL:
-            raise Refused(
+            raise EntryRefused(
                 path,
                 f"the files that this host uses have more than {MAX_TOTAL >> 20} MiB together",
                 "put large files into images",
             )
         return data
 
-    def _children(self, directory: str) -> Mapping[str, Entry]:
+    def _children(self, directory: str) -> Mapping[str, TreeEntry]:
         if directory not in self._listed:
             entries = {name: _safe(name, entry) for name, entry in self._list(directory).items()}
             self._entries += len(entries)
@@ -179,15 +179,15 @@ class BaseTree:
     def _walk(self, shown: str, real: str, above: tuple[str, ...]) -> Iterator[str]:
         """The files below the real directory `real`, with the paths by which they were asked for."""
         for name, entry in self._children(real).items():
-            path = join(shown, name)
-            below, target = join(real, name), entry
+            path = child_path(shown, name)
+            below, target = child_path(real, name), entry
             self._walked += 1
             if self._walked > MAX_ENTRIES:
                 raise self._too_many(path)
             if entry.kind == "link":
                 try:
                     below, target = self._resolve(path) or (below, entry)
-                except Refused:
+                except EntryRefused:
                     yield path
                     continue
             if target.kind != "directory":
@@ -198,14 +198,14 @@ class BaseTree:
             else:
                 yield from self._walk(path, below, (*above, real))
 
-    def _too_many(self, path: str) -> Refused:
-        return Refused(
+    def _too_many(self, path: str) -> EntryRefused:
+        return EntryRefused(
             path,
             f"the repository has more than {MAX_ENTRIES} entries where this host looks",
             "use fewer files, or set source.path to the directory that is meant",
         )
 
-    def _resolve(self, path: str) -> tuple[str, Entry] | None:
+    def _resolve(self, path: str) -> tuple[str, TreeEntry] | None:
         """The real path and entry behind `path`, links followed; None when it is not there. Raises
         Refused.
         """
@@ -213,9 +213,9 @@ class BaseTree:
             self._resolved[path] = self._follow(path)
         return self._resolved[path]
 
-    def _follow(self, path: str) -> tuple[str, Entry] | None:
+    def _follow(self, path: str) -> tuple[str, TreeEntry] | None:
         todo = [(part, False) for part in reversed(path.split("/")) if part]
-        real, entry, links, target = "", Entry("directory"), 0, ""
+        real, entry, links, target = "", TreeEntry("directory"), 0, ""
         while todo:
             part, linked = todo.pop()
             if entry.kind != "directory":
@@ -227,9 +227,9 @@ class BaseTree:
                 continue
             child = self._children(real).get(part)
             if child is None and linked:
-                raise Refused(
+                raise EntryRefused(
                     path,
-                    f"is or lies below a symbolic link to {join(real, part)}, which is not in Git",
+                    f"is or lies below a symbolic link to {child_path(real, part)}, which is not in Git",
                     "add the target to Git, or remove the link",
                 )
             if child is None:
@@ -237,40 +237,40 @@ class BaseTree:
             if child.kind == "link":
                 links += 1
                 if links > MAX_LINKS:
-                    raise Refused(path, "symbolic links run in a circle", "remove one of them")
-                target = self._target(path, join(real, part), child)
+                    raise EntryRefused(path, "symbolic links run in a circle", "remove one of them")
+                target = self._target(path, child_path(real, part), child)
                 todo += [(step, True) for step in reversed(target.split("/")) if step not in ("", ".")]
             else:
-                real, entry = join(real, part), child
+                real, entry = child_path(real, part), child
         return real, entry
 
-    def _leaves(self, path: str, target: str) -> Refused:
-        return Refused(
+    def _leaves(self, path: str, target: str) -> EntryRefused:
+        return EntryRefused(
             path, f"is or lies below a symbolic link out of the repository, to {target}", LINK_HINT
         )
 
-    def _target(self, path: str, link: str, entry: Entry) -> str:
+    def _target(self, path: str, link: str, entry: TreeEntry) -> str:
         """What a link says, relative to its directory."""
         try:
             target = self._content(link, entry).decode()
         except UnicodeDecodeError:
-            raise Refused(path, "is a symbolic link whose target is not UTF-8", LINK_HINT) from None
+            raise EntryRefused(path, "is a symbolic link whose target is not UTF-8", LINK_HINT) from None
         if target.startswith("/"):
             raise self._leaves(path, target)
         return target
 
 
-def join(directory: str, name: str) -> str:
+def child_path(directory: str, name: str) -> str:
     return f"{directory}/{name}" if directory else name
 
 
-def _safe(name: str, entry: Entry) -> Entry:
+def _safe(name: str, entry: TreeEntry) -> TreeEntry:
     """The entry, or a refused one when its name could mislead whoever writes or reads it."""
     lowered = name.lower().rstrip(". ")
     if name in ("", ".", "..") or "/" in name or "\\" in name or lowered == ".git" or lowered == "git~1":
-        return Entry("refused", reason=f"has a forbidden name ({name!r})")
+        return TreeEntry("refused", reason=f"has a forbidden name ({name!r})")
     if any(ord(char) < 32 or ord(char) == 127 or 0xD800 <= ord(char) < 0xE000 for char in name):
-        return Entry("refused", reason="has control characters or bytes in its name that are not UTF-8")
+        return TreeEntry("refused", reason="has control characters or bytes in its name that are not UTF-8")
     return entry
 
 
@@ -289,25 +289,25 @@ class MemoryTree(BaseTree):
         modules: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__(name)
-        self._nodes: dict[str, dict[str, Entry]] = {"": {}}
+        self._nodes: dict[str, dict[str, TreeEntry]] = {"": {}}
         for path, data in content.items():
             self._put(
-                path, Entry("file", data.encode() if isinstance(data, str) else data, path in executable)
+                path, TreeEntry("file", data.encode() if isinstance(data, str) else data, path in executable)
             )
         for path, target in (links or {}).items():
-            self._put(path, Entry("link", target.encode()))
+            self._put(path, TreeEntry("link", target.encode()))
         for path in modules:
-            self._put(path, Entry("submodule"))
+            self._put(path, TreeEntry("submodule"))
 
-    def _put(self, path: str, entry: Entry) -> None:
+    def _put(self, path: str, entry: TreeEntry) -> None:
         directory, _, name = path.rpartition("/")
         if directory not in self._nodes:
             self._nodes[directory] = {}
-            self._put(directory, Entry("directory"))
+            self._put(directory, TreeEntry("directory"))
         self._nodes[directory][name] = entry
 
-    def _list(self, directory: str) -> Mapping[str, Entry]:
+    def _list(self, directory: str) -> Mapping[str, TreeEntry]:
         return self._nodes.get(directory, {})
 
-    def _content(self, path: str, entry: Entry) -> bytes:
+    def _content(self, path: str, entry: TreeEntry) -> bytes:
         return entry.ref

@@ -18,18 +18,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from agent.errors import BadInput, Problem
-from agent.render.assembly import Context
-from agent.render.layers import PLACEHOLDER, Fleet, Rule, below, read_fleet
+from agent.render.assembly import RenderContext
+from agent.render.layers import PLACEHOLDER, Fleet, LayerRule, below, read_fleet
 from agent.render.problems import Problems
 from agent.render.render import context_base, render
-from agent.render.tree import Refused, Tree
+from agent.render.tree import EntryRefused, Tree
 
 MAX_RENDERS = 2000
 UNNAMED = "a-host"
 
 
 @dataclass
-class Verdict:
+class ValidationReport:
     """What validation found. `subject` says what was looked at."""
 
     problems: list[Problem] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Verdict:
             return f"{_count(len(self.problems), 'problem')} ({self.subject})"
         return f"no problems ({self.subject}, {_count(self.resources, 'resource')})"
 
-    def take(self, other: Verdict) -> None:
+    def take(self, other: ValidationReport) -> None:
         self.problems = sorted({*self.problems, *other.problems}, key=_order)
         self.warnings = sorted({*self.warnings, *other.warnings})
         self.layers |= other.layers
@@ -58,31 +58,31 @@ def _order(problem: Problem) -> tuple[str, int, str]:
     return problem.file, problem.line, problem.message
 
 
-def validate_one(tree: Tree, context: Context) -> Verdict:
+def validate_one(tree: Tree, context: RenderContext) -> ValidationReport:
     """One host as the context says."""
     try:
         rendered = render(tree, context)
     except BadInput as error:
-        return Verdict(list(error.problems), subject=f"host {context.host}")
+        return ValidationReport(list(error.problems), subject=f"host {context.host}")
     warnings = list(rendered.manifest.warnings)
-    return Verdict(
+    return ValidationReport(
         [], warnings, set(rendered.layers), len(rendered.manifest.resources), f"host {context.host}"
     )
 
 
-def validate_all(tree: Tree, context: Context) -> Verdict:
+def validate_all(tree: Tree, context: RenderContext) -> ValidationReport:
     """Every host that the repository lets one know; labels of the context hold for all of them."""
     problems = Problems()
     try:
         fleet = read_fleet(tree, context_base(context), problems)
         known = _known(tree, fleet)
-    except Refused as error:
+    except EntryRefused as error:
         problems.keep(error)
     if problems.errors:
-        return Verdict(problems.errors, subject="all hosts")
+        return ValidationReport(problems.errors, subject="all hosts")
     hosts = known.pop("host", [])
     combinations = list(itertools.islice(_combinations(known, context.labels), MAX_RENDERS))
-    verdict = Verdict(
+    verdict = ValidationReport(
         subject=f"{_count(len(hosts), 'named host')}, {_count(len(combinations), 'combination')} of labels"
     )
     for labels in combinations:
@@ -97,15 +97,15 @@ def validate_all(tree: Tree, context: Context) -> Verdict:
     return verdict
 
 
-def _try(tree: Tree, context: Context, host: str, labels: Mapping[str, str]) -> Verdict:
+def _try(tree: Tree, context: RenderContext, host: str, labels: Mapping[str, str]) -> ValidationReport:
     return validate_one(
         tree, replace(context, host=host, labels=labels, facts={**context.facts, "hostname": host})
     )
 
 
-def _in_all(verdicts: list[Verdict]) -> Verdict:
+def _in_all(verdicts: list[ValidationReport]) -> ValidationReport:
     """What holds whatever the labels are."""
-    result = Verdict()
+    result = ValidationReport()
     for verdict in verdicts:
         result.layers |= verdict.layers
         result.resources = max(result.resources, verdict.resources)
@@ -141,7 +141,7 @@ def _example(pattern: str) -> str:
     return text.replace("*", "x").replace("?", "x")
 
 
-def _matching(tree: Tree, fleet: Fleet, rule: Rule) -> dict[str, set[str]]:
+def _matching(tree: Tree, fleet: Fleet, rule: LayerRule) -> dict[str, set[str]]:
     """Name -> values for which the rule's directory is there."""
     found: dict[str, set[str]] = {name: set() for name in rule.names()}
     todo = [(fleet.base, rule.path.split("/"), dict[str, str]())]
@@ -186,7 +186,7 @@ def _combinations(known: Mapping[str, list[str]], given: Mapping[str, str]) -> I
         yield {**dict(pair for pair in chosen if pair), **given}
 
 
-def _unused(tree: Tree, fleet: Fleet, verdict: Verdict, context: Context) -> None:
+def _unused(tree: Tree, fleet: Fleet, verdict: ValidationReport, context: RenderContext) -> None:
     """Reports layers that nothing used."""
     for rule in fleet.rules:
         pattern = re.compile(

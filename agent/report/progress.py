@@ -110,7 +110,7 @@ def replay(event: Event, progress: Progress) -> None:
         progress.pull(str(event["pull"]), int(event.get("bytes", 0)), int(event.get("total", 0)))
 
 
-class Lines:
+class LineProgress:
     """Plain lines on a stream: steps and details as they come, a wait now and then, a pull at its start and
     end.
     """
@@ -137,7 +137,7 @@ class Lines:
 
     def pull(self, reference: str, done: int, total: int) -> None:
         if 0 < total <= done:
-            self._once(f"  pulled {reference} ({size(total)})")
+            self._once(f"  pulled {reference} ({shown_bytes(total)})")
         else:
             self._once(f"  pulling {reference}")
 
@@ -181,10 +181,10 @@ def for_person(*, quiet: bool = False) -> Iterator[Progress]:
         with contextlib.closing(Terminal()) as terminal:
             yield terminal
     else:
-        yield Lines(sys.stderr)
+        yield LineProgress(sys.stderr)
 
 
-def size(count: int) -> str:
+def shown_bytes(count: int) -> str:
     """A number of bytes for people: `812 B`, `4.2 MB`."""
     value = float(count)
     units = ["B", "kB", "MB", "GB", "TB"]

@@ -14,13 +14,13 @@ from agent.store import durable
 
 NAME = "limpet.prom"
 
-Sample = tuple[Mapping[str, str], float]
+Metric = tuple[Mapping[str, str], float]
 
 
-def write(directory: Path, doc: Mapping[str, Json]) -> None:
+def write_metrics(directory: Path, doc: Mapping[str, Json]) -> None:
     """Writes limpet.prom into `directory`. Errors: Transient, Stalled."""
-    durable.clean(directory, NAME)
-    durable.write(directory / NAME, text(doc).encode(), mode=0o644, durable=False)
+    durable.remove_temporaries(directory, NAME)
+    durable.write_file(directory / NAME, text(doc).encode(), mode=0o644, durable=False)
 
 
 def text(doc: Mapping[str, Json]) -> str:
@@ -32,7 +32,7 @@ def text(doc: Mapping[str, Json]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _metrics(doc: Mapping[str, Json]) -> Iterator[tuple[str, str, str, list[Sample]]]:
+def _metrics(doc: Mapping[str, Json]) -> Iterator[tuple[str, str, str, list[Metric]]]:
     info = {
         "version": doc["agent_version"],
         "branch": doc["source"]["branch"],

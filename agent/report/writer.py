@@ -32,7 +32,7 @@ from typing import Any
 
 from agent import __version__
 from agent.clock import Clock
-from agent.decide.image_memory import short
+from agent.decide.image_memory import short_id
 from agent.errors import LimpetError, Stalled
 from agent.installation import Paths
 from agent.model import Json, Refusal, canonical_json
@@ -231,7 +231,7 @@ class Reporter:
         """
         with self._lock:
             durable.make_directory(self.path.parent, 0o755)
-            durable.clean(self.path.parent, self.path.name)
+            durable.remove_temporaries(self.path.parent, self.path.name)
             previous = self._previous()
             doc = dict(previous)
             for name, value in sections.items():
@@ -242,11 +242,11 @@ class Reporter:
             doc = heartbeat.bounded(
                 heartbeat.concluded(doc | self._alive(doc), previous, self._text(self._clock.wall()))
             )
-            durable.write(self.path, canonical_json(doc).encode() + b"\n", mode=0o644)
+            durable.write_file(self.path, canonical_json(doc).encode() + b"\n", mode=0o644)
         if self._settings.heartbeat.prometheus:
             from agent.report import prometheus
 
-            prometheus.write(self._paths.host(self._settings.heartbeat.prometheus), doc)
+            prometheus.write_metrics(self._paths.host(self._settings.heartbeat.prometheus), doc)
 
     # --- parts ---
 
@@ -316,7 +316,7 @@ class Reporter:
             "release": state.applied.id if state.applied else "",
             "manifest_digest": state.applied.manifest_digest if state.applied else "",
             "images": [
-                {"reference": reference, "id": short(image_id)}
+                {"reference": reference, "id": short_id(image_id)}
                 for reference, image_id in sorted(state.applied.lock.items())
             ]
             if state.applied

@@ -34,7 +34,7 @@ from agent.errors import BadInput, Problem, Stalled
 from agent.model import Json
 from agent.redact import redact
 from agent.settings import values
-from agent.settings.lines import Lines
+from agent.settings.lines import KeyLines
 
 FIRST_LINES = """write these three lines:
         [source]
@@ -50,7 +50,7 @@ _REGISTRY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?")
 _SCP = re.compile(r"[\w.-]+@[\w.-]+:[^/].*|[\w.-]+@[\w.-]+:/.*")
 
 
-def load(path: Path, environ: Mapping[str, str]) -> values.Settings:
+def check_settings(path: Path, environ: Mapping[str, str]) -> values.Settings:
     """The checked settings in `path` and `environ`. Errors: BadInput with every problem; Stalled when it
     cannot be read.
     """
@@ -250,7 +250,7 @@ class _Loader:
         self.environ = {
             name: value for name, value in environ.items() if name.upper().startswith(values.PREFIX)
         }
-        self.lines = Lines(text)
+        self.lines = KeyLines(text)
         self.problems: list[Problem] = []
 
     def load(self) -> values.Settings:
@@ -396,7 +396,7 @@ class _Loader:
         for name, table in settings.engine.registries.items():
             self._check_registry(name, table)
 
-    def _check_registry(self, name: str, table: values.Registry) -> None:
+    def _check_registry(self, name: str, table: values.RegistrySettings) -> None:
         loc = ("engine", "registries", name)
         if name in ("index.docker.io", "registry-1.docker.io") or not _REGISTRY.fullmatch(name):
             self.add(

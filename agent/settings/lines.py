@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 
-class Lines:
+class KeyLines:
     """Where keys stand in a TOML text. Good for messages: it looks at lines, not at syntax."""
 
     _HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?")

@@ -19,11 +19,11 @@ from typing import TypeVar
 from agent import __version__
 from agent.installation import Paths
 from agent.model import Json, canonical_json, sha256
-from agent.settings.values import PREFIX, Registry, Settings, Source
+from agent.settings.values import PREFIX, RegistrySettings, Settings, SourceSettings
 
 CREDENTIALS_AS_PATH = ("ssh_key", "known_hosts", "token_file", "ca_file")
 CREDENTIALS_AS_VALUE = ("username", "proxy")
-Section = TypeVar("Section", Source, Registry)
+CredentialSection = TypeVar("CredentialSection", SourceSettings, RegistrySettings)
 
 
 def load_settings(root: Path, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -40,7 +40,7 @@ def load_settings(root: Path, environ: Mapping[str, str] = os.environ) -> Settin
     if settings is None or data is None:
         from agent.settings import check
 
-        settings = check.load(paths.settings, environ)
+        settings = check.check_settings(paths.settings, environ)
         _remember(paths.run / "settings.json", seen, settings)
     return with_credentials(settings, environ)
 
@@ -71,7 +71,7 @@ def with_credentials(settings: Settings, environ: Mapping[str, str]) -> Settings
     )
 
 
-def _filled(section: Section, directory: str, prefix: str) -> Section:
+def _filled(section: CredentialSection, directory: str, prefix: str) -> CredentialSection:
     found: dict[str, Json] = {}
     for name in (*CREDENTIALS_AS_PATH, *CREDENTIALS_AS_VALUE):
         path = Path(directory, f"{prefix}.{name}")
@@ -98,6 +98,6 @@ def _remember(path: Path, seen: str, settings: Settings) -> None:
     data = canonical_json({"fingerprint": seen, "settings": settings.to_json()}).encode()
     try:
         durable.make_directory(path.parent, 0o755)
-        durable.write(path, data, durable=False)
+        durable.write_file(path, data, durable=False)
     except LimpetError:
         return

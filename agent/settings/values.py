@@ -41,7 +41,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class HostSettings:
     name: str = field(default="", metadata=_doc("default: the host name"))
     labels: Mapping[str, str] = field(
         default_factory=dict, metadata=_doc("what `when` and {label} of fleet.yaml look at")
@@ -49,7 +49,7 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceSettings:
     url: Url = field(
         default="", metadata=_doc("https, ssh, git, file, or a path (a repository or a *.bundle)")
     )
@@ -92,7 +92,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Converge:
+class ConvergeSettings:
     mode: Literal["enforce", "report"] = field(
         default="enforce", metadata=_doc("report: drift is shown, not repaired")
     )
@@ -109,7 +109,7 @@ class Converge:
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class GateSettings:
     settle: Seconds = field(default=10.0, metadata=_doc("healthy for this long"))
     deadline: Seconds = field(default=300.0, metadata=_doc("or it is rejected"))
     rollback: bool = True
@@ -117,7 +117,7 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
-class Registry:
+class RegistrySettings:
     """How one registry is reached; wins over Docker's own configuration."""
 
     username: str = field(default="", metadata=_doc("beside token_file; default: token"))
@@ -131,18 +131,18 @@ class Registry:
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class EngineSettings:
     socket: HostPath = field(default="/var/run/docker.sock", metadata=_doc("Docker's API"))
     docker_config: HostPath = field(
         default="/root/.docker/config.json", metadata=_doc("registry credentials and helpers")
     )
-    registries: Mapping[str, Registry] = field(
+    registries: Mapping[str, RegistrySettings] = field(
         default_factory=dict, metadata=_doc("by name: HOST[:PORT], or docker.io")
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class PolicySettings:
     """What the repository may do on this host."""
 
     trust: Literal["repository", "restricted"] = field(
@@ -162,7 +162,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Heartbeat:
+class HeartbeatSettings:
     file: HostPath = "/run/limpet/heartbeat.json"
     url: Web = field(default="", metadata=_doc("also sent there by HTTP PUT"))
     prometheus: HostPath = field(default="", metadata=_doc("a textfile collector directory"))
@@ -172,13 +172,13 @@ class Heartbeat:
 class Settings:
     """All sections; every key is also LIMPET_SECTION__KEY in the environment, which wins."""
 
-    host: Host = field(default_factory=Host)
-    source: Source = field(default_factory=Source)
-    converge: Converge = field(default_factory=Converge)
-    gate: Gate = field(default_factory=Gate)
-    engine: Engine = field(default_factory=Engine)
-    policy: Policy = field(default_factory=Policy)
-    heartbeat: Heartbeat = field(default_factory=Heartbeat)
+    host: HostSettings = field(default_factory=HostSettings)
+    source: SourceSettings = field(default_factory=SourceSettings)
+    converge: ConvergeSettings = field(default_factory=ConvergeSettings)
+    gate: GateSettings = field(default_factory=GateSettings)
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    policy: PolicySettings = field(default_factory=PolicySettings)
+    heartbeat: HeartbeatSettings = field(default_factory=HeartbeatSettings)
 
     @property
     def digest(self) -> str:
@@ -191,19 +191,21 @@ class Settings:
     @classmethod
     def from_json(cls, doc: Mapping[str, Json]) -> Settings:
         """The inverse of `to_json`. Errors: KeyError, TypeError."""
-        registries = {name: Registry(**_tuples(table)) for name, table in doc["engine"]["registries"].items()}
+        registries = {
+            name: RegistrySettings(**_tuples(table)) for name, table in doc["engine"]["registries"].items()
+        }
         converge = {
             **doc["converge"],
             "windows": tuple(Window(**window) for window in doc["converge"]["windows"]),
         }
         return cls(
-            Host(**doc["host"]),
-            Source(**_tuples(doc["source"])),
-            Converge(**converge),
-            Gate(**doc["gate"]),
-            Engine(**{**doc["engine"], "registries": registries}),
-            Policy(**_tuples(doc["policy"])),
-            Heartbeat(**doc["heartbeat"]),
+            HostSettings(**doc["host"]),
+            SourceSettings(**_tuples(doc["source"])),
+            ConvergeSettings(**converge),
+            GateSettings(**doc["gate"]),
+            EngineSettings(**{**doc["engine"], "registries": registries}),
+            PolicySettings(**_tuples(doc["policy"])),
+            HeartbeatSettings(**doc["heartbeat"]),
         )
 
 

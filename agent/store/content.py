@@ -47,7 +47,7 @@ class Content:
         durable.make_directory(self.directory)
         digests: list[str] = []
         new: dict[Path, Path] = {}
-        with durable.translated(self.directory, "write"):
+        with durable.file_errors(self.directory, "write"):
             try:
                 for data in contents:
                     digest = sha256(data)
@@ -100,7 +100,7 @@ class Content:
     def collect(self, keep: Collection[str]) -> int:
         """Deletes every content that is not in `keep`, and what killed writers left; the number deleted."""
         keep = frozenset(keep)
-        removed = durable.clean(self.directory)
+        removed = durable.remove_temporaries(self.directory)
         with suppress(FileNotFoundError):
             for entry in os.scandir(self.directory):
                 if _DIGEST.fullmatch(entry.name) and entry.name not in keep:

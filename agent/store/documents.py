@@ -28,7 +28,7 @@ from agent.model import Json, canonical_json, sha256
 from agent.store import durable
 
 
-class Damaged(Exception):
+class DocumentDamaged(Exception):
     """The bytes are not what was written."""
 
 
@@ -40,7 +40,7 @@ def pack(value: Json, schema: int) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Migration:
     """Between a schema and the next: `up` brings a value forward, `down` back to what the version before
     reads.
     """
@@ -63,9 +63,9 @@ def body(data: bytes, schema: int, name: str) -> tuple[int, bytes]:
         envelope = json.loads(head)
         found, checksum = int(envelope["schema"]), envelope["sha256"]
     except (ValueError, KeyError, TypeError) as error:
-        raise Damaged("no readable envelope") from error
+        raise DocumentDamaged("no readable envelope") from error
     if not rest.endswith(b"\n") or _checksum(found, rest[:-1]) != checksum:
-        raise Damaged(f"checksum does not match its {len(data)} bytes")
+        raise DocumentDamaged(f"checksum does not match its {len(data)} bytes")
     if found > schema:
         raise Stalled(
             f"{name} has schema {found}, this Limpet {__version__} reads up to {schema}",
@@ -81,7 +81,7 @@ def _checksum(schema: int, line: bytes) -> str:
 
 
 @dataclass
-class Document:
+class StoredDocument:
     """A value at `path`. `damaged` collects, for people, what was found broken by `read`.
 
     `steps[n - 1]` leads from schema n to n + 1. `found`: the schema of what `read` has found, when that is an
@@ -91,7 +91,7 @@ class Document:
     path: Path
     schema: int
     default: Json
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Migration, ...] = ()
     found: int | None = None
     damaged: list[str] = field(default_factory=list)
     lost: bool = False  # `read` found damage and no whole generation
@@ -113,7 +113,7 @@ class Document:
                 raise Stalled(
                     f"cannot read {path}: {error.strerror}", "run as root", code="StateNotReadable"
                 ) from error
-            except (OSError, Damaged) as error:
+            except (OSError, DocumentDamaged) as error:
                 problems.append(f"{path} is damaged: {error}")
             else:
                 if problems:
@@ -138,13 +138,13 @@ class Document:
         durable.make_directory(self.path.parent)
         if current is not None:
             self._keep_generation()
-        durable.write(self.path, data)
+        durable.write_file(self.path, data)
         return True
 
     def tidy(self) -> None:
         """Removes what a killed writer left; only for the single writer."""
         for path in (self.path, self.previous):
-            durable.clean(path.parent, path.name)
+            durable.remove_temporaries(path.parent, path.name)
 
     def settle(self) -> bool:
         """From now on the newest schema is written; false when it was already."""
@@ -169,7 +169,7 @@ class Document:
         try:
             data = self.path.read_bytes()
             body(data, self.schema, str(self.path))
-        except (OSError, Damaged):
+        except (OSError, DocumentDamaged):
             return None
         return data
 
@@ -177,7 +177,7 @@ class Document:
         """NAME.json.1 becomes a second name of NAME.json, which is then replaced: at no moment is either
         missing.
         """
-        with durable.translated(self.previous, "write"):
+        with durable.file_errors(self.previous, "write"):
             link = self.previous.with_name(f".{self.previous.name}{durable.MARK}link")
             link.unlink(missing_ok=True)
             os.link(self.path, link)

@@ -30,11 +30,11 @@ _FORBIDDEN = {
 }
 
 
-def write(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
+def write_file(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
     """Replaces `path` by `data`. `durable=False` leaves out the fsyncs (for tmpfs and caches); it is atomic
     still.
     """
-    with translated(path, "write"):
+    with file_errors(path, "write"):
         temporary = write_beside(path, data, mode=mode)
         try:
             if durable:
@@ -87,13 +87,13 @@ def make_directory(path: Path, mode: int = 0o700) -> None:
     """Makes a directory and its parents; the last one gets `mode`, durable."""
     if path.is_dir():
         return
-    with translated(path, "make the directory"):
+    with file_errors(path, "make the directory"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=mode, exist_ok=True)
         sync_directory(path.parent)
 
 
-def clean(directory: Path, name: str = "") -> int:
+def remove_temporaries(directory: Path, name: str = "") -> int:
     """Removes temporary files that a kill left in `directory`, of one file or of all. Call it only as the
     single writer.
     """
@@ -108,7 +108,7 @@ def clean(directory: Path, name: str = "") -> int:
 
 
 @contextmanager
-def translated(path: Path, doing: str) -> Iterator[None]:
+def file_errors(path: Path, doing: str) -> Iterator[None]:
     """Turns an OSError about our own files into a Limpet error with a remedy."""
     try:
         yield

@@ -18,7 +18,7 @@ _SLACK = 50  # lines over KEEP before the file is written anew
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class HistoryEntry:
     """One pass that changed something or tried to. `at`: wall time at its start, seconds. `by`: author of the
     commit.
     """
@@ -44,7 +44,7 @@ class Entry:
         return {key: value for key, value in asdict(self).items() if value not in ("", 0)}
 
     @classmethod
-    def from_json(cls, doc: dict[str, Json]) -> Entry:
+    def from_json(cls, doc: dict[str, Json]) -> HistoryEntry:
         """Unknown keys, of a newer Limpet, are left out. Errors: TypeError."""
         known = {f.name for f in fields(cls)}
         required: dict[str, Json] = {"at": 0.0, "revision": "", "release": "", "outcome": ""}
@@ -58,11 +58,11 @@ class History:
         self.path = path
         self.keep = keep
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: HistoryEntry) -> None:
         """Adds one entry, durably."""
         durable.make_directory(self.path.parent)
         line = canonical_json(entry.to_json()).encode() + b"\n"
-        with durable.translated(self.path, "append to"):
+        with durable.file_errors(self.path, "append to"):
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             try:
                 size = os.fstat(descriptor).st_size
@@ -75,11 +75,11 @@ class History:
             durable.sync_directory(self.path.parent)
         self._bound()
 
-    def read(self) -> list[Entry]:
+    def read(self) -> list[HistoryEntry]:
         """All entries, oldest first."""
         return [entry for entry in map(_parse, self._lines()) if entry is not None]
 
-    def tail(self, count: int) -> list[Entry]:
+    def tail(self, count: int) -> list[HistoryEntry]:
         """The newest `count` entries, newest first."""
         found = (entry for entry in map(_parse, reversed(self._lines())) if entry is not None)
         return list(islice(found, count))
@@ -91,14 +91,14 @@ class History:
             return []
 
     def _bound(self) -> None:
-        durable.clean(self.path.parent, self.path.name)
+        durable.remove_temporaries(self.path.parent, self.path.name)
         lines = self._lines()
         if len(lines) > self.keep + _SLACK:
-            durable.write(self.path, b"\n".join(lines[-self.keep :]) + b"\n")
+            durable.write_file(self.path, b"\n".join(lines[-self.keep :]) + b"\n")
 
 
-def _parse(line: bytes) -> Entry | None:
+def _parse(line: bytes) -> HistoryEntry | None:
     try:
-        return Entry.from_json(json.loads(line))
+        return HistoryEntry.from_json(json.loads(line))
     except (ValueError, TypeError, AttributeError):
         return None

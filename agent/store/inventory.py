@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from agent.model import Inventory, Json, Key, Owned
-from agent.store.documents import Document
+from agent.store.documents import StoredDocument
 
 SCHEMA = 1
 
@@ -26,7 +26,7 @@ class InventoryStore:
     """The inventory at DIR/inventory.json. `load` first; safe to use from several threads of the one pass."""
 
     def __init__(self, directory: Path) -> None:
-        self._document = Document(directory / "inventory.json", SCHEMA, {})
+        self._document = StoredDocument(directory / "inventory.json", SCHEMA, {})
         self._entries: dict[Key, Owned] = {}
         self._mutex = threading.Lock()
 

@@ -43,7 +43,7 @@ class Journal:
     def start(self, what: str) -> None:
         """Begins the file of a new pass; `what` names it (trigger, revision)."""
         durable.make_directory(self.path.parent)
-        with durable.translated(self.path, "write the journal"):
+        with durable.file_errors(self.path, "write the journal"):
             with suppress(FileNotFoundError):
                 self.path.replace(self.path.with_name(self.path.name + ".1"))
             self._descriptor = os.open(
@@ -78,7 +78,7 @@ class Journal:
                 canonical_json({"n": self.writes, "at": round(self._wall(), 3), "event": event, **fields})
                 + "\n"
             )
-            with durable.translated(self.path, "write the journal"), durable.unless_full():
+            with durable.file_errors(self.path, "write the journal"), durable.unless_full():
                 os.write(self._descriptor, line.encode())
                 if durable_line:
                     os.fsync(self._descriptor)

@@ -32,7 +32,7 @@ class Lock:
 
     def acquire(self) -> None:
         durable.make_directory(self.path.parent, 0o755)
-        with durable.translated(self.path, "open the lock"):
+        with durable.file_errors(self.path, "open the lock"):
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         deadline = time.monotonic() + self.wait
         try:

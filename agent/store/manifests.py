@@ -17,7 +17,7 @@ from pathlib import Path
 from agent.errors import Stalled
 from agent.model import Manifest
 from agent.store import durable
-from agent.store.documents import Damaged, Document, pack, unpack
+from agent.store.documents import DocumentDamaged, StoredDocument, pack, unpack
 
 SCHEMA = 1
 _NAME = re.compile(r"[0-9a-f]{64}\.json")
@@ -45,7 +45,7 @@ class Manifests:
             same = False
         if not same:
             durable.make_directory(self.directory)
-            durable.write(path, data)
+            durable.write_file(path, data)
         return digest
 
     def get(self, digest: str) -> Manifest:
@@ -55,7 +55,7 @@ class Manifests:
             manifest = Manifest.from_json(unpack(path.read_bytes(), SCHEMA, str(path)))
         except FileNotFoundError:
             raise self._lost(digest, "is missing", "ManifestMissing") from None
-        except (OSError, Damaged, KeyError, TypeError, ValueError) as error:
+        except (OSError, DocumentDamaged, KeyError, TypeError, ValueError) as error:
             raise self._lost(digest, f"is damaged: {error}", "ManifestDamaged") from error
         if manifest.digest != digest:
             raise self._lost(
@@ -78,7 +78,7 @@ class Manifests:
         """Deletes every manifest whose digest is not in `keep`, and what killed writers left; the number
         deleted.
         """
-        removed = durable.clean(self.directory)
+        removed = durable.remove_temporaries(self.directory)
         with suppress(FileNotFoundError):
             for entry in os.scandir(self.directory):
                 if _NAME.fullmatch(entry.name) and entry.name.removesuffix(".json") not in keep:
@@ -96,7 +96,7 @@ class Manifests:
         )
 
 
-class Rendered:
+class RenderCache:
     """Remembers the last rendering: inputs (revision, settings, facts, scheme, as one text) and the
     manifest's digest.
 
@@ -105,7 +105,7 @@ class Rendered:
     """
 
     def __init__(self, path: Path) -> None:
-        self._document = Document(path, SCHEMA, {})
+        self._document = StoredDocument(path, SCHEMA, {})
 
     def find(self, inputs: str) -> str:
         """The digest that the same inputs gave, or an empty text."""
@@ -118,5 +118,5 @@ class Rendered:
     def note(self, inputs: str, digest: str) -> None:
         path = self._document.path
         durable.make_directory(path.parent, 0o755)
-        durable.clean(path.parent, path.name)
-        durable.write(path, pack({"inputs": inputs, "digest": digest}, SCHEMA), durable=False)
+        durable.remove_temporaries(path.parent, path.name)
+        durable.write_file(path, pack({"inputs": inputs, "digest": digest}, SCHEMA), durable=False)

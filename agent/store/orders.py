@@ -16,7 +16,7 @@ from pathlib import Path
 
 from agent.model import Json
 from agent.store import durable
-from agent.store.documents import Document
+from agent.store.documents import StoredDocument
 from agent.store.locks import Lock
 
 SCHEMA = 1
@@ -75,7 +75,7 @@ class Orders:
     """The orders at DIR/orders.json."""
 
     def __init__(self, directory: Path) -> None:
-        self._document = Document(directory / "orders.json", SCHEMA, {})
+        self._document = StoredDocument(directory / "orders.json", SCHEMA, {})
         self._lock = Lock(directory / "orders.lock", "a command that gives an order", wait=_WAIT)
 
     @property

@@ -22,7 +22,7 @@ from typing import Literal
 from agent.decide.flapping import Flapping
 from agent.decide.image_memory import Images
 from agent.model import EMPTY, Json, Release
-from agent.store.documents import Document
+from agent.store.documents import StoredDocument
 from agent.store.orders import Orders, Rollback, Suspension
 
 SCHEMA = 1
@@ -99,7 +99,7 @@ class RolledBack:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HandRollback:
     """A person rolled back by hand: `release` is kept until the branch is no longer at `revision` (empty: not
     looked yet).
     """
@@ -126,7 +126,7 @@ class State:
     attempt: Attempt | None = None
     rejected: dict[str, Rejection] = field(default_factory=dict)
     rolled_back: RolledBack | None = None
-    held: Held | None = None
+    held: HandRollback | None = None
     ran: dict[str, tuple[str, ...]] = field(default_factory=dict)
     irrevocable: tuple[str, ...] = ()
     retried: str = ""
@@ -284,7 +284,7 @@ class State:
             attempt=Attempt.from_json(doc["attempt"]) if doc.get("attempt") else None,
             rejected={id: Rejection(**rejection) for id, rejection in doc.get("rejected", ())},
             rolled_back=RolledBack(**doc["rolled_back"]) if doc.get("rolled_back") else None,
-            held=Held(**doc["held"]) if doc.get("held") else None,
+            held=HandRollback(**doc["held"]) if doc.get("held") else None,
             ran={key: tuple(marks) for key, marks in doc.get("ran", {}).items()},
             irrevocable=tuple(doc.get("irrevocable", ())),
             retried=doc.get("retried", ""),
@@ -300,7 +300,7 @@ class StateStore:
     """The state at DIR/state.json, with the orders of DIR/orders.json folded in."""
 
     def __init__(self, directory: Path) -> None:
-        self._document = Document(directory / "state.json", SCHEMA, {})
+        self._document = StoredDocument(directory / "state.json", SCHEMA, {})
         self._orders = Orders(directory)
 
     @property
@@ -330,7 +330,7 @@ class StateStore:
         ]
         for order in sorted(given, key=lambda order: order.number):
             if isinstance(order, Rollback):
-                state.held = Held(order.release, "", order.reason, order.at)
+                state.held = HandRollback(order.release, "", order.reason, order.at)
             else:
                 state.retry(order.release)
             state.orders_done = order.number

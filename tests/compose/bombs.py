@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 
-from agent.compose import ComposeErrors, MemoryFiles, canonical, load
+from agent.compose import ComposeErrors, MemoryFiles, canonical, load_project
 
 CPU_SECONDS = 60
 MEMORY = 512 << 20
@@ -108,11 +108,11 @@ def run() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     for name, files in LOADED.items():
-        canonical(load(MemoryFiles(files), default_name="x"))
+        canonical(load_project(MemoryFiles(files), default_name="x"))
         print(f"loaded: {name}", flush=True)
     for name, files in REFUSED.items():
         try:
-            load(MemoryFiles(files), default_name="x")
+            load_project(MemoryFiles(files), default_name="x")
         except ComposeErrors as errors:
             print(f"refused: {name}: {str(errors.errors[0])[:120]}", flush=True)
             assert all(error.file and error.hint for error in errors.errors), name

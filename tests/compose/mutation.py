@@ -13,9 +13,9 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from agent.compose import ComposeErrors, canonical, load
+from agent.compose import ComposeErrors, canonical, load_project
 from agent.errors import BadInput
-from agent.render.assembly import Context
+from agent.render.assembly import RenderContext
 from agent.render.render import render
 from agent.render.tree import MemoryTree
 from tests.compose.differential import CASES, load_arguments, read_case
@@ -140,7 +140,7 @@ def judge(files: dict[str, bytes], options: dict[str, object]) -> str:
 
 def _load(files: dict[str, bytes], options: dict[str, object]) -> str:
     try:
-        canonical(load(**load_arguments(files, options)))
+        canonical(load_project(**load_arguments(files, options)))
     except ComposeErrors as errors:
         return _refusal((error.file, error.line, error.message, error.hint) for error in errors.errors)
     return "read"
@@ -148,7 +148,7 @@ def _load(files: dict[str, bytes], options: dict[str, object]) -> str:
 
 def _render(files: dict[str, bytes], directory: str) -> str:
     try:
-        json.dumps(render(MemoryTree(files), Context("host", path=directory)).manifest.to_json())
+        json.dumps(render(MemoryTree(files), RenderContext("host", path=directory)).manifest.to_json())
     except BadInput as error:
         return _refusal(
             (problem.file, problem.line, problem.message, problem.hint) for problem in error.problems

@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from agent.compose import ComposeErrors, canonical, load
+from agent.compose import ComposeErrors, canonical, load_project
 from tests.compose.differential import (
     CASES,
     Oracle,
@@ -50,7 +50,7 @@ def store_case(case: Path, oracle: Oracle, scratch: Scratch) -> list[str]:
         json.dumps(answer["project"], indent=1, sort_keys=True) if "project" in answer else None,
     )
     try:
-        project = load(**load_arguments(files, options))
+        project = load_project(**load_arguments(files, options))
     except ComposeErrors as errors:
         keep(case / "canonical.yaml", None)
         keep(case / "errors.txt", show_errors(errors))

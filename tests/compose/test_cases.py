@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.compose import ComposeErrors, canonical, load
+from agent.compose import ComposeErrors, canonical, load_project
 from tests.compose.differential import (
     CASES,
     Oracle,
@@ -42,7 +42,7 @@ def test_a_case_is_loaded_as_the_reference_loader_loads_it(name: str) -> None:
     case = CASES / name
     files, options = read_case(case)
     try:
-        project = load(**load_arguments(files, options))
+        project = load_project(**load_arguments(files, options))
     except ComposeErrors as errors:
         assert (case / "oracle.error").exists() or noted(case), f"only we refuse it: {errors}"
         assert show_errors(errors) == (case / "errors.txt").read_text()
@@ -65,7 +65,7 @@ def test_the_canonical_form_is_its_own_canonical_form(name: str) -> None:
     directory = options.get("dir", ".")
     text = (CASES / name / "canonical.yaml").read_text()
     files[f"{directory}/canonical.yaml".removeprefix("./")] = text.encode()
-    assert canonical(load(**load_arguments(files, options | {"files": ["canonical.yaml"]}))) == text
+    assert canonical(load_project(**load_arguments(files, options | {"files": ["canonical.yaml"]}))) == text
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from agent.compose import ComposeErrors, canonical, load
+from agent.compose import ComposeErrors, canonical, load_project
 from tests.compose.differential import (
     Oracle,
     Scratch,
@@ -59,7 +59,7 @@ def disagreement(oracle: Oracle, scratch: Scratch, files: dict[str, bytes]) -> l
     """How the library and the reference loader differ over a project; empty when they agree."""
     answer = ask(oracle, scratch, files, {})
     try:
-        project = load(**load_arguments(files, {}))
+        project = load_project(**load_arguments(files, {}))
     except ComposeErrors as errors:
         return [] if "error" in answer or accepted(str(errors)) else [f"only we refuse it: {errors}"]
     if "error" in answer:

@@ -25,7 +25,7 @@ from agent.compose.schema import SPECIFICATION
 from agent.errors import BadInput
 from agent.kinds.engine.request import create_request, network_request, volume_request
 from agent.model import Manifest, Resource
-from agent.render.assembly import Context
+from agent.render.assembly import RenderContext
 from agent.render.render import render
 from agent.render.tree import MemoryTree
 
@@ -114,7 +114,7 @@ def meaning(project: dict[str, Any]) -> Any:
 def meaning_of_text(text: str) -> Any:
     tree = MemoryTree({"compose.yaml": text, **FILES})
     try:
-        found: Manifest = render(tree, Context("host", repo_name="repository")).manifest
+        found: Manifest = render(tree, RenderContext("host", repo_name="repository")).manifest
     except BadInput as error:
         return [str(problem) for problem in error.problems]
     return {str(key): _meaning(resource) for key, resource in found.resources.items()}

@@ -13,7 +13,15 @@ from typing import Any
 
 import pytest
 
-from agent.compose import ComposeError, ComposeErrors, MemoryFiles, Project, canonical, duration_ns, load
+from agent.compose import (
+    ComposeError,
+    ComposeErrors,
+    MemoryFiles,
+    Project,
+    canonical,
+    duration_ns,
+    load_project,
+)
 from agent.compose.fields import RESOURCES, SERVICE
 from agent.compose.schema import SPECIFICATION
 from agent.compose.values import as_is
@@ -24,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 def project(text: str = "", files: dict[str, str] | None = None, **options: object) -> Project:
     every = ({"compose.yaml": text} if text else {}) | (files or {})
     options.setdefault("default_name", "app")
-    return load(MemoryFiles({path: content.encode() for path, content in every.items()}), **options)  # type: ignore[arg-type]
+    return load_project(MemoryFiles({path: content.encode() for path, content in every.items()}), **options)  # type: ignore[arg-type]
 
 
 def errors(
@@ -269,15 +277,15 @@ def test_loading_opens_and_asks_nothing() -> None:
     """
     code = """
 import sys
-from agent.compose import load, canonical, MemoryFiles
+from agent.compose import load_project, canonical, MemoryFiles
 files = MemoryFiles({
     "compose.yaml": b"include: [i.yaml]\\nservices: {a: {image: x, env_file: e.env, imag: 1}}",
                      "i.yaml": b"services: {b: {image: x}}", "e.env": b"A=1"})
 good = MemoryFiles({"compose.yaml": b"services: {a: {image: x, env_file: e.env}}", "e.env": b"A=1"})
 def run():
-    canonical(load(good, default_name="x"))
+    canonical(load_project(good, default_name="x"))
     try:
-        load(files, default_name="x")
+        load_project(files, default_name="x")
     except Exception:
         pass
 run()

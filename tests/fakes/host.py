@@ -19,12 +19,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent.decide.space import IMAGES, Disk
-from agent.drivers.host import Progress
 from agent.drivers.observe import Look, familiar
+from agent.drivers.registry import PullProgress
 from agent.errors import Failed, LimpetError, Stalled, Transient
 from agent.kinds import adoption, claims
 from agent.kinds.engine import request
-from agent.kinds.engine.health import patience
+from agent.kinds.engine.health import start_patience
 from agent.kinds.engine.resources import restart_policy
 from agent.model import (
     Action,
@@ -267,7 +267,7 @@ class FakeHost:
             self.done.append(action)
             self._point()
 
-    def pull(self, reference: str, progress: Progress | None = None) -> str:
+    def pull(self, reference: str, progress: PullProgress | None = None) -> str:
         with self._lock:
             self._engine()
             self._point()
@@ -289,7 +289,7 @@ class FakeHost:
             self._point()
             return self.images[familiar(reference)]
 
-    def _download(self, reference: str, size: int, progress: Progress | None) -> None:
+    def _download(self, reference: str, size: int, progress: PullProgress | None) -> None:
         """The bytes of an image come in ten parts; when the pull is ended, they are gone again."""
         there = self.space.get(IMAGES)
         try:
@@ -427,7 +427,7 @@ class FakeHost:
             published=tuple(c for c in all_claims if c.startswith("port/")),
             addresses=tuple(c for c in all_claims if c.startswith("address/")),
             policy=_policy(config),
-            patience=patience(request.healthcheck(config.get("healthcheck") or {})),
+            patience=start_patience(request.healthcheck(config.get("healthcheck") or {})),
         )
 
     def _mount(self, name: str, config: Spec) -> None:
@@ -675,10 +675,10 @@ class FakeHost:
         wanted = (
             adoption.unproved(entry)
             if entry
-            else adoption.handle("container", seen.name, labels) in request.adopting
+            else adoption.adoption_handle("container", seen.name, labels) in request.adopting
         )
         compared = seen.found is not None and wanted
-        seen = adoption.remembered(seen, name, entry) if entry else seen
+        seen = adoption.as_adopted(seen, name, entry) if entry else seen
         seen = seen if compared else replace(seen, found=None)
         if not compared and not (seen.owned and (request.deep or seen.name != seen.key_name)):
             return seen
@@ -719,7 +719,9 @@ def _object(kind: str, id: str, there: Any, request: Look) -> Any:
         return replace(there, owned=True, adopted=True, digest=digest, found=None)
     labels = (there.found or {}).get("Labels")
     return (
-        there if adoption.handle(kind, there.name, labels) in request.adopting else replace(there, found=None)
+        there
+        if adoption.adoption_handle(kind, there.name, labels) in request.adopting
+        else replace(there, found=None)
     )
 
 

@@ -18,7 +18,7 @@ from agent.kinds import container
 from agent.model import Manifest, Plan, Resource
 from agent.report.progress import Silent
 from agent.report.writer import Reporter, read
-from agent.settings.values import Converge, Gate, Policy, Settings, Source
+from agent.settings.values import ConvergeSettings, GateSettings, PolicySettings, Settings, SourceSettings
 from agent.store.content import Content
 from agent.store.manifests import Manifests
 from agent.store.state import State, StateStore
@@ -40,7 +40,7 @@ def service(image: str, name: str = "shop-web-1", **more: Any) -> Resource:
         "inputs": {},
         "folded": {},
     }
-    return container.container(name, config=config, **about, **more)
+    return container.container_resource(name, config=config, **about, **more)
 
 
 class Branch:
@@ -77,8 +77,8 @@ class Passes:
     """One installation below `root`; `run()` is a pass."""
 
     root: Path
-    converge: Converge = field(default_factory=Converge)
-    gate: Gate = field(default_factory=lambda: Gate(settle=1.0))
+    converge: ConvergeSettings = field(default_factory=ConvergeSettings)
+    gate: GateSettings = field(default_factory=lambda: GateSettings(settle=1.0))
     trailers: bool = True
     host: FakeHost = field(default_factory=FakeHost)
     clock: FakeClock = field(default_factory=FakeClock)
@@ -94,10 +94,10 @@ class Passes:
 
     def run(self) -> PassResult:
         settings = Settings(
-            source=Source(url=self.url, branch="main"),
+            source=SourceSettings(url=self.url, branch="main"),
             converge=self.converge,
             gate=self.gate,
-            policy=Policy(trailers=self.trailers),
+            policy=PolicySettings(trailers=self.trailers),
         )
         reporter = Reporter(self.paths, settings, self.clock)
         branch: Any = self.branch

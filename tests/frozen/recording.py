@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.model import Plan, canonical_json, sha256
-from agent.render.assembly import Context
+from agent.render.assembly import RenderContext
 from agent.render.render import render
 from agent.render.tree import MemoryTree
 from tests.contract import composed
@@ -50,7 +50,8 @@ def digests() -> dict[str, dict[str, str]]:
     found = {}
     for name, app in composed.apps().items():
         manifest = render(
-            MemoryTree({f"apps/{name}/{path}": text for path, text in app.files.items()}), Context("host")
+            MemoryTree({f"apps/{name}/{path}": text for path, text in app.files.items()}),
+            RenderContext("host"),
         ).manifest
         found[name] = {str(key): resource.digest for key, resource in sorted(manifest.resources.items())}
         found[name]["manifest"] = manifest.digest

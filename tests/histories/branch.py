@@ -10,7 +10,7 @@ from typing import Any
 from agent.converge.desired import Tip
 from agent.decide.commit import verify
 from agent.model import Check, Manifest
-from agent.settings.values import Source
+from agent.settings.values import SourceSettings
 from tests.fakes.passes import Branch
 from tests.histories.steps import BAD
 from tests.plan.cases import release
@@ -195,7 +195,7 @@ class HistoryBranch(Branch):
         if self.down:
             raise self.down
         answer = {"commit": self.tip, "descends": self.descends(self.tip, pin)}
-        verify(answer, pin, Source(url="x", branch="main"))
+        verify(answer, pin, SourceSettings(url="x", branch="main"))
         return Tip(self.tip, f"main@sha1:{self.tip}", self.message)
 
     def render(self, tip: Tip, name: str) -> Manifest:

@@ -17,7 +17,7 @@ from agent.clock import FakeClock
 from agent.converge.one_pass import PassResult
 from agent.errors import Failed, Transient
 from agent.model import Action, Key, ObservedFile, Resource
-from agent.settings.values import Gate
+from agent.settings.values import GateSettings
 from agent.store.inventory import InventoryStore
 from agent.store.orders import Orders, Suspension
 from tests.fakes.dying import patched
@@ -103,7 +103,7 @@ class World:
 
     def __init__(self, root: Path, red_port: int) -> None:
         clock = Clock()
-        self.passes = Passes(root, clock=clock, url=URL, gate=Gate(settle=1.0, deadline=20.0))
+        self.passes = Passes(root, clock=clock, url=URL, gate=GateSettings(settle=1.0, deadline=20.0))
         self.branch = HistoryBranch(self.passes.paths, red_port)
         self.passes.branch = self.branch
         self.host = self.passes.host = Host(self.branch.content)

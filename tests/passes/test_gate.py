@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from agent.kinds.engine.health import patience
+from agent.kinds.engine.health import start_patience
 from agent.model import Key, Need, Resource
-from agent.settings.values import Gate
+from agent.settings.values import GateSettings
 from tests.fakes.host import Behaviour, Died
 from tests.fakes.passes import Passes, service
 from tests.passes.test_returning import proved
@@ -22,7 +22,7 @@ SLOW = {"healthcheck": {"start_period": "60s", "interval": "2s", "timeout": "1s"
 
 @pytest.fixture
 def passes(tmp_path: Path) -> Passes:
-    found = Passes(tmp_path, gate=Gate(settle=1.0, deadline=40.0))
+    found = Passes(tmp_path, gate=GateSettings(settle=1.0, deadline=40.0))
     for reference, kind in (("good:1", "web"), ("new:1", "web"), ("idle:1", "idle")):
         found.host.add_image(reference, kind)
     proved(found, service("good:1"))
@@ -79,7 +79,7 @@ def test_patience(check: dict[str, Any] | None, seconds: float) -> None:
     """What says no start period has no more time than others; else one probe follows it, with the Engine's
     defaults.
     """
-    assert patience(check) == seconds
+    assert start_patience(check) == seconds
 
 
 def test_a_slow_starter_is_waited_for(passes: Passes) -> None:
@@ -196,7 +196,7 @@ def test_what_does_not_stay_up_is_rejected(passes: Passes, name: str) -> None:
     must be rejected.
     """
     config, does, why = LOOPS[name]
-    passes.gate = Gate(settle=10.0, deadline=40.0)
+    passes.gate = GateSettings(settle=10.0, deadline=40.0)
     behave(passes, **does)
     passes.branch.push(service("new:1", config=config))
     outcome, seen = took(passes)

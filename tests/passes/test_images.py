@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from agent.decide.image_memory import Asked, Images, always, intervals, short
+from agent.decide.image_memory import Asked, Images, always, intervals, short_id
 from agent.errors import Transient
 from agent.kinds import files
 from agent.model import Manifest, Observed, ObservedContainer
-from agent.settings.values import Converge, Window
+from agent.settings.values import ConvergeSettings, Window
 from tests.fakes.host import Died, FakeHost
 from tests.fakes.passes import Passes, service
 
@@ -193,13 +193,13 @@ def test_moved_tag_waits_for_its_window(tmp_path: Path) -> None:
     passes = Passes(tmp_path)
     good = daily(passes)
     new = moved(passes, "web", "two")
-    passes.converge = Converge(windows=(Window(deny="* * * * *", duration=3600.0, tz="UTC"),))
+    passes.converge = ConvergeSettings(windows=(Window(deny="* * * * *", duration=3600.0, tz="UTC"),))
     assert passes.run().outcome == "HeldBack"
     assert passes.running() == good
     passes.host.stop_by_hand("shop-web-1")
     assert passes.run().outcome == "HeldBack"
     assert passes.host._find("shop-web-1").seen.state == "running"
-    passes.converge = Converge()
+    passes.converge = ConvergeSettings()
     pulls = len(passes.host.pulls)
     assert passes.run().exit_code == 0
     assert passes.running() == new and len(passes.host.pulls) == pulls
@@ -354,7 +354,7 @@ def test_rejected_image_behind_a_tag_is_kept_until_the_tag_moves(passes: Passes)
 
 def test_prune_off(passes: Passes) -> None:
     """With converge.prune = false no image may be removed."""
-    passes.converge = Converge(prune=False)
+    passes.converge = ConvergeSettings(prune=False)
     for number in range(5):
         passes.host.add_image(f"shop/web:{number}", "web", local=False)
         passes.branch.push(service(f"shop/web:{number}"))
@@ -490,5 +490,5 @@ def seen_by(host: FakeHost) -> Observed:
 
 def test_state_keeps_it() -> None:
     """What is remembered must survive a restart."""
-    images = Images({"a:1": Asked("x", 3.5)}, {"x": ("a:1", "b:1")}, ("c:1",), (short("sha256:abc"),))
+    images = Images({"a:1": Asked("x", 3.5)}, {"x": ("a:1", "b:1")}, ("c:1",), (short_id("sha256:abc"),))
     assert Images.from_json(images.to_json()) == images

@@ -114,7 +114,7 @@ def test_pin_is_what_was_proved(passes: Passes, monkeypatch: pytest.MonkeyPatch)
     assert passes.run().exit_code == 0
     passes.branch.push(service("shop/web:2"))
     with monkeypatch.context() as patch, pytest.raises(Died):
-        patch.setattr(watch_gate, "judge", lambda *_, **__: _die())
+        patch.setattr(watch_gate, "watch", lambda *_, **__: _die())
         passes.run()
     passes.branch.push(service("shop/missing:1"))
     assert passes.run().exit_code == 78
@@ -140,7 +140,7 @@ def test_known_good_that_comes_back_keeps_its_commit(passes: Passes, monkeypatch
     for image in ("shop/web:1", "shop/web:2"):
         passes.branch.push(service(image))
         with monkeypatch.context() as patch, pytest.raises(Died):
-            patch.setattr(watch_gate, "judge", lambda *_, **__: _die())
+            patch.setattr(watch_gate, "watch", lambda *_, **__: _die())
             passes.run()
     passes.branch.down = Transient("the source does not answer", "", code="SourceUnavailable")
     assert passes.run().exit_code == 75

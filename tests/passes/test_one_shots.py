@@ -156,10 +156,10 @@ def test_what_is_remembered_of_one_shots_is_bounded(passes: Passes) -> None:
 def test_an_ordinary_service_forgets_that_it_ran(passes: Passes) -> None:
     """What a release has as an ordinary service must count as run in none."""
     proved(passes, service("idle:1", MIGRATE, environment={"A": "1"}))
-    held = oneshots.Held(passes.branch.manifest, passes.state.known_good[0].lock)
+    held = oneshots.Target(passes.branch.manifest, passes.state.known_good[0].lock)
     resource = passes.branch.manifest.resources[Key("container", MIGRATE)]
     mark = oneshots.completed_mark(resource, held.image(resource))
-    assert oneshots.remembered({str(resource.key): (mark,)}, [held]) == {}
+    assert oneshots.remembered_runs({str(resource.key): (mark,)}, [held]) == {}
 
 
 # --- irreversible -------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from agent.errors import EXIT_ROLLBACK_FAILED, Failed, Transient
 from agent.kinds import files
 from agent.model import Key, Need
 from agent.report.writer import Reporter
-from agent.settings.values import Settings, Source
+from agent.settings.values import Settings, SourceSettings
 from agent.store.orders import Orders
 from tests.fakes.host import KINDS, Died
 from tests.fakes.passes import Passes, service
@@ -193,7 +193,7 @@ def test_a_port_that_was_taken(tmp_path: Path, restart: str) -> None:
 def published(image: str, more: dict[str, Any]) -> Any:
     from agent.kinds import container
 
-    return container.container(
+    return container.container_resource(
         "shop-web-1",
         app="shop",
         service="web",
@@ -250,7 +250,7 @@ def test_after_an_earlier_rollback(passes: Passes) -> None:
     assert_failed(passes, "cannot start it")
     crashed = Transient("the pass was killed by signal 9", "see the log", code="PassCrashed")
     Reporter(
-        passes.paths, Settings(source=Source(url="file:///srv/fleet", branch="main")), passes.clock
+        passes.paths, Settings(source=SourceSettings(url="file:///srv/fleet", branch="main")), passes.clock
     ).crashed(crashed)
     assert passes.heartbeat()["state"] == "Degraded"
 

@@ -13,7 +13,7 @@ import pytest
 
 from agent.decide.plan import plan
 from agent.decide.space import IMAGE_RESERVE, IMAGES, RESERVE, STATE, Disk, lacking, places
-from agent.drivers.disks import disk
+from agent.drivers.disks import disk_at
 from agent.kinds import files
 from agent.model import Action, Resource
 from tests.fakes.passes import Passes, service
@@ -151,8 +151,8 @@ def test_inodes_must_be_there_too(passes: Passes) -> None:
     ):
         short = passes.host.space[place]
         passes.host.space |= {
-            name: replace(disk, inodes=0 if disk.device == short.device else None)
-            for name, disk in passes.host.space.items()
+            name: replace(disk_at, inodes=0 if disk_at.device == short.device else None)
+            for name, disk_at in passes.host.space.items()
         }
         push(passes, more, etc=place.encode())
         assert passes.run().exit_code == 75 and passes.host.files.read("/srv/more") is None
@@ -286,10 +286,10 @@ def test_small_disks_keep_a_small_reserve() -> None:
 
 def test_the_disk_of_what_is_not_there_yet(tmp_path: Path) -> None:
     """The disk of a path must be that of the nearest directory that is there."""
-    here = disk(tmp_path)
-    found = disk(tmp_path / "not" / "yet" / "there")
+    here = disk_at(tmp_path)
+    found = disk_at(tmp_path / "not" / "yet" / "there")
     assert here is not None and found is not None
     assert (found.device, found.at) == (tmp_path.stat().st_dev, str(tmp_path))
     (tmp_path / "file").write_text("x")
-    beside = disk(tmp_path / "file" / "below")
+    beside = disk_at(tmp_path / "file" / "below")
     assert beside is not None and beside.at == str(tmp_path)

@@ -27,7 +27,7 @@ from dataclasses import replace
 from typing import Any
 
 from agent.kinds import claims, container, files, network, oneshots, volume
-from agent.kinds.base import Held, View
+from agent.kinds.base import Target, View
 from agent.model import (
     Inventory,
     Key,
@@ -64,7 +64,7 @@ def view(case: Case) -> View:
     )
 
 
-def release(case: Case, name: str) -> Held:
+def release(case: Case, name: str) -> Target:
     """One of the releases of a case."""
     doc = _merged(case, name)
     resources: dict[Key, Resource] = {}
@@ -73,7 +73,7 @@ def release(case: Case, name: str) -> Held:
             made = MAKERS[kind](item, spec, resources)
             resources[made.key] = made
     manifest = Manifest(resources)
-    return Held(manifest, {image: f"sha256:{image}" for image in manifest.images()} | doc.get("lock", {}))
+    return Target(manifest, {image: f"sha256:{image}" for image in manifest.images()} | doc.get("lock", {}))
 
 
 def _merged(case: Case, name: str) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _container(name: str, spec: Case, others: Mapping[Key, Resource]) -> Resourc
     inputs = {path: others[Key("file", path)].spec["content"] for path in spec.get("inputs", ())}
     folded = {f"network/{n}": others[Key("network", n)].digest for n in joined if Key("network", n) in others}
     folded |= {key: others[Key.parse(key)].digest for key in spec.get("folded", ())}
-    return container.container(
+    return container.container_resource(
         name,
         app=spec.get("app", "shop"),
         service=spec.get("service", name),
@@ -160,10 +160,10 @@ MAKERS: dict[str, Any] = {
     "file": _file,
     "directory": lambda path, spec, _: files.directory(path, **spec),
     "symlink": lambda path, spec, _: files.symlink(path, **spec),
-    "network": lambda n, s, _: network.network(
+    "network": lambda n, s, _: network.network_resource(
         n, app="shop", config=s.get("config", {}), external=s.get("external", False)
     ),
-    "volume": lambda n, s, _: volume.volume(
+    "volume": lambda n, s, _: volume.volume_resource(
         n, app="shop", config=s.get("config", {}), external=s.get("external", False)
     ),
     "container": _container,
@@ -173,7 +173,7 @@ MAKERS: dict[str, Any] = {
 # --- the host -----------------------------------------------------------------------------------------------
 
 
-def instance(held: Held, name: str, /, *, id: str = "", **differs: Any) -> ObservedContainer:
+def instance(held: Target, name: str, /, *, id: str = "", **differs: Any) -> ObservedContainer:
     """A running container that a release made."""
     resource = held.manifest.resources[Key("container", name)]
     state = "exited" if resource.spec["oneshot"] else "running"
@@ -290,7 +290,7 @@ def _instance(case: Case, doc: Case) -> ObservedContainer:
     return instance(*_made(case, doc["of"]), **differs)
 
 
-def _made(case: Case, of: str) -> tuple[Held, str]:
+def _made(case: Case, of: str) -> tuple[Target, str]:
     held, _, name = of.partition("/")
     return release(case, held), name
 

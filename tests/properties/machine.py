@@ -16,7 +16,7 @@ from agent.decide.plan import plan
 from agent.drivers.observe import Look
 from agent.kinds import notify
 from agent.kinds.adoption import handles, is_first, take_over
-from agent.kinds.base import Held, View
+from agent.kinds.base import Target, View
 from agent.kinds.files import KINDS as PATHS
 from agent.model import Action, Key, Need, Observed, ObservedContainer, Outcome, Owned, Plan, Stage
 from tests.fakes.host import Died, FakeHost
@@ -31,15 +31,15 @@ class Machine:
     host: FakeHost
     order: random.Random
     inventory: dict[Key, Owned] = field(default_factory=dict)
-    applied: Held = field(default_factory=Held)
-    known_good: Held | None = None
-    attempt: Held | None = None
+    applied: Target = field(default_factory=Target)
+    known_good: Target | None = None
+    attempt: Target | None = None
     rolling_back: bool = False
     proved: dict[str, str] = field(default_factory=dict)
     plans: list[Plan] = field(default_factory=list)
     always: frozenset[str] = frozenset()
 
-    def converge(self, target: Held, *, passes: bool = True, die_at: int | None = None) -> bool:
+    def converge(self, target: Target, *, passes: bool = True, die_at: int | None = None) -> bool:
         """One pass; False when it was killed."""
         self.host._points, self.host.die_at = 0, die_at
         try:
@@ -50,7 +50,7 @@ class Machine:
             self.host.die_at = None
         return True
 
-    def _converge(self, target: Held, passes: bool) -> None:
+    def _converge(self, target: Target, passes: bool) -> None:
         if self.rolling_back:
             self._roll_back()
             return
@@ -59,7 +59,7 @@ class Machine:
             self._prune(target)
             return
         if self.known_good is None and self.attempt is None and is_first(self.decide(target)[0]):
-            self.known_good = Held()
+            self.known_good = Target()
         self.attempt = target
         self._apply(target, self.applied)
         if passes:
@@ -82,15 +82,15 @@ class Machine:
         self.applied, self.attempt, self.rolling_back = self.known_good, None, False
         self._prune(self.known_good)
 
-    def _apply(self, target: Held, applied: Held) -> None:
+    def _apply(self, target: Target, applied: Target) -> None:
         view, found = self.decide(target, applied)
-        self.inventory |= ownership.entries(found, view, self.host.save_original)
+        self.inventory |= ownership.owned_entries(found, view, self.host.save_original)
         self._execute(found, "apply", target)
         telling = notify.telling(found.staged("apply"), view)
         after = replace(view, inventory=self.inventory, observed=self.observe(target))
-        self.inventory |= ownership.told(telling, after)
+        self.inventory |= ownership.notified_entries(telling, after)
 
-    def _prune(self, target: Held) -> None:
+    def _prune(self, target: Target) -> None:
         view, found = self.decide(target)
         self.inventory |= ownership.settled(view)
         before = None
@@ -101,19 +101,19 @@ class Machine:
         for key in ownership.disowned(self.inventory, view, found):
             del self.inventory[key]
 
-    def decide(self, target: Held, applied: Held | None = None) -> tuple[View, Plan]:
+    def decide(self, target: Target, applied: Target | None = None) -> tuple[View, Plan]:
         """What a pass would do."""
         view = View(
             target,
             self.observe(target),
             dict(self.inventory),
             applied or self.applied,
-            self.known_good or Held(),
+            self.known_good or Target(),
         )
         view = take_over(view)
         return view, plan(view)
 
-    def observe(self, target: Held) -> Any:
+    def observe(self, target: Target) -> Any:
         keys = {*target.manifest.resources, *self.inventory}
         adopted = {
             (key.kind, owned.adopted["id"]): (key.name, owned)
@@ -125,7 +125,7 @@ class Machine:
             Look(paths, (), True, adopted=adopted, adopting=frozenset(handles(target.manifest)))
         )
 
-    def _execute(self, found: Plan, stage: Stage, target: Held) -> None:
+    def _execute(self, found: Plan, stage: Stage, target: Target) -> None:
         """Every order that the plan allows must do: which one is the order's choice."""
         self.plans.append(found)
         todo, done = {action.id: action for action in found.staged(stage)}, set()
@@ -144,14 +144,14 @@ class Machine:
 
     # --- what holds at every moment ---
 
-    def _check(self, action: Action, target: Held) -> None:
+    def _check(self, action: Action, target: Target) -> None:
         """Nothing is started before its needs."""
         if action.verb != "start" or action.key not in target.manifest.resources:  # or it is given back
             return
         for need in target.manifest.resources[action.key].needs:
             assert self._met(need, target), f"{action.key} is started before {need}"
 
-    def _met(self, need: Need, target: Held) -> bool:
+    def _met(self, need: Need, target: Target) -> bool:
         match need.key.kind:
             case "file":
                 file = self.host.files.there.get(need.key.name)

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from agent.kinds.base import Held
+from agent.kinds.base import Target
 from tests.fakes.host import FakeHost
 from tests.plan.cases import release
 
@@ -130,13 +130,13 @@ def host_path(draw: st.DrawFn, doc: Doc, path: str) -> None:
             doc["directory"][path] = {"mode": draw(st.sampled_from(("0755", "0700")))}
 
 
-def held(doc: Doc, host: FakeHost) -> Held:
+def held(doc: Doc, host: FakeHost) -> Target:
     """The release of a document, its images resolved by the host and its contents in the store."""
     for spec in doc["file"].values():
         if "content" in spec:
             host.content.put(spec["content"].encode())
     found = release({"desired": doc}, "desired")
-    return Held(found.manifest, {image: host.images[image] for image in found.manifest.images()})
+    return Target(found.manifest, {image: host.images[image] for image in found.manifest.images()})
 
 
 def host() -> FakeHost:

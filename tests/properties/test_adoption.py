@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 
-from agent.kinds.base import Held
-from agent.kinds.container import container
-from agent.kinds.network import network
+from agent.kinds.base import Target
+from agent.kinds.container import container_resource
+from agent.kinds.network import network_resource
 from agent.model import Key, Manifest, Need, Resource
 from tests.fakes.host import FakeHost
 from tests.properties.machine import Machine
 
-NETWORK = network("shop_default", app="shop", config={})
+NETWORK = network_resource("shop_default", app="shop", config={})
 
 
 def service(name: str, kind: str, *, adopt: bool = True, **config: Any) -> Resource:
     made = {"image": f"{kind}:1", "restart": "always", "networks": {"shop_default": {}}, **config}
-    return container(
+    return container_resource(
         f"shop-{name}-1",
         app="shop",
         service=name,
@@ -40,9 +40,9 @@ OTHER = service("db", "idle", environment={"A": "1"})
 EDGE = service("edge", "idle", adopt=False)
 
 
-def release(host: FakeHost, *resources: Resource, network: bool = True) -> Held:
+def release(host: FakeHost, *resources: Resource, network: bool = True) -> Target:
     held = {resource.key: resource for resource in (*([NETWORK] if network else []), *resources)}
-    return Held(Manifest(held), {r.spec["image"]: host.images[r.spec["image"]] for r in resources})
+    return Target(Manifest(held), {r.spec["image"]: host.images[r.spec["image"]] for r in resources})
 
 
 def started(names: str) -> tuple[Machine, dict[str, str]]:

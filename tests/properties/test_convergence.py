@@ -11,9 +11,9 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from agent.decide.brakes import Policy, brakes
+from agent.decide.brakes import BrakePolicy, brakes
 from agent.decide.plan import plan
-from agent.kinds.base import Held, View
+from agent.kinds.base import Target, View
 from agent.model import Plan
 from tests.properties.machine import Machine
 from tests.properties.strategies import Doc, docs, held, host
@@ -28,7 +28,7 @@ def machine(seed: int = 0) -> Machine:
     return Machine(host(), random.Random(seed))
 
 
-def converge(at: Machine, target: Held, *, passes: bool = True) -> None:
+def converge(at: Machine, target: Target, *, passes: bool = True) -> None:
     """One pass; and another one when something was in the way of a path and had to be removed first."""
     at.plans.clear()
     assert at.converge(target, passes=passes)
@@ -37,7 +37,7 @@ def converge(at: Machine, target: Held, *, passes: bool = True) -> None:
         assert at.converge(at.known_good)
 
 
-def quiet(at: Machine, target: Held) -> None:
+def quiet(at: Machine, target: Target) -> None:
     """Nothing is left to do."""
     _, found = at.decide(target)
     left = Plan(tuple(c for c in found.changes if c.verb != "forget"), found.actions)
@@ -166,7 +166,7 @@ def test_plan_is_determined_by_its_arguments(first: Doc, second: Doc, seed: int)
     def mixed(mapping: Any) -> Any:
         return dict(shuffle.sample(list(mapping.items()), len(mapping)))
 
-    def turned(one: Held) -> Held:
+    def turned(one: Target) -> Target:
         return replace(one, manifest=replace(one.manifest, resources=mixed(one.manifest.resources)))
 
     seen = replace(view.observed, files=mixed(view.observed.files), networks=mixed(view.observed.networks))
@@ -184,11 +184,11 @@ def test_empty_manifest_never_empties_a_host(first: Doc, second: Doc, seed: int)
     at = machine(seed)
     for doc in (first, second):
         converge(at, held(doc, at.host))
-    view, found = at.decide(Held())
-    braked = brakes(found, view, Policy())
+    view, found = at.decide(Target())
+    braked = brakes(found, view, BrakePolicy())
     assert not braked.actions
     deletions = sum(change.verb == "delete" for change in found.changes)
-    assert brakes(found, view, Policy(allow_prune=deletions)) == found
+    assert brakes(found, view, BrakePolicy(allow_prune=deletions)) == found
 
 
 RICH_BEFORE: Doc = {
@@ -349,7 +349,7 @@ def test_drift_is_repaired(doc: Doc, seed: int, data: st.DataObject) -> None:
     quiet(at, target)
 
 
-def damage(at: Machine, target: Held, data: st.DataObject) -> bool:
+def damage(at: Machine, target: Target, data: st.DataObject) -> bool:
     """Somebody removes, stops, disconnects and edits; whether anything needs repair."""
     host, some = at.host, False
     for resource in target.manifest.of_kind("container"):

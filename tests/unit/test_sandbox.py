@@ -16,7 +16,7 @@ import pytest
 
 from agent import sandbox
 from agent.errors import BadInput, Failed, Interrupted, LimpetError, Problem, Stalled, Transient
-from agent.sandbox import Limits, call
+from agent.sandbox import ResourceLimits, call
 
 Run = Callable[..., tuple[dict[str, Any], bytes]]
 SERVE = "import sys, os, time, json\nfrom agent import errors, sandbox\n"
@@ -181,7 +181,7 @@ def _group(leader: int) -> list[int]:
 
 def test_limits_hold(run: Run) -> None:
     """Memory, CPU, file size, descriptors and output must be bounded, and running into them is no crash."""
-    small = Limits(memory=300 * sandbox.MIB, cpu=1, files=20, file_size=1000, output=10_000)
+    small = ResourceLimits(memory=300 * sandbox.MIB, cpu=1, files=20, file_size=1000, output=10_000)
     for body in ("x = bytearray(10**9)\nreturn {}, ()", "while True: pass", "return {}, [b'x' * 100_000]"):
         with pytest.raises(Stalled) as caught:
             run(_serve(body), limits=small)

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 import yaml
 
-from agent.cli.schema import text
+from agent.cli.schema import schema_text
 from agent.render.layerfile import read_layer_files
 from agent.render.layers import read_fleet
 from agent.render.problems import Problems
@@ -82,7 +82,7 @@ BAD_LAYER = [
 
 
 def schema_takes(name: str, document: str) -> bool:
-    return jsonschema.Draft202012Validator(json.loads(text(name))).is_valid(yaml.safe_load(document))
+    return jsonschema.Draft202012Validator(json.loads(schema_text(name))).is_valid(yaml.safe_load(document))
 
 
 def loader_takes(name: str, document: str) -> bool:

@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from agent.kinds.base import differences as named
+from agent.kinds.base import differing_fields as named
 from agent.kinds.engine import request as ours
 from agent.kinds.engine import resources
 from agent.kinds.engine.mounts import UNNAMED, volumes
@@ -95,7 +95,7 @@ CONFIG = {
 }
 
 
-def differences(resource: Resource, found: Spec, names: Mapping[str, str]) -> list[str]:
+def container_differences(resource: Resource, found: Spec, names: Mapping[str, str]) -> list[str]:
     """Dotted names, in Compose's words, of what differs, sorted.
 
     `found`: `container`, the Engine's inspection with the bind sources as the host's paths, and `image`, the

@@ -11,7 +11,7 @@ NANOSECONDS = 1e9
 DEFAULT = 30e9  # nanoseconds, of an interval and a timeout that say nothing
 
 
-def patience(healthcheck: Mapping[str, Any] | None) -> float:
+def start_patience(healthcheck: Mapping[str, Any] | None) -> float:
     """Seconds that a container may take to become healthy by its own word: its start period, and one probe
     more; 0 when it has no start period.
     """

@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from agent.kinds.engine.resources import size
+from agent.kinds.engine.resources import Body, byte_count
 from agent.model import Spec
 
-Body = dict[str, Any]
 Mapped = Callable[[str], str]  # a host path -> the path that the Engine sees, below `--root`
 UNNAMED = re.compile("[0-9a-f]{64}")  # what the Engine calls a volume that nobody named
 
@@ -87,7 +86,7 @@ def _mount(volume: Mapping[str, Any]) -> Body:
         mount["VolumeOptions"] = {key: value for key, value in fields.items() if value}
     if tmpfs and volume["type"] == "tmpfs":
         fields = {
-            "SizeBytes": size(tmpfs["size"]) if tmpfs.get("size") else None,
+            "SizeBytes": byte_count(tmpfs["size"]) if tmpfs.get("size") else None,
             "Mode": _octal(tmpfs.get("mode")),
         }
         mount["TmpfsOptions"] = {key: value for key, value in fields.items() if value is not None}

@@ -19,10 +19,16 @@ from typing import Any
 
 from agent import __version__
 from agent.kinds.engine.mounts import Mapped, volumes
-from agent.kinds.engine.resources import RESOURCE_KEYS, restart_policy, size, ulimits_and_limits, whole
+from agent.kinds.engine.resources import (
+    RESOURCE_KEYS,
+    Body,
+    byte_count,
+    restart_policy,
+    ulimits_and_limits,
+    whole,
+)
 from agent.model import APP_LABEL, DIGEST_LABEL, INSTANCE_LABEL, NAME_LABEL, Resource, Spec
 
-Body = dict[str, Any]
 ALL_AT_CREATE = (1, 44)  # the API version from which a container joins several networks at once
 
 PLAIN_CONFIG = {  # service key -> Config field, as it is
@@ -177,7 +183,7 @@ def host_config(config: Spec, mapped: Mapped = str, api: tuple[int, int] = (1, 4
     if unconfined:
         host |= {"MaskedPaths": [], "ReadonlyPaths": []}
     if config.get("shm_size") is not None:
-        host["ShmSize"] = size(config["shm_size"])
+        host["ShmSize"] = byte_count(config["shm_size"])
     logging = config.get("logging")
     if logging:
         options = {

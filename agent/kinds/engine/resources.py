@@ -62,7 +62,7 @@ _POLICIES = {"none": "no", "any": "always"}
 def ulimits_and_limits(config: Spec) -> Body:
     """The resource part of HostConfig."""
     host: Body = {field: config[key] for key, field in AS_IT_IS.items() if config.get(key) is not None}
-    host |= {field: size(config[key]) for key, field in BYTES.items() if config.get(key) is not None}
+    host |= {field: byte_count(config[key]) for key, field in BYTES.items() if config.get(key) is not None}
     host |= {field: whole(config[key]) for key, field in NUMBERS.items() if config.get(key) is not None}
     host |= {
         field: microseconds(config[key]) for key, field in MICROSECONDS.items() if config.get(key) is not None
@@ -87,13 +87,13 @@ def _deploy(resources: Mapping[str, Any]) -> Body:
     limits, reservations = resources.get("limits") or {}, resources.get("reservations") or {}
     host: Body = {}
     if limits.get("memory"):
-        host["Memory"] = size(limits["memory"])
+        host["Memory"] = byte_count(limits["memory"])
     if limits.get("cpus"):
         host["NanoCpus"] = nano(limits["cpus"])
     if limits.get("pids"):
         host["PidsLimit"] = whole(limits["pids"])
     if reservations.get("memory"):
-        host["MemoryReservation"] = size(reservations["memory"])
+        host["MemoryReservation"] = byte_count(reservations["memory"])
     return host
 
 
@@ -126,7 +126,7 @@ def _blkio(config: Mapping[str, Any]) -> Body:
     for key, field in BLKIO.items():
         if config.get(key):
             host[field] = [
-                {"Path": device.get("path", ""), "Rate": size(device.get("rate", 0))}
+                {"Path": device.get("path", ""), "Rate": byte_count(device.get("rate", 0))}
                 for device in config[key]
             ]
     return host
@@ -175,7 +175,7 @@ def _device_request(request: Mapping[str, Any], capabilities: list[str]) -> Body
     }
 
 
-def size(value: Any) -> int:
+def byte_count(value: Any) -> int:
     """Bytes, from a number or from text with a unit of 1024 (`64m`, `1.5gb`). Errors: ValueError."""
     if not isinstance(value, str):
         return int(value)

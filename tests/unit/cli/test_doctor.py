@@ -10,7 +10,7 @@ from agent.__main__ import main
 from agent.clock import SystemClock
 from agent.installation import Paths
 from agent.report.writer import Reporter
-from agent.settings.values import Settings, Source
+from agent.settings.values import Settings, SourceSettings
 from agent.store.state import State, StateStore
 
 
@@ -156,7 +156,9 @@ def test_state_of_another_machine_and_damage(root: Path, capsys: pytest.CaptureF
 
 def test_heartbeat_state_is_shown(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A heartbeat without a daemon must be a warning, and its state be told."""
-    Reporter(Paths(root), Settings(source=Source(url=f"{root}/fleet", branch="main")), SystemClock()).alive()
+    Reporter(
+        Paths(root), Settings(source=SourceSettings(url=f"{root}/fleet", branch="main")), SystemClock()
+    ).alive()
     _, found = doctor(root, capsys)
     assert found["heartbeat"][0].startswith("warning: no daemon runs here")
     assert found["heartbeat"][1].startswith("ok: Progressing")

@@ -13,7 +13,7 @@ from dulwich.repo import Repo
 
 from agent import sandbox
 from agent.__main__ import main
-from agent.compose import MemoryFiles, load
+from agent.compose import MemoryFiles, load_project
 from agent.errors import BadInput, Stalled, Transient
 from agent.model import Manifest, sha256
 from tests.harness import broken
@@ -99,8 +99,8 @@ def test_render_compose_loads_to_the_same(fleet: Path, capsys: pytest.CaptureFix
     text = capsys.readouterr().out
     app = fleet / "apps/hello"
     files = {str(path.relative_to(app)): path.read_bytes() for path in app.rglob("*") if path.is_file()}
-    again = load(MemoryFiles({**files, "compose.yaml": text.encode()}))
-    assert again.services == load(MemoryFiles(files)).services
+    again = load_project(MemoryFiles({**files, "compose.yaml": text.encode()}))
+    assert again.services == load_project(MemoryFiles(files)).services
     assert main(["render", "--repo", str(fleet), "--compose", "nothing"]) == 78
 
 
@@ -113,7 +113,7 @@ def test_render_compose_reads_what_this_host_cannot_run(
     write(tmp_path, {"compose.yaml": "services:\n  a: {build: ./src}\n  b: {image: 'x:${TAG}'}\n"})
     assert main(["render", "--repo", str(tmp_path), "--compose"]) == 0
     captured = capsys.readouterr()
-    assert load(MemoryFiles({"compose.yaml": captured.out.encode()})).services["b"]["image"] == "x:"
+    assert load_project(MemoryFiles({"compose.yaml": captured.out.encode()})).services["b"]["image"] == "x:"
     assert "warning: compose.yaml:2: services.a has no image, and Limpet does not build" in captured.err
     assert "warning: compose.yaml:3: services.b: 'x:' is not an image reference" in captured.err
     assert main(["validate", "--repo", str(tmp_path)]) == 1
@@ -306,7 +306,7 @@ def test_child_is_bounded(tmp_path: Path) -> None:
     sha = committed(write(tmp_path, {"files/etc/x.j2": loops}))
     request = {"git_dir": str(tmp_path / ".git"), "commit": sha, "path": "", "context": {"host": "a"}}
     with pytest.raises(Stalled):
-        sandbox.call("_render", request, timeout=60, limits=sandbox.Limits(cpu=2))
+        sandbox.call("_render", request, timeout=60, limits=sandbox.ResourceLimits(cpu=2))
 
 
 def test_untracked_files_are_noted(fleet: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,8 +21,8 @@ from agent.errors import Failed, Stalled, Transient
 from agent.installation import Paths
 from agent.model import Key, Release
 from agent.report.writer import PassReport, Reporter
-from agent.settings.values import Host, Settings, Source
-from agent.store.history import Entry, History
+from agent.settings.values import HostSettings, Settings, SourceSettings
+from agent.store.history import History, HistoryEntry
 from agent.store.locks import Lock
 from agent.store.state import Pin, RolledBack, State, StateStore
 
@@ -40,7 +40,7 @@ class Site:
         self.paths.settings.write_text('[source]\nurl = "/srv/fleet"\nbranch = "main"\n')
         self.clock = SystemClock()
         self.reporter = Reporter(
-            self.paths, Settings(Host("web-01"), Source("/srv/fleet", "main")), self.clock
+            self.paths, Settings(HostSettings("web-01"), SourceSettings("/srv/fleet", "main")), self.clock
         )
 
     def proved(self) -> State:
@@ -268,7 +268,7 @@ def test_history(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     """History must be a table, newest first: when, revision, result, duration, what, by whom."""
     history = History(site.paths.history)
     history.append(
-        Entry(
+        HistoryEntry(
             1_700_000_000.0,
             f"main@sha1:{COMMIT}",
             "a" * 16,
@@ -281,7 +281,7 @@ def test_history(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
         )
     )
     history.append(
-        Entry(
+        HistoryEntry(
             1_700_000_100.0,
             "main@sha1:" + "b" * 40,
             "b" * 16,
@@ -308,7 +308,7 @@ def test_history(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_history_json(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     """`--json` must give one value per line."""
-    entry = Entry(1.0, "r", "x", "Converged", created=1)
+    entry = HistoryEntry(1.0, "r", "x", "Converged", created=1)
     History(site.paths.history).append(entry)
     assert json.loads(limpet(site, capsys, "history", "--json")[1]) == entry.to_json()
 

@@ -16,7 +16,7 @@ from agent.store.state import Rejection
 
 
 def manifest(policy: str) -> Manifest:
-    web = container.container(
+    web = container.container_resource(
         "web",
         app="shop",
         service="web",

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.daemon.child import MAX_LINE, Ending, Job, Limits
+from agent.daemon.child import MAX_LINE, Child, ChildEnd, TimeLimits
 
-PATIENT = Limits(silence=60.0, total=60.0, grace=60.0)
-STARTED: list[Job] = []
+PATIENT = TimeLimits(silence=60.0, total=60.0, grace=60.0)
+STARTED: list[Child] = []
 
 
 @pytest.fixture(autouse=True)
@@ -28,13 +28,13 @@ def nothing_is_left() -> Iterator[None]:
         job.close()
 
 
-def start(script: str, limits: Limits = PATIENT, now: float = 0.0) -> Job:
-    job = Job("a child", [sys.executable, "-I", "-S", "-c", script], limits, now)
+def start(script: str, limits: TimeLimits = PATIENT, now: float = 0.0) -> Child:
+    job = Child("a child", [sys.executable, "-I", "-S", "-c", script], limits, now)
     STARTED.append(job)
     return job
 
 
-def hear(job: Job, now: float = 1.0) -> list[dict[str, object]]:
+def hear(job: Child, now: float = 1.0) -> list[dict[str, object]]:
     """All events until the child closes its stdout."""
     events: list[dict[str, object]] = []
     while not job.silent:
@@ -50,7 +50,7 @@ def test_events_and_the_result_are_told_apart() -> None:
         """print('{"step": "one"}\\nnoise\\n[1]\\n{"result": {"exit_code": 0}}'); import sys; sys.exit(3)"""
     )
     assert hear(job) == [{"step": "one"}]
-    assert job.ended() == Ending({"exit_code": 0}, 3)
+    assert job.ended() == ChildEnd({"exit_code": 0}, 3)
 
 
 def test_a_line_is_read_whole_however_it_arrives() -> None:
@@ -65,7 +65,7 @@ def test_a_line_is_read_whole_however_it_arrives() -> None:
 
 def test_silence_is_counted_from_the_last_word() -> None:
     """What is said must put the silence limit off, and the total limit must stand."""
-    job = start("print('{}', flush=True); import time; time.sleep(600)", Limits(silence=10.0, total=50.0))
+    job = start("print('{}', flush=True); import time; time.sleep(600)", TimeLimits(silence=10.0, total=50.0))
     assert job.deadline == 10.0
     select.select([job.output], [], [], 10)
     job.read(5.0)
@@ -80,7 +80,7 @@ def test_an_overrun_is_ended_with_term_then_kill() -> None:
 signal.signal(signal.SIGTERM, lambda *_: os.write(1, b'{"step": "TERM"}\\n'))
 os.write(1, b'{"step": "up"}\\n')
 while True: time.sleep(600)"""
-    job = start(script, Limits(10.0, 10.0, grace=5.0))
+    job = start(script, TimeLimits(10.0, 10.0, grace=5.0))
     select.select([job.output], [], [], 10)
     assert job.read(0.0) == [{"step": "up"}]
     job.enforce(9.9)
@@ -118,9 +118,9 @@ def test_the_whole_group_goes_with_a_killed_child(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("ending", "text"),
-    [(Ending(None, -signal.SIGSEGV), "ended by SIGSEGV"), (Ending(None, 1), "ended with status 1")],
+    [(ChildEnd(None, -signal.SIGSEGV), "ended by SIGSEGV"), (ChildEnd(None, 1), "ended with status 1")],
 )
-def test_an_end_without_a_result_is_a_crash(ending: Ending, text: str) -> None:
+def test_an_end_without_a_result_is_a_crash(ending: ChildEnd, text: str) -> None:
     """A child that says no result must count as crashed, and its message must say how it ended."""
     assert ending.crashed
     assert str(ending) == text

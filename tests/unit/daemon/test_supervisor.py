@@ -34,19 +34,19 @@ from agent.clock import SystemClock
 from agent.errors import LimpetError, Stalled
 from agent.installation import Paths
 from agent.report.writer import Reporter
-from agent.settings.values import Converge, Gate, Settings, Source
+from agent.settings.values import ConvergeSettings, GateSettings, Settings, SourceSettings
 
 root = Path(sys.argv[1])
 for name, value in json.loads(sys.argv[2]).items():
-    setattr(supervisor, name, supervisor.Limits(**value) if isinstance(value, dict) else value)
+    setattr(supervisor, name, supervisor.TimeLimits(**value) if isinstance(value, dict) else value)
 
 def load():
     try:
         doc = json.loads((root / "settings.json").read_text())
     except ValueError:
         raise Stalled("settings.json:1: is wrong", "correct it") from None
-    return Settings(source=Source(url="file:///nowhere", branch="main", poll=doc["poll"]),
-                    converge=Converge(resync=doc["resync"]), gate=Gate(deadline=doc.get("deadline", 1.0)))
+    return Settings(source=SourceSettings(url="file:///nowhere", branch="main", poll=doc["poll"]),
+                    converge=ConvergeSettings(resync=doc["resync"]), gate=GateSettings(deadline=doc.get("deadline", 1.0)))
 
 def reporter(settings):
     return Reporter(Paths(root), settings, SystemClock())

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.decide.brakes import Policy, brakes, matches
+from agent.decide.brakes import BrakePolicy, brakes, matches
 from agent.decide.plan import plan
 from agent.kinds.base import View
 from agent.model import Plan
@@ -18,7 +18,7 @@ def braked(case: dict[str, Any], **policy: Any) -> Plan:
 
 
 def braked_view(at: View, **policy: Any) -> Plan:
-    return brakes(plan(at), at, Policy(**policy))
+    return brakes(plan(at), at, BrakePolicy(**policy))
 
 
 def fleet(count: int, kept: int, **more: Any) -> dict[str, Any]:

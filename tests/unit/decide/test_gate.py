@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.decide import gate
-from agent.decide.gate import Progress, Sample, Terms, Verdict
+from agent.decide.gate import GateMemory, Sample, Terms, Verdict
 from agent.model import Check, Key, Manifest, ObservedContainer
 from tests.plan.cases import instance, release
 
@@ -42,7 +42,7 @@ def judged(
     """The last verdict; all before it must be to wait. `begun`: when the gate began, which is resumed at
     0.
     """
-    progress, verdict = Progress(started=begun, first=0.0), Verdict("wait")
+    progress, verdict = GateMemory(started=begun, first=0.0), Verdict("wait")
     for sample in samples:
         assert verdict.decision == "wait", verdict
         verdict, progress = gate.judge(manifest, sample, progress, terms)
@@ -337,4 +337,4 @@ def test_excused_before_apply() -> None:
 )
 def test_check_can_be_run_by_hand(check: Check, words: str) -> None:
     """A check must be described as the command that a person runs."""
-    assert gate.describe(check) == words
+    assert gate.describe_check(check) == words

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.decide import ownership
-from agent.decide.brakes import Policy, brakes
+from agent.decide.brakes import BrakePolicy, brakes
 from agent.decide.plan import plan
 from agent.kinds import files, oneshots
 from agent.model import Key, Outcome, Owned, Spec, sha256
@@ -30,7 +30,7 @@ def entries(case: Case, **policy: Any) -> tuple[dict[Key, Owned], list[str]]:
         return WAS
 
     at = view(case)
-    return ownership.entries(brakes(plan(at), at, Policy(**policy)), at, save), saved
+    return ownership.owned_entries(brakes(plan(at), at, BrakePolicy(**policy)), at, save), saved
 
 
 def text(content: str, **rest: Any) -> Mapping[str, Any]:
@@ -180,7 +180,7 @@ DELIVERED = {"id": "id-proxy", "/etc/motd": sha256("one")}
 def test_what_a_container_was_told_is_remembered() -> None:
     """What a container was told must be remembered with its id, and then there is nothing to do."""
     case = {"known_good": "applied", "applied": READER, "desired": "applied"}
-    assert ownership.told([PROXY], view(case))[PROXY].delivered == DELIVERED
+    assert ownership.notified_entries([PROXY], view(case))[PROXY].delivered == DELIVERED
     assert not plan(view({**case, "inventory": {str(PROXY): {"delivered": DELIVERED}}})).actions
 
 
@@ -225,7 +225,7 @@ def test_restart_for_a_file_that_was_put_back_survives_a_kill() -> None:
     found, _ = entries(case)
     after = {**case, "file": {}, "inventory": {str(PROXY): {"delivered": found[PROXY].delivered}}}
     assert [action.verb for action in plan(view(after)).actions] == ["restart"]
-    told = ownership.told([PROXY], view(after))[PROXY].delivered
+    told = ownership.notified_entries([PROXY], view(after))[PROXY].delivered
     assert not plan(view({**after, "inventory": {str(PROXY): {"delivered": told}}})).actions
 
 
@@ -265,7 +265,7 @@ def test_disowned_is_what_is_gone() -> None:
         "gone": ["file/etc/a"],
     }
     at = view(case)
-    remaining = brakes(plan(at), at, Policy(files_deny=("/boot/**",)))
+    remaining = brakes(plan(at), at, BrakePolicy(files_deny=("/boot/**",)))
     assert list(ownership.disowned(at.inventory, at, remaining)) == [Key("file", "/etc/a")]
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from agent.drivers.beneath import Beneath
 from agent.drivers.candidate import check_candidate
-from agent.drivers.files import TEMPORARY, Files
+from agent.drivers.files import TEMPORARY, HostFiles
 from agent.drivers.observe import observe_files
 from agent.errors import Failed, Stalled, Transient
 from agent.kinds import files
@@ -39,8 +39,8 @@ def content() -> MemoryContent:
 
 
 @pytest.fixture
-def driver(root: Path, content: MemoryContent) -> Files:
-    return Files(str(root), content)
+def driver(root: Path, content: MemoryContent) -> HostFiles:
+    return HostFiles(str(root), content)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def left(place: Path) -> list[str]:
 
 @pytest.mark.parametrize("verb", ["write", "remove", "mkdir", "save"])
 def test_a_planted_link_above_is_refused(
-    driver: Files, content: MemoryContent, root: Path, tmp_path: Path, verb: str
+    driver: HostFiles, content: MemoryContent, root: Path, tmp_path: Path, verb: str
 ) -> None:
     """A link that an ordinary user put into the path must be refused by name, and what it points to must not
     change.
@@ -98,7 +98,7 @@ def test_a_planted_link_above_is_refused(
 
 
 def test_a_root_owned_link_in_a_world_writable_directory_is_refused(
-    driver: Files, content: MemoryContent, root: Path
+    driver: HostFiles, content: MemoryContent, root: Path
 ) -> None:
     """In a directory where anybody can rename, even root's link must not be trusted."""
     (root / "tmp").mkdir()
@@ -114,7 +114,7 @@ def test_a_root_owned_link_in_a_world_writable_directory_is_refused(
     ("target", "name"), [("/run", "absolute"), ("../run", "relative"), ("../../../../../run", "far")]
 )
 def test_links_of_the_distribution_are_followed_below_the_root(
-    driver: Files, content: MemoryContent, root: Path, target: str, name: str
+    driver: HostFiles, content: MemoryContent, root: Path, target: str, name: str
 ) -> None:
     """/var/run -> /run must work, and must not leave the root whatever its form."""
     (root / "var").mkdir()
@@ -127,7 +127,7 @@ def test_links_of_the_distribution_are_followed_below_the_root(
     assert not Path(f"/run/{name}").exists()
 
 
-def test_a_loop_of_links_ends(driver: Files, content: MemoryContent, root: Path) -> None:
+def test_a_loop_of_links_ends(driver: HostFiles, content: MemoryContent, root: Path) -> None:
     """Links that point at each other must be an error."""
     (root / "a").symlink_to("b")
     (root / "b").symlink_to("a")
@@ -136,7 +136,7 @@ def test_a_loop_of_links_ends(driver: Files, content: MemoryContent, root: Path)
 
 
 def test_the_last_component_is_never_followed(
-    driver: Files, content: MemoryContent, root: Path, tmp_path: Path
+    driver: HostFiles, content: MemoryContent, root: Path, tmp_path: Path
 ) -> None:
     """A link in the file's own place must be replaced, and attributes must not reach what it points to."""
     outside = tmp_path / "outside"
@@ -151,13 +151,13 @@ def test_the_last_component_is_never_followed(
 
 
 @pytest.mark.parametrize("path", ["/etc/../../x", "etc/a", "/a\0b", "/"])
-def test_odd_paths_are_refused(driver: Files, content: MemoryContent, path: str) -> None:
+def test_odd_paths_are_refused(driver: HostFiles, content: MemoryContent, path: str) -> None:
     """A path that is not absolute and plain must be refused whatever came before."""
     with pytest.raises(Stalled):
         driver.write(a_file(content, path, b"1"))
 
 
-def test_no_descriptor_is_left(root: Path, driver: Files, content: MemoryContent) -> None:
+def test_no_descriptor_is_left(root: Path, driver: HostFiles, content: MemoryContent) -> None:
     """Reading and writing, with and without errors, must leave no open descriptor."""
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(3):
@@ -173,7 +173,7 @@ def test_no_descriptor_is_left(root: Path, driver: Files, content: MemoryContent
 # --- whole or not at all ------------------------------------------------------------------------------------
 
 
-def test_modes_hold_under_any_umask(driver: Files, content: MemoryContent, root: Path) -> None:
+def test_modes_hold_under_any_umask(driver: HostFiles, content: MemoryContent, root: Path) -> None:
     """Files, directories and parents must have their modes whatever the umask."""
     old = os.umask(0o077)
     try:
@@ -197,7 +197,7 @@ def test_modes_hold_under_any_umask(driver: Files, content: MemoryContent, root:
     }
 
 
-def test_owners_by_name_and_number(driver: Files, content: MemoryContent, root: Path) -> None:
+def test_owners_by_name_and_number(driver: HostFiles, content: MemoryContent, root: Path) -> None:
     """Owner and group must be set by name and by number, set-uid bits included."""
     driver.write(a_file(content, "/a", b"1", owner="daemon", group="12345", mode="4755"))
     status = (root / "a").stat()
@@ -210,7 +210,7 @@ def test_a_full_disk_leaves_the_old_file(small: Path, content: MemoryContent) ->
     """Without space the write must be Transient with the number of bytes, the old file whole, and nothing
     left behind.
     """
-    driver = Files(str(small), content)
+    driver = HostFiles(str(small), content)
     driver.write(a_file(content, "/a", b"old"))
     with pytest.raises(Transient, match="200000 bytes") as error:
         driver.write(a_file(content, "/a", b"x" * 200_000))
@@ -220,7 +220,7 @@ def test_a_full_disk_leaves_the_old_file(small: Path, content: MemoryContent) ->
 
 def test_a_read_only_file_system_needs_a_person(small: Path, content: MemoryContent) -> None:
     """A read-only mount must be Stalled and say so."""
-    driver = Files(str(small), content)
+    driver = HostFiles(str(small), content)
     subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
     with pytest.raises(Stalled) as error:
         driver.write(a_file(content, "/a", b"1"))
@@ -233,9 +233,9 @@ def test_a_killed_write_leaves_the_old_file_and_is_cleaned_up(content: MemoryCon
     """
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from agent.drivers.files import Files\nfrom agent.kinds import files\nfrom tests.fakes.files "
+        "from agent.drivers.files import HostFiles\nfrom agent.kinds import files\nfrom tests.fakes.files "
         "import MemoryContent\n"
-        "content = MemoryContent(); driver = Files(sys.argv[2], content)\n"
+        "content = MemoryContent(); driver = HostFiles(sys.argv[2], content)\n"
         "both = [files.file('/a', content=content.put(c * 400_000), size=1) for c in (b'1', b'2')]\n"
         "driver.write(both[0]); print('go', flush=True)\n"
         "while True:\n    driver.write(both[1]); driver.write(both[0])\n"
@@ -255,11 +255,11 @@ def test_a_killed_write_leaves_the_old_file_and_is_cleaned_up(content: MemoryCon
         stale += len(left(root))
     (root / f".limpet-{'a' * 16}.tmp").write_bytes(b"left by a kill")
     (root / ".limpet-mine").write_bytes(b"a user's")
-    Files(str(root), content).write(a_file(content, "/b", b"1"))
+    HostFiles(str(root), content).write(a_file(content, "/b", b"1"))
     assert left(root) == [] and (root / ".limpet-mine").exists()
 
 
-def test_restoring_needs_its_content(driver: Files, content: MemoryContent, root: Path) -> None:
+def test_restoring_needs_its_content(driver: HostFiles, content: MemoryContent, root: Path) -> None:
     """When the saved content is lost, what is there must stay."""
     driver.write(a_file(content, "/a", b"1"))
     saved = driver.save_original("/a") | {"content": "0" * 64}
@@ -269,7 +269,7 @@ def test_restoring_needs_its_content(driver: Files, content: MemoryContent, root
     assert (root / "a").read_bytes() == b"2"
 
 
-def test_devices_and_pipes_are_left_alone(driver: Files, content: MemoryContent, root: Path) -> None:
+def test_devices_and_pipes_are_left_alone(driver: HostFiles, content: MemoryContent, root: Path) -> None:
     """A pipe must be seen as neither file nor link, at once, and must not be taken over."""
     os.mkfifo(root / "pipe")
     assert observe_files(["/pipe"], str(root))["/pipe"].type == "other"

@@ -20,7 +20,7 @@ import pytest
 
 from agent import sandbox
 from agent.errors import Stalled, Transient
-from agent.fetch.run import handle
+from agent.fetch.run import handle_fetch
 from tests.harness.gitrepo import GitRepo
 from tests.harness.net import Server, free_port
 
@@ -48,9 +48,11 @@ class Fetcher:
         return {"url": str(url), **base, **self.defaults, **more}
 
     def __call__(self, url: str | Path, **more: Any) -> dict[str, Any]:
-        return handle(self.request(str(url), **more))[0]
+        return handle_fetch(self.request(str(url), **more))[0]
 
-    def child(self, url: str | Path, *, limits: sandbox.Limits | None = None, **more: Any) -> dict[str, Any]:
+    def child(
+        self, url: str | Path, *, limits: sandbox.ResourceLimits | None = None, **more: Any
+    ) -> dict[str, Any]:
         return sandbox.call("_fetch", self.request(str(url), **more), timeout=60, limits=limits)[0]
 
     def transient(self, url: str | Path, **more: Any) -> Transient:

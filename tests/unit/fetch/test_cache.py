@@ -16,7 +16,7 @@ import pytest
 from agent import sandbox
 from agent.errors import LimpetError, Stalled, Transient
 from agent.fetch import packs
-from agent.fetch.cache import Damaged
+from agent.fetch.cache import CacheDamaged
 from tests.harness.gitrepo import GitRepo
 from tests.harness.net import free_port
 from tests.unit.fetch.fetching import Fetcher, Throttle, git_daemon
@@ -195,11 +195,11 @@ def test_damage_is_found_when_packs_are_joined(
     for share in (0.2, 0.5, 0.9, 0.999):
         whole = damaged.read_bytes()
         _flip(damaged, share)
-        with pytest.raises(Damaged):
+        with pytest.raises(CacheDamaged):
             monkeypatch.setattr(packs, "MANY", 2)
-            packs.join(fetch.git_dir / "objects/pack")
+            packs.join_packs(fetch.git_dir / "objects/pack")
         damaged.write_bytes(whole)
-    packs.join(fetch.git_dir / "objects/pack")
+    packs.join_packs(fetch.git_dir / "objects/pack")
     (fetch.git_dir / "objects/pack/tmp_joined.pack").unlink(missing_ok=True)
     fetch.sound()
 
@@ -268,7 +268,7 @@ def test_a_pack_over_the_file_limit_stalls(repo: GitRepo, fetch: Fetcher) -> Non
     """A child that may not write so large a file must say so, and leave nothing behind."""
     repo.commit({"noise": os.urandom(300_000)})
     with git_daemon(repo.path.parent) as base, pytest.raises(Stalled) as caught:
-        fetch.child(f"{base}/fleet.git", limits=sandbox.Limits(file_size=100_000))
+        fetch.child(f"{base}/fleet.git", limits=sandbox.ResourceLimits(file_size=100_000))
     assert caught.value.code == "TooLarge"
     assert list(fetch.git_dir.parent.iterdir()) == []
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent.converge.desired import Desired
 from agent.installation import Paths
-from agent.settings.values import Settings, Source
+from agent.settings.values import Settings, SourceSettings
 from tests.harness.gitrepo import GitRepo
 
 
@@ -36,7 +36,7 @@ def test_rot_that_only_rendering_meets_is_healed_in_the_same_pass(repo: GitRepo,
     """A damaged object that the render child meets must cost one more fetch, not the pass."""
     files = {f"files/etc/app/{number}.conf": os.urandom(200).hex() for number in range(20)}
     repo.commit(files)
-    settings = Settings(source=Source(url=str(repo.path), branch="main"))
+    settings = Settings(source=SourceSettings(url=str(repo.path), branch="main"))
     desired = Desired(Paths(tmp_path / "root"), settings, threading.Event())
     tip = desired.fetch("")
     _rot(desired.paths.git)

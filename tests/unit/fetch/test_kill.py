@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from agent.fetch import packs
-from agent.fetch.run import handle
+from agent.fetch.run import handle_fetch
 from tests.harness.gitrepo import GitRepo
 from tests.unit.fetch.fetching import Fetcher
 
@@ -50,7 +50,7 @@ def _killed_at(point: int, request: dict[str, Any]) -> bool:
 
         try:
             sys.addaudithook(count)
-            handle(request)
+            handle_fetch(request)
             os._exit(0)
         except BaseException:
             os._exit(1)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.errors import LimpetError, Stalled
 from agent.fetch import wire
-from agent.fetch.address import Address, parse, shown
+from agent.fetch.address import Address, parse_address, shown_url
 
 OID = "0123456789abcdef0123456789abcdef01234567"
 
@@ -58,7 +58,7 @@ OID = "0123456789abcdef0123456789abcdef01234567"
 )
 def test_addresses(url: str, expected: Address, seen: str) -> None:
     """Every form that people write must be understood, and shown without credentials."""
-    assert parse(url) == expected and parse(url).shown == shown(url) == seen
+    assert parse_address(url) == expected and parse_address(url).shown == shown_url(url) == seen
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_addresses(url: str, expected: Address, seen: str) -> None:
 def test_addresses_that_cannot_be_used(url: str) -> None:
     """What is no usable address must stall with a remedy, before anything is connected or run."""
     with pytest.raises(Stalled) as caught:
-        parse(url)
+        parse_address(url)
     assert caught.value.hint and caught.value.code == "SourceUrl"
 
 
@@ -93,14 +93,14 @@ def test_addresses_that_cannot_be_used(url: str) -> None:
 def test_a_password_is_never_shown(rest: str, scheme: str) -> None:
     """Whatever follows it, a password in a URL must be in no form that is shown."""
     for url in (f"{scheme}://user:canary-1@{rest}", f"{scheme}://user:canary-1@host/{rest}"):
-        assert "canary-1" not in shown(url) or "canary-1" in rest
+        assert "canary-1" not in shown_url(url) or "canary-1" in rest
         try:
-            parse(url)
+            parse_address(url)
         except LimpetError as error:
             assert "canary-1" not in error.message + error.hint
 
 
-def _read(data: bytes) -> wire.Read:
+def _read(data: bytes) -> wire.ReadBytes:
     return BytesIO(data).read
 
 
@@ -158,7 +158,7 @@ def test_the_request_asks_for_one_ref() -> None:
 
 def test_what_the_other_side_says_is_fit_for_a_message() -> None:
     """Text of a stranger must lose control characters and be cut."""
-    with pytest.raises(wire.Refused) as caught:
+    with pytest.raises(wire.ServerRefused) as caught:
         wire.read_packet(_read(wire.packet(b"ERR no \x1b[31mway\n" + b"x" * 500)))
     assert str(caught.value).startswith("no [31mway xxx") and len(str(caught.value)) <= 200
 
@@ -169,5 +169,5 @@ def test_garbage_is_told_as_such(data: bytes) -> None:
     for reader in (wire.advertisement, wire.ls_refs_answer):
         try:
             reader(_read(data))
-        except (wire.NotGit, wire.Cut, wire.Refused):
+        except (wire.NotGit, wire.Cut, wire.ServerRefused):
             continue

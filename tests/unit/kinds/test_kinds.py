@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent.kinds import claims, container, files, network, volume
-from agent.kinds.base import differences, digest
+from agent.kinds.base import differing_fields, digest
 from agent.model import Key, Manifest, Need, Resource
 
 
@@ -20,7 +20,7 @@ def web(**differs: Any) -> Resource:
         "inputs": {"/apps/shop/a.conf": "d" * 64},
         "folded": {"network/shop_default": "e" * 64},
     }
-    return container.container("shop-web-1", **{**spec, **differs})
+    return container.container_resource("shop-web-1", **{**spec, **differs})
 
 
 FROZEN = {
@@ -38,12 +38,12 @@ FROZEN = {
     "absent": files.absent("/etc/old"),
     "directory": files.directory("/srv/data", mode="0750", owner="app"),
     "symlink": files.symlink("/etc/motd", target="/run/motd"),
-    "network": network.network("shop_default", app="shop", config={}),
-    "network-with-subnet": network.network(
+    "network": network.network_resource("shop_default", app="shop", config={}),
+    "network-with-subnet": network.network_resource(
         "shop_back", app="shop", config={"ipam": {"config": [{"subnet": "10.0.0.0/24"}]}}
     ),
-    "network-external": network.network("proxy", app="shop", config={}, external=True),
-    "volume": volume.volume("shop_data", app="shop", config={}),
+    "network-external": network.network_resource("proxy", app="shop", config={}, external=True),
+    "volume": volume.volume_resource("shop_data", app="shop", config={}),
     "container": web(),
     "container-with-all": web(
         oneshot=True, on_change={"/etc/app.conf": "signal:HUP"}, needs=(Need(Key("file", "/etc/x")),)
@@ -170,7 +170,7 @@ def test_differences_name_but_never_show() -> None:
     """Differences must be dotted names of what differs, and hold no value."""
     before = {"environment": {"PASSWORD": "old", "A": "1"}, "image": "a"}
     after = {"environment": {"PASSWORD": "new", "A": "1"}, "ports": []}
-    assert differences(before, after) == ["environment.PASSWORD", "image", "ports"]
+    assert differing_fields(before, after) == ["environment.PASSWORD", "image", "ports"]
 
 
 def test_names_of_instances() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from agent.errors import BadInput
 from agent.model import Key, Manifest, Need, Resource, sha256
-from agent.render.assembly import Context
+from agent.render.assembly import RenderContext
 from agent.render.render import render
 from agent.render.tree import MemoryTree
 
@@ -17,7 +17,7 @@ APPS = "/var/lib/limpet/apps"
 
 def manifest(tree: dict[str, str], **context: Any) -> Manifest:
     executable = frozenset(path for path in tree if path.endswith(".sh"))
-    return render(MemoryTree(tree, executable=executable), Context("web-01", **context)).manifest
+    return render(MemoryTree(tree, executable=executable), RenderContext("web-01", **context)).manifest
 
 
 def container(found: Manifest, name: str) -> Resource:
@@ -487,7 +487,7 @@ def test_templates_beside_an_app() -> None:
                 "dir/two.j2": "{{ kept }}",
             }
         ),
-        Context("web-01"),
+        RenderContext("web-01"),
     )
     spec = container(found.manifest, "fleet-a-1").spec
     assert spec["config"]["environment"] == {"A": "web-01"}
@@ -534,7 +534,7 @@ def test_origin_names_the_layers_file() -> None:
 
 def test_content_holds_what_the_manifest_needs_and_no_more() -> None:
     """Every content digest of the manifest must come with its bytes, and nothing else."""
-    result = render(MemoryTree(NEWCOMER), Context("h"))
+    result = render(MemoryTree(NEWCOMER), RenderContext("h"))
     assert set(result.content) == result.manifest.content()
     assert all(sha256(data) == digest for digest, data in result.content.items())
 

@@ -11,8 +11,8 @@ import pytest
 
 from agent.__main__ import main
 from agent.errors import BadInput
-from agent.render.assembly import Context
-from agent.render.child import handle
+from agent.render.assembly import RenderContext
+from agent.render.child import handle_render
 from agent.render.directory import DirTree
 from agent.render.facts import gather
 from agent.render.render import render
@@ -53,9 +53,9 @@ def test_a_host_says_what_validate_says(name: str, tmp_path: Path) -> None:
         "strict": False,
     }
     with pytest.raises(BadInput) as here:
-        render(DirTree(repo), Context(**context))
+        render(DirTree(repo), RenderContext(**context))
     with pytest.raises(BadInput) as there:
-        handle(
+        handle_render(
             {"git_dir": str(repo / ".git"), "commit": broken.commit(repo), "path": ".", "context": context}
         )
     assert there.value.problems == here.value.problems

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.compose import canonical, load
+from agent.compose import canonical, load_project
 from agent.errors import BadInput
 from agent.kinds.engine.request import container_labels, endpoint
 from agent.model import Key, Manifest, Resource
@@ -235,7 +235,7 @@ def test_canonical_form_keeps_the_hooks() -> None:
     """`render --compose` must print all three kinds of hooks, and what it prints must mean the same."""
     tree = {"compose.yaml": INHERITING, "conf/x": "1"}
     overlay = Overlay(MemoryTree(tree), ("",), lambda path, data: data)
-    text = canonical(load(ComposeFiles(overlay), working_dir=".", default_name="fleet"))
+    text = canonical(load_project(ComposeFiles(overlay), working_dir=".", default_name="fleet"))
     again = manifest({**tree, "compose.yaml": text})
     assert changed(manifest(tree), again) == []
     assert Key("container", "fleet-web-pre_start-2") in again.resources

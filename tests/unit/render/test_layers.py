@@ -8,7 +8,7 @@ import pytest
 
 from agent.errors import BadInput
 from agent.model import Key, Manifest, Resource
-from agent.render.assembly import Context
+from agent.render.assembly import RenderContext
 from agent.render.render import Rendered, render
 from agent.render.tree import MemoryTree
 
@@ -40,7 +40,7 @@ TREE = {
 
 
 def rendered(tree: dict[str, str], host: str = "web-01", **context: Any) -> Rendered:
-    return render(MemoryTree(tree), Context(host, facts={"hostname": host}, **context))
+    return render(MemoryTree(tree), RenderContext(host, facts={"hostname": host}, **context))
 
 
 def resource(manifest: Manifest, kind: str, name: str) -> Resource:
@@ -144,7 +144,7 @@ def test_later_layer_brings_back_what_an_earlier_one_removed() -> None:
 def test_executable_files_stay_executable() -> None:
     """A file that is executable in Git must be executable on the host, unless a mode is set."""
     tree = MemoryTree({"files/usr/local/bin/tool": "#!"}, executable=frozenset({"files/usr/local/bin/tool"}))
-    manifest = render(tree, Context("h")).manifest
+    manifest = render(tree, RenderContext("h")).manifest
     assert resource(manifest, "file", "/usr/local/bin/tool").spec["mode"] == "0755"
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import BadInput
-from agent.render.assembly import Context
+from agent.render.assembly import RenderContext
 from agent.render.render import render
 from agent.render.tree import MemoryTree
 
@@ -53,8 +53,8 @@ def repositories(draw: st.DrawFn) -> dict[str, str]:
 @given(repositories())
 def test_equal_input_equal_manifest(tree: dict[str, str]) -> None:
     """Equal trees, in whatever order they are given, must give equal manifests, digests and content."""
-    one = render(MemoryTree(tree), Context("h"))
-    two = render(MemoryTree(dict(reversed(tree.items()))), Context("h"))
+    one = render(MemoryTree(tree), RenderContext("h"))
+    two = render(MemoryTree(dict(reversed(tree.items()))), RenderContext("h"))
     assert one.manifest.to_json() == two.manifest.to_json()
     assert one.manifest.digest == two.manifest.digest
     assert one.content == two.content and list(one.content) == list(two.content)
@@ -66,13 +66,14 @@ def test_equal_input_equal_manifest(tree: dict[str, str]) -> None:
 def test_what_nothing_uses_changes_nothing(tree: dict[str, str], text: str) -> None:
     """A change of a file that nothing uses must not change the digest."""
     mounted = any(".:/all" in data for path, data in tree.items() if path.endswith("compose.yaml"))
-    before = render(MemoryTree(tree), Context("h")).manifest
+    before = render(MemoryTree(tree), RenderContext("h")).manifest
     changed = {**tree, "README.md": text, "docs/x.md": text}
-    assert render(MemoryTree(changed), Context("h")).manifest.digest == before.digest
+    assert render(MemoryTree(changed), RenderContext("h")).manifest.digest == before.digest
     if not mounted:
         app = next(path for path in tree if path.endswith("compose.yaml")).rpartition("/")[0]
         assert (
-            render(MemoryTree({**tree, f"{app}/NOTES": text}), Context("h")).manifest.digest == before.digest
+            render(MemoryTree({**tree, f"{app}/NOTES": text}), RenderContext("h")).manifest.digest
+            == before.digest
         )
 
 
@@ -83,8 +84,8 @@ def test_a_changed_file_changes_exactly_its_users(tree: dict[str, str]) -> None:
     container.
     """
     path = next(path for path in tree if path.endswith("/conf/k"))
-    before = render(MemoryTree(tree), Context("h")).manifest
-    after = render(MemoryTree({**tree, path: tree[path] + "changed"}), Context("h")).manifest
+    before = render(MemoryTree(tree), RenderContext("h")).manifest
+    after = render(MemoryTree({**tree, path: tree[path] + "changed"}), RenderContext("h")).manifest
     host = f"/var/lib/limpet/{path}"
     for resource in before.of_kind("container"):
         assert (after.resources[resource.key].digest != resource.digest) is (host in resource.spec["inputs"])
@@ -112,7 +113,7 @@ def test_any_text_is_rendered_or_refused(tree: dict[str, str]) -> None:
     never crash.
     """
     try:
-        render(MemoryTree(tree), Context("h"))
+        render(MemoryTree(tree), RenderContext("h"))
     except BadInput as error:
         for problem in error.problems:
             assert problem.file in tree or problem.line == 0

@@ -16,7 +16,7 @@ from agent.errors import Transient
 from agent.render import tree as trees
 from agent.render.commit import GitTree
 from agent.render.directory import DirTree
-from agent.render.tree import BaseTree, MemoryTree, Refused
+from agent.render.tree import BaseTree, EntryRefused, MemoryTree
 
 CONTENT = {"a/one": b"1", "a/b/two": b"2", "a/run": b"#!", "top": b"t"}
 LINKS = {
@@ -98,7 +98,7 @@ def test_follows_links_inside(tree: BaseTree) -> None:
 def test_refuses_links_that_leave_or_dangle(tree: BaseTree, path: str) -> None:
     """A link out of the tree, to nothing, or to itself must be refused when it is read, with a remedy."""
     assert tree.is_file(path)
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(EntryRefused) as caught:
         tree.read(path)
     assert caught.value.hint
     assert "top" in tree.files()
@@ -107,7 +107,7 @@ def test_refuses_links_that_leave_or_dangle(tree: BaseTree, path: str) -> None:
 def test_refuses_a_link_to_a_directory_above(tree: BaseTree) -> None:
     """Listing must not run in a circle; what would is refused when it is read."""
     assert "a/b/up" in tree.files("a")
-    with pytest.raises(Refused, match="stands in"):
+    with pytest.raises(EntryRefused, match="stands in"):
         tree.read("a/b/up")
 
 
@@ -152,7 +152,7 @@ def test_submodule_is_refused_when_used() -> None:
     tree = MemoryTree({"a": "1"}, modules=frozenset({"vendor/lib"}))
     assert tree.files("") == ["a", "vendor/lib"]
     for path in ("vendor/lib", "vendor/lib/file"):
-        with pytest.raises(Refused, match="submodule"):
+        with pytest.raises(EntryRefused, match="submodule"):
             tree.read(path)
 
 
@@ -171,9 +171,9 @@ def test_hostile_names_are_refused(tmp_path: Path) -> None:
     tree = GitTree(tmp_path, commit.id.decode())
     for name in tree.children(""):
         if name != "good":
-            with pytest.raises(Refused):
+            with pytest.raises(EntryRefused):
                 assert tree.read(name) is None or pytest.fail(f"{name!r} was read")
-                raise Refused(name, "cannot be named at all")
+                raise EntryRefused(name, "cannot be named at all")
     assert tree.read("good") == b"x"
 
 
@@ -183,12 +183,12 @@ def test_budgets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trees, "MAX_TOTAL", 15)
     monkeypatch.setattr(trees, "MAX_ENTRIES", 5)
     tree = MemoryTree({"a": "x" * 11, "b": "x" * 10, "c": "x" * 6, "d/1": "", "d/2": "", "d/3": ""})
-    with pytest.raises(Refused, match="limit of one file"):
+    with pytest.raises(EntryRefused, match="limit of one file"):
         tree.read("a")
     assert tree.read("b") and tree.read("b")
-    with pytest.raises(Refused, match="together"):
+    with pytest.raises(EntryRefused, match="together"):
         tree.read("c")
-    with pytest.raises(Refused, match="entries"):
+    with pytest.raises(EntryRefused, match="entries"):
         tree.files()
 
 
@@ -196,7 +196,7 @@ def test_links_cannot_multiply_the_tree() -> None:
     """Directory links that fan out must hit the budget, not the memory."""
     links = {f"{level}/{number}": f"../{level + 1}" for level in range(8) for number in range(10)}
     tree = MemoryTree({"8/end": "x"}, links=links)
-    with pytest.raises(Refused, match="entries"):
+    with pytest.raises(EntryRefused, match="entries"):
         tree.files("0")
 
 
@@ -245,5 +245,5 @@ def test_lfs_content_of_a_checkout_is_still_a_pointer(tmp_path: Path) -> None:
     (root / "tool.bin").write_bytes(b"the content")
     tree = DirTree(root)
     assert tree.read("plain") == b"x"
-    with pytest.raises(Refused, match="LFS"):
+    with pytest.raises(EntryRefused, match="LFS"):
         tree.read("tool.bin")

@@ -8,7 +8,7 @@ import pytest
 
 from agent.errors import BadInput
 from agent.model import Key, Manifest
-from agent.render.assembly import Context
+from agent.render.assembly import RenderContext
 from agent.render.render import render
 from agent.render.tree import MemoryTree
 
@@ -26,7 +26,7 @@ services:
 
 def manifest(said: str = "{}", *, section: str = "update_config", extra: str = "labels: {}") -> Manifest:
     tree = MemoryTree({"compose.yaml": TEXT.format(said=said, section=section, extra=extra)})
-    return render(tree, Context("web-01")).manifest
+    return render(tree, RenderContext("web-01")).manifest
 
 
 def spec(found: Manifest) -> dict[str, Any]:
@@ -100,7 +100,7 @@ services:
     deploy: {rollback_config: {order: start-first}}
 networks: {n: {ipam: {config: [{subnet: 10.9.0.0/24}]}}}
 """
-    (warning,) = render(MemoryTree({"compose.yaml": text}), Context("web-01")).manifest.warnings
+    (warning,) = render(MemoryTree({"compose.yaml": text}), RenderContext("web-01")).manifest.warnings
     assert "compose.yaml:5" in warning and "both would hold the address 10.9.0.5" in warning
 
 

@@ -27,16 +27,16 @@ from agent.redact import redact
 from agent.report import heartbeat, prometheus, writer
 from agent.report.progress import Silent
 from agent.report.writer import PassReport, Reporter, read
-from agent.settings.values import Heartbeat, Host, Settings, Source
-from agent.store.history import Entry, History
+from agent.settings.values import HeartbeatSettings, HostSettings, Settings, SourceSettings
+from agent.store.history import History, HistoryEntry
 from agent.store.orders import Orders, Suspension
-from agent.store.state import Attempt, Held, Pin, RolledBack, State, StateStore
+from agent.store.state import Attempt, HandRollback, Pin, RolledBack, State, StateStore
 from tests.fakes import dying
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMIT, NEXT = "a" * 40, "b" * 40
-SCHEMA = jsonschema.Draft202012Validator(json.loads(schema.text("heartbeat")))
-SOURCE = Source(url="https://git.example.org/fleet.git", branch="main")
+SCHEMA = jsonschema.Draft202012Validator(json.loads(schema.schema_text("heartbeat")))
+SOURCE = SourceSettings(url="https://git.example.org/fleet.git", branch="main")
 
 
 class Site:
@@ -45,7 +45,7 @@ class Site:
     def __init__(self, root: Path, **settings: Any) -> None:
         self.paths = Paths(root)
         self.clock = FakeClock()
-        self.settings = Settings(host=Host("web-01", {"role": "web"}), source=SOURCE, **settings)
+        self.settings = Settings(host=HostSettings("web-01", {"role": "web"}), source=SOURCE, **settings)
         self.reporter = Reporter(self.paths, self.settings, self.clock)
         self.store = StateStore(self.paths.state)
 
@@ -186,7 +186,7 @@ def test_rolled_back_says_since_when_and_what_to_do(site: Site) -> None:
 def test_held_by_hand(site: Site) -> None:
     """A rollback by hand must show as RolledBack with its own reason."""
     state = proved()
-    state.held = Held(release().id, f"main@sha1:{NEXT}", "incident 7", 5.0)
+    state.held = HandRollback(release().id, f"main@sha1:{NEXT}", "incident 7", 5.0)
     site.finish(state, "HoldingKnownGood")
     assert site.state == "RolledBack"
     assert site.condition("RolledBack")["reason"] == "HeldByHand"  # type: ignore[index]
@@ -398,7 +398,7 @@ def test_pulls_are_written_once_a_second_at_most(site: Site, monkeypatch: pytest
     now, written = [0.0], []
     monkeypatch.setattr(prefetch.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(site.reporter, "pulls", lambda pulls: written.append(dict(pulls)))
-    meter = prefetch.Meter(Silent(), site.reporter)
+    meter = prefetch.PullMeter(Silent(), site.reporter)
     for step in range(1, 1000):
         now[0] = step / 200
         meter.pull("a:1", step, 1000)
@@ -615,8 +615,8 @@ def test_daemon_and_pass_do_not_overwrite_each_other(site: Site) -> None:
     code = (
         "import sys; from pathlib import Path; from agent.report.writer import Reporter\n"
         "from agent.installation import Paths\n"
-        "from agent.clock import SystemClock; from agent.settings.values import Settings, Source\n"
-        "r = Reporter(Paths(Path(sys.argv[1])), Settings(source=Source(url=sys.argv[2], branch='main')), "
+        "from agent.clock import SystemClock; from agent.settings.values import Settings, SourceSettings\n"
+        "r = Reporter(Paths(Path(sys.argv[1])), Settings(source=SourceSettings(url=sys.argv[2], branch='main')), "
         "SystemClock())\n"
         "for n in range(10): r.source(commit=sys.argv[3])"
     )
@@ -646,7 +646,7 @@ def test_another_source_forgets_the_old_ones_answers(site: Site) -> None:
     site.reporter.source(commit=COMMIT)
     other = Reporter(
         site.paths,
-        Settings(host=site.settings.host, source=Source(url="/srv/other", branch="main")),
+        Settings(host=site.settings.host, source=SourceSettings(url="/srv/other", branch="main")),
         site.clock,
     )
     other.alive()
@@ -657,7 +657,7 @@ def test_history_and_counters(site: Site) -> None:
     """The newest ten entries of the history, newest first, and the counters must be there."""
     for number in range(12):
         History(site.paths.history).append(
-            Entry(float(number + 1), f"main@sha1:{COMMIT}", f"{number:016x}", "Converged")
+            HistoryEntry(float(number + 1), f"main@sha1:{COMMIT}", f"{number:016x}", "Converged")
         )
     state = proved()
     state.count(passes=7, corrected_total=2)
@@ -752,9 +752,9 @@ def test_redaction(text: str, shown: str) -> None:
 def test_secret_canary(tmp_path: Path) -> None:
     """A credential in the settings' URLs or in any error must not reach the heartbeat or the metrics."""
     url = "https://deploy:CANARY@git.example.org/fleet.git"
-    site = Site(tmp_path, heartbeat=Heartbeat(prometheus="/metrics"))
+    site = Site(tmp_path, heartbeat=HeartbeatSettings(prometheus="/metrics"))
     (tmp_path / "metrics").mkdir()
-    settings = Settings(source=Source(url=url, branch="main"), heartbeat=site.settings.heartbeat)
+    settings = Settings(source=SourceSettings(url=url, branch="main"), heartbeat=site.settings.heartbeat)
     reporter = Reporter(site.paths, settings, site.clock)
     error = Transient(f"cannot reach {url}", f"try curl {url}", resource=url)
     reporter.source(error=error, failures=3)
@@ -785,7 +785,7 @@ def test_prometheus(tmp_path: Path) -> None:
     """The textfile must be replaced as a whole, readable by all, with escaped labels and one line per
     sample.
     """
-    site = Site(tmp_path, heartbeat=Heartbeat(prometheus="/metrics"))
+    site = Site(tmp_path, heartbeat=HeartbeatSettings(prometheus="/metrics"))
     (tmp_path / "metrics").mkdir()
     site.finish(proved(), fetched=True)
     path = tmp_path / "metrics/limpet.prom"
@@ -828,7 +828,9 @@ def receiver() -> Iterator[HTTPServer]:
 
 def test_put(tmp_path: Path, receiver: HTTPServer) -> None:
     """A pass must send the heartbeat by PUT with the URL's login, and a beat of the daemon must not."""
-    site = Site(tmp_path, heartbeat=Heartbeat(url=f"http://u:p%40@127.0.0.1:{receiver.server_port}/beat?h=1"))
+    site = Site(
+        tmp_path, heartbeat=HeartbeatSettings(url=f"http://u:p%40@127.0.0.1:{receiver.server_port}/beat?h=1")
+    )
     site.reporter.alive()
     site.finish(proved())
     [(path, login, body)] = _Receiver.got
@@ -837,11 +839,13 @@ def test_put(tmp_path: Path, receiver: HTTPServer) -> None:
 
 def test_put_refused(tmp_path: Path, receiver: HTTPServer) -> None:
     """A receiver that refuses, or is down, must cost a warning without credentials, and not the pass."""
-    site = Site(tmp_path, heartbeat=Heartbeat(url=f"http://u:CANARY@127.0.0.1:{receiver.server_port}/"))
+    site = Site(
+        tmp_path, heartbeat=HeartbeatSettings(url=f"http://u:CANARY@127.0.0.1:{receiver.server_port}/")
+    )
     _Receiver.status = 500
     site.finish(proved())
     assert site.doc["warnings"] == [f"heartbeat.url: 127.0.0.1:{receiver.server_port} answered 500"]
-    site = Site(tmp_path, heartbeat=Heartbeat(url="http://u:CANARY@127.0.0.1:1/"))
+    site = Site(tmp_path, heartbeat=HeartbeatSettings(url="http://u:CANARY@127.0.0.1:1/"))
     site.finish(proved())
     assert "cannot be reached" in site.doc["warnings"][0] and "CANARY" not in json.dumps(site.doc)
     assert site.state == "Synced"

@@ -14,7 +14,16 @@ import pytest
 from rich.console import Console
 
 from agent.report import log
-from agent.report.progress import Event, Events, JsonLines, Lines, Silent, for_person, replay, size
+from agent.report.progress import (
+    Event,
+    Events,
+    JsonLines,
+    LineProgress,
+    Silent,
+    for_person,
+    replay,
+    shown_bytes,
+)
 from agent.report.terminal import Terminal
 
 
@@ -121,7 +130,7 @@ def test_plain_lines_say_each_thing_once() -> None:
     """Lines must not repeat a wait or a pull within a step, nor count down."""
     stream = io.StringIO()
     now = [0.0]
-    lines = Lines(stream, lambda: now[0])
+    lines = LineProgress(stream, lambda: now[0])
     lines.step("pulling 1 image")
     for done in (0, 500, 1500, 1500):
         lines.pull("busybox:1", done, 1500)
@@ -153,7 +162,7 @@ def test_work_goes_on_when_nobody_reads() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     stream = os.fdopen(writer, "w")
-    lines = Lines(stream)
+    lines = LineProgress(stream)
     lines.step("one")
     lines.step("two")
     os.dup2(os.open(os.devnull, os.O_WRONLY), writer)
@@ -216,7 +225,7 @@ def test_without_a_terminal_no_display_is_loaded() -> None:
     """Progress for a person must be plain lines when stderr is no terminal, and nothing when quiet."""
     with for_person(quiet=True) as quiet, for_person() as plain:
         assert isinstance(quiet, Silent)
-        assert isinstance(plain, Lines)
+        assert isinstance(plain, LineProgress)
 
 
 @pytest.mark.parametrize(
@@ -225,4 +234,4 @@ def test_without_a_terminal_no_display_is_loaded() -> None:
 )
 def test_sizes_are_written_for_people(count: int, text: str) -> None:
     """Bytes must be shown in the unit that fits."""
-    assert size(count) == text
+    assert shown_bytes(count) == text

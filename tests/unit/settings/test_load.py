@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from agent.errors import BadInput, Stalled
 from agent.settings import check
 from agent.settings.load import load_settings
-from agent.settings.values import FILES_DENY, Heartbeat, Registry, Settings, Window
+from agent.settings.values import FILES_DENY, HeartbeatSettings, RegistrySettings, Settings, Window
 
 ROOT = Path(__file__).resolve().parents[3]
 MINIMAL = '[source]\nurl = "https://git.example.org/fleet.git"\nbranch = "main"\n'
@@ -138,7 +138,7 @@ def test_three_lines_are_enough(tmp_path: Path) -> None:
             found.policy.docker_socket,
         )
     )
-    assert found.heartbeat == Heartbeat("/run/limpet/heartbeat.json", "", "")
+    assert found.heartbeat == HeartbeatSettings("/run/limpet/heartbeat.json", "", "")
 
 
 def test_branch_defaults_to_main(tmp_path: Path) -> None:
@@ -164,13 +164,13 @@ def test_every_key(tmp_path: Path) -> None:
         Window("0 2 * * 1-5", "", 7200.0, "Europe/Berlin"),
         Window("", "0 0 24 12 *", 172800.0, ""),
     )
-    assert found.engine.registries["registry.example.org:5000"] == Registry(
+    assert found.engine.registries["registry.example.org:5000"] == RegistrySettings(
         "robot",
         "/etc/limpet/registry-token",
         "/etc/limpet/registry-ca.crt",
         ("mirror.example.org:5000", "harbor.example.org/proxy"),
     )
-    assert found.engine.registries["docker.io"] == Registry(mirrors=("mirror.example.org",))
+    assert found.engine.registries["docker.io"] == RegistrySettings(mirrors=("mirror.example.org",))
     assert Settings.from_json(json.loads(json.dumps(found.to_json()))) == found
     assert load_settings(tmp_path, {}) == found
 
@@ -396,7 +396,7 @@ def test_environment_wins(tmp_path: Path) -> None:
     )
     assert (found.converge.prune, found.converge.max_prune, found.host.name) == (False, 0.1, "from-file")
     assert found.host.labels["ring"] == "canary"
-    assert found.engine.registries == {"r.example:5000": Registry("robot", mirrors=("m.example",))}
+    assert found.engine.registries == {"r.example:5000": RegistrySettings("robot", mirrors=("m.example",))}
     assert found.source.url == "https://git.example.org/fleet.git"
 
 
@@ -468,7 +468,10 @@ def test_systemd_credentials_of_registries(tmp_path: Path) -> None:
         (directory / f"engine.registries.{name}").write_text("robot\n")
     found = load_settings(tmp_path, {"CREDENTIALS_DIRECTORY": str(directory)}).engine.registries
     token = str(directory / "engine.registries.r.example_5000.token_file")
-    assert found == {"r.example:5000": Registry("robot", token, "/own.pem"), "s.example": Registry()}
+    assert found == {
+        "r.example:5000": RegistrySettings("robot", token, "/own.pem"),
+        "s.example": RegistrySettings(),
+    }
 
 
 def test_changed_table_is_noticed(tmp_path: Path) -> None:

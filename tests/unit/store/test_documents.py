@@ -15,8 +15,8 @@ from agent.errors import Stalled, Transient
 from agent.model import Key, Manifest, Resource, sha256
 from agent.store import durable
 from agent.store.content import Content
-from agent.store.documents import Document, Step, pack
-from agent.store.manifests import Manifests, Rendered
+from agent.store.documents import Migration, StoredDocument, pack
+from agent.store.manifests import Manifests, RenderCache
 from tests.fakes import dying, power
 
 VALUES = st.recursive(
@@ -26,8 +26,8 @@ VALUES = st.recursive(
 )
 
 
-def document(directory: Path, schema: int = 1) -> Document:
-    return Document(directory / "state.json", schema, {"first": True})
+def document(directory: Path, schema: int = 1) -> StoredDocument:
+    return StoredDocument(directory / "state.json", schema, {"first": True})
 
 
 @given(value=VALUES)
@@ -58,7 +58,7 @@ def test_modes(tmp_path: Path) -> None:
     """State must be readable by its owner only, whatever the umask."""
     mask = os.umask(0)
     try:
-        doc = Document(tmp_path / "state" / "state.json", 1, {})
+        doc = StoredDocument(tmp_path / "state" / "state.json", 1, {})
         doc.write(1)
         doc.write(2)
     finally:
@@ -277,14 +277,14 @@ def test_read_only_disk_stalls(tmp_path: Path) -> None:
 
 
 STEPS = (
-    Step(lambda value: {"things": value}, lambda value: value["things"]),
-    Step(lambda value: value | {"more": 0}, lambda value: {"things": value["things"]}),
+    Migration(lambda value: {"things": value}, lambda value: value["things"]),
+    Migration(lambda value: value | {"more": 0}, lambda value: {"things": value["things"]}),
 )
 
 
-def third(directory: Path) -> Document:
+def third(directory: Path) -> StoredDocument:
     """The same document as a version two schemas later has it."""
-    return Document(directory / "state.json", 3, {}, STEPS)
+    return StoredDocument(directory / "state.json", 3, {}, STEPS)
 
 
 def test_an_upgrade_can_be_undone_until_it_has_settled(tmp_path: Path) -> None:
@@ -337,8 +337,8 @@ def test_clean_removes_only_its_own(tmp_path: Path) -> None:
     left = durable.write_beside(tmp_path / "state.json", b"x", mode=0o600)
     for name in (".hidden", "state.json", ".state.json.swp"):
         (tmp_path / name).write_text("mine")
-    assert durable.clean(tmp_path, "other.json") == 0
-    assert durable.clean(tmp_path) == 1
+    assert durable.remove_temporaries(tmp_path, "other.json") == 0
+    assert durable.remove_temporaries(tmp_path) == 1
     assert not left.exists() and len(list(tmp_path.iterdir())) == 3
 
 
@@ -483,9 +483,9 @@ def test_manifests_collect(tmp_path: Path) -> None:
 
 def test_rendered_knows_only_equal_inputs(tmp_path: Path) -> None:
     """The rendering cache must answer for equal inputs only, and a damaged cache must mean "not known"."""
-    cache = Rendered(tmp_path / "run" / "rendered.json")
+    cache = RenderCache(tmp_path / "run" / "rendered.json")
     assert cache.find("a") == ""
     cache.note("a", "1" * 64)
     assert cache.find("a") == "1" * 64 and cache.find("b") == ""
     (tmp_path / "run" / "rendered.json").write_bytes(b"{")
-    assert Rendered(tmp_path / "run" / "rendered.json").find("a") == ""
+    assert RenderCache(tmp_path / "run" / "rendered.json").find("a") == ""

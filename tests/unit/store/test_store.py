@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from agent.errors import Stalled, Transient
 from agent.model import Action, Key, Owned, Release
-from agent.store.history import Entry, History
+from agent.store.history import History, HistoryEntry
 from agent.store.inventory import InventoryStore
 from agent.store.journal import KILL_AT, KILL_BY, Journal
 from agent.store.locks import Lock, holder
 from agent.store.orders import Orders, Suspension
-from agent.store.state import Attempt, Held, Pin, RolledBack, State, StateStore
+from agent.store.state import Attempt, HandRollback, Pin, RolledBack, State, StateStore
 from tests.fakes import dying
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -47,7 +47,7 @@ def full_state() -> State:
     state.attempt = Attempt(release(3), "main@sha1:3", "gating", 30.0, 3.0, "boot", ("check/a",), 2)
     state.reject(release(4), reason="web never got healthy", at=40.0, revision="main@sha1:4")
     state.rolled_back = RolledBack(release(4).id, "main@sha1:4", "web never got healthy", 41.0)
-    state.held = Held(release(1).id, "main@sha1:5", "incident 7", 50.0)
+    state.held = HandRollback(release(1).id, "main@sha1:5", "incident 7", 50.0)
     state.count(passes=3, corrected_total=2)
     return state
 
@@ -402,8 +402,10 @@ def test_kill_hook_by_name(tmp_path: Path, at: str, last: str) -> None:
 # --- history ------------------------------------------------------------------------------------------------
 
 
-def entry(number: int) -> Entry:
-    return Entry(float(number + 1), f"main@sha1:{number:040x}", f"{number:016x}", "Converged", created=number)
+def entry(number: int) -> HistoryEntry:
+    return HistoryEntry(
+        float(number + 1), f"main@sha1:{number:040x}", f"{number:016x}", "Converged", created=number
+    )
 
 
 def test_history_newest_first(tmp_path: Path) -> None:
@@ -450,7 +452,7 @@ def test_history_of_a_newer_version(tmp_path: Path) -> None:
         json.dumps({"at": 1.0, "revision": "r", "release": "x", "outcome": "Converged", "colour": "red"})
         + "\n"
     )
-    assert History(path).read() == [Entry(1.0, "r", "x", "Converged")]
+    assert History(path).read() == [HistoryEntry(1.0, "r", "x", "Converged")]
 
 
 # --- locks --------------------------------------------------------------------------------------------------

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from agent.kinds.container import container
+from agent.kinds.container import container_resource
 from agent.kinds.engine import compare
-from agent.kinds.network import network
-from agent.kinds.volume import volume
+from agent.kinds.network import network_resource
+from agent.kinds.volume import volume_resource
 from agent.model import Resource
 from tests.fakes import compose
 
@@ -53,7 +53,7 @@ FIXED = {"ipam": {"config": [{"subnet": "10.0.0.0/24"}]}}
 
 def service(config: dict[str, Any] | None = None, **more: Any) -> Resource:
     made = {**(CONFIG if config is None else config), **more}
-    return container(
+    return container_resource(
         "shop-web-1",
         app="shop",
         service="web",
@@ -90,7 +90,7 @@ def there(resource: Resource | None = None, image: dict[str, Any] | None = None)
 
 
 def differences(found: dict[str, Any], resource: Resource | None = None) -> list[str]:
-    return compare.differences(resource or service(), found, {})
+    return compare.container_differences(resource or service(), found, {})
 
 
 def test_what_compose_makes_is_equal() -> None:
@@ -235,8 +235,11 @@ def test_a_shared_namespace_is_known_by_the_name_that_the_other_will_have() -> N
     found = there(resource)
     found["container"]["HostConfig"] |= {"NetworkMode": f"container:{ID}", "VolumesFrom": [f"{ID}:ro"]}
     found["container"]["Config"]["Hostname"] = "vpn"
-    assert compare.differences(resource, found, {ID: "shop-vpn-1"}) == []
-    assert compare.differences(resource, found, {ID: "shop-other-1"}) == ["network_mode", "volumes_from"]
+    assert compare.container_differences(resource, found, {ID: "shop-vpn-1"}) == []
+    assert compare.container_differences(resource, found, {ID: "shop-other-1"}) == [
+        "network_mode",
+        "volumes_from",
+    ]
 
 
 def test_links_that_compose_v1_adds_are_left_out() -> None:
@@ -290,7 +293,7 @@ def test_a_bind_that_the_file_moves_elsewhere_is_a_difference_only() -> None:
 )
 def test_networks(config: dict[str, Any], said: dict[str, Any], named: list[str]) -> None:
     """A network must be equal when driver, options and asked-for addresses are."""
-    resource = network("shop_default", app="shop", config=config)
+    resource = network_resource("shop_default", app="shop", config=config)
     assert compare.network_differences(resource, {**compose.network(resource), **said}) == named
 
 
@@ -306,5 +309,5 @@ def test_networks(config: dict[str, Any], said: dict[str, Any], named: list[str]
 )
 def test_volumes(config: dict[str, Any], said: dict[str, Any], named: list[str]) -> None:
     """A volume must be equal when driver and options are."""
-    resource = volume("shop_data", app="shop", config=config)
+    resource = volume_resource("shop_data", app="shop", config=config)
     assert compare.volume_differences(resource, {**compose.volume(resource), **said}) == named

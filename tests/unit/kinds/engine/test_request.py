@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from agent.compose import ComposeErrors, MemoryFiles, Project, load
+from agent.compose import ComposeErrors, MemoryFiles, Project, load_project
 from agent.kinds import container, network, volume
 from agent.kinds.engine.mounts import inherit, volumes
 from agent.kinds.engine.request import (
@@ -26,7 +26,7 @@ from agent.kinds.engine.request import (
     primary_network,
     volume_request,
 )
-from agent.kinds.engine.resources import restart_policy, size
+from agent.kinds.engine.resources import byte_count, restart_policy
 from agent.model import Resource
 from tests.compose.strategies import projects
 
@@ -44,7 +44,7 @@ COMPOSE = {
 
 
 def service(on_change: dict[str, str] | None = None, **config: Any) -> Resource:
-    return container.container(
+    return container.container_resource(
         "shop-web-1",
         app="shop",
         service="web",
@@ -393,7 +393,7 @@ def test_a_container_that_is_signalled_keeps_its_restart_policy() -> None:
 
 def test_network_and_volume_requests() -> None:
     """Networks and volumes must carry Compose's labels, ours and the user's, and only what the user set."""
-    front = network.network(
+    front = network.network_resource(
         "shop_front",
         app="shop",
         config={
@@ -427,7 +427,7 @@ def test_network_and_volume_requests() -> None:
         "me",
     )
     data = volume_request(
-        volume.volume("shop_data", app="shop", config={"driver_opts": {"type": "none"}}), "me"
+        volume.volume_resource("shop_data", app="shop", config={"driver_opts": {"type": "none"}}), "me"
     )
     assert data["DriverOpts"] == {"type": "none"} and data["Labels"]["com.docker.compose.volume"] == "data"
 
@@ -442,7 +442,7 @@ def test_small_conversions() -> None:
         2 * 10**9,
         -5 * 10**9,
     ]
-    assert [size(v) for v in (10, "10", "64m", "1.5gb", "2KiB", "-1")] == [
+    assert [byte_count(v) for v in (10, "10", "64m", "1.5gb", "2KiB", "-1")] == [
         10,
         10,
         64 * 2**20,
@@ -506,7 +506,7 @@ def requested(project: Project) -> None:
     for name, found in project.services.items():
         config = {key: value for key, value in found.items() if not key.startswith("x-")} | {"image": "i"}
         config["networks"] = {key: endpoint or {} for key, endpoint in (config.get("networks") or {}).items()}
-        web = container.container(
+        web = container.container_resource(
             f"x-{name}-1", app="x", service=name, number=1, config=config, inputs={}, folded={}
         )
         for api in ((1, 41), (1, 44)):
@@ -515,7 +515,7 @@ def requested(project: Project) -> None:
 
 def loaded(files: dict[str, bytes]) -> Project | None:
     try:
-        return load(MemoryFiles(files), working_dir=".", default_name="x")
+        return load_project(MemoryFiles(files), working_dir=".", default_name="x")
     except ComposeErrors:
         return None
 

@@ -9,10 +9,10 @@ import pytest
 from agent.converge.prefetch import check_engine
 from agent.decide.plan import plan
 from agent.errors import Stalled
-from agent.kinds.base import Held, View
-from agent.kinds.container import container
+from agent.kinds.base import Target, View
+from agent.kinds.container import container_resource
 from agent.kinds.engine.versions import ENGINES, newer_keys
-from agent.kinds.network import network
+from agent.kinds.network import network_resource
 from agent.model import Manifest, Observed
 
 SERVICES: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
@@ -37,7 +37,7 @@ SERVICES: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
 
 
 def service(config: dict[str, Any]) -> Any:
-    return container(
+    return container_resource(
         "shop-web-1",
         app="shop",
         service="web",
@@ -63,8 +63,10 @@ def test_what_every_engine_knows_needs_nothing() -> None:
         "healthcheck": {"test": ["CMD", "true"]},
     }
     assert newer_keys(service(plain)) == {}
-    assert newer_keys(network("n", app="a", config={"enable_ipv4": True})) == {}
-    assert newer_keys(network("n", app="a", config={"enable_ipv4": False})) == {"enable_ipv4: false": (1, 48)}
+    assert newer_keys(network_resource("n", app="a", config={"enable_ipv4": True})) == {}
+    assert newer_keys(network_resource("n", app="a", config={"enable_ipv4": False})) == {
+        "enable_ipv4: false": (1, 48)
+    }
 
 
 def test_both_versions_and_the_place_are_named() -> None:
@@ -74,7 +76,7 @@ def test_both_versions_and_the_place_are_named() -> None:
     resource = service({"annotations": {"a": "b"}})
     manifest = Manifest({resource.key: resource})
     old = Observed(engine_version="20.10.24", engine_api=(1, 41))
-    wanted = plan(View(Held(manifest, {"x": "sha256:x"}), old, {}))
+    wanted = plan(View(Target(manifest, {"x": "sha256:x"}), old, {}))
     with pytest.raises(Stalled) as caught:
         check_engine(wanted, manifest, old)
     assert str(caught.value) == (
