@@ -17,7 +17,7 @@ from agent.installation import Paths
 from agent.kinds import claims, container, network, volume
 from agent.kinds.engine import request
 from agent.model import Action, ObservedContainer, Resource
-from agent.settings.values import Engine as EngineSettings
+from agent.settings.values import EngineSettings
 from agent.store.content import Content
 from tests.fakes import compose
 from tests.fakes.files import MemoryContent
@@ -199,7 +199,7 @@ class HostBench(RealBench):
 def service(bench: Bench, name: str, kind: str = "idle", **config: Any) -> Resource:
     """A container resource of a service `name`."""
     full = f"{bench.prefix}-{name}-1"
-    return container.container(
+    return container.container_resource(
         full,
         app=bench.prefix,
         service=name,
@@ -212,11 +212,11 @@ def service(bench: Bench, name: str, kind: str = "idle", **config: Any) -> Resou
 
 
 def a_network(bench: Bench, name: str, **config: Any) -> Resource:
-    return network.network(f"{bench.prefix}_{name}", app=bench.prefix, config=config)
+    return network.network_resource(f"{bench.prefix}_{name}", app=bench.prefix, config=config)
 
 
 def a_volume(bench: Bench, name: str, **config: Any) -> Resource:
-    return volume.volume(f"{bench.prefix}_{name}", app=bench.prefix, config=config)
+    return volume.volume_resource(f"{bench.prefix}_{name}", app=bench.prefix, config=config)
 
 
 def act(bench: Bench, resource: Resource, verb: str, **args: Any) -> None:

@@ -31,9 +31,9 @@ from agent.converge.prefetch import check_engine
 from agent.decide.plan import plan
 from agent.drivers.host import Host, RealHost
 from agent.drivers.observe import Look
-from agent.kinds.base import Held, View
+from agent.kinds.base import Target, View
 from agent.model import Action, Manifest, Resource
-from agent.render.assembly import Context
+from agent.render.assembly import RenderContext
 from agent.render.render import render
 from agent.render.tree import MemoryTree
 from agent.report.progress import Silent
@@ -237,7 +237,7 @@ class Compose:
 def manifest_of(host: RealHost, app: App, project: str) -> Manifest:
     """What the app is to be; its files are in the host's content store."""
     tree = {f"apps/{project}/{path}": text for path, text in app.files.items()}
-    rendered = render(MemoryTree(tree), Context("host"))
+    rendered = render(MemoryTree(tree), RenderContext("host"))
     host.content.put_many(rendered.content.values())  # type: ignore[attr-defined]
     return rendered.manifest
 
@@ -262,7 +262,7 @@ def limpet_up(host: RealHost, app: App, project: str, scratch: Path) -> None:
     """
     manifest = manifest_of(host, app, project)
     observed = host.observe(Look(frozenset(), tuple(manifest.images())))
-    held = Held(manifest, observed.images)
+    held = Target(manifest, observed.images)
     made = plan(View(held, observed, {}), 60)
     assert not made.refusals, made.refusals
     check_engine(made, manifest, observed)

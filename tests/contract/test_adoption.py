@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.drivers.observe import Look
 from agent.kinds import adoption
-from agent.kinds.base import Held, View
+from agent.kinds.base import Target, View
 from agent.kinds.engine import compare
 from agent.model import Key, Manifest, Need, ObservedContainer, Owned, Resource
 from tests.contract.bench import Bench, a_network, a_volume, act, seen, service
@@ -84,7 +84,7 @@ def test_what_compose_made_is_compared_only_when_it_may_be_adopted(bench: Bench)
     there = one(bench, id, look(resource))
     assert not there.owned and there.restart_policy == "unless-stopped" and there.found is not None
     assert compare.moved(resource, there.found) == []
-    assert compare.differences(resource, there.found, {}) == []
+    assert compare.container_differences(resource, there.found, {}) == []
 
 
 def test_a_plain_container_of_compose_is_equal(bench: Bench) -> None:
@@ -95,9 +95,9 @@ def test_a_plain_container_of_compose_is_equal(bench: Bench) -> None:
         resource = adopting(bench, name, **config)
         there = one(bench, bench.compose_container(resource, f"{bench.prefix}_{name}_1"), look(resource))
         assert there.found is not None
-        assert compare.differences(resource, there.found, {}) == []
+        assert compare.container_differences(resource, there.found, {}) == []
         more = adopting(bench, name, **config, mem_limit="64m", environment={"A": "1"})
-        assert compare.differences(more, there.found, {}) == ["environment.A", "mem_limit"]
+        assert compare.container_differences(more, there.found, {}) == ["environment.A", "mem_limit"]
 
 
 def test_what_the_inventory_knows_is_ours(bench: Bench) -> None:
@@ -107,7 +107,7 @@ def test_what_the_inventory_knows_is_ours(bench: Bench) -> None:
     resource = adopting(bench, "web")
     id = bench.compose_container(resource, f"{bench.prefix}_web_1")
     lock = {resource.spec["image"]: bench.host.image_id(resource.spec["image"]) or ""}
-    view = View(Held(Manifest({resource.key: resource}), lock), bench.host.observe(look(resource)), {})
+    view = View(Target(Manifest({resource.key: resource}), lock), bench.host.observe(look(resource)), {})
     taken = adoption.take_over(view)
     record = adoption.record(resource.key, taken, proved=False)
     assert record["digest"] == resource.digest and record["original"]["name"] == f"{bench.prefix}_web_1"

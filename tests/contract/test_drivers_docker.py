@@ -19,7 +19,7 @@ from agent.errors import Failed, Interrupted, LimpetError, Transient
 from agent.installation import Paths
 from agent.kinds import container
 from agent.model import Action, Resource
-from agent.settings.values import Engine as EngineSettings
+from agent.settings.values import EngineSettings
 from agent.store.content import Content
 from tests.contract.bench import RealBench, a_network, a_volume, act, create, eventually, run, seen, service
 from tests.harness import images, wait
@@ -148,7 +148,7 @@ def test_what_cannot_start_says_why(bench: RealBench, config: dict[str, Any], co
 def test_a_signal_does_not_end_the_restart_policy(bench: RealBench) -> None:
     """A container that was signalled of a changed file must still be restarted when it crashes later."""
     plain = service(bench, "web", "plain-web", restart="always")
-    web = container.container(
+    web = container.container_resource(
         plain.key.name,
         app=bench.prefix,
         service="web",
@@ -197,7 +197,7 @@ def test_unnamed_volumes_go_on(bench: RealBench, prefix: str) -> None:
 
     def db(version: str) -> Resource:
         config = {"image": f"{prefix}/db:{version}", "volumes": [{"type": "volume", "target": "/more"}]}
-        return container.container(
+        return container.container_resource(
             f"{prefix}-db-1", app=prefix, service="db", number=1, config=config, inputs={}, folded={}
         )
 
@@ -292,7 +292,7 @@ def test_the_reference_is_shown_while_it_is_the_image(bench: RealBench, prefix: 
     first, second = bench.host.image_id(bench.image("idle")), bench.host.image_id(bench.image("web"))
     api = bench.engine.client.api
     web = service(bench, "web")
-    web = container.container(
+    web = container.container_resource(
         web.key.name, app=prefix, service="web", number=1, config={"image": tagged}, inputs={}, folded={}
     )
     for name, tag in (("a", first), ("b", second)):

@@ -19,11 +19,11 @@ import pytest
 from agent.drivers import registry as driver
 from agent.drivers.host import RealHost
 from agent.drivers.registries import MARK, Registries, split, split_registry
-from agent.drivers.registry import refusal
+from agent.drivers.registry import registry_refusal
 from agent.errors import Interrupted, LimpetError, Stalled, Transient
 from agent.installation import Paths
-from agent.settings.values import Engine as EngineSettings
-from agent.settings.values import Registry as Table
+from agent.settings.values import EngineSettings
+from agent.settings.values import RegistrySettings as Table
 from agent.store.content import Content
 from tests.harness import images
 from tests.harness.engine import Engine
@@ -485,5 +485,5 @@ def test_the_words_of_a_registry(words: str, kind: type[LimpetError], code: str)
     """What passes must be Transient, what does not must be Stalled, and unknown words must condemn
     nothing.
     """
-    error = refusal("a:1", words)
+    error = registry_refusal("a:1", words)
     assert (type(error), error.code, bool(error.hint)) == (kind, code, True)

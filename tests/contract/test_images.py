@@ -51,7 +51,7 @@ def test_an_image_in_use_stays(bench: Bench) -> None:
     """What a container was made from, running or not, must stay under name and id, and that is no error."""
     name = f"{bench.prefix}/own:1"
     first = bench.own_image("one", name)
-    web = container.container(
+    web = container.container_resource(
         f"{bench.prefix}-web-1",
         app=bench.prefix,
         service="web",
