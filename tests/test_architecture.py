@@ -24,6 +24,7 @@ PURE = (
     "daemon.schedule",
     "report.heartbeat",
     "redact",
+    "references",
 )
 OUTSIDE = {  # what touches the world, or is a client of something that does
     "os",

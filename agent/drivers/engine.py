@@ -23,10 +23,10 @@ from urllib.parse import quote
 
 from agent.clock import at_most_patience
 from agent.errors import Stalled, Transient
+from agent.references import is_reference
 
 OLDEST_API = (1, 41)  # Engine 20.10
 NEWEST_API = (1, 49)  # what this module and `kinds.engine.request` were written for
-REFERENCE = re.compile(r"[A-Za-z0-9][\w.-]*(?:[/:@][\w.-]+)*", re.ASCII)
 _SERVER = re.compile(r"Docker/(\d[\w.]*)")
 LARGEST_BODY = 256 * 2**20
 SILENCE = at_most_patience(30.0)  # seconds
@@ -106,7 +106,7 @@ class Engine:
         """One image by reference or id; None when it is not on this host, or when this is no reference at
         all.
         """
-        if not REFERENCE.fullmatch(reference):
+        if not is_reference(reference):
             return None
         return self._one(f"/images/{quote(reference, safe='/:@')}/json")
 

@@ -37,6 +37,7 @@ from agent.model import (
     Owned,
     Spec,
 )
+from agent.references import familiar
 
 _HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)$")
 _EXITED = re.compile(r"(?:Exited|Restarting) \((-?\d+)\)")
@@ -277,19 +278,6 @@ def _references(wanted: Iterable[str], images: list[dict[str, Any]], engine: Eng
         if image_id is not None:
             found[reference] = image_id
     return found
-
-
-def familiar(reference: str) -> str:
-    """A reference as the Engine lists it: without `docker.io/` and `library/`, with `:latest` when it names
-    no tag or digest.
-    """
-    if reference.startswith("sha256:"):
-        return reference
-    name = reference
-    for prefix in ("docker.io/", "index.docker.io/", "library/"):
-        name = name.removeprefix(prefix)
-    last = name.rpartition("/")[2]
-    return name if ":" in last or "@" in last else f"{name}:latest"
 
 
 # --- files --------------------------------------------------------------------------------------------------

@@ -19,13 +19,13 @@ from typing import Any, Protocol
 
 from agent.drivers import sdk
 from agent.errors import Stalled
+from agent.references import ImageReference
 from agent.store import durable
 
 CERTIFICATES = "/etc/docker/certs.d"
 MARK = b"# written by Limpet from engine.registries: change it there\n"
 BEGIN = b"-----BEGIN CERTIFICATE-----"
 USERNAME = "token"  # beside a token, where most registries take any name
-HUB = "docker.io"
 
 
 class Table(Protocol):
@@ -51,7 +51,7 @@ class Registries:
 
     def credentials(self, reference: str) -> dict[str, Any]:
         """For the registry of an image; empty when there are none. Errors: Stalled."""
-        name = split_registry(reference)[0]
+        name = ImageReference.parse(reference).registry
         table = self.tables.get(name)
         if table is None or not table.token_file:
             return _of_docker(reference, name, self.docker_config)
@@ -70,15 +70,14 @@ class Registries:
 
     def mirrors(self, reference: str) -> list[str]:
         """The image's names at the mirrors of its registry, in order."""
-        name, path = split_registry(reference)
-        table = self.tables.get(name)
-        if name == HUB and "/" not in path.partition("@")[0]:
-            path = f"library/{path}"
-        return [f"{mirror.rstrip('/')}/{path}" for mirror in (table.mirrors if table else ())]
+        image = ImageReference.parse(reference)
+        table = self.tables.get(image.registry)
+        mirrors = table.mirrors if table else ()
+        return [f"{mirror.rstrip('/')}/{image.full_path}{image.suffix}" for mirror in mirrors]
 
     def trust(self, reference: str) -> None:
         """Puts the CA of the image's registry where the Engine reads it. Errors: Stalled, Transient."""
-        name = split_registry(reference)[0]
+        name = ImageReference.parse(reference).registry
         table = self.tables.get(name)
         place = self.host(f"{CERTIFICATES}/{name}/ca.crt")
         try:
@@ -120,24 +119,6 @@ class Registries:
                 f'write the file, or correct engine.registries."{name}".{key}',
                 code="RegistryCredentials",
             ) from error
-
-
-def split(reference: str) -> tuple[str, str]:
-    """Repository and tag (or digest) of a reference; `latest` when it names neither. With both, the digest
-    counts.
-    """
-    name, at, digest = reference.partition("@")
-    head, slash, last = name.rpartition("/")
-    last, _, tag = last.partition(":")
-    return f"{head}{slash}{last}", digest if at else tag or "latest"
-
-
-def split_registry(reference: str) -> tuple[str, str]:
-    """The registry's name (`docker.io` when it names none), and the rest of the reference."""
-    first, slash, rest = reference.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost"):
-        return (HUB if first == f"index.{HUB}" else first), rest
-    return HUB, reference
 
 
 def _of_docker(reference: str, name: str, docker_config: Path) -> dict[str, Any]:

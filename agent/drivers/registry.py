@@ -24,8 +24,9 @@ from agent.clock import at_most_patience
 from agent.drivers import engine_errors
 from agent.drivers.engine import Engine, unavailable
 from agent.drivers.engine_errors import one_line
-from agent.drivers.registries import Registries, split
+from agent.drivers.registries import Registries
 from agent.errors import Interrupted, LimpetError, Stalled, Transient
+from agent.references import ImageReference
 
 if TYPE_CHECKING:
     from docker.api.client import APIClient
@@ -155,18 +156,18 @@ class Pull:
         return _unless_stopped(partial(work, api), reference, self.stop)
 
     def _from_mirror(self, reference: str, name: str, api: APIClient) -> str:
-        repository, tag = split(name)
-        if not tag.startswith("sha256:"):
+        mirrored, wanted = ImageReference.parse(name), ImageReference.parse(reference)
+        if not mirrored.digest:
             self.registries.trust(name)
             with _translated(name):
                 auth = self.registries.credentials(name)
                 found = api.inspect_distribution(name, auth_config=auth)  # type: ignore[no-untyped-call]
-            name = f"{repository}@{found['Descriptor']['digest']}"
+            name = f"{mirrored.name}@{found['Descriptor']['digest']}"
         before = self.engine.image(name)
         image_id = _pull_once(self, reference, name, api)
-        if not tag.startswith("sha256:"):
+        if not mirrored.digest:
             with _translated(name):
-                api.tag(image_id, *split(reference))
+                api.tag(image_id, wanted.name, wanted.version)
                 if before is None:
                     api.remove_image(name, noprune=True)
         return image_id
@@ -203,9 +204,11 @@ def _pull_once(pull: Pull, reference: str, name: str, api: APIClient) -> str:
     """Pulls an image under `name`, shown as `reference`; its id."""
     pull.registries.trust(name)
     auth = pull.registries.credentials(name)
-    repository, tag = split(name)
+    wanted = ImageReference.parse(name)
     with _translated(name):
-        with closing(api.pull(repository, tag=tag, stream=True, decode=True, auth_config=auth)) as lines:
+        with closing(
+            api.pull(wanted.name, tag=wanted.version, stream=True, decode=True, auth_config=auth)
+        ) as lines:
             _follow(
                 reference, name, lines, pull.progress, pull.stop
             )  # what nobody reads any more the Engine ends and removes

@@ -20,8 +20,8 @@ from typing import Any
 from agent.compose import Project
 from agent.kinds import files as file_kind
 from agent.model import PATH_KINDS, Key, Need, Resource
+from agent.references import image_problem
 from agent.render.assembly import Assembly, origin
-from agent.render.images import image_problem
 from agent.render.layerfile import MODE
 from agent.render.layers import OverlayFile
 from agent.render.problems import Wrong

@@ -19,9 +19,9 @@ from agent.compose.tree import Map
 from agent.kinds.engine.request import SUPPORTED
 from agent.kinds.hooks import POST_START, PRE_STOP
 from agent.model import PATH_KINDS, Condition, Key, Need, Resource
+from agent.references import image_problem
 from agent.render.assembly import Assembly, Draft, Reaction, origin
 from agent.render.hooks import draft_pre_start
-from agent.render.images import image_problem
 from agent.render.mounts import AppFiles, Used
 from agent.render.pull_policy import pulling
 from agent.render.schema import without_places

@@ -18,7 +18,7 @@ import pytest
 
 from agent.drivers import registry as driver
 from agent.drivers.host import RealHost
-from agent.drivers.registries import MARK, Registries, split, split_registry
+from agent.drivers.registries import MARK, Registries
 from agent.drivers.registry import registry_refusal
 from agent.errors import Interrupted, LimpetError, Stalled, Transient
 from agent.installation import Paths
@@ -227,39 +227,6 @@ def test_a_hanging_registry_ends_when_the_pass_is_asked_to_stop(
         other.close()
     finally:
         served.resume()
-
-
-@pytest.mark.parametrize(
-    ("reference", "parts"),
-    [
-        ("nginx", ("nginx", "latest")),
-        ("nginx:1", ("nginx", "1")),
-        ("host:5000/a/b", ("host:5000/a/b", "latest")),
-        ("host:5000/a/b:c", ("host:5000/a/b", "c")),
-        ("a@sha256:0", ("a", "sha256:0")),
-        ("h:1/a:t@sha256:0", ("h:1/a", "sha256:0")),
-    ],
-)
-def test_references_are_split(reference: str, parts: tuple[str, str]) -> None:
-    """A reference must be split into repository and tag or digest as Docker does."""
-    assert split(reference) == parts
-
-
-@pytest.mark.parametrize(
-    ("reference", "parts"),
-    [
-        ("nginx", ("docker.io", "nginx")),
-        ("grafana/loki:3", ("docker.io", "grafana/loki:3")),
-        ("docker.io/library/nginx", ("docker.io", "library/nginx")),
-        ("index.docker.io/a/b", ("docker.io", "a/b")),
-        ("localhost/a", ("localhost", "a")),
-        ("host:5000/a/b:c", ("host:5000", "a/b:c")),
-        ("r.example/a@sha256:0", ("r.example", "a@sha256:0")),
-    ],
-)
-def test_registries_are_told_apart(reference: str, parts: tuple[str, str]) -> None:
-    """The registry of a reference must be the one that Docker would ask."""
-    assert split_registry(reference) == parts
 
 
 # --- tables of the settings ---------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent.decide.space import IMAGES, Disk
-from agent.drivers.observe import Look, familiar
+from agent.drivers.observe import Look
 from agent.drivers.registry import PullProgress
 from agent.errors import Failed, LimpetError, Stalled, Transient
 from agent.kinds import adoption, claims
@@ -36,6 +36,7 @@ from agent.model import (
     Spec,
     sha256,
 )
+from agent.references import familiar
 from tests.fakes import compose
 from tests.fakes.files import HINT, FakeFiles, MemoryContent
 
@@ -385,7 +386,7 @@ class FakeHost:
 
     # --- containers ---
 
-    def _container_create(self, resource: Resource, name: str, image: str, heir_of: str = "") -> None:
+    def _container_create(self, resource: Resource, name: str, image: str, replaces: str = "") -> None:
         there = next((c for c in self.containers.values() if c.seen.name == name), None)
         if there is not None:
             if not there.seen.owned or there.seen.digest != resource.digest or there.seen.image_id != image:

@@ -16,6 +16,7 @@ from agent.errors import LimpetError, Stalled, Transient
 from tests.harness.engine import Engine as RealEngine
 from tests.harness.proxy import proxy
 
+ZEROS = "0" * 64
 PING = b"HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: 2\r\n\r\nOK"
 
 
@@ -247,10 +248,10 @@ def test_names_cannot_leave_their_place(tmp_path: Path) -> None:
     with server(tmp_path / "docker.sock", answer) as place:
         engine = Engine(place)
         assert engine.container("../images/x?y=\r\nz") is None
-        assert engine.image("127.0.0.1:5000/a/b:c@sha256:0") is None
+        assert engine.image(f"127.0.0.1:5000/a/b:c@sha256:{ZEROS}") is None
         assert engine.image("../containers/json?x") is None
         engine.close()
     assert asked[1:] == [
         "/v1.41/containers/..%2Fimages%2Fx%3Fy%3D%0D%0Az/json",
-        "/v1.41/images/127.0.0.1:5000/a/b:c@sha256:0/json",
+        f"/v1.41/images/127.0.0.1:5000/a/b:c@sha256:{ZEROS}/json",
     ]
