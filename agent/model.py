@@ -322,7 +322,7 @@ class Owned:
     mentions it.
 
     `original` (files only): what was there before us, as {"content": sha256, "mode", "uid", "gid", "type",
-    "target"}. `delivered`: for containers, path -> content digest of files whose change it was told of, under
+    "target"}. `notified`: for containers, path -> content digest of files whose change it was told of, under
     its container id. `hooked`: the ids of the containers in which all `post_start` commands have run since
     Limpet started them. `attempted`: it came with a release, and none that has it was proved. `adopted`: for
     what Docker holds and has no label of ours, {"id", "digest" that it counts as}, and {"original"}, how it
@@ -334,7 +334,7 @@ class Owned:
     claims: tuple[str, ...] = ()
     app: str = ""
     original: Spec | None = None
-    delivered: Mapping[str, Json] = field(default_factory=dict)
+    notified: Mapping[str, Json] = field(default_factory=dict)
     completed: str = ""  # one-shots: the digest that ran to success
     hooked: tuple[str, ...] = ()
     adopted: Spec = field(default_factory=dict)

@@ -32,13 +32,13 @@ def run(args: argparse.Namespace) -> int:
         dict(state.rejected),
         args.release.partition("/")[0] in KINDS,
     )  # a branch may have a slash, too
-    flapping = [name for name in sorted(state.flapping.alone) if args.release in ("all", name)]
+    flapping = [name for name in sorted(state.flapping.quarantined) if args.release in ("all", name)]
     for name in flapping:
         Orders(state_directory).retry(name, time.time())
         print(f"{name} is corrected again by the next pass; to start one now: limpet sync")
     if named and not flapping:
         print(
-            f"{args.release} does not flap" + "".join(f"\n  {name}" for name in sorted(state.flapping.alone))
+            f"{args.release} does not flap" + "".join(f"\n  {name}" for name in sorted(state.flapping.quarantined))
         )
         return EXIT_FAILED
     if named:

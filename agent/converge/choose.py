@@ -41,7 +41,7 @@ def choose(session: Session, manifest: Manifest, observed: Observed) -> Choice:
     for known in filter(None, (good, state.attempt.release if state.attempt else None)):
         same = known.manifest_digest == manifest.digest
         earlier = {**earlier, **known.lock} if same else {**known.lock, **earlier}
-    said = state.images.said(
+    said = state.images.last_resolved(
         manifest, begun=manifest.digest in [release.manifest_digest for release in begun(session)]
     )
     resolved = prefetch.lock(manifest, observed, earlier, said)

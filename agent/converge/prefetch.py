@@ -23,7 +23,7 @@ from contextlib import suppress
 
 from agent.converge.context import Session
 from agent.decide import space
-from agent.decide.plan import put_off
+from agent.decide.plan import deferred
 from agent.drivers.host import Host
 from agent.errors import Interrupted, LimpetError, Stalled
 from agent.kinds.base import View
@@ -82,7 +82,7 @@ def pull(references: Iterable[str], session: Session) -> tuple[dict[str, str], d
         return {}, dict.fromkeys(wanted, full)
     recover(session)
     images.begin(wanted, session.observed.image_ids)
-    images.unswept = True
+    images.collection_due = True
     session.save()
     meter = PullMeter(session.progress, session.reporter, lambda coming: _room(host, coming))
     pulled: dict[str, str] = {}
@@ -152,7 +152,7 @@ def feasible(
     keys = {key for _, many in found for key in many}
     if keys:
         session.record.trouble = session.record.trouble or found[0][0]
-    rest = put_off(plan, keys)
+    rest = deferred(plan, keys)
     late = {str(change.key) for change in plan.changes} - {str(change.key) for change in rest.changes}
     session.record.drift = sorted({*session.record.drift, *late})
     return rest

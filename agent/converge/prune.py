@@ -29,9 +29,9 @@ def prune(session: Session, target: Target, *, applied: Target | None = None) ->
     while (leftover := plan.staged("prune")) and plan != done:
         session.phase("prune")
         if (
-            not session.state.images.unswept
+            not session.state.images.collection_due
         ):  # what nobody needs then is looked for even if this pass is killed
-            session.state.images.unswept = True
+            session.state.images.collection_due = True
             session.save()
         session.execute(leftover, target.manifest)
         done, (view, plan) = plan, session.decide(target, target, applied=applied)
@@ -102,5 +102,5 @@ def collect_images(session: Session) -> None:
             break
         session.execute(actions, EMPTY)
         done = actions
-    images.unswept = bool(waiting)
+    images.collection_due = bool(waiting)
     session.save()

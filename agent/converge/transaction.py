@@ -22,7 +22,7 @@ from agent.converge import watch_gate
 from agent.converge.context import Session
 from agent.converge.prune import collect, collect_images, prune
 from agent.decide import gate, ownership
-from agent.decide.plan import both, put_off
+from agent.decide.plan import both, deferred
 from agent.errors import (
     CORRECT_IT,
     EXIT_FAILED,
@@ -132,7 +132,7 @@ def repair(session: Session, view: View, plan: Plan) -> Ending:
         )
     elif unowned := ownership.owned_entries(plan, view, session.host.save_original):
         session.inventory.own(unowned)
-    if session.state.images.unswept and session.wanted is not None:
+    if session.state.images.collection_due and session.wanted is not None:
         collect(session, always=True)
         collect_images(session)
     if not plan.changes:  # what was just repaired has its time: the next look comes soon
@@ -184,7 +184,7 @@ def commit(session: Session, release: Release, target: Target) -> Ending:
     and what that was in the way of is done. Errors: LimpetError.
     """
     session.phase("commit", release)
-    session.state.images.unswept = True
+    session.state.images.collection_due = True
     session.state.flapping.forget()
     prove(session, release)
     return _settled(session, _finish(session, target))
@@ -196,7 +196,7 @@ def _finish(session: Session, target: Target, refused: set[Key] | None = None) -
     """
     view, left = prune(session, target)
     if refused is not None:
-        left = put_off(left, {action.key for action in left.staged("apply")} - refused)
+        left = deferred(left, {action.key for action in left.staged("apply")} - refused)
     if left.staged("apply"):
         if failure := _carry_out(session, view, left, more=True):
             raise failure
@@ -244,7 +244,7 @@ def roll_back(session: Session, reason: str, remedy: str, failed_target: Target)
         session.save()
         doubt = f"{reason}; but known good is not healthy either: {after.reason}"
         return Ending("Inconclusive", EXIT_TEMPORARY, doubt, after.hint)
-    state.images.unswept = True
+    state.images.collection_due = True
     state.rolled_back = RolledBack(failed.release.id, failed.revision, reason, session.clock.wall())
     session.save()
     prune(session, target, applied=failed_target)

@@ -16,60 +16,60 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from agent.kinds.base import Fate, View
-from agent.kinds.update_policy import Manner, manner, serving
+from agent.kinds.update_policy import UpdatePolicy, policy_of, serving
 from agent.model import Key
 
 
 @dataclass(frozen=True, slots=True)
-class Batches:
-    """One service that changes. `leading` do not give way; `giving` do, in the order of their numbers;
-    `watched`: those of the leading ones that must be seen to be good.
+class ServiceUpdate:
+    """One service that changes. `settled` do not give way; `updating` do, in the order of their numbers;
+    `watch_settled`: those of the settled ones that must be seen to be good.
     """
 
-    manner: Manner
-    leading: tuple[Key, ...]
-    giving: tuple[Key, ...]
-    watched: bool
+    policy: UpdatePolicy
+    settled: tuple[Key, ...]
+    updating: tuple[Key, ...]
+    watch_settled: bool
 
     @property
     def tolerated(self) -> int:
         """So many of its containers may fail before it stops."""
-        return int(self.manner.ratio * (len(self.leading) + len(self.giving)))
+        return int(self.policy.ratio * (len(self.settled) + len(self.updating)))
 
     @property
     def followers(self) -> set[Key]:
         """Those that wait for others, as far as the service has a say."""
-        first = self.manner.parallelism or len(self.giving)
-        return set(self.giving[first:])
+        first = self.policy.parallelism or len(self.updating)
+        return set(self.updating[first:])
 
 
-def rollouts(view: View, fates: Mapping[Key, Fate]) -> list[Batches]:
+def service_updates(view: View, fates: Mapping[Key, Fate]) -> list[ServiceUpdate]:
     """The services that have containers that give way, and say how."""
     services: dict[tuple[str, str], list[Key]] = defaultdict(list)
     for resource in view.target.manifest.of_kind("container"):
-        if manner(resource, view) is not None:
+        if policy_of(resource, view) is not None:
             services[resource.spec["app"], resource.spec["service"]].append(resource.key)
     found = []
     for _, keys in sorted(services.items()):
         keys = sorted(
             (key for key in keys if fates[key].verb != "refuse"), key=lambda key: _number(key, view)
         )
-        giving = tuple(key for key in keys if _gives_way(key, fates[key], view))
-        leading = tuple(key for key in keys if key not in giving)
-        how = manner(view.target.manifest.resources[keys[0]], view) if giving else None
+        updating = tuple(key for key in keys if _gives_way(key, fates[key], view))
+        settled = tuple(key for key in keys if key not in updating)
+        how = policy_of(view.target.manifest.resources[keys[0]], view) if updating else None
         if how is not None:
-            unsure = any(fates[key].part("start") or not _is_good(key, view) for key in leading)
-            found.append(Batches(how, leading, giving, unsure and not view.returning))
+            unsure = any(fates[key].part("start") or not _is_good(key, view) for key in settled)
+            found.append(ServiceUpdate(how, settled, updating, unsure and not view.returning))
     return found
 
 
-def batches(rollout: Batches, ends: Callable[[Key], set[Key]]) -> list[list[Key]]:
-    """The leading ones (perhaps none), then batch by batch. `ends`: the containers that cannot be done before
+def batches(service: ServiceUpdate, ends: Callable[[Key], set[Key]]) -> list[list[Key]]:
+    """The settled ones (perhaps none), then batch by batch. `ends`: the containers that cannot be done before
     this one has given way.
     """
-    most = rollout.manner.parallelism or len(rollout.giving)
-    found: list[list[Key]] = [list(rollout.leading)]
-    for key in rollout.giving:
+    most = service.policy.parallelism or len(service.updating)
+    found: list[list[Key]] = [list(service.settled)]
+    for key in service.updating:
         needed = ends(key)
         blocked = next((index for index, batch in enumerate(found) if needed.intersection(batch)), None)
         if blocked is not None:

@@ -24,7 +24,7 @@ ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
-class Alone:
+class Quarantine:
     """Left alone since `since` (wall time, seconds), after `times` corrections, while the branch was at
     `commit`.
     """
@@ -42,7 +42,7 @@ class Flapping:
 
     boot_id: str = ""
     corrected: dict[str, list[float]] = field(default_factory=dict)
-    alone: dict[str, Alone] = field(default_factory=dict)
+    quarantined: dict[str, Quarantine] = field(default_factory=dict)
 
     def wanting(self, now: float, boot_id: str) -> dict[str, int]:
         """What must not be corrected now, and how often it was corrected. `now`: monotonic seconds of the
@@ -53,7 +53,7 @@ class Flapping:
             for name in self.corrected
             if len(times := self._lately(name, now, boot_id)) >= MOST
         }
-        return often | {name: alone.times for name, alone in self.alone.items()}
+        return often | {name: alone.times for name, alone in self.quarantined.items()}
 
     def note(self, names: Iterable[str], now: float, boot_id: str) -> None:
         """These are about to be corrected. What is too old to count is forgotten."""
@@ -72,20 +72,24 @@ class Flapping:
 
     def leave(self, often: Mapping[str, int], since: float, commit: str) -> bool:
         """These would have to be corrected once more: they flap. Whether that is new of any of them."""
-        new = {name: Alone(times, since, commit) for name, times in often.items() if name not in self.alone}
-        self.alone |= new
+        new = {
+            name: Quarantine(times, since, commit)
+            for name, times in often.items()
+            if name not in self.quarantined
+        }
+        self.quarantined |= new
         return bool(new)
 
     def moved(self, commit: str) -> None:
         """The branch is at `commit`: what was left alone at another one gets its chance."""
-        for name in [name for name, alone in self.alone.items() if alone.commit != commit]:
+        for name in [name for name, alone in self.quarantined.items() if alone.commit != commit]:
             self.forget(name)
 
     def forget(self, name: str = ALL) -> None:
         """A person or a release speaks for a resource, or for all."""
-        for known in [known for known in {*self.corrected, *self.alone} if name in (ALL, known)]:
+        for known in [known for known in {*self.corrected, *self.quarantined} if name in (ALL, known)]:
             self.corrected.pop(known, None)
-            self.alone.pop(known, None)
+            self.quarantined.pop(known, None)
 
     def _lately(self, name: str, now: float, boot_id: str) -> list[float]:
         times = self.corrected[name] if boot_id == self.boot_id else ()
@@ -97,7 +101,7 @@ class Flapping:
         return {
             "boot_id": self.boot_id,
             "corrected": {name: list(times) for name, times in self.corrected.items()},
-            "alone": {name: asdict(alone) for name, alone in self.alone.items()},
+            "alone": {name: asdict(alone) for name, alone in self.quarantined.items()},
         }
 
     @classmethod
@@ -105,5 +109,5 @@ class Flapping:
         return cls(
             doc.get("boot_id", ""),
             {name: list(times) for name, times in doc.get("corrected", {}).items()},
-            {name: Alone(**alone) for name, alone in doc.get("alone", {}).items()},
+            {name: Quarantine(**alone) for name, alone in doc.get("alone", {}).items()},
         )

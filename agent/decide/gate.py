@@ -33,13 +33,13 @@ SOURCE = "source"
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """`settle` and `deadline` in seconds. `excused`: subjects that failed before apply and did not change
-    ("check/x").
+    """`settle` and `deadline` in seconds. `allowed_to_fail`: subjects ("check/x") that failed before apply
+    and were not changed by it.
     """
 
     settle: float
     deadline: float
-    excused: frozenset[str] = frozenset()
+    allowed_to_fail: frozenset[str] = frozenset()
     source_required: bool = False
 
 
@@ -118,8 +118,8 @@ def judge(
                 "the change may have cut the host off; look at routes, DNS and firewall in this commit",
             )
         )
-    found = [finding for finding in found if finding.subject not in terms.excused]
-    judged = {r.key.name for r in manifest.of_kind("container") if str(r.key) not in terms.excused}
+    found = [finding for finding in found if finding.subject not in terms.allowed_to_fail]
+    judged = {r.key.name for r in manifest.of_kind("container") if str(r.key) not in terms.allowed_to_fail}
     restarted = any(
         count != progress.last.get(name, count) for name, count in _counts(sample).items() if name in judged
     )
@@ -156,7 +156,7 @@ def blames_source(reason: str) -> bool:
     return any(part.startswith(f"{SOURCE}: ") for part in reason.split("; "))
 
 
-def excused(manifest: Manifest, sample: Sample, changed: set[Key]) -> frozenset[str]:
+def allowed_to_fail(manifest: Manifest, sample: Sample, changed: set[Key]) -> frozenset[str]:
     """Subjects that fail now, before anything is touched, and are not about to change: they can condemn no
     release.
     """

@@ -3,7 +3,7 @@
 Rules:
 1. A step waits for what it needs, never for more.
 2. An edge comes from a need, a claim that moves, a path, a network that is removed, or a file for which
-   several give way together, and from the batches of a rollout; kinds know nothing of it.
+   several give way together, and from the batches of an update; kinds know nothing of it.
 3. The numbering is stable: equal fates, equal actions.
 """
 
@@ -14,15 +14,15 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from agent.decide.batches import Batches, batches, rollouts
+from agent.decide.batches import ServiceUpdate, batches, service_updates
 from agent.kinds import KINDS, adoption, claims, files, oneshots
 from agent.kinds.base import Fate, Part, Step, View
 from agent.kinds.container import RUNNING
-from agent.kinds.update_policy import manner
+from agent.kinds.update_policy import policy_of
 from agent.model import Action, Key, Need, ObservedContainer, Stage
 
-PARTS: tuple[Part, ...] = ("prepare", "ahead", "release", "start", "prune")
-BEGIN: tuple[Part, ...] = ("ahead", "start")  # where a resource begins to use what it needs
+PARTS: tuple[Part, ...] = ("prepare", "start-first", "release", "start", "prune")
+BEGIN: tuple[Part, ...] = ("start-first", "start")  # where a resource begins to use what it needs
 MOST = 10_000  # steps of one part of one resource
 
 
@@ -46,8 +46,8 @@ class Graph:
         self.awaits: dict[tuple[Key, str], StepNode] = {}
         self.extra = 0  # nodes that are no step of a fate
         self.acting = sorted(key for key, fate in fates.items() if fate.steps)
-        self.rollouts = rollouts(view, fates)
-        self.following = {key for rollout in self.rollouts for key in rollout.followers}
+        self.service_updates = service_updates(view, fates)
+        self.following = {key for service in self.service_updates for key in service.followers}
         for key in self.acting:
             for step in fates[key].steps:
                 self._add(key, step)
@@ -68,8 +68,8 @@ class Graph:
         self._order_claims()
         self._order_paths()
         self._order_prune()
-        for rollout in self.rollouts:
-            self._order_batches(rollout)
+        for service in self.service_updates:
+            self._order_batches(service)
         self._order_together()
 
     def _add(self, key: Key, step: Step) -> StepNode:
@@ -138,9 +138,9 @@ class Graph:
         """Whether its candidate cannot be created before it gives way: its network is replaced, or it has
         lenders.
         """
-        return self._on_recreated(key) or bool(self._lenders(key))
+        return self._on_recreated(key) or bool(self._shared_from(key))
 
-    def _lenders(self, key: Key) -> set[Key]:
+    def _shared_from(self, key: Key) -> set[Key]:
         """The changing containers that the Engine looks at when it creates this one: those whose volumes or
         processes it shares, and those that it is linked to outside of networks of its own.
         """
@@ -167,20 +167,20 @@ class Graph:
         """Whether files wait until it has given way. Of a service that is changed batch by batch only the
         first do so, and one that runs until the new one does cannot.
         """
-        return key not in self.following and not self.fates[key].beside
+        return key not in self.following and not self.fates[key].started_first
 
     def _order_parts(self, key: Key) -> None:
         self._edge(self._last(key, "release"), self._first(key, "start"))
         self._edge(self._last(key, "prepare"), self._first(key, *BEGIN))
         fate = self.fates[key]
-        if fate.beside:
-            how = manner(self.view.target.manifest.resources[key], self.view)
+        if fate.started_first:
+            how = policy_of(self.view.target.manifest.resources[key], self.view)
             watch = self._watch(
                 key,
-                [fate.beside],
+                [fate.started_first],
                 how.monitor if how else 0.0,
                 int(self.view.returning),
-                [self._last(key, "ahead", "prepare")],
+                [self._last(key, "start-first", "prepare")],
             )
             self._edge(watch, self._first(key, "release"))
             self._edge(watch, self._first(key, "start"))
@@ -197,7 +197,7 @@ class Graph:
             if self._holds_files(key):
                 self._edge(self._last(key, "release"), self._first(need.key, "start"))
         elif need.key.kind == "container":
-            if need.key in self._lenders(key):
+            if need.key in self._shared_from(key):
                 self._edge(ready, self._first(key, "prepare"))
             if not self._gives_way_early(key):
                 self._edge(ready, self._first(key, "release"))
@@ -275,26 +275,26 @@ class Graph:
                     self._edge(self._last(other, "release") if self._holds_files(other) else None, node)
                     self._edge(node, self._first(other, *BEGIN))
 
-    def _order_batches(self, rollout: Batches) -> None:
+    def _order_batches(self, service: ServiceUpdate) -> None:
         """A batch gives way when all before it are good, and the delay has passed."""
-        how = rollout.manner
-        held = {key: self._first(key, "ahead", "release") for key in rollout.giving}
+        how = service.policy
+        held = {key: self._first(key, "start-first", "release") for key in service.updating}
         before = {
             key: self._before(node)
-            for key in (*rollout.leading, *rollout.giving)
+            for key in (*service.settled, *service.updating)
             if (node := self._last(key, "start"))
         }
-        order = batches(rollout, lambda key: {other for other, nodes in before.items() if held[key] in nodes})
+        order = batches(service, lambda key: {other for other, nodes in before.items() if held[key] in nodes})
         done: list[Key] = []
         for index, batch in enumerate(order):
             done += batch
             following = order[index + 1] if index + 1 < len(order) else []
             ends = [self._last(key, "start") for key in batch]
-            seen = all(self.fates[key].beside for key in batch) if index else not rollout.watched
+            seen = all(self.fates[key].started_first for key in batch) if index else not service.watch_settled
             monitor = how.monitor if index else 0.0
             if batch and not seen and (following or (monitor and not self.view.returning)):
                 key = batch[0] if index else following[0]
-                ends = [self._watch(key, [key.name for key in done], monitor, rollout.tolerated, ends)]
+                ends = [self._watch(key, [key.name for key in done], monitor, service.tolerated, ends)]
             if following and index and how.delay:
                 ends = [self._between(following[0], "delay", {"seconds": how.delay}, ends)]
             for key in following:
@@ -451,7 +451,7 @@ def wants(key: Key, fate: Fate, view: View) -> tuple[str, ...]:
     if fate.verb not in ("create", "replace", "return", "start", "adopt") or not fate.part("start"):
         return ()
     resource = view.target.manifest.resources.get(key)
-    return adoption.stake(key, view) or (resource.claims if resource else ())
+    return adoption.claims_to_restore(key, view) or (resource.claims if resource else ())
 
 
 def app_of(key: Key, view: View) -> str:

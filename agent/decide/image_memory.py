@@ -37,15 +37,15 @@ class Asked:
 class Images:
     """What is remembered. `pulled`: image id -> the references it was pulled as. `pulling`: what a pull is
     for that has begun and of which nobody heard the end; `before`: the images that were there then.
-    `unswept`: a release has been decided or something was pulled, and what nobody needs (images, contents) is
-    not removed yet.
+    `collection_due`: a release was decided or an image was pulled, and the images and contents that nobody
+    needs have not been removed since.
     """
 
     asked: dict[str, Asked] = field(default_factory=dict)
     pulled: dict[str, tuple[str, ...]] = field(default_factory=dict)
     pulling: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
-    unswept: bool = False
+    collection_due: bool = False
 
     # --- when to ask, and what was said ---
 
@@ -69,7 +69,7 @@ class Images:
         ]
         return max(0.0, min(waits)) if waits else None
 
-    def said(self, manifest: Manifest, *, begun: bool) -> dict[str, str]:
+    def last_resolved(self, manifest: Manifest, *, begun: bool) -> dict[str, str]:
         """Reference -> image id where what the registry said last counts. `begun`: this manifest is known
         good or attempted, and what was said to `always` then is in its lock.
         """
@@ -149,7 +149,7 @@ class Images:
             "pulled": {image_id: list(references) for image_id, references in self.pulled.items()},
             "pulling": list(self.pulling),
             "before": list(self.before),
-            "unswept": self.unswept,
+            "unswept": self.collection_due,
         }
 
     @classmethod

@@ -53,7 +53,7 @@ def owned_entries(plan: Plan, view: View, save_original: Callable[[str], Spec]) 
         if known is None and key.kind in files.KINDS:
             entry = replace(entry, original=_original(resource, view, key in touched, save_original))
         if key in told:
-            entry = replace(entry, delivered=notify.untold(resource, told[key], view))
+            entry = replace(entry, notified=notify.not_notified(resource, told[key], view))
         ran = [
             *entry.hooked,
             *([adopted[key]] if key in adopted else []),
@@ -164,7 +164,7 @@ def _proved(resource: Resource, proved: Target, observed: Observed) -> Owned | N
     if current is None:
         return None
     knows = {path: proved.content(path) for path in resource.spec["on_change"]}
-    return replace(entry, hooked=(current.id,), delivered={"id": current.id, **knows} if knows else {})
+    return replace(entry, hooked=(current.id,), notified={"id": current.id, **knows} if knows else {})
 
 
 def settled(view: View) -> dict[Key, Owned]:
@@ -201,7 +201,7 @@ def notified_entries(keys: Iterable[Key], view: View) -> dict[Key, Owned]:
     """
     resources = view.target.manifest.resources
     return {
-        key: replace(owned, delivered=notify.notified(resources[key], view))
+        key: replace(owned, notified=notify.notified(resources[key], view))
         for key in keys
         if (owned := view.inventory.get(key)) is not None
     }

@@ -67,7 +67,7 @@ def without(whole: Plan, refusals: Iterable[Refusal]) -> Plan:
     )
 
 
-def put_off(whole: Plan, keys: Iterable[Key]) -> Plan:
+def deferred(whole: Plan, keys: Iterable[Key]) -> Plan:
     """The plan without these resources and without all that waits for them: nobody refuses them, they cannot
     be changed now.
     """

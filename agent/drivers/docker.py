@@ -127,9 +127,9 @@ class Docker:
 
     # --- containers ---
 
-    def create(self, resource: Resource, *, name: str, image: str, heir_of: str = "") -> None:
+    def create(self, resource: Resource, *, name: str, image: str, replaces: str = "") -> None:
         """Creates a container under `name` from the image with id `image`; the reference is shown when it is
-        that image still. `heir_of`: a container without our labels that it replaces.
+        that image still. `replaces`: a container without our labels that it replaces.
         """
         reference = resource.spec["image"]
         local = self._engine.image(reference)
@@ -137,7 +137,7 @@ class Docker:
         there = local if same else self._engine.image(image)
         settings = (there or {}).get("Config") or {}
         body = request.create_request(
-            self._inheriting(resource, settings.get("Volumes") or {}, heir_of),
+            self._inheriting(resource, settings.get("Volumes") or {}, replaces),
             reference if same else image,
             instance=self._instance,
             image_id=image,
@@ -303,12 +303,12 @@ class Docker:
             network in joined and now is not None and joined[network].get("NetworkID", "") in ("", now["Id"])
         )
 
-    def _inheriting(self, resource: Resource, declared: dict[str, Any], heir_of: str) -> Resource:
+    def _inheriting(self, resource: Resource, declared: dict[str, Any], replaces: str) -> Resource:
         """The resource with the unnamed volumes of the container that it replaces: the current one, or the
         last one kept.
         """
         name = resource.key.name
-        if heir_of and (there := self._engine.container(heir_of)):
+        if replaces and (there := self._engine.container(replaces)):
             config = mounts.inherit(resource.spec["config"], declared, there.get("Mounts") or ())
             return replace(resource, spec={**resource.spec, "config": config})
         listed = self._engine.containers(f"{INSTANCE_LABEL}={self._instance}", f"{NAME_LABEL}={name}")

@@ -354,7 +354,7 @@ def passed_back(key: Key, desired: Resource | None, view: View) -> Fate | None:
     return Fate(key, "forget", "is as it was before it was adopted", refusal=refused)
 
 
-def stake(key: Key, view: View) -> tuple[str, ...]:
+def claims_to_restore(key: Key, view: View) -> tuple[str, ...]:
     """The claims that a container takes again when it is given back."""
     found = to_give_back(view.target.manifest.resources.get(key), view.containers(key.name))
     return tuple(found.original["claims"]) if found and found.original else ()

@@ -3,10 +3,10 @@
 A fate is decided before any action exists (`ok`, `create`, `replace`, …). Its steps fall into parts, and the
 planner orders parts across resources; a kind knows nothing of other kinds' order:
 
-    prepare   harmless beforehand: a container created under a candidate name
-    ahead     the new one runs beside the old one, before that gives way (`order: start-first`)
-    release   gives claims up: stop, rename away, disconnect; or remove
-    start     takes the claims and makes it so: write, create, rename, start
+    prepare      harmless beforehand: a container created under a candidate name
+    start-first  the new container runs beside the old one before that gives way (`order: start-first`)
+    release      gives claims up: stop, rename away, disconnect; or remove
+    start        takes the claims and makes it so: write, create, rename, start
 
 `prune` steps run only after the gate has passed.
 """
@@ -33,7 +33,7 @@ from agent.model import (
     sha256,
 )
 
-Part = Literal["prepare", "ahead", "release", "start", "prune"]
+Part = Literal["prepare", "start-first", "release", "start", "prune"]
 KEPT_UP = (
     "always",
     "unless-stopped",
@@ -53,9 +53,9 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What becomes of one resource. `verb` "ok", "forget" (nothing is left of it) and "keep" (others wait for
-    it, or take its place) have no steps; a refusal has neither. `beside`: what a new container is called that
-    must be good before the old one gives way.
+    """What becomes of one resource. The verbs "ok", "forget" (nothing is left of it) and "keep" (others wait
+    for it, or take its place) have no steps; a refusal has neither. `started_first`: the present name of a
+    new container that must be good before the old one gives way; empty when the old one gives way first.
     """
 
     key: Key
@@ -63,7 +63,7 @@ class Fate:
     cause: str = ""
     steps: tuple[Step, ...] = ()
     refusal: Refusal | None = None
-    beside: str = ""
+    started_first: str = ""
 
     def part(self, part: Part) -> list[Step]:
         return [step for step in self.steps if step.part == part]

@@ -241,8 +241,8 @@ def _creation(
     if oneshots.has_run(desired, image, view):
         return Fate(key, "delete", "an old instance is left", others) if others else ok(key)
     name = candidate_name(desired, image)
-    heir_of = next(({"heir_of": instance.id} for instance in instances if instance.adopted), {})
-    prepare = [Step("prepare", "create", {"name": name, "image": image, **heir_of})]
+    replaces = next(({"replaces": instance.id} for instance in instances if instance.adopted), {})
+    prepare = [Step("prepare", "create", {"name": name, "image": image, **replaces})]
     prepare += [
         Step("prepare", "connect", {"container": name, "network": network})
         for network in networks(desired)[1:]
@@ -294,7 +294,7 @@ def _mend(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step
     if keeper.state == "paused":
         steps += [
             Step("start", "unpause", at),
-            *hooks.beside(notify.steps(desired, keeper, view), desired, keeper, view),
+            *hooks.while_running(notify.steps(desired, keeper, view), desired, keeper, view),
         ]
     elif keeper.state not in RUNNING:
         starting = (
@@ -304,7 +304,7 @@ def _mend(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step
         )
         return [*steps, *starting]
     elif keeper.state == "running":
-        steps += hooks.beside(notify.steps(desired, keeper, view), desired, keeper, view)
+        steps += hooks.while_running(notify.steps(desired, keeper, view), desired, keeper, view)
     return steps
 
 

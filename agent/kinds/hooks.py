@@ -34,7 +34,9 @@ def after_start(desired: Resource, container: str) -> list[Step]:
     return _steps("start", POST_START, desired, container)
 
 
-def beside(steps: list[Step], desired: Resource, instance: ObservedContainer, view: View) -> list[Step]:
+def while_running(
+    steps: list[Step], desired: Resource, instance: ObservedContainer, view: View
+) -> list[Step]:
     """The steps by which a running container is told of changed files, and its hooks: a restart stops and
     starts it; without one, its `post_start` runs if it has not run.
     """

@@ -50,8 +50,8 @@ def changed_files(desired: Resource, instance_id: str, view: View) -> list[str]:
 def _known(desired: Resource, instance_id: str, view: View) -> Mapping[str, Any]:
     """Path -> content that an instance was told of."""
     owned = view.owned(desired.key)
-    if owned and owned.delivered.get("id") == instance_id:
-        return owned.delivered
+    if owned and owned.notified.get("id") == instance_id:
+        return owned.notified
     adopted = instance_id == adoption.newcomer(desired.key, view)
     return {path: view.target.content(path) for path in desired.spec["on_change"]} if adopted else {}
 
@@ -80,18 +80,18 @@ def steps(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step
     """One restart, or each signal once."""
     on_change = desired.spec["on_change"]
     wanted = {on_change.get(path, RESTART) for path in changed_files(desired, keeper.id, view)}
-    if RESTART in wanted or is_sick(desired, keeper, view):
+    if RESTART in wanted or is_unhealthy(desired, keeper, view):
         return [Step("start", "restart", {"container": keeper.id})]
     signals = sorted(reaction.removeprefix("signal:") for reaction in wanted)
     return [Step("start", "signal", {"container": keeper.id, "signal": signal}) for signal in signals]
 
 
-def is_sick(desired: Resource, keeper: ObservedContainer, view: View) -> bool:
+def is_unhealthy(desired: Resource, keeper: ObservedContainer, view: View) -> bool:
     """Whether it is to be restarted because it is unhealthy."""
     return keeper.health == "unhealthy" and desired.spec.get("on_unhealthy") == RESTART and view.repairing
 
 
-def untold(desired: Resource, instance_id: str, view: View) -> dict[str, Any]:
+def not_notified(desired: Resource, instance_id: str, view: View) -> dict[str, Any]:
     """What the inventory says while it is being told: a pass that is killed leaves it to the next one to tell
     it.
     """

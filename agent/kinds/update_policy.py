@@ -22,11 +22,11 @@ from agent.kinds.hooks import POST_START, PRE_STOP
 from agent.model import ObservedContainer, Resource
 
 # what a new one needs besides its name and policy
-AHEAD = ("connect", "disconnect", "start", "unpause", "signal", "restart", POST_START, PRE_STOP)
+START_FIRST_VERBS = ("connect", "disconnect", "start", "unpause", "signal", "restart", POST_START, PRE_STOP)
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class UpdatePolicy:
     """`parallelism`: containers at a time, 0 for all. `delay`, `monitor`: seconds. `ratio`: share of failed
     containers up to which it goes on, 1 when nothing stops it.
     """
@@ -38,7 +38,7 @@ class Manner:
     ratio: float = 0.0
 
 
-def manner(resource: Resource, view: View) -> Manner | None:
+def policy_of(resource: Resource, view: View) -> UpdatePolicy | None:
     """How a container is changed now; None when nothing is said. A rollback is stopped by nothing: the gate
     judges its end.
     """
@@ -54,7 +54,9 @@ def manner(resource: Resource, view: View) -> Manner | None:
         else float(said.get("max_failure_ratio", 0))
     )
     delay, monitor = float(said.get("delay", 0)), float(said.get("monitor", 0))
-    return Manner(said.get("order") == "start-first", int(said.get("parallelism", 1)), delay, monitor, ratio)
+    return UpdatePolicy(
+        said.get("order") == "start-first", int(said.get("parallelism", 1)), delay, monitor, ratio
+    )
 
 
 def serving(name: str, view: View) -> ObservedContainer | None:
@@ -67,7 +69,7 @@ def start_first(fate: Fate, view: View) -> Fate:
     is wanted and can be.
     """
     desired = view.target.manifest.resources.get(fate.key)
-    how, old = manner(desired, view) if desired else None, serving(fate.key.name, view)
+    how, old = policy_of(desired, view) if desired else None, serving(fate.key.name, view)
     taking = next((step for step in fate.steps if (step.part, step.verb) == ("start", "rename")), None)
     if desired is None or how is None or not how.start_first or old is None or taking is None:
         return fate
@@ -81,17 +83,19 @@ def start_first(fate: Fate, view: View) -> Fate:
         return fate
     new = str(taking.args["container"])
     return replace(
-        fate, beside=new, steps=tuple(_ahead(step, fate.key.name, new, old.id) for step in fate.steps)
+        fate,
+        started_first=new,
+        steps=tuple(_before_the_old_one(step, fate.key.name, new, old.id) for step in fate.steps),
     )
 
 
-def _ahead(step: Step, name: str, new: str, old: str) -> Step:
+def _before_the_old_one(step: Step, name: str, new: str, old: str) -> Step:
     """What the new one needs comes before the old one goes; so does what else is in the way: a candidate of
     an earlier try.
     """
     if step.part == "release" and step.args["container"] != old:
-        return replace(step, part="ahead")
-    if step.part != "start" or step.verb not in AHEAD:
+        return replace(step, part="start-first")
+    if step.part != "start" or step.verb not in START_FIRST_VERBS:
         return step
     at = {"container": new} if step.args.get("container") == name else {}
-    return replace(step, part="ahead", args={**step.args, **at})
+    return replace(step, part="start-first", args={**step.args, **at})

@@ -101,7 +101,7 @@ def _json(owned: Owned) -> dict[str, Json]:
         "claims": list(owned.claims),
         "app": owned.app,
         "original": dict(owned.original) if owned.original is not None else None,
-        "delivered": dict(owned.delivered),
+        "delivered": dict(owned.notified),
         "completed": owned.completed,
         "hooked": list(owned.hooked),
         "adopted": dict(owned.adopted),

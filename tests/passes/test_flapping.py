@@ -72,7 +72,7 @@ def test_what_drifts_too_often_is_left_alone_and_reported(passes: Passes) -> Non
             "new commit",
         }
     ]
-    alone = passes.state.flapping.alone[WEB]
+    alone = passes.state.flapping.quarantined[WEB]
     assert (alone.times, alone.since, alone.commit) == (5, passes.clock.wall(), f"{1:040x}")
 
 

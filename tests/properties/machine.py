@@ -231,6 +231,6 @@ class Machine:
         }
         owned = [(key, entry) for key, entry in self.inventory.items() if key.kind != "volume"]
         found |= {
-            f"owned {key}": replace(entry, delivered={}, completed="", hooked=()) for key, entry in owned
+            f"owned {key}": replace(entry, notified={}, completed="", hooked=()) for key, entry in owned
         }
         return found

@@ -379,15 +379,15 @@ def test_retry_of_what_flaps(site: Site, capsys: pytest.CaptureFixture[str], wor
     state, name = site.proved(), "container/shop-web-1"
     store = StateStore(site.paths.state)
     state.flapping.leave({name: 5}, 1.0, COMMIT)
-    site.finish(state, flapping=state.flapping.alone)
+    site.finish(state, flapping=state.flapping.quarantined)
     assert (
         f"flapping    {name} is left alone until a new commit, or: limpet retry {name}"
         in limpet(site, capsys, "status")[1]
     )
     assert limpet(site, capsys, "retry", "container/x") == (1, f"container/x does not flap\n  {name}\n", "")
-    assert store.load().flapping.alone
+    assert store.load().flapping.quarantined
     code, out, _ = limpet(site, capsys, "retry", word)
-    assert code == 0 and name in out and not store.load().flapping.alone
+    assert code == 0 and name in out and not store.load().flapping.quarantined
 
 
 def test_failures_in_a_row_are_shown(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

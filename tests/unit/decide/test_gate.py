@@ -123,7 +123,7 @@ def test_a_start_period_of_what_has_started_counts_not() -> None:
     )
     other = replace(WEB, id="x", name="old", key_name="old", health="starting", patience=100.0)
     assert judged(at(0, WEB, sick, other), at(60, WEB, sick, other)).decision == "rejected"
-    excused = Terms(10, 60, excused=frozenset({"container/web"}))
+    excused = Terms(10, 60, allowed_to_fail=frozenset({"container/web"}))
     starting = web(health="starting", patience=100.0)
     assert judged(at(0, starting, sick), at(60, starting, sick), terms=excused).decision == "rejected"
 
@@ -257,7 +257,7 @@ def test_never_steady_is_rejected_at_the_deadline() -> None:
 
 def test_excused_subject_cannot_condemn() -> None:
     """What failed before and did not change must not count: neither its state, nor its restarts."""
-    terms = Terms(10, 60, excused=frozenset({"container/web"}))
+    terms = Terms(10, 60, allowed_to_fail=frozenset({"container/web"}))
     looks = [at(n * 5, web(state="restarting", restart_count=n), JOB) for n in range(3)]
     assert judged(*looks, terms=terms).decision == "healthy"
 
@@ -322,9 +322,9 @@ def test_excused_before_apply() -> None:
     """What fails now is excused, unless it is about to change; checks always."""
     manifest = replace(RELEASE.manifest, checks=(HTTP,))
     sample = at(0, web(state="exited", exit_code=1), JOB, checks={"answers": "connection refused"})
-    assert gate.excused(manifest, sample, set()) == {"container/web", "check/answers"}
-    assert gate.excused(manifest, sample, {Key("container", "web")}) == {"check/answers"}
-    assert gate.excused(manifest, at(0, checks={"answers": ""}), set()) == frozenset()
+    assert gate.allowed_to_fail(manifest, sample, set()) == {"container/web", "check/answers"}
+    assert gate.allowed_to_fail(manifest, sample, {Key("container", "web")}) == {"check/answers"}
+    assert gate.allowed_to_fail(manifest, at(0, checks={"answers": ""}), set()) == frozenset()
 
 
 @pytest.mark.parametrize(

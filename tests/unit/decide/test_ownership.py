@@ -180,8 +180,8 @@ DELIVERED = {"id": "id-proxy", "/etc/motd": sha256("one")}
 def test_what_a_container_was_told_is_remembered() -> None:
     """What a container was told must be remembered with its id, and then there is nothing to do."""
     case = {"known_good": "applied", "applied": READER, "desired": "applied"}
-    assert ownership.notified_entries([PROXY], view(case))[PROXY].delivered == DELIVERED
-    assert not plan(view({**case, "inventory": {str(PROXY): {"delivered": DELIVERED}}})).actions
+    assert ownership.notified_entries([PROXY], view(case))[PROXY].notified == DELIVERED
+    assert not plan(view({**case, "inventory": {str(PROXY): {"notified": DELIVERED}}})).actions
 
 
 def test_signal_that_is_sent_is_not_delivered_until_it_was_told() -> None:
@@ -191,16 +191,16 @@ def test_signal_that_is_sent_is_not_delivered_until_it_was_told() -> None:
     case = {
         "known_good": "applied",
         "applied": READER,
-        "inventory": {str(PROXY): {"delivered": DELIVERED}},
+        "inventory": {str(PROXY): {"notified": DELIVERED}},
         "desired": {"base": "applied", "file": {"/etc/motd": {"content": "two"}}},
     }
     found, _ = entries(case)
-    assert found[PROXY].delivered == {"id": "id-proxy", "/etc/motd": ""}
+    assert found[PROXY].notified == {"id": "id-proxy", "/etc/motd": ""}
     back = {
         "known_good": READER,
         "applied": case["desired"] | {"base": "known_good"},
         "desired": "known_good",
-        "inventory": {str(PROXY): {"delivered": found[PROXY].delivered}},
+        "inventory": {str(PROXY): {"notified": found[PROXY].notified}},
     }
     assert [action.verb for action in plan(view(back)).actions] == ["write", "signal"]
 
@@ -223,10 +223,10 @@ def test_restart_for_a_file_that_was_put_back_survives_a_kill() -> None:
     }
     assert [action.verb for action in plan(view(case)).actions] == ["write", "restart"]
     found, _ = entries(case)
-    after = {**case, "file": {}, "inventory": {str(PROXY): {"delivered": found[PROXY].delivered}}}
+    after = {**case, "file": {}, "inventory": {str(PROXY): {"notified": found[PROXY].notified}}}
     assert [action.verb for action in plan(view(after)).actions] == ["restart"]
-    told = ownership.notified_entries([PROXY], view(after))[PROXY].delivered
-    assert not plan(view({**after, "inventory": {str(PROXY): {"delivered": told}}})).actions
+    told = ownership.notified_entries([PROXY], view(after))[PROXY].notified
+    assert not plan(view({**after, "inventory": {str(PROXY): {"notified": told}}})).actions
 
 
 def test_one_shot_that_ran_is_remembered() -> None:
