@@ -91,7 +91,7 @@ def build_oracle() -> Path:
     NoOracle.
     """
     BUILT.mkdir(parents=True, exist_ok=True)
-    argv = [find_go(), "build", "-buildvcs=false", "-o", BUILT / "oracle", "."]
+    argv = [find_go(), "build", "-buildvcs=false", "-o", str(BUILT / "oracle"), "."]
     environment = {**os.environ, "GOTOOLCHAIN": "local"}
     with (BUILT / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

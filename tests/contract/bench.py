@@ -122,7 +122,7 @@ class RealBench:
 
     def compose_container(self, resource: Resource, name: str) -> str:
         """A container that runs, made by the request that Compose would send."""
-        api = self.engine.client.api
+        api: Any = self.engine.client.api  # the SDK has no types for what is asked here
         body = compose.body(resource, resource.spec["image"], self.real.mapped)
         id = str(api.create_container_from_config(body, name)["Id"])
         for other in container.networks(resource)[1:]:

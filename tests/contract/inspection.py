@@ -46,7 +46,7 @@ def inspected(engine: Engine, project: str, *places: str) -> dict[str, Flat]:
     api = engine.client.api
     listed = engine.containers(project)
     found = [api.inspect_container(str(c.id)) for c in listed if PROJECT_LABEL in c.labels]
-    names = {}
+    names: dict[str, str] = {}
     for other in (c for c in listed if PROJECT_LABEL not in c.labels):
         shown = f"({str(other.name).replace(project, PROJECT)})"
         names |= {str(other.id): shown, str(other.id)[:12]: shown, str(other.name): shown}
@@ -58,7 +58,7 @@ def inspected(engine: Engine, project: str, *places: str) -> dict[str, Flat]:
     networks = {n["Name"]: n for n in api.networks(filters={"label": f"{PROJECT_LABEL}={project}"})}
     words = {**dict(zip(places, ("DIR", ""), strict=False)), **names, project: PROJECT}
     given = {name: _has_addresses(n) for name, n in networks.items()}
-    all_of_it = {}
+    all_of_it: dict[str, Flat] = {}
     for container in found:
         all_of_it[names[container["Id"]].strip("()")] = dict(_container(container, words, given))
     for name in networks:
@@ -66,9 +66,9 @@ def inspected(engine: Engine, project: str, *places: str) -> dict[str, Flat]:
             _network(_renamed(api.inspect_network(name), words))
         )
     for volume in api.volumes(filters={"label": f"{PROJECT_LABEL}={project}"})["Volumes"] or ():
-        shown = {key: value for key, value in volume.items() if key not in ("CreatedAt", "Mountpoint")}
+        kept = {key: value for key, value in volume.items() if key not in ("CreatedAt", "Mountpoint")}
         all_of_it[f"volume {volume['Name'].replace(project, PROJECT)}"] = dict(
-            flattened(_renamed(shown, words), "")
+            flattened(_renamed(kept, words), "")
         )
     return all_of_it
 
@@ -77,7 +77,7 @@ def of_containers(engine: Engine, project: str, *places: str) -> dict[str, Flat]
     """Service -> field -> value of its first container, whole, as the Engine has it; any dotted field may be
     asked for.
     """
-    found = {}
+    found: dict[str, Flat] = {}
     for container in engine.containers(project):
         labels = container.labels
         if labels.get(LABEL + "container-number") == "1":
@@ -119,7 +119,7 @@ def _container(
     for part, key in (("Config", "Volumes"), ("Config", "ExposedPorts")):
         found[part][key] = sorted(found[part].get(key) or ())  # a set, in the form of a mapping to nothing
     host = found["HostConfig"]
-    found["Asked"] = dict(_asked(host.pop("Binds", None) or (), host.pop("Mounts", None) or ()))
+    found["Asked"] = dict(_asked(host.pop("Binds", None) or [], host.pop("Mounts", None) or []))
     found["Mounts"] = {m["Destination"]: _mounted(m) for m in found.pop("Mounts")}
     for field, value in flattened(found, ""):
         network = CHANCE.fullmatch(field)

@@ -24,6 +24,7 @@ from tests.contract.accepted import ACCEPTED, table
 from tests.contract.bench import HostBench, RealBench
 from tests.contract.composed import App, Compose, apps
 from tests.contract.inspection import Flat, differences, inspected, of_containers
+from tests.harness import images
 from tests.harness.engine import CHECKOUT, Engine, unique
 from tests.harness.hosts import Host
 
@@ -77,7 +78,7 @@ def here(loaded: Engine, tmp_path: Path) -> Iterator[Place]:
 def there(debian13: Host) -> Iterator[Place]:
     """The Engine of a Debian 13 host."""
     composed.load_images(debian13.engine.client)
-    debian13.load_image(composed.images.image("idle"))
+    debian13.load_image(images.image("idle"))
     project = unique("ltd")
     bench = HostBench(project, debian13)
     with debian13.engine.prefix(project):

@@ -91,7 +91,7 @@ class Shop:
         """Service -> what must not change when a container is adopted: id, start, pid."""
         found = {}
         for container in self.site.engine.containers(self.app):
-            doc = self.site.container(container.id)
+            doc = self.site.container(str(container.id))
             service = doc["Config"]["Labels"]["com.docker.compose.service"]
             found[service] = (doc["Id"], doc["State"]["StartedAt"], doc["State"]["Pid"])
         return found
@@ -178,13 +178,19 @@ def facts(shop: Shop, name: str) -> tuple[Any, ...]:
     return doc["Id"], doc["State"]["Running"], policy, sorted(doc["NetworkSettings"]["Networks"])
 
 
+def networks_of(shop: Shop) -> dict[str, str | None]:
+    """The networks of the project by name, with their ids."""
+    found = shop.site.engine.client.networks.list()
+    return {str(n.name): n.id for n in found if str(n.name).startswith(shop.app)}
+
+
 def test_a_bad_first_commit_gives_back_what_was_there(shop: Shop) -> None:
     """When the very first release fails, what Compose started must be there again as it was, under its name,
     and stay so.
     """
     shop.up()
     before = {service: facts(shop, shop.theirs(service)) for service in ("web", "db", "migrate")}
-    networks = {n.name: n.id for n in shop.site.engine.client.networks.list() if n.name.startswith(shop.app)}
+    networks = networks_of(shop)
     bad = shop.text().replace("limpet-test/web:v1", "limpet-test/crash:v1")
     shop.commit(bad.replace("volumes: {data", "  edge: {image: 'limpet-test/idle:v1'}\nvolumes: {data"))
     done = shop.site.sync(expect=4)
@@ -192,9 +198,7 @@ def test_a_bad_first_commit_gives_back_what_was_there(shop: Shop) -> None:
     for _ in range(2):
         assert {service: facts(shop, shop.theirs(service)) for service in ("web", "db", "migrate")} == before
         assert set(shop.site.ids(shop.app)) == {shop.theirs(service) for service in ("web", "db", "migrate")}
-        assert {
-            n.name: n.id for n in shop.site.engine.client.networks.list() if n.name.startswith(shop.app)
-        } == networks
+        assert networks_of(shop) == networks
         shop.site.sync(expect=4)
     assert shop.site.heartbeat()["state"] == "RolledBack"
     shop.commit()

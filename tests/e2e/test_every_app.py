@@ -12,7 +12,7 @@ import pytest
 
 from tests.contract import composed
 from tests.harness.engine import Engine
-from tests.harness.gitrepo import GitRepo
+from tests.harness.gitrepo import Content, GitRepo
 from tests.harness.proxy import proxy
 from tests.harness.site import make_site
 
@@ -49,12 +49,12 @@ def synced_twice(engine: Engine, repo: GitRepo, directory: Path, names: list[str
     with proxy(engine.socket, directory / "s") as recorder:
         site = make_site(engine, repo, directory / "site", socket=str(recorder.socket))
         site.configure(gate={"settle": "1s", "deadline": "120s"})
-        files = {}
+        files: dict[str, Content] = {}
         for name in names:
             app = composed.apps()[name].placed(name, "150", 20000)
             composed.surround(engine, app)
             files |= {f"apps/{name}/{path}": text for path, text in app.files.items()}
-        site.commit(dict(files))
+        site.commit(files)
         site.sync(expect=code, timeout=600)
         recorder.clear()
         second = site.sync(expect=code, timeout=120)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -185,14 +186,15 @@ def test_adopting_release_fails_after_the_inventory_was_lost(site: Site, prefix:
     compose = "name: {app}\nservices:\n  one: {{image: 'limpet-test/idle:v1'}}\n"
     site.commit({"compose.yaml": compose.format(app=prefix)})
     site.sync()
+    policy: Any = {"Name": "unless-stopped"}  # a name that the types of the SDK lack
     theirs = site.engine.client.containers.run(
-        "limpet-test/web:v1", name=f"{prefix}-web-1", detach=True, restart_policy={"Name": "unless-stopped"}
+        "limpet-test/web:v1", name=f"{prefix}-web-1", detach=True, restart_policy=policy
     )
     site.configure(gate={"settle": "30s", "deadline": "90s"})
     adopting = "  web: {image: 'limpet-test/web:v2', restart: unless-stopped, x-limpet: {adopt: true}}\n"
     site.commit({"compose.yaml": compose.format(app=prefix) + adopting})
     site.kill_in("gate")
-    assert site.ids(prefix)[f"{prefix}-web-1.kept-{theirs.id[:12]}"] == theirs.id
+    assert site.ids(prefix)[f"{prefix}-web-1.kept-{str(theirs.id)[:12]}"] == theirs.id
     lose(site, ("inventory",), "damaged")
     site.engine.client.containers.get(f"{prefix}-web-1").stop(timeout=1)
     site.configure(gate={"settle": "1s", "deadline": "8s"})

@@ -71,7 +71,7 @@ def test_docker_stopped(repo: GitRepo, tmp_path: Path) -> None:
     with private_engine(tmp_path / "engine") as private:
         images.load(private.client, images.image("web", "v1"))
         images.load(private.client, images.image("web", "v2"))
-        site = make_site(private, repo, tmp_path / "site")
+        site = make_site(private.engine, repo, tmp_path / "site")
         files = {"files/etc/app.conf": "one\n"}
         site.commit({"compose.yaml": COMPOSE.format(app="shop", image="limpet-test/web:v1"), **files})
         site.sync()

@@ -53,7 +53,7 @@ def test_token_and_mirror(site: Site, prefix: str, tmp_path: Path) -> None:
             said.append(site.sync(expect=exit_code))
             said.append(site.limpet("status"))
         assert "token_file" in said[0].err
-        assert site.engine.client.api.inspect_image(ref)["Id"] == own(prefix).id
+        assert site.engine.client.images.get(ref).id == own(prefix).id
         copy = mirror.push(images.image("web", "v2"), f"proxy/{prefix}/web:2")
         tables = {private.address: {**table, "mirrors": [f"{mirror.address}/proxy"]}, mirror.address: table}
         site.configure(engine={"registries": tables})

@@ -505,13 +505,13 @@ class FakeHost:
         at.seen = replace(at.seen, state="exited", health="", exit_code=code, ports=())
 
     def _container_stop(self, resource: Resource | None, container: str) -> None:
-        at = self._find(container, required=False)
+        at = self.find(container)
         if at is not None and at.seen.state in RUNNING:
             self._stop(at, 143)
             at.by_hand = True
 
     def _container_rename(self, resource: Resource | None, container: str, to: str) -> None:
-        at, holder = self._find(container, required=False), self._find(to, required=False)
+        at, holder = self.find(container), self.find(to)
         if at is None and holder is not None and holder.seen.owned:
             return
         at = self._find(container)
@@ -537,7 +537,7 @@ class FakeHost:
         at.seen = replace(at.seen, networks={**at.seen.networks, network: id})
 
     def _container_disconnect(self, resource: Resource | None, container: str, network: str) -> None:
-        at = self._find(container, required=False)
+        at = self.find(container)
         if at is not None:
             at.seen = replace(at.seen, networks={n: id for n, id in at.seen.networks.items() if n != network})
 
@@ -581,7 +581,7 @@ class FakeHost:
     def _container_pre_stop(
         self, resource: Resource | None, hook: Spec, container: str, number: int, timeout: float
     ) -> None:
-        at = self._find(container, required=False)
+        at = self.find(container)
         if at is not None and at.seen.state == "running":
             self._hook(at, "pre_stop", hook, timeout)
 
@@ -607,7 +607,7 @@ class FakeHost:
         at.hooks.append(event)
 
     def _container_remove(self, resource: Resource | None, container: str) -> None:
-        at = self._find(container, required=False)
+        at = self.find(container)
         if at is not None:
             del self.containers[at.seen.id]
 
@@ -692,9 +692,13 @@ class FakeHost:
             patience=at.patience,
         )
 
-    def _find(self, name: str, *, required: bool = True) -> Any:
-        found = next((c for c in self.containers.values() if name in (c.seen.id, c.seen.name)), None)
-        if found is None and required:
+    def find(self, name: str) -> FakeContainer | None:
+        """The container of this id or name, if there is one."""
+        return next((c for c in self.containers.values() if name in (c.seen.id, c.seen.name)), None)
+
+    def _find(self, name: str) -> FakeContainer:
+        found = self.find(name)
+        if found is None:
             raise Transient(f"no such container: {name}", "the next pass looks again", code="Missing")
         return found
 

@@ -13,6 +13,7 @@ from agent.clock import FakeClock
 from agent.converge.context import Session
 from agent.converge.desired import Tip
 from agent.converge.one_pass import PassResult, _one_round
+from agent.errors import LimpetError
 from agent.installation import Paths
 from agent.kinds import container
 from agent.model import Manifest, Plan, Resource
@@ -49,7 +50,7 @@ class Branch:
     def __init__(self, paths: Paths) -> None:
         self.content, self.manifests = Content(paths.content), Manifests(paths.manifests)
         self.manifest, self.commits, self.message = Manifest({}), 0, ""
-        self.down: Exception | None = None
+        self.down: LimpetError | None = None
 
     def push(self, *resources: Resource, message: str = "") -> None:
         self.manifest, self.message = Manifest({resource.key: resource for resource in resources}), message

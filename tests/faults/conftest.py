@@ -63,7 +63,7 @@ def foreign(site: Site, name: str) -> Iterator[None]:
         network.reload()
         volume.reload()
         assert (site.root / "etc/foreign.conf").read_text() == "mine\n"
-        assert client.images.get(f"{name}:v1").id == container.image.id
+        assert client.images.get(f"{name}:v1").id == container.attrs["Image"]
     finally:
         site.engine.remove_all(name)
 

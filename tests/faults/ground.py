@@ -235,7 +235,7 @@ class Ground:
         assert self._lives() == self._steady, f"a service that did not change was touched\n{where}"
 
     def _lives(self) -> dict[str, object]:
-        found = {}
+        found: dict[str, object] = {}
         for service in self.scenario.steady:
             there = self.site.container(f"{self.names.app}-{service}-1")
             found[service] = (there["Id"], there["State"]["StartedAt"], there["RestartCount"])
@@ -324,4 +324,6 @@ def end(process: subprocess.Popen[str], timeout: float = 120) -> Result:
         os.killpg(process.pid, signal.SIGKILL)
         out, err = process.communicate()
         raise AssertionError(f"the pass did not end within {timeout:g} s\n{out}{err}") from None
-    return Result(tuple(map(str, process.args)), process.returncode, out, err)
+    argv = process.args
+    assert isinstance(argv, list)
+    return Result(tuple(map(str, argv)), process.returncode, out, err)

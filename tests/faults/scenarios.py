@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.harness import images
 from tests.harness.gitrepo import Content
@@ -165,8 +165,9 @@ def start_theirs(ground: Ground) -> None:
     """Somebody's container by the name of the service that adopts it, unless it is there."""
     name = f"{ground.names.app}-web-1"
     if name not in ground.site.ids(ground.names.app):
+        policy: Any = {"Name": "unless-stopped"}  # a name that the types of the SDK lack
         ground.site.engine.client.containers.run(
-            "limpet-test/plain-web:v1", name=name, detach=True, restart_policy={"Name": "unless-stopped"}
+            "limpet-test/plain-web:v1", name=name, detach=True, restart_policy=policy
         )
 
 

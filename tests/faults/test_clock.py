@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,11 @@ def elsewhen(site: Site) -> Iterator[ElsewhenDaemon]:
         daemon.kill()
 
 
+def written_in(site: Site, year: int) -> bool:
+    """Whether the newest heartbeat is of this year."""
+    return str(site.heartbeat()["written_at"]).startswith(str(year))
+
+
 def test_the_clock_of_a_daemon_is_set(elsewhen: ElsewhenDaemon, site: Site, prefix: str) -> None:
     """A daemon whose clock is set forward and back by ten years must go on polling, and apply each commit as
     before.
@@ -98,9 +104,5 @@ def test_the_clock_of_a_daemon_is_set(elsewhen: ElsewhenDaemon, site: Site, pref
         year = time.gmtime(time.time() + years).tm_year
         commit = site.commit({"files/etc/demo": f"{number}\n"})
         elsewhen.applied(commit)
-        eventually(
-            lambda year=year: site.heartbeat()["written_at"].startswith(str(year)),
-            30,
-            "the daemon's clock to be set",
-        )
+        eventually(partial(written_in, site, year), 30, "the daemon's clock to be set")
     assert elsewhen.send(signal.SIGTERM) == 0

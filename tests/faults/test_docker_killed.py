@@ -164,5 +164,5 @@ def counted(between: Proxy) -> list[int]:
             told[0] += len(data)
         passed(client, data)  # type: ignore[arg-type]
 
-    between._to_client = count  # type: ignore[assignment,method-assign]
+    between._to_client = count  # type: ignore[method-assign]
     return told

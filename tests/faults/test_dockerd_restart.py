@@ -62,7 +62,7 @@ def test_dockerd_restarts_while_old_containers_are_kept(
     with private_engine(tmp_path / "engine") as private:
         for kind in ("idle", "stubborn"):
             images.load(private.client, images.image(kind, "v1"))
-        site = make_site(private, repo, tmp_path / "site")
+        site = make_site(private.engine, repo, tmp_path / "site")
         site.configure(gate={"settle": "0.2s", "deadline": "10m" if good else "40s"})
         site.commit({"compose.yaml": COMPOSE.format(policy=policy, mark="a")})
         argv = [sys.executable, "-I", "-m", "agent", "--root", str(site.root), "sync"]

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,10 @@ def child(parent: int, verb: str) -> int:
     return 0
 
 
+def ended(pid: int) -> bool:
+    return not pid or not Path(f"/proc/{pid}/exe").exists()
+
+
 def stopped(process: subprocess.Popen[str]) -> bool:
     assert process.poll() is None, "the pass ended before the phase"
     return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
@@ -139,19 +144,15 @@ def test_phase(
                     "LIMPET_TEST_PATIENCE": str(PATIENCE),
                 }
             )
-            eventually(lambda process=process: stopped(process), 60, "the phase")
+            eventually(partial(stopped, process), 60, "the phase")
             with table.fault(name, fault, process):
                 started = time.monotonic()
                 if fault == "kill":
                     busy = {"fetch": "_fetch", "render": "_render"}.get(name)
-                    worker = (
-                        eventually(lambda p=process, b=busy: child(p.pid, b), 30, "the child") if busy else 0
-                    )
+                    worker = eventually(partial(child, process.pid, busy), 30, "the child") if busy else 0
                     os.killpg(process.pid, signal.SIGKILL)
                     result = end(process)
-                    eventually(
-                        lambda w=worker: not w or not Path(f"/proc/{w}/exe").exists(), 30, "the child to end"
-                    )
+                    eventually(partial(ended, worker), 30, "the child to end")
                 else:
                     result = end(process, ENDS_WITHIN)
                     assert result.code in phase.codes, f"{where}\n{result}"

@@ -27,9 +27,9 @@ def spawn(site: Site, verb: str) -> subprocess.Popen[str]:
 
 
 def first_to_end(agents: list[subprocess.Popen[str]]) -> subprocess.Popen[str]:
-    return eventually(
-        lambda: next((agent for agent in agents if agent.poll() is not None), None), 60, "one to give up"
-    )
+    return eventually(lambda: [agent for agent in agents if agent.poll() is not None], 60, "one to give up")[
+        0
+    ]
 
 
 @pytest.mark.parametrize(("verb", "what"), [("sync", "a pass"), ("run", "a daemon")])

@@ -16,6 +16,7 @@ from typing import Any
 
 from dulwich import porcelain
 from dulwich.index import IndexEntry
+from dulwich.objects import ObjectID
 from dulwich.repo import Repo
 
 from tests.harness.gitrepo import Blob, Content, symlink
@@ -81,7 +82,7 @@ def materialise(name: str, below: Path) -> Path:
         index = repo.open_index()
         for path in told.get("submodules", []):
             (root / path).mkdir(parents=True)
-            index[path.encode()] = IndexEntry(0, 0, 0, 0, SUBMODULE, 0, 0, 0, b"1" * 40, 0)
+            index[path.encode()] = IndexEntry(0, 0, 0, 0, SUBMODULE, 0, 0, 0, ObjectID(b"1" * 40), 0)
         index.write()
     return root
 

@@ -69,7 +69,9 @@ class Engine:
 
         def whole() -> str:
             script = ["sh", "-c", f'"$@" 2>/dev/null; echo {END}', "-", *command]
-            printed = str(self.client.containers.get(container).exec_run(script).output.decode())
+            output = self.client.containers.get(container).exec_run(script).output
+            assert isinstance(output, bytes)  # an iterator only of a command whose output is streamed
+            printed = output.decode()
             return printed if printed.endswith(f"{END}\n") else ""
 
         return eventually(whole, 30, f"the output of {' '.join(command)} in {container}").removesuffix(

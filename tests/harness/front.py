@@ -60,7 +60,7 @@ class Front:
         )
         with contextlib.closing(made) as connection:
             sent = {
-                name: ", ".join(request.headers.get_all(name))
+                name: ", ".join(request.headers.get_all(name, ()))
                 for name in request.headers
                 if name.lower() not in HOP
             }

@@ -271,11 +271,11 @@ class Proxy:
         headers = _headers(head)
         try:
             self._call("before", count, request)
-        except Answer as answer:
-            request.status = answer.status
+        except Answer as made_up:
+            request.status = made_up.status
             for _ in client.body(headers):
                 pass
-            self._to_client(client, answer.data)
+            self._to_client(client, made_up.data)
             return False
         engine.socket.sendall(head)
         for piece in client.body(headers):

@@ -117,7 +117,7 @@ class Site:
 
     def ids(self, prefix: str) -> dict[str, str]:
         """Container name -> id of all with the prefix, stopped ones too."""
-        return {c.name: c.id for c in self.engine.containers(prefix)}
+        return {str(c.name): str(c.id) for c in self.engine.containers(prefix)}
 
 
 def make_site(

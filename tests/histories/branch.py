@@ -142,7 +142,7 @@ def next_doc(past: list[Doc], event: Any) -> Doc:
         case ("tweak", what, number):
             return tweaked(past[-1], what, number)
         case ("revert", back):
-            return past[max(0, len(past) - 2 - back)]
+            return past[max(0, len(past) - 2 - int(back))]
         case ("recommit",):
             return past[-1]
     raise AssertionError(event)

@@ -59,7 +59,7 @@ class Rules:
             assert attempt.release.id not in state.rejected, (
                 f"{action.verb} {action.key} of a rejected release"
             )
-        at = self.host._find(str(action.args.get("container")), required=False)
+        at = self.host.find(str(action.args.get("container")))
         assert at is None or at.seen.owned, f"{action.verb} {action.key}: {at.seen.name} is not ours"
         if action.verb == "remove" and action.key.kind == "container":
             self._not_known_good(str(action.args["container"]), state)

@@ -99,7 +99,8 @@ def test_a_slow_starter_is_waited_for(passes: Passes) -> None:
 
     passes.host.observe = observe  # type: ignore[method-assign]
     passes.branch.push(service("new:1", config=SLOW))
-    assert took(passes) == ("Converged", pytest.approx(56, abs=2))
+    outcome, seen = took(passes)
+    assert outcome == "Converged" and seen == pytest.approx(56, abs=2)
     waits = list(dict.fromkeys(text for text in said if text.startswith("gate: container/shop-web-1")))
     assert len(waits) >= 5 and waits[0].endswith("its health check has not passed yet; at most 64 s more"), (
         waits
@@ -176,7 +177,7 @@ def die_in_the_gate(passes: Passes, *, after: float) -> None:
     passes.host.observe = observed  # type: ignore[method-assign]
 
 
-LOOPS = {
+LOOPS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "always": ({"restart": "always"}, {"exits": 0, "code": 3}, "restarts for ever"),
     "always-but-runs-a-while": ({"restart": "always"}, {"exits": 5, "code": 3}, "restarts for ever"),
     "always-with-a-check": (

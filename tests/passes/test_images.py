@@ -312,7 +312,7 @@ def test_images_of_commits_that_are_never_begun(passes: Passes) -> None:
     """
     good = daily(passes)
     passes.host.check = lambda resource, content: "wrong"
-    wrong = files.file("/etc/x", content=passes.host.content.put(b"x"), size=1, check=["false"])
+    wrong = files.file("/etc/x", content=passes.host.content.put(b"x"), size=1, check=("false",))
     for number in range(3):
         newest = passes.host.add_image(f"shop/new:{number}", "web", version=f"{number}", local=False)
         passes.branch.push(service(f"shop/new:{number}"), wrong)

@@ -12,6 +12,7 @@ import pytest
 
 from agent.errors import Failed, Transient
 from agent.kinds import oneshots
+from agent.kinds.base import Target
 from agent.model import Key, Need, Resource
 from agent.store.orders import Orders
 from tests.fakes.host import Died
@@ -156,7 +157,7 @@ def test_what_is_remembered_of_one_shots_is_bounded(passes: Passes) -> None:
 def test_an_ordinary_service_forgets_that_it_ran(passes: Passes) -> None:
     """What a release has as an ordinary service must count as run in none."""
     proved(passes, service("idle:1", MIGRATE, environment={"A": "1"}))
-    held = oneshots.Target(passes.branch.manifest, passes.state.known_good[0].lock)
+    held = Target(passes.branch.manifest, passes.state.known_good[0].lock)
     resource = passes.branch.manifest.resources[Key("container", MIGRATE)]
     mark = oneshots.completed_mark(resource, held.image(resource))
     assert oneshots.remembered_runs({str(resource.key): (mark,)}, [held]) == {}

@@ -4,6 +4,7 @@ written in the language of the golden plans (tests/plan/cases.py).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from hypothesis import strategies as st
@@ -33,7 +34,7 @@ Doc = dict[str, Any]
 @st.composite
 def docs(draw: st.DrawFn) -> Doc:
     """One release: services on networks with ports, static addresses, files, needs; and host files."""
-    networks = {
+    networks: dict[str, Doc] = {
         name: {"config": {"variant": draw(st.integers(1, 2))}} for name in NETWORKS if draw(st.booleans())
     }
     for subnet in SUBNETS:
@@ -73,7 +74,10 @@ def docs(draw: st.DrawFn) -> Doc:
 @st.composite
 def services(draw: st.DrawFn, doc: Doc) -> Doc:
     image = draw(st.sampled_from(tuple(IMAGES)))
-    some = lambda names: [name for name in names if draw(st.booleans())]  # noqa: E731
+
+    def some(names: Iterable[str]) -> list[str]:
+        return [name for name in names if draw(st.booleans())]
+
     spec: Doc = {
         "image": image,
         "oneshot": image.startswith("once"),
@@ -119,7 +123,9 @@ def host_path(draw: st.DrawFn, doc: Doc, path: str) -> None:
     below = path.startswith("/etc/d/")
     if below and "/etc/d" not in doc["directory"]:
         return
-    match draw(st.sampled_from(("", "file", "file", "symlink", "absent", "" if below else "directory"))):
+    kinds = ["", "file", "file", "symlink", "absent", "" if below else "directory"]
+    kind: str = draw(st.sampled_from(kinds))
+    match kind:
         case "file":
             doc["file"][path] = {"content": draw(CONTENTS), "mode": draw(st.sampled_from(("0644", "0600")))}
         case "symlink":

@@ -141,7 +141,8 @@ def test_foreign_things_are_never_touched(first: Doc, second: Doc, seed: int) ->
     at = machine(seed)
     foreign = [c.seen for c in at.host.containers.values() if not c.seen.owned]
     ids = {c.id for c in foreign} | {c.name for c in foreign} | {n.id for n in at.host.networks.values()}
-    for doc in (first, second, {kind: {} for kind in first}):
+    nothing: Doc = {kind: {} for kind in first}
+    for doc in (first, second, nothing):
         converge(at, held(doc, at.host))
         assert [c.seen for c in at.host.containers.values() if not c.seen.owned] == foreign
         assert not at.host.networks["foreign"].owned

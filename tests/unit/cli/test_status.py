@@ -8,6 +8,7 @@ import pty
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from agent.clock import SystemClock
 from agent.errors import Failed, Stalled, Transient
 from agent.installation import Paths
 from agent.model import Key, Release
-from agent.report.writer import PassReport, Reporter
+from agent.report.writer import PassReport, Reporter, seconds_of
 from agent.settings.values import HostSettings, Settings, SourceSettings
 from agent.store.history import History, HistoryEntry
 from agent.store.locks import Lock
@@ -54,13 +55,13 @@ class Site:
 
     def finish(self, state: State, outcome: str = "Converged", **more: Any) -> None:
         StateStore(self.paths.state).save(state)
-        more = {
+        said: dict[str, Any] = {
             "observed": COMMIT,
             "attempted": COMMIT,
             "health": {"container/web": "healthy"},
             "fetched": True,
-        } | more
-        self.reporter.finish(PassReport("poll", self.clock.wall(), 1.5, outcome, **more), state)
+        }
+        self.reporter.finish(PassReport("poll", self.clock.wall(), 1.5, outcome, **(said | more)), state)
         self.reporter.alive(poll_at=self.clock.wall() + 60)
 
     def edit(self, **values: Any) -> None:
@@ -193,8 +194,7 @@ def test_after_one_pass_by_hand(site: Site, capsys: pytest.CaptureFixture[str]) 
 )
 def test_lateness_by_the_right_clock(written: str, uptime: float, boot: str, late: float) -> None:
     """Within a boot lateness must be measured by the monotonic clock, else by the wall clock."""
-    due = status.seconds_of(written) + 180
-    text = status.time.strftime("%Y-%m-%dT%H:%M:%SZ", status.time.gmtime(due))
+    text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds_of(written) + 180))
     doc = {"written_at": written, "due_by": text, "uptime_s": uptime, "boot_id": boot}
     assert status.lateness(doc, now=1_700_000_000.0, monotonic=1000.0, boot_id="b1") == late
 

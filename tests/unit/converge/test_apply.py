@@ -23,9 +23,11 @@ from tests.fakes.host import FakeHost
 class Recorder(FakeHost):
     """A host that does what it is told to by name of the key, and remembers the order."""
 
-    def __init__(self, **does: Callable[[], None]) -> None:
+    def __init__(self, **does: Callable[[], object]) -> None:
         super().__init__()
-        self.does, self.begun, self.ended = does, [], []
+        self.does = does
+        self.begun: list[str] = []
+        self.ended: list[str] = []
 
     def execute(self, action: Action, resource: Resource | None) -> None:
         self.begun.append(action.key.name)
@@ -75,7 +77,7 @@ def test_actions_outside_the_stage_are_not_waited_for(tmp_path: Path) -> None:
 def test_free_actions_run_in_parallel(tmp_path: Path) -> None:
     """Two actions without an order must be able to wait for each other."""
     both = threading.Barrier(2, timeout=10)
-    host = Recorder(a=lambda: both.wait() and None, b=lambda: both.wait() and None)
+    host = Recorder(a=both.wait, b=both.wait)
     assert set(results(run(tmp_path, host, action(1, "a"), action(2, "b"))).values()) == {"done"}
 
 

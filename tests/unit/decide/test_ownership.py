@@ -188,7 +188,7 @@ def test_signal_that_is_sent_is_not_delivered_until_it_was_told() -> None:
     """While a change is signalled, the entry must not say that the old content is what the container knows: a
     rollback signals again.
     """
-    case = {
+    case: dict[str, Any] = {
         "known_good": "applied",
         "applied": READER,
         "inventory": {str(PROXY): {"notified": DELIVERED}},
@@ -311,4 +311,4 @@ def test_only_hooks_that_all_ended_well_are_remembered() -> None:
     done = [Outcome(action, "done") for action in actions]
     assert ownership.hooked(done, at.observed, at.inventory)[WEB].hooked == ("id-kept", "id-web")
     for result in ("failed", "skipped"):
-        assert ownership.hooked([done[0], Outcome(actions[1], result)], at.observed, at.inventory) == {}  # type: ignore[arg-type]
+        assert ownership.hooked([done[0], Outcome(actions[1], result)], at.observed, at.inventory) == {}

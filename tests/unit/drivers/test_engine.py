@@ -133,11 +133,11 @@ def test_silence_is_an_error_in_time(engine: RealEngine, tmp_path: Path) -> None
 
 def test_a_kept_connection_that_was_closed_is_opened_anew(tmp_path: Path) -> None:
     """An Engine that restarted between two looks must be asked again, without an error."""
-    answers = iter([PING, reply(b"[]"), None, reply(b"[1]"), None, None])
+    answers = iter([PING, reply(b"[]"), None, reply(b'[{"Id": "1"}]'), None, None])
     with server(tmp_path / "docker.sock", lambda path: next(answers)) as place:
         engine = Engine(place)
         assert engine.containers() == []
-        assert engine.containers() == [1]
+        assert engine.containers() == [{"Id": "1"}]
         with pytest.raises(Transient):
             engine.containers()
 

@@ -262,7 +262,7 @@ def test_a_killed_write_leaves_the_old_file_and_is_cleaned_up(content: MemoryCon
 def test_restoring_needs_its_content(driver: HostFiles, content: MemoryContent, root: Path) -> None:
     """When the saved content is lost, what is there must stay."""
     driver.write(a_file(content, "/a", b"1"))
-    saved = driver.save_original("/a") | {"content": "0" * 64}
+    saved = {**driver.save_original("/a"), "content": "0" * 64}
     driver.write(a_file(content, "/a", b"2"))
     with pytest.raises(Stalled):
         driver.restore("/a", saved)

@@ -14,7 +14,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -23,6 +23,8 @@ from agent.errors import Stalled, Transient
 from agent.fetch.run import handle_fetch
 from tests.harness.gitrepo import GitRepo
 from tests.harness.net import Server, free_port
+
+E = TypeVar("E", Transient, Stalled)
 
 PATIENCE = 30.0  # seconds that a request of the tests waits for a server that is slow because the machine is
 
@@ -81,7 +83,7 @@ class Fetcher:
         assert [p.name for p in self.git_dir.parent.iterdir()] == [self.git_dir.name]
 
 
-def _said(error: Any) -> Any:
+def _said(error: E) -> E:
     assert error.message and error.hint, "every error carries a message and a remedy"
     return error
 

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -246,7 +247,7 @@ def test_what_a_status_means(status: int, stalls: bool, code: str, fetch: Fetche
 def test_what_is_no_git_is_transient(body: bytes, fetch: Fetcher) -> None:
     """A login page, or garbage with the right type, must not be taken for an empty repository."""
     for kind in ("text/html", "application/x-git-upload-pack-advertisement"):
-        with web_server(lambda request, kind=kind: respond(request, 200, body, Content_Type=kind)) as url:
+        with web_server(partial(respond, status=200, body=body, Content_Type=kind)) as url:
             assert fetch.transient(f"{url}/x.git").code in ("NotGit", "Remote", "Disconnected")
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ def test_a_host_says_what_validate_says(name: str, tmp_path: Path) -> None:
     """The render child of a host must tell of the commit exactly what `validate` tells of the checkout."""
     repo = broken.materialise(name, tmp_path)
     facts = gather() | {"hostname": "web-01"}
-    context = {
+    context: dict[str, Any] = {
         "host": "web-01",
         "labels": {},
         "facts": facts,

@@ -161,8 +161,8 @@ def test_hostile_names_are_refused(tmp_path: Path) -> None:
     with Repo.init_bare(str(tmp_path)) as repo:
         blob = Blob.from_string(b"x")
         entries = GitTreeObject()
-        for name in (b"..", b".git", b".GIT", b"a\\b", b"new\nline", b"\xff\xfe", b"good"):
-            entries.add(name, 0o100644, blob.id)
+        for raw in (b"..", b".git", b".GIT", b"a\\b", b"new\nline", b"\xff\xfe", b"good"):
+            entries.add(raw, 0o100644, blob.id)
         commit = Commit()
         commit.tree, commit.author, commit.committer, commit.message = entries.id, WHO, WHO, b"x"
         commit.author_time = commit.commit_time = commit.author_timezone = commit.commit_timezone = 0

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -396,7 +397,7 @@ def test_pulls_are_written_once_a_second_at_most(site: Site, monkeypatch: pytest
     from agent.converge import prefetch
 
     now, written = [0.0], []
-    monkeypatch.setattr(prefetch.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(site.reporter, "pulls", lambda pulls: written.append(dict(pulls)))
     meter = prefetch.PullMeter(Silent(), site.reporter)
     for step in range(1, 1000):
