@@ -1,10 +1,11 @@
-"""The fault table of docs/reliability.md: nothing that was promised is missing, and each line is shown by a
-test that exists.
+"""The faults of docs/reliability.md: nothing that was promised is missing, and each fault is shown by tests
+that exist.
 """
 
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -37,34 +38,49 @@ PROMISED = (
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
 
 
-def rows() -> dict[str, list[str]]:
-    """Fault -> the other cells of its line."""
-    text = (ROOT / "docs/reliability.md").read_text().partition("## Faults")[2]
-    cells = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in text.splitlines()
-        if line.startswith("| ")
-    ]
-    return {fault: rest for fault, *rest in cells[1:]}
+FAULT = re.compile(
+    r"#### (?P<fault>[^\n]+)\n\n- \*\*What happens:\*\* (?P<happens>.+?)\n- \*\*You see:\*\* (?P<seen>.+?)"
+    r"\n- \*\*Shown by:\*\*\n(?P<tests>(?:  - [^\n]+\n)+)",
+    re.DOTALL,
+)
 
 
-def test_every_promised_fault_has_a_line() -> None:
-    """Each fault that Limpet promises to survive must be in the table, once, with what it does and what a
-    person sees.
+@functools.cache
+def tests_of(path: str) -> frozenset[str]:
+    """The names of the functions in a file; none when there is no such file."""
+    if not (ROOT / path).exists():
+        return frozenset()
+    nodes = ast.walk(ast.parse((ROOT / path).read_text()))
+    return frozenset(node.name for node in nodes if isinstance(node, ast.FunctionDef))
+
+
+def faults() -> dict[str, re.Match[str]]:
+    """Fault -> its parts. Fails when a fault is listed twice, or has not exactly these parts."""
+    text = (ROOT / "docs/reliability.md").read_text().partition("\n## Faults\n")[2]
+    blocks = re.findall(r"^#### .*?(?=^#|\Z)", text, re.DOTALL | re.MULTILINE)
+    found = {block: FAULT.fullmatch(block.rstrip() + "\n") for block in blocks}
+    assert [block for block, parts in found.items() if parts is None] == []
+    listed = [parts["fault"] for parts in found.values() if parts]
+    assert sorted(listed) == sorted(set(listed))
+    return {parts["fault"]: parts for parts in found.values() if parts}
+
+
+def test_every_promised_fault_is_listed() -> None:
+    """Each fault that Limpet promises to survive must be listed, once, with what happens and what a person
+    sees.
     """
-    table = rows()
-    assert [fault for fault in PROMISED if fault not in table] == []
-    assert [fault for fault, cells in table.items() if len(cells) != 3 or not all(cells)] == []
+    listed = faults()
+    assert [fault for fault in PROMISED if fault not in listed] == []
+    assert [fault for fault, parts in listed.items() if not parts["happens"] or not parts["seen"]] == []
 
 
-def test_every_line_is_shown_by_tests_that_exist() -> None:
-    """Each line must name at least one test, and every name in it must be that of a test."""
+def test_every_fault_is_shown_by_tests_that_exist() -> None:
+    """Each fault must name at least one test, and every name in it must be that of a test."""
     missing = []
-    for fault, cells in rows().items():
-        named = NAMED.findall(cells[-1])
-        assert named and not NAMED.sub("", cells[-1]).strip(), f"{fault}: {cells[-1]}"
+    for fault, parts in faults().items():
+        named = NAMED.findall(parts["tests"])
+        assert named and not NAMED.sub("", parts["tests"]).replace("  - ", "").strip(), fault
         for path, name in named:
-            tree = ast.parse((ROOT / path).read_text()) if (ROOT / path).exists() else ast.Module([], [])
-            if name not in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}:
+            if name not in tests_of(path):
                 missing.append(f"{fault}: {path}::{name}")
     assert missing == []
