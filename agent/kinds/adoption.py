@@ -153,10 +153,10 @@ def _taken(
     resource: Resource, instance: ObservedContainer, names: Mapping[str, str], view: View
 ) -> ObservedContainer | None:
     """The instance as ours; None when it must not be touched."""
-    from agent.kinds.engine import compare
+    from agent.kinds.engine import attachments, compare
 
     assert instance.found is not None
-    if compare.moved(resource, instance.found):
+    if attachments.moved(resource, instance.found):
         return None
     differs = [] if view.target.image(resource) == instance.image_id else ["image"]
     differs += compare.container_differences(resource, instance.found, names)
@@ -278,9 +278,9 @@ def adoption_refusal(desired: Resource, view: View) -> Fate | None:
     instance = _candidate(desired, view)
     if instance is None:
         return None
-    from agent.kinds.engine import compare
+    from agent.kinds.engine import attachments
 
-    moves = compare.moved(desired, instance.found or {})
+    moves = attachments.moved(desired, instance.found or {})
     if not moves:
         return None
     target, there, wanted = moves[0]
@@ -289,7 +289,7 @@ def adoption_refusal(desired: Resource, view: View) -> Fate | None:
         f"is to take over {instance.name}, but the source of {target} would move from {there} to "
         f"{wanted}{more}"
     )
-    directory = compare.directory_for(desired, there, wanted)
+    directory = attachments.directory_for(desired, there, wanted)
     app = desired.spec["app"]
     hint = (
         f"move the data there and remove {instance.name}, or write the absolute path {there} into the "

@@ -14,7 +14,7 @@ planner orders parts across resources; a kind knows nothing of other kinds' orde
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from agent.model import (
@@ -27,6 +27,7 @@ from agent.model import (
     ObservedContainer,
     Owned,
     Refusal,
+    Release,
     Resource,
     Spec,
     canonical_json,
@@ -71,10 +72,19 @@ class Fate:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A release with its manifest, as the planner sees it: what is desired, was applied, or is known good."""
+    """A release with its manifest, as the planner sees it: what is desired, was applied, or is known good.
+
+    `release` is None for a manifest that is only looked at.
+    """
 
     manifest: Manifest = EMPTY
     lock: Mapping[str, str] = field(default_factory=dict)
+    release: Release | None = field(default=None, compare=False)
+
+    def resolved(self, pulled: Mapping[str, str]) -> Target:
+        """The same with the image ids (by reference) that were pulled for it."""
+        lock = {**self.lock, **pulled}
+        return Target(self.manifest, lock, replace(self.release, lock=lock) if self.release else None)
 
     def image(self, resource: Resource) -> str:
         """The image id this release uses for a container, empty when it is not resolved yet."""
@@ -171,16 +181,3 @@ def digest(kind: str, spec: Mapping[str, Any]) -> str:
     return sha256(
         canonical_json([1, kind, {k: v for k, v in spec.items() if v not in (None, "", (), [], {}, False)}])
     )
-
-
-def differing_fields(before: Any, after: Any, prefix: str = "") -> list[str]:
-    """Dotted names of what differs between two specs, sorted; never values, which may be secret."""
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        found: list[str] = []
-        for key in sorted({*before, *after}):
-            if before.get(key) != after.get(key):
-                found += differing_fields(
-                    before.get(key), after.get(key), f"{prefix}.{key}" if prefix else str(key)
-                )
-        return found
-    return [prefix]

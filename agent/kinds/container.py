@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent.kinds import adoption, claims, hooks, notify, oneshots
-from agent.kinds.base import Fate, Part, Step, View, differing_fields, digest, ok, refuse
+from agent.kinds.base import Fate, Part, Step, View, digest, ok, refuse
+from agent.kinds.engine.differences import differing_fields
 from agent.model import Key, Need, ObservedContainer, Resource, sha256
 
 NAME = "container"

@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import Any
 
 from agent.kinds import adoption, claims
-from agent.kinds.base import Fate, Step, View, differing_fields, digest, ok, refuse
+from agent.kinds.base import Fate, Step, View, digest, ok, refuse
+from agent.kinds.engine.differences import differing_fields
 from agent.model import Key, Resource
 
 NAME = "network"

@@ -10,7 +10,7 @@ from typing import Any
 from agent.drivers.observe import Look
 from agent.kinds import adoption
 from agent.kinds.base import Target, View
-from agent.kinds.engine import compare
+from agent.kinds.engine import attachments, compare
 from agent.model import Key, Manifest, Need, ObservedContainer, Owned, Resource
 from tests.contract.bench import Bench, a_network, a_volume, act, seen, service
 from tests.harness.net import free_port
@@ -83,7 +83,7 @@ def test_what_compose_made_is_compared_only_when_it_may_be_adopted(bench: Bench)
     assert one(bench, id, look(plain)).found is None
     there = one(bench, id, look(resource))
     assert not there.owned and there.restart_policy == "unless-stopped" and there.found is not None
-    assert compare.moved(resource, there.found) == []
+    assert attachments.moved(resource, there.found) == []
     assert compare.container_differences(resource, there.found, {}) == []
 
 

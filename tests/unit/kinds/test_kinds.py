@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from agent.kinds import claims, container, files, network, volume
-from agent.kinds.base import differing_fields, digest
+from agent.kinds.base import digest
+from agent.kinds.engine.differences import differing_fields
 from agent.model import Key, Manifest, Need, Resource
 
 

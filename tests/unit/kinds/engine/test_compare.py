@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.kinds.container import container_resource
-from agent.kinds.engine import compare
+from agent.kinds.engine import attachments, compare
 from agent.kinds.network import network_resource
 from agent.kinds.volume import volume_resource
 from agent.model import Resource
@@ -261,18 +261,18 @@ def test_a_bind_that_moves_names_the_directory_that_keeps_it() -> None:
     """
     resource, found = service(), there()
     found["container"]["Mounts"][0]["Source"] = "/opt/shop/conf"
-    assert compare.moved(resource, found) == [("/conf", "/opt/shop/conf", "/apps/shop/conf")]
-    assert compare.directory_for(resource, "/opt/shop/conf", "/apps/shop/conf") == "/opt/shop"
-    assert compare.directory_for(resource, "/elsewhere", "/apps/shop/conf") == ""
+    assert attachments.moved(resource, found) == [("/conf", "/opt/shop/conf", "/apps/shop/conf")]
+    assert attachments.directory_for(resource, "/opt/shop/conf", "/apps/shop/conf") == "/opt/shop"
+    assert attachments.directory_for(resource, "/elsewhere", "/apps/shop/conf") == ""
     whole = service(volumes=[{"type": "bind", "source": "/apps/shop", "target": "/conf"}])
-    assert compare.moved(whole, found) == [("/conf", "/opt/shop/conf", "/apps/shop")]
-    assert compare.directory_for(whole, "/opt/shop/conf", "/apps/shop") == "/opt/shop/conf"
+    assert attachments.moved(whole, found) == [("/conf", "/opt/shop/conf", "/apps/shop")]
+    assert attachments.directory_for(whole, "/opt/shop/conf", "/apps/shop") == "/opt/shop/conf"
 
 
 def test_a_bind_that_the_file_moves_elsewhere_is_a_difference_only() -> None:
     """An absolute source that the file changes is a change like any other."""
     mounts = [CONFIG["volumes"][0] | {"source": "/srv/conf"}, CONFIG["volumes"][1]]
-    assert compare.moved(service(volumes=mounts), there()) == []
+    assert attachments.moved(service(volumes=mounts), there()) == []
     assert differences(there(), service(volumes=mounts)) == ["volumes./conf.source"]
 
 
