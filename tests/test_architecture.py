@@ -25,6 +25,7 @@ PURE = (
     "report.heartbeat",
     "redact",
     "references",
+    "units",
 )
 OUTSIDE = {  # what touches the world, or is a client of something that does
     "os",

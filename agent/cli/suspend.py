@@ -58,7 +58,7 @@ def checked(resource: str) -> str:
 
 def seconds(duration: str) -> float:
     """Errors: LimpetError."""
-    from agent.settings.check import parse_duration
+    from agent.units import parse_duration
 
     try:
         return parse_duration(duration)

@@ -19,6 +19,7 @@ from agent.errors import Transient
 from agent.kinds import files
 from agent.kinds.base import View
 from agent.model import Key, Plan
+from agent.units import shown_bytes
 
 STATE, IMAGES = (
     "state",
@@ -79,8 +80,8 @@ class Shortage:
         first = self.keys[0] if self.keys else "the state and the way back"
         what = f"{first} and {len(self.keys) - 1} more need" if len(self.keys) > 1 else f"{first} needs"
         wants, has, look = (
-            shown_size(self.bytes),
-            shown_size(self.disk.free),
+            shown_bytes(self.bytes),
+            shown_bytes(self.disk.free),
             f"free space there (df -h {self.disk.at})",
         )
         if self.bytes <= self.disk.free:
@@ -134,11 +135,11 @@ def images_lack(disk: Disk, coming: int = 0) -> Transient | None:
     reserve = disk.reserve(IMAGE_RESERVE)
     if disk.free - coming >= reserve:
         return None
-    more = f", {shown_size(coming)} are still to come" if coming else ""
+    more = f", {shown_bytes(coming)} are still to come" if coming else ""
     return Transient(
-        f"there is no room for images: {shown_size(disk.free)} are free on the file system of "
+        f"there is no room for images: {shown_bytes(disk.free)} are free on the file system of "
         f"{disk.at}{more}, and "
-        f"{shown_size(reserve)} must be left",
+        f"{shown_bytes(reserve)} must be left",
         "free space there: docker system df; df -h; nothing was changed, and the next pass tries again",
         code="DiskFull",
     )
@@ -147,11 +148,3 @@ def images_lack(disk: Disk, coming: int = 0) -> Transient | None:
 def blocks(size: int) -> int:
     """What a file of this size takes: at least one block."""
     return max(BLOCK, -(-size // BLOCK) * BLOCK)
-
-
-def shown_size(size: int) -> str:
-    """A size for people."""
-    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if abs(size) >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{size} bytes"

@@ -15,7 +15,7 @@ from typing import Any
 
 from agent.compose.tree import Map
 from agent.kinds import claims
-from agent.kinds.engine.request import nanoseconds
+from agent.kinds.engine.amounts import nanoseconds
 from agent.render.mounts import AppFiles
 from agent.render.problems import did_you_mean
 

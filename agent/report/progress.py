@@ -20,6 +20,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TextIO
 
+from agent.units import shown_bytes
+
 Event = dict[str, Any]  # one of step, detail, wait: text; or pull: reference, bytes: n, total: n
 
 INTERVAL = 0.5  # seconds between two events of the same pull or wait
@@ -182,13 +184,3 @@ def for_person(*, quiet: bool = False) -> Iterator[Progress]:
             yield terminal
     else:
         yield LineProgress(sys.stderr)
-
-
-def shown_bytes(count: int) -> str:
-    """A number of bytes for people: `812 B`, `4.2 MB`."""
-    value = float(count)
-    units = ["B", "kB", "MB", "GB", "TB"]
-    while value >= 1000 and len(units) > 1:
-        value /= 1000
-        units.pop(0)
-    return f"{value:.0f} B" if units[0] == "B" else f"{value:.1f} {units[0]}"

@@ -35,15 +35,13 @@ from agent.model import Json
 from agent.redact import redact
 from agent.settings import values
 from agent.settings.lines import KeyLines
+from agent.units import DURATION, DURATION_HINT, format_duration, parse_duration
 
 FIRST_LINES = """write these three lines:
         [source]
         url = "https://git.example.org/fleet.git"
         branch = "main\""""
-_DURATION_HINT = 'write it like "60s", "5m" or "2h30m"'
 _SCHEMES = ("https", "ssh", "git", "file")
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?[smhd])+")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REF = re.compile(r"(?!.*(?:\.\.|@\{|//|[\x00-\x20\x7f~^:?*\[\\]))(?![/.-])[^/].*(?<![/.])")
 _REGISTRY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?")
@@ -69,21 +67,6 @@ def check_settings(path: Path, environ: Mapping[str, str]) -> values.Settings:
     return _Loader(path, text, environ).load()
 
 
-def parse_duration(text: str) -> float:
-    """Seconds of "60s", "5m", "2h30m", "1d". Errors: ValueError."""
-    if not _DURATION.fullmatch(text):
-        raise ValueError(f"{text!r} is no duration", _DURATION_HINT)
-    return float(sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([\d.]+)([smhd])", text)))
-
-
-def format_duration(seconds: float) -> str:
-    """The inverse of `parse_duration`, in the largest unit that divides it."""
-    for unit, size in (("h", 3600), ("m", 60)):
-        if seconds and seconds % size == 0:
-            return f"{seconds / size:.0f}{unit}"
-    return f"{seconds:.15g}s"
-
-
 def json_schema() -> dict[str, Json]:
     """The JSON Schema of limpet.toml."""
     schema = _MODEL.model_json_schema(by_alias=True)
@@ -100,7 +83,7 @@ def json_schema() -> dict[str, Json]:
 def _seconds(value: object) -> object:
     if isinstance(value, str):
         return parse_duration(value)
-    raise ValueError(f"{value!r} is no duration", _DURATION_HINT)
+    raise ValueError(f"{value!r} is no duration", DURATION_HINT)
 
 
 def _path(value: object) -> object:
@@ -157,7 +140,7 @@ def _cron(value: object) -> object:
 _CHECKS: dict[str, tuple[Callable[[object], object], dict[str, Json] | None]] = {
     "duration": (
         _seconds,
-        {"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["60s", "5m", "2h30m"]},
+        {"type": "string", "pattern": f"^{DURATION.pattern}$", "examples": ["60s", "5m", "2h30m"]},
     ),
     "path": (_path, {"type": "string", "pattern": "^(/.*)?$"}),
     "share": (_share, {"type": "number", "minimum": 0, "maximum": 1}),

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from agent.kinds.engine.resources import Body, byte_count
+from agent.kinds.engine.amounts import byte_count
+from agent.kinds.engine.resources import Body
 from agent.model import Spec
 
 Mapped = Callable[[str], str]  # a host path -> the path that the Engine sees, below `--root`

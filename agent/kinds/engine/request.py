@@ -12,20 +12,17 @@ Rules:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 
 from agent import __version__
+from agent.kinds.engine.amounts import byte_count, nanoseconds, whole
 from agent.kinds.engine.mounts import Mapped, volumes
 from agent.kinds.engine.resources import (
     RESOURCE_KEYS,
     Body,
-    byte_count,
     restart_policy,
     ulimits_and_limits,
-    whole,
 )
 from agent.model import APP_LABEL, DIGEST_LABEL, INSTANCE_LABEL, NAME_LABEL, Resource, Spec
 
@@ -99,9 +96,6 @@ ELSEWHERE = {
 }
 
 SUPPORTED = frozenset({*PLAIN_CONFIG, *PLAIN_HOST, *ELSEWHERE, *RESOURCE_KEYS})
-
-_UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 
 
 def create_request(
@@ -432,19 +426,6 @@ def _security(config: Spec) -> tuple[list[str], bool]:
     """
     options = [str(option) for option in config.get("security_opt") or ()]
     return [o for o in options if o != "systempaths=unconfined"], "systempaths=unconfined" in options
-
-
-def nanoseconds(value: Any) -> int:
-    """A duration: text as Go prints it (`1m30s`) or a number of seconds. Errors: ValueError."""
-    if not isinstance(value, str):
-        return int(Decimal(str(value)) * 10**9)
-    text = value.strip()
-    parts = _DURATION.findall(text)
-    if "".join(number + unit for number, unit in parts) != text.lstrip("+-") and text.lstrip("+-") != "0":
-        raise ValueError(f"{value!r} is not a duration")
-    return sum(int(Decimal(number) * _UNITS[unit]) for number, unit in parts) * (
-        -1 if text.startswith("-") else 1
-    )
 
 
 def _pair(entry: str, separator: str) -> tuple[str, str]:

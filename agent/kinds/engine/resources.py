@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from agent.kinds.engine.amounts import byte_count, microseconds, nano, whole
 from agent.model import Spec
 
 Body = dict[str, Any]
@@ -49,7 +49,6 @@ RESOURCE_KEYS = frozenset(
     }
 )
 
-_SIZE = re.compile(r"(-?\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?", re.IGNORECASE)
 BLKIO = {
     "device_read_bps": "BlkioDeviceReadBps",
     "device_read_iops": "BlkioDeviceReadIOps",
@@ -173,29 +172,3 @@ def _device_request(request: Mapping[str, Any], capabilities: list[str]) -> Body
         "Capabilities": [capabilities],
         "Options": dict(request.get("options") or {}),
     }
-
-
-def byte_count(value: Any) -> int:
-    """Bytes, from a number or from text with a unit of 1024 (`64m`, `1.5gb`). Errors: ValueError."""
-    if not isinstance(value, str):
-        return int(value)
-    match = _SIZE.fullmatch(value.strip())
-    if match is None:
-        raise ValueError(f"{value!r} is not a number of bytes")
-    return int(Decimal(match[1]) * 1024 ** (" kmgtp".index(match[2].lower() or " ")))
-
-
-def nano(cpus: Any) -> int:
-    """Billionths of a CPU."""
-    return int(Decimal(str(cpus)) * 10**9)
-
-
-def microseconds(value: Any) -> int:
-    """A number of microseconds, or a duration as text."""
-    match = re.fullmatch(r"([\d.]+)(us|ms|s)", str(value))
-    return int(Decimal(match[1]) * {"us": 1, "ms": 1000, "s": 10**6}[match[2]]) if match else whole(value)
-
-
-def whole(value: Any) -> int:
-    """A whole number, also from text."""
-    return int(Decimal(str(value)))

@@ -22,7 +22,6 @@ from agent.report.progress import (
     Silent,
     for_person,
     replay,
-    shown_bytes,
 )
 from agent.report.terminal import Terminal
 
@@ -143,7 +142,7 @@ def test_plain_lines_say_each_thing_once() -> None:
     assert stream.getvalue().splitlines() == [
         "pulling 1 image",
         "  pulling busybox:1",
-        "  pulled busybox:1 (1.5 kB)",
+        "  pulled busybox:1 (1.5 KiB)",
         "waiting",
         "  web is starting, 0 s",
         "  web is starting, 10 s",
@@ -226,12 +225,3 @@ def test_without_a_terminal_no_display_is_loaded() -> None:
     with for_person(quiet=True) as quiet, for_person() as plain:
         assert isinstance(quiet, Silent)
         assert isinstance(plain, LineProgress)
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (4_200_000, "4.2 MB"), (5 * 10**15, "5000.0 TB")],
-)
-def test_sizes_are_written_for_people(count: int, text: str) -> None:
-    """Bytes must be shown in the unit that fits."""
-    assert shown_bytes(count) == text

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 
 from agent.compose import ComposeErrors, MemoryFiles, Project, load_project
 from agent.kinds import container, network, volume
+from agent.kinds.engine.amounts import byte_count, microseconds, nanoseconds
 from agent.kinds.engine.mounts import inherit, volumes
 from agent.kinds.engine.request import (
     SUPPORTED,
@@ -20,13 +21,12 @@ from agent.kinds.engine.request import (
     extra_hosts,
     healthcheck,
     host_config,
-    nanoseconds,
     network_request,
     port_bindings,
     primary_network,
     volume_request,
 )
-from agent.kinds.engine.resources import byte_count, restart_policy
+from agent.kinds.engine.resources import restart_policy
 from agent.model import Resource
 from tests.compose.strategies import projects
 
@@ -450,6 +450,7 @@ def test_small_conversions() -> None:
         2048,
         -1,
     ]
+    assert [microseconds(v) for v in (50, "50", "50us", "1ms", "1.5s")] == [50, 50, 50, 1000, 1_500_000]
     assert extra_hosts(["a=1.2.3.4", "b:5.6.7.8", "c=::1"]) == ["a:1.2.3.4", "b:5.6.7.8", "c:::1"]
     assert extra_hosts({"a": ["1.2.3.4", "::1"], "b": "host-gateway"}) == [
         "a:1.2.3.4",
