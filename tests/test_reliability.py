@@ -46,7 +46,7 @@ FAULT = re.compile(
 
 
 @functools.cache
-def tests_of(path: str) -> frozenset[str]:
+def functions_in(path: str) -> frozenset[str]:
     """The names of the functions in a file; none when there is no such file."""
     if not (ROOT / path).exists():
         return frozenset()
@@ -81,6 +81,6 @@ def test_every_fault_is_shown_by_tests_that_exist() -> None:
         named = NAMED.findall(parts["tests"])
         assert named and not NAMED.sub("", parts["tests"]).replace("  - ", "").strip(), fault
         for path, name in named:
-            if name not in tests_of(path):
+            if name not in functions_in(path):
                 missing.append(f"{fault}: {path}::{name}")
     assert missing == []
