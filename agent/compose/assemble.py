@@ -21,7 +21,7 @@ from .include import Include, import_model, include_entries
 from .interpolate import interpolate
 from .limits import INCLUDE_COST, MAX_INCLUDES, node_count
 from .merge import IDENTITY, SPECIAL, enforce_unique, merge
-from .normalize import check_model, set_defaults
+from .normalize import check_model, named_mappings, set_defaults, watches_of
 from .paths import escapes, is_host_path, join_path, rebase, relative
 from .schema import validate
 from .shortforms import EXPAND, expand
@@ -47,9 +47,14 @@ class Assembler:
         included: tuple[str, ...] = (),
         place: Place | None = None,
     ) -> Map:
-        """The merged files of one project or include; `place` is where they are named.
+        """The merged files of one project or include.
 
-        `directory` is theirs; their paths come out relative to the directory from which it is `seen_from`.
+        paths: the files, in the order in which they lie over one another
+        environment: the variables that interpolation sees
+        seen_from: the directory of the files, relative to the one that the paths in the result start from
+        directory: the directory of the files, below the virtual root
+        included: the files that lead here, for finding circles
+        place: where the files are named; by default their own beginning
         """
         root = Map(at=Place(paths[0] if paths else directory))
         for path in paths:
@@ -127,42 +132,46 @@ class Assembler:
     def included(
         self, entry: Include, environment: dict[str, str], directory: str, included: tuple[str, ...]
     ) -> Map:
-        for path in entry.paths:
-            if is_host_path(path) or escapes(join_path(directory, path)):
-                raise ComposeError(
-                    f"the file {path!r} is outside the repository", *entry.place, hint="move it into it"
-                )
         paths = [join_path(directory, path) for path in entry.paths]
+        for written, path in zip(entry.paths, paths, strict=True):
+            if is_host_path(written) or escapes(path):
+                raise ComposeError(
+                    f"the file {written!r} is outside the repository", *entry.place, hint="move it into it"
+                )
         if paths[0] in included or len(included) > MAX_INCLUDES:
             way = " -> ".join([*included, paths[0]])
             raise ComposeError(
                 f"the files include one another in a circle: {way}", *entry.place, hint="break the circle"
             )
-        below = (
-            join_path(directory, entry.directory) if entry.directory else paths[0].rpartition("/")[0] or "."
-        )
+        below = join_path(directory, entry.directory) if entry.directory else _parent(paths[0])
         if is_host_path(entry.directory) or escapes(below):
             raise ComposeError(
                 f"{entry.directory!r} is outside the repository", *entry.place, hint="move it into it"
             )
-        base = below if self.source.files.is_dir(below) else below.rpartition("/")[0] or "."
-        variables: dict[str, str] = {}
-        if entry.env_files is None:
-            default = join_path(below, ".env")
-            env_files = (
-                [default]
-                if self.source.files.exists(default) and not self.source.files.is_dir(default)
-                else []
-            )
-        else:
-            env_files = [join_path(directory, name) for name in entry.env_files if name != "/dev/null"]
-        for path in env_files:
-            if found := self.source.read_variables(path, entry.place):
-                read_dotenv(*found, environment, self.problems, variables)
+        base = below if self.source.files.is_dir(below) else _parent(below)
+        variables = self.included_variables(entry, environment, directory, below)
         self.source.budget.spend_nodes(INCLUDE_COST, entry.place)
         return self.model(
             paths, variables | environment, relative(base, directory), below, included, entry.place
         )
+
+    def included_variables(
+        self, entry: Include, environment: dict[str, str], directory: str, below: str
+    ) -> dict[str, str]:
+        """The variables of an include's environment files; by default, of the `.env` in its own directory.
+
+        `directory` is that of the including file, `below` that of the included one.
+        """
+        variables: dict[str, str] = {}
+        if entry.env_files is not None:
+            paths = [join_path(directory, name) for name in entry.env_files if name != "/dev/null"]
+        else:
+            default = join_path(below, ".env")
+            paths = [default] if self.source.is_file(default) else []
+        for path in paths:
+            if found := self.source.read_variables(path, entry.place):
+                read_dotenv(*found, environment, self.problems, variables)
+        return variables
 
     def lay_over(self, root: Map, over: Map, checked: bool = True) -> Map:
         """A file's tree laid over the earlier ones, checked and expanded; what is wrong is reported and left
@@ -172,21 +181,16 @@ class Assembler:
         if root:
             self.source.budget.spend_nodes(node_count(root), over.at)  # everything is checked again
         for section, value in over.items():
-            base, place, rules = root.get(section), over.place(section), SPECIAL.step(section)
-            if section in SECTIONS and isinstance(base, Map) and isinstance(value, Map):
-                for name, item in value.items():
-                    where, below = value.place(name), rules.step(name) if rules else None
-                    try:
-                        base.put(name, merge(base[name], item, where, below) if name in base else item, where)
-                    except ComposeError as error:
-                        self.broken(error, section, name)
+            if section in SECTIONS and isinstance(root.get(section), Map) and isinstance(value, Map):
+                self.merge_entries(section, root[section], value)
             elif section in root:
+                place, rules = over.place(section), SPECIAL.step(section)
                 try:
-                    root.put(section, merge(base, value, place, rules), place)
+                    root.put(section, merge(root[section], value, place, rules), place)
                 except ComposeError as error:
                     problems.add(error)
             else:
-                root.put(section, value, place)
+                root.put(section, value, over.place(section))
         self.each(root, IDENTITY, enforce_unique)
         if checked:
             self.check_schema(root)
@@ -198,6 +202,16 @@ class Assembler:
         )
         self.each(root, IDENTITY, enforce_unique)
         return root
+
+    def merge_entries(self, section: str, base: Map, over: Map) -> None:
+        """Merges a section entry by entry, so that one that fails does not take the others with it."""
+        rules = SPECIAL.step(section)
+        for name, item in over.items():
+            place, below = over.place(name), rules.step(name) if rules else None
+            try:
+                base.put(name, merge(base[name], item, place, below) if name in base else item, place)
+            except ComposeError as error:
+                self.broken(error, section, name)
 
     def each(self, root: Map, rules: Rules[Any], action: Callable[[Any, Any], Any]) -> None:
         """Does something to every entry of every section; an entry that fails is reported and left out."""
@@ -220,23 +234,14 @@ class Assembler:
         self.problems.broken.add(f"{section}.{name}")
 
     def check_schema(self, root: Map) -> None:
+        """Reports what the schema forbids, and takes the entries that it is in out of the tree."""
         bad: set[tuple[str, ...]] = set()
         for path, message, hint in islice(validate(root), MAX_SHOWN):
             owner = path[:-1] if message.startswith("unknown key") else path
             shown = ".".join(str(part) for part in owner) or "top level"
             self.problems.error(place_of(root, path), f"{shown}: {message}", hint)
             bad.add(tuple(str(part) for part in path[:2]))
-        for section in ("networks", "models"):
-            names = root.get(section)
-            if not isinstance(names, Map):
-                continue
-            for name in names:
-                if not _NAME.match(name):
-                    hint = "use letters, digits, dots, dashes and underscores"
-                    self.problems.error(
-                        names.place(name), f"{section}: the name {name!r} is not allowed", hint
-                    )
-                    bad.add((section, name))
+        bad.update(self.misnamed(root))
         for entry in bad:
             self.problems.broken.add(".".join(entry))
             if len(entry) == 2 and isinstance(root.get(entry[0]), Map) and entry[0] in SECTIONS:
@@ -244,39 +249,58 @@ class Assembler:
             elif entry:
                 root.pop(entry[0], None)
 
+    def misnamed(self, root: Map) -> list[tuple[str, str]]:
+        """Reports names that the reference loader refuses, though the schema allows them."""
+        found = []
+        for section in ("networks", "models"):
+            names = root.get(section)
+            for name in names if isinstance(names, Map) else ():
+                if not _NAME.match(name):
+                    hint = "use letters, digits, dots, dashes and underscores"
+                    self.problems.error(
+                        names.place(name), f"{section}: the name {name!r} is not allowed", hint
+                    )
+                    found.append((section, name))
+        return found
+
+
+def _parent(path: str) -> str:
+    """The directory that a path lies in, "." for the virtual root."""
+    return path.rpartition("/")[0] or "."
+
 
 def _promote_develop(root: Map, problems: LoadProblems) -> None:
     """`x-develop` and `x-initialSync`, older spellings of `develop` and `initial_sync`, which win."""
-    services = root.get("services")
-    for name, service in services.items() if isinstance(services, Map) else ():
-        if not isinstance(service, Map):
-            continue
-        if "x-develop" in service:
-            old, place, new = service.pop("x-develop"), service.place("x-develop"), service.get("develop")
-            try:
-                service.put(
-                    "develop", old if new is None else merge(old, new, service.place("develop"), None), place
-                )
-            except ComposeError as error:
-                problems.add(error)
-                problems.broken.add(f"services.{name}")
-        develop = service.get("develop")
-        watches = develop.get("watch") if isinstance(develop, Map) else None
-        for watch in watches if isinstance(watches, List) else ():
-            if isinstance(watch, Map) and "x-initialSync" in watch:
-                value, place = watch.pop("x-initialSync"), watch.place("x-initialSync")
-                if watch.get("initial_sync") is None:
-                    watch.put("initial_sync", value, place)
+    for name, service, _ in named_mappings(root, "services"):
+        try:
+            _promote_x_develop(service)
+        except ComposeError as error:
+            problems.add(error)
+            problems.broken.add(f"services.{name}")
+        for watch in watches_of(service):
+            _promote_initial_sync(watch)
+
+
+def _promote_x_develop(service: Map) -> None:
+    if "x-develop" in service:
+        old, place, new = service.pop("x-develop"), service.place("x-develop"), service.get("develop")
+        merged = old if new is None else merge(old, new, service.place("develop"), None)
+        service.put("develop", merged, place)
+
+
+def _promote_initial_sync(watch: Map) -> None:
+    if "x-initialSync" in watch:
+        value, place = watch.pop("x-initialSync"), watch.place("x-initialSync")
+        if watch.get("initial_sync") is None:
+            watch.put("initial_sync", value, place)
 
 
 def _own_environment(root: Map, environment: dict[str, str]) -> None:
     """Names without a value in an `environment` list get theirs from the variables of the model that they
     stand in.
     """
-    services = root.get("services")
-    for service in services.values() if isinstance(services, Map) else ():
-        names = service.get("environment") if isinstance(service, Map) else None
-        if isinstance(names, List):
-            for index, item in enumerate(names):
-                if isinstance(item, str) and item in environment:
-                    names[index] = f"{item}={environment[item]}"
+    for _, service, _ in named_mappings(root, "services"):
+        names = service.get("environment")
+        for index, item in enumerate(names) if isinstance(names, List) else ():
+            if isinstance(item, str) and item in environment:
+                names[index] = f"{item}={environment[item]}"

@@ -19,6 +19,12 @@ from .tree import List, Map
 
 Path = tuple[str, ...]
 SCALAR, SEQUENCE, MAPPING, ALIAS = range(4)
+_KINDS = {
+    "ScalarEvent": SCALAR,
+    "SequenceStartEvent": SEQUENCE,
+    "MappingStartEvent": MAPPING,
+    "AliasEvent": ALIAS,
+}
 STR_TAG = "tag:yaml.org,2002:str"
 MAX_READ_AGAIN = 4 << 20
 _ANCHOR = re.compile(r"[&*]([!-+./-9;-Z^-z|~\\-]+)")  # printable ASCII but for : , [ ] { }
@@ -148,60 +154,52 @@ def _tab_at(text: str, line: int) -> bool:
 
 def _nodes(parser: Any, file: str, names: dict[str, str]) -> list[YamlNode]:
     """Builds the documents' nodes without recursion: depth is a limit, not a crash."""
-    import yaml
-
     documents: list[YamlNode] = []
     anchors: dict[str, YamlNode] = {}
     stack: list[YamlNode] = []
     while True:
         event = parser.get_event()
-        kind = type(event)
-        if kind is yaml.ScalarEvent:
-            mark = event.start_mark
-            plain = event.implicit[0] and event.style in (None, "")
-            node = YamlNode(SCALAR, event.tag, event.value, mark.line + 1, mark.column + 1, plain)
-        elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
-            mark = event.start_mark
-            form = MAPPING if kind is yaml.MappingStartEvent else SEQUENCE
-            node = YamlNode(form, event.tag, [], mark.line + 1, mark.column + 1)
-        elif kind is yaml.AliasEvent:
-            mark = event.start_mark
-            target = anchors.get(event.anchor)
-            if target is None:
-                name = names.get(event.anchor, event.anchor)
-                raise ComposeError(
-                    f"the alias *{name} has no anchor above it",
-                    file,
-                    mark.line + 1,
-                    mark.column + 1,
-                    f"define it first with &{name}, or put it in quotes if it is text",
-                )
-            node = YamlNode(ALIAS, None, target, mark.line + 1, mark.column + 1)
-        elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+        name = type(event).__name__
+        if name in ("MappingEndEvent", "SequenceEndEvent"):
             stack.pop()
-            continue
-        elif kind is yaml.StreamEndEvent:
+        elif name == "DocumentStartEvent":
+            anchors = {}
+        elif name == "StreamEndEvent":
             return documents
-        else:
-            if kind is yaml.DocumentStartEvent:
-                anchors = {}
-            continue
-        if kind is not yaml.AliasEvent and event.anchor is not None:
-            anchors[event.anchor] = node
-        if stack:
-            stack[-1].value.append(node)
-        else:
-            documents.append(node)
-        if node.kind in (MAPPING, SEQUENCE):
-            stack.append(node)
-            if len(stack) > MAX_DEPTH:
-                raise ComposeError(
-                    f"nested more than {MAX_DEPTH} deep",
-                    file,
-                    node.line,
-                    node.column,
-                    "flatten the structure",
-                )
+        elif node := _node(event, file, anchors, names):
+            (stack[-1].value if stack else documents).append(node)
+            if node.kind in (MAPPING, SEQUENCE):
+                stack.append(node)
+                _check_depth(stack, file)
+
+
+def _check_depth(stack: list[YamlNode], file: str) -> None:
+    if len(stack) > MAX_DEPTH:
+        message, hint = f"nested more than {MAX_DEPTH} deep", "flatten the structure"
+        raise ComposeError(message, file, stack[-1].line, stack[-1].column, hint)
+
+
+def _node(event: Any, file: str, anchors: dict[str, YamlNode], names: dict[str, str]) -> YamlNode | None:
+    """The node that an event begins, which `anchors` then knows; None for an event that begins none."""
+    kind = _KINDS.get(type(event).__name__)
+    if kind is None:
+        return None
+    line, column = event.start_mark.line + 1, event.start_mark.column + 1
+    if kind == ALIAS:
+        target = anchors.get(event.anchor)
+        if target is None:
+            name = names.get(event.anchor, event.anchor)
+            hint = f"define it first with &{name}, or put it in quotes if it is text"
+            raise ComposeError(f"the alias *{name} has no anchor above it", file, line, column, hint)
+        return YamlNode(ALIAS, None, target, line, column)
+    if kind == SCALAR:
+        plain = event.implicit[0] and event.style in (None, "")
+        node = YamlNode(SCALAR, event.tag, event.value, line, column, plain)
+    else:
+        node = YamlNode(kind, event.tag, [], line, column)
+    if event.anchor is not None:
+        anchors[event.anchor] = node
+    return node
 
 
 class _Builder:

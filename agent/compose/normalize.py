@@ -4,6 +4,7 @@ names.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from .errors import LoadProblems, Place
@@ -22,86 +23,111 @@ def named_mappings(root: Map, section: str) -> list[tuple[str, Map, Place]]:
     return [(name, item, below.place(name)) for name, item in below.items() if isinstance(item, Map)]
 
 
-def _maps(value: Any) -> list[Map]:
+def maps_in(value: Any) -> list[Map]:
+    """The mappings in a list; none when it is not a list."""
     return [item for item in value if isinstance(item, Map)] if isinstance(value, List) else []
 
 
 def set_defaults(root: Map) -> None:
     """Values that a long form has when it does not name them."""
     for _, service, _ in named_mappings(root, "services"):
-        build = service.get("build")
-        if isinstance(build, Map):
-            build.setdefault("context", ".")
-        for secret in _maps(service.get("secrets")):
-            secret.setdefault("target", f"/run/secrets/{secret.get('source')}")
-        for port in _maps(service.get("ports")):
-            port.setdefault("protocol", "tcp")
-            port.setdefault("mode", "ingress")
-        for request in [*_maps(service.get("gpus")), *_reserved_devices(service)]:
-            if "count" not in request and "device_ids" not in request:
-                request["count"] = "all"
-        for volume in _maps(service.get("volumes")):
-            if isinstance(volume.get("bind"), Map):
-                volume["bind"].setdefault("create_host_path", True)
+        _set_service_defaults(service)
 
 
-def _reserved_devices(service: Map) -> list[Map]:
+def _set_service_defaults(service: Map) -> None:
+    build = service.get("build")
+    if isinstance(build, Map):
+        build.setdefault("context", ".")
+    for secret in maps_in(service.get("secrets")):
+        secret.setdefault("target", f"/run/secrets/{secret.get('source')}")
+    for port in maps_in(service.get("ports")):
+        port.setdefault("protocol", "tcp")
+        port.setdefault("mode", "ingress")
+    for request in _device_requests(service):
+        if "count" not in request and "device_ids" not in request:
+            request["count"] = "all"
+    for volume in maps_in(service.get("volumes")):
+        if isinstance(volume.get("bind"), Map):
+            volume["bind"].setdefault("create_host_path", True)
+
+
+def watches_of(service: Map) -> list[Map]:
+    """The entries of `develop.watch`."""
+    develop = service.get("develop")
+    return maps_in(develop.get("watch")) if isinstance(develop, Map) else []
+
+
+def _device_requests(service: Map) -> list[Map]:
+    """The devices that a service asks for, in both places where it may."""
     node: Any = service
     for key in ("deploy", "resources", "reservations"):
         node = node.get(key) if isinstance(node, Map) else None
-    return _maps(node.get("devices")) if isinstance(node, Map) else []
+    reserved = maps_in(node.get("devices")) if isinstance(node, Map) else []
+    return [*maps_in(service.get("gpus")), *reserved]
 
 
 def normalize(root: Map, name: str, environment: dict[str, str]) -> None:
     """Fills in what follows from the rest; `root` is merged and valid."""
     for _, service, place in named_mappings(root, "services"):
-        if service.get("pull_policy") == "if_not_present":
-            service["pull_policy"] = "missing"
-        build = service.get("build")
-        if isinstance(build, Map):
-            if "dockerfile" not in build and "dockerfile_inline" not in build:
-                build["dockerfile"] = "Dockerfile"
-            if "args" in build:
-                build["args"] = _known_values(build["args"], environment, keep=False)
-        if "environment" in service:
-            service["environment"] = _known_values(service["environment"], environment, keep=True)
-        _add_dependencies(service, place)
-        for volume in _maps(service.get("volumes")):
-            if isinstance(volume.get("target"), str):
-                volume["target"] = clean_path(volume["target"])
-        for hook in _maps(service.get("pre_start")):
-            if "image" not in hook and "image" in service:
-                hook.put("image", service["image"], service.place("image"))
+        _normalize_service(service, place, environment)
     _add_default_network(root)
-    _add_names(root, name)
+    for section in ("networks", "volumes", "configs", "secrets"):
+        _add_names(root.get(section), name)
+
+
+def _normalize_service(service: Map, place: Place, environment: dict[str, str]) -> None:
+    if service.get("pull_policy") == "if_not_present":
+        service["pull_policy"] = "missing"
+    if isinstance(service.get("build"), Map):
+        _normalize_build(service["build"], environment)
+    if "environment" in service:
+        service["environment"] = _known_values(service["environment"], environment, keep=True)
+    _add_dependencies(service, place)
+    for volume in maps_in(service.get("volumes")):
+        if isinstance(volume.get("target"), str):
+            volume["target"] = clean_path(volume["target"])
+    for hook in maps_in(service.get("pre_start")):
+        if "image" not in hook and "image" in service:
+            hook.put("image", service["image"], service.place("image"))
+
+
+def _normalize_build(build: Map, environment: dict[str, str]) -> None:
+    if "dockerfile" not in build and "dockerfile_inline" not in build:
+        build["dockerfile"] = "Dockerfile"
+    if "args" in build:
+        build["args"] = _known_values(build["args"], environment, keep=False)
 
 
 def _add_dependencies(service: Map, place: Place) -> None:
     """Sharing a namespace, a link or volumes with another service means starting after it."""
     found = service.get("depends_on")
     depends = found if isinstance(found, Map) else Map(at=place)
-
-    def add(other: str, restart: bool, where: Place) -> None:
+    for other, restart, where in _implied_dependencies(service):
         if other not in depends:
-            depends.put(
-                other,
-                Map({"condition": "service_started", "restart": restart, "required": True}.items(), where),
-                where,
-            )
+            how = {"condition": "service_started", "restart": restart, "required": True}
+            depends.put(other, Map(how.items(), where), where)
+    if depends:
+        service["depends_on"] = depends
 
-    links = service.get("links")
-    for link, where in links.placed() if isinstance(links, List) else ():
-        add(str(link).split(":")[0] if str(link).count(":") == 1 else str(link), True, where)
+
+def _implied_dependencies(service: Map) -> Iterator[tuple[str, bool, Place]]:
+    """The services that a service needs without saying so, whether it restarts with them, and where that
+    follows from.
+    """
+    for link, where in _placed_texts(service.get("links")):
+        yield link.split(":")[0] if link.count(":") == 1 else link, True, where
     for key in _NAMESPACES:
         value = service.get(key)
         if isinstance(value, str) and value.startswith("service:"):
-            add(value[len("service:") :], True, service.place(key))
-    sources = service.get("volumes_from")
-    for source, where in sources.placed() if isinstance(sources, List) else ():
-        if not str(source).startswith("container:"):
-            add(str(source).split(":")[0], False, where)
-    if depends:
-        service["depends_on"] = depends
+            yield value[len("service:") :], True, service.place(key)
+    for source, where in _placed_texts(service.get("volumes_from")):
+        if not source.startswith("container:"):
+            yield source.split(":")[0], False, where
+
+
+def _placed_texts(value: Any) -> list[tuple[str, Place]]:
+    """The items of a list as text, with their places; none when it is not a list."""
+    return [(str(item), where) for item, where in value.placed()] if isinstance(value, List) else []
 
 
 def _known_values(value: Any, environment: dict[str, str], keep: bool) -> Any:
@@ -113,18 +139,19 @@ def _known_values(value: Any, environment: dict[str, str], keep: bool) -> Any:
             if known is not None or keep:
                 result.put(key, known, value.place(key))
         return result
-    if isinstance(value, List):
-        entries = List(at=value.at)
-        for item, where in value.placed():
-            if isinstance(item, str) and "=" not in item:
-                if item in environment:
-                    entries.add(f"{item}={environment[item]}", where)
-                elif keep:
-                    entries.add(item, where)
-            else:
-                entries.add(item, where)
-        return entries
-    return value
+    return _known_items(value, environment, keep) if isinstance(value, List) else value
+
+
+def _known_items(value: List, environment: dict[str, str], keep: bool) -> List:
+    """The same for a list of KEY=VALUE and KEY."""
+    entries = List(at=value.at)
+    for item, where in value.placed():
+        bare = isinstance(item, str) and "=" not in item
+        if bare and item in environment:
+            entries.add(f"{item}={environment[item]}", where)
+        elif not bare or keep:
+            entries.add(item, where)
+    return entries
 
 
 def _add_default_network(root: Map) -> None:
@@ -145,16 +172,13 @@ def _add_default_network(root: Map) -> None:
         root["networks"] = defined
 
 
-def _add_names(root: Map, name: str) -> None:
-    for section in ("networks", "volumes", "configs", "secrets"):
-        resources = root.get(section)
-        if not isinstance(resources, Map):
-            continue
-        for key, item in resources.items():
-            if item is None:
-                resources[key] = item = Map(at=resources.place(key))
-            if isinstance(item, Map) and item.get("name") is None:
-                item["name"] = key if item.get("external") in (True, "true") else f"{name}_{key}"
+def _add_names(resources: Any, project: str) -> None:
+    """Gives every resource of a section the name that the Engine will know it by."""
+    for key, item in resources.items() if isinstance(resources, Map) else ():
+        if item is None:
+            resources[key] = item = Map(at=resources.place(key))
+        if isinstance(item, Map) and item.get("name") is None:
+            item["name"] = key if item.get("external") in (True, "true") else f"{project}_{key}"
 
 
 def project_name(text: str) -> str:
@@ -167,52 +191,58 @@ def project_name(text: str) -> str:
 
 def check_model(root: Map, problems: LoadProblems) -> None:
     """What the schema cannot say about the merged model, before defaults hide it."""
-    exclusive = {"configs": ("file", "environment", "content"), "secrets": ("file", "environment")}
-    for section, keys in exclusive.items():
-        for name, item, place in named_mappings(root, section):
-            given = [key for key in keys if key in item]
-            if len(given) > 1:
-                problems.error(
-                    place, f"{section}.{name}: {' and '.join(given)} exclude each other", "keep one of them"
-                )
-            elif not given and "driver" not in item and "external" not in item:
-                hint = f"give it one of {', '.join(keys)}, or `external: true`"
-                problems.error(place, f"{section}.{name}: it has no content", hint)
+    _check_content(root, "configs", ("file", "environment", "content"), problems)
+    _check_content(root, "secrets", ("file", "environment"), problems)
     for name, item, _ in named_mappings(root, "volumes"):
-        if item.get("external") is True:
-            for key in item:
-                if key not in ("name", "external") and not key.startswith("x-"):
-                    problems.error(
-                        item.place(key),
-                        f"volumes.{name}: `external` and {key!r} exclude each other",
-                        f"remove {key!r}",
-                    )
+        beside = (key for key in item if key not in ("name", "external") and not key.startswith("x-"))
+        for key in beside if item.get("external") is True else ():
+            problems.error(
+                item.place(key),
+                f"volumes.{name}: `external` and {key!r} exclude each other",
+                f"remove {key!r}",
+            )
     for name, service, _ in named_mappings(root, "services"):
         _check_service(name, service, problems)
 
 
-def _check_service(name: str, service: Map, problems: LoadProblems) -> None:
-    for port in _maps(service.get("ports")):
-        address = port.get("host_ip")
-        if isinstance(address, str) and (address.startswith("[") or not host_ip(f"[{address}]")):
+def _check_content(root: Map, section: str, keys: tuple[str, ...], problems: LoadProblems) -> None:
+    """A config or secret has exactly one content, or comes from elsewhere."""
+    for name, item, place in named_mappings(root, section):
+        given = [key for key in keys if key in item]
+        if len(given) > 1:
             problems.error(
-                port.place("host_ip"),
-                f"services.{name}.ports: {address!r} is no address",
-                "give an IPv4 or IPv6 address",
+                place, f"{section}.{name}: {' and '.join(given)} exclude each other", "keep one of them"
             )
-    for request in [*_maps(service.get("gpus")), *_reserved_devices(service)]:
+        elif not given and "driver" not in item and "external" not in item:
+            hint = f"give it one of {', '.join(keys)}, or `external: true`"
+            problems.error(place, f"{section}.{name}: it has no content", hint)
+
+
+def _check_service(name: str, service: Map, problems: LoadProblems) -> None:
+    for port in maps_in(service.get("ports")):
+        _check_address(name, port, problems)
+    for request in _device_requests(service):
         if "count" in request and "device_ids" in request:
             where = request.place("count")
             problems.error(
                 where, f"services.{name}: count and device_ids exclude each other", "keep one of them"
             )
-    develop = service.get("develop")
-    for watch in _maps(develop.get("watch") if isinstance(develop, Map) else None):
+    for watch in watches_of(service):
         if watch.get("path") == "":
             message = f"services.{name}.develop.watch: the path is blank"
             problems.error(watch.place("path"), message, "name the directory to watch")
-    for volume in _maps(service.get("volumes")):
+    for volume in maps_in(service.get("volumes")):
         if volume.get("type") == "bind" and not isinstance(volume.get("source"), str):
             problems.error(
                 volume.at, f"services.{name}.volumes: the bind has no source", "name the path with `source`"
             )
+
+
+def _check_address(name: str, port: Map, problems: LoadProblems) -> None:
+    address = port.get("host_ip")
+    if isinstance(address, str) and (address.startswith("[") or not host_ip(f"[{address}]")):
+        problems.error(
+            port.place("host_ip"),
+            f"services.{name}.ports: {address!r} is no address",
+            "give an IPv4 or IPv6 address",
+        )

@@ -32,6 +32,10 @@ class ProjectSource:
         self._documents: dict[str, list[YamlDocument]] = {}
         self._copied: set[str] = set()
 
+    def is_file(self, path: str) -> bool:
+        """Whether there is something other than a directory."""
+        return self.files.exists(path) and not self.files.is_dir(path)
+
     def read(self, path: str, place: Place, what: str = "file") -> bytes:
         """A file's content. Raises ComposeError at `place`, where it is named."""
         if escapes(path):
