@@ -14,7 +14,7 @@ from agent.model import Key, Need, Resource
 from agent.settings.values import GateSettings
 from tests.fakes.host import Behaviour, Died
 from tests.fakes.passes import Passes, service
-from tests.passes.test_returning import proved
+from tests.passes.moves import proved, with_images
 
 YEARS = 10 * 365 * 86400.0
 SLOW = {"healthcheck": {"start_period": "60s", "interval": "2s", "timeout": "1s"}}
@@ -22,9 +22,8 @@ SLOW = {"healthcheck": {"start_period": "60s", "interval": "2s", "timeout": "1s"
 
 @pytest.fixture
 def passes(tmp_path: Path) -> Passes:
-    found = Passes(tmp_path, gate=GateSettings(settle=1.0, deadline=40.0))
-    for reference, kind in (("good:1", "web"), ("new:1", "web"), ("idle:1", "idle")):
-        found.host.add_image(reference, kind)
+    images = (("good:1", "web"), ("new:1", "web"), ("idle:1", "idle"))
+    found = with_images(tmp_path, *images, gate=GateSettings(settle=1.0, deadline=40.0))
     proved(found, service("good:1"))
     return found
 
@@ -58,7 +57,7 @@ def test_a_restart_of_docker_condemns_nothing(passes: Passes) -> None:
     cut = passes.run()
     assert (
         (cut.outcome, cut.exit_code) == ("Temporary", 75)
-        and "restarted" in cut.sentence
+        and "restarted" in cut.reason
         and not passes.state.rejected
     )
     assert passes.run().outcome == "Converged" and not passes.state.rejected
@@ -213,7 +212,7 @@ def test_one_shots_that_fail(passes: Passes) -> None:
     assert "one-shot exited with code 7" in passes.heartbeat()["rolled_back"]["reason"]
     passes.branch.push(service("good:1", environment={"A": "1"}, needs=(Need(job.key, "completed"),)), job)
     result = passes.run()
-    assert result.outcome == "RolledBack" and "shop-job-1" in result.sentence
+    assert result.outcome == "RolledBack" and "shop-job-1" in result.reason
     assert passes.running() == passes.host.images["good:1"]
 
 

@@ -23,11 +23,6 @@ from tests.fakes.passes import Passes, service
 DAY = 86400.0
 
 
-@pytest.fixture
-def passes(tmp_path: Path) -> Passes:
-    return Passes(tmp_path)
-
-
 def daily(passes: Passes, *more: Any) -> str:
     """A host that runs shop/web:1, refreshed daily; the image's id."""
     image_id = passes.host.add_image("shop/web:1", "web", version="one", local=False)
@@ -213,7 +208,7 @@ def test_registry_that_is_down(passes: Passes) -> None:
     new = moved(passes, "web", "two")
     passes.host.registry_down = True
     result = passes.run()
-    assert (result.exit_code, passes.running()) == (75, good) and "shop/web:1" in result.sentence
+    assert (result.exit_code, passes.running()) == (75, good) and "shop/web:1" in result.reason
     assert passes.heartbeat()["last_pass"]["error"]["code"] == "RegistryUnavailable"
     passes.host.registry_down = False
     assert passes.run().exit_code == 0

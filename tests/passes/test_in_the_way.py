@@ -4,7 +4,6 @@ host.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,11 +15,6 @@ from agent.store.inventory import InventoryStore
 from agent.store.orders import Orders, Suspension
 from tests.fakes.host import Died
 from tests.fakes.passes import Passes, service
-
-
-@pytest.fixture
-def passes(tmp_path: Path) -> Passes:
-    return Passes(tmp_path)
 
 
 def test_directory_that_becomes_a_link(passes: Passes) -> None:

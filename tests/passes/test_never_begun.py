@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from agent.converge import prune, watch_gate
@@ -13,11 +11,6 @@ from agent.model import Resource
 from agent.store import durable
 from tests.fakes.host import Died
 from tests.fakes.passes import Passes, service
-
-
-@pytest.fixture
-def passes(tmp_path: Path) -> Passes:
-    return Passes(tmp_path)
 
 
 def motd(passes: Passes, text: str) -> Resource:

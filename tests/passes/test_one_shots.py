@@ -17,21 +17,16 @@ from agent.model import Key, Need, Resource
 from agent.store.orders import Orders
 from tests.fakes.host import Died
 from tests.fakes.passes import Passes, service
+from tests.passes.moves import proved, roll_back_by_hand, with_images
 
 MIGRATE = "shop-migrate-1"
 HINT = "push a commit that corrects it"
+IMAGES = [(f"{kind}:1", kind) for kind in ("once", "web", "sick", "fail-once", "idle")]
 
 
 @pytest.fixture
 def passes(tmp_path: Path) -> Passes:
-    return with_images(tmp_path)
-
-
-def with_images(root: Path) -> Passes:
-    found = Passes(root)
-    for kind in ("once", "web", "sick", "fail-once", "idle"):
-        found.host.add_image(f"{kind}:1", kind)
-    return found
+    return with_images(tmp_path, *IMAGES)
 
 
 def migrate(step: int, image: str = "once:1", **more: Any) -> Resource:
@@ -48,14 +43,8 @@ def runs(passes: Passes) -> int:
     return sum(action.verb == "start" and action.key.name == MIGRATE for action in passes.host.done)
 
 
-def proved(passes: Passes, *resources: Resource) -> str:
-    passes.branch.push(*resources)
-    assert passes.run().exit_code == 0
-    return passes.state.known_good[0].id
-
-
 def by_hand(passes: Passes, release: str) -> None:
-    Orders(passes.paths.state).roll_back(release, "asked for", passes.clock.wall())
+    roll_back_by_hand(passes, release)
     result = passes.run()
     assert (result.outcome, result.exit_code) == ("HoldingKnownGood", 4), result
 
@@ -93,7 +82,7 @@ def test_a_one_shot_that_ends_with_docker_is_run_again(passes: Passes) -> None:
     passes.host.execute = execute  # type: ignore[method-assign]
     passes.branch.push(migrate(2), web(mark="new"))
     ended = passes.run()
-    assert (ended.outcome, ended.exit_code) == ("Temporary", 75) and "restarted" in ended.sentence, ended
+    assert (ended.outcome, ended.exit_code) == ("Temporary", 75) and "restarted" in ended.reason, ended
     assert passes.run().outcome == "Converged" and not passes.state.rejected
     assert runs(passes) == 3
 
@@ -109,7 +98,7 @@ def test_by_hand_runs_no_one_shot(passes: Passes, dropped: bool, killed: bool) -
     second = proved(passes, *([] if dropped else [migrate(2)]), service("web:1", environment={"MARK": "2"}))
     ran = runs(passes)
     if killed:
-        Orders(passes.paths.state).roll_back(first, "asked for", passes.clock.wall())
+        roll_back_by_hand(passes, first)
         passes.host.die_at = passes.host._points + 2
         with pytest.raises(Died):
             passes.run()
@@ -180,8 +169,8 @@ def test_what_cannot_be_undone_is_not_rolled_back(passes: Passes) -> None:
     for _ in range(2):
         result = passes.run()
         assert (result.outcome, result.exit_code) == ("Degraded", 1)
-        assert "container/shop-migrate-1 was started and cannot be undone" in result.sentence
-        assert "container/shop-web-1: its health check fails" in result.sentence
+        assert "container/shop-migrate-1 was started and cannot be undone" in result.reason
+        assert "container/shop-web-1: its health check fails" in result.reason
         heartbeat = passes.heartbeat()
         assert (
             heartbeat["state"] == "Degraded"
@@ -210,8 +199,8 @@ def test_a_failing_action_after_it_holds_too(passes: Passes) -> None:
         "cannot start container shop-web-1: no", "correct it"
     )
     result = passes.run()
-    assert result.outcome == "Degraded" and "cannot start container shop-web-1" in result.sentence
-    assert passes.heartbeat()["last_pass"]["error"]["message"] == result.sentence
+    assert result.outcome == "Degraded" and "cannot start container shop-web-1" in result.reason
+    assert passes.heartbeat()["last_pass"]["error"]["message"] == result.reason
 
 
 def test_an_irreversible_one_shot_that_fails_holds(passes: Passes) -> None:
@@ -221,7 +210,7 @@ def test_an_irreversible_one_shot_that_fails_holds(passes: Passes) -> None:
     proved(passes, migrate(1), web())
     passes.branch.push(migrate(2, "fail-once:1", irreversible=True), web(mark="2"))
     result = passes.run()
-    assert result.outcome == "Degraded" and MIGRATE in result.sentence
+    assert result.outcome == "Degraded" and MIGRATE in result.reason
     assert proved(passes, migrate(3, irreversible=True), web(mark="2"))
 
 
@@ -256,7 +245,7 @@ def test_killed_at_any_action(tmp_path: Path) -> None:
     """
     point, reached = 0, True
     while reached:
-        passes, point = with_images(tmp_path / str(point)), point + 1
+        passes, point = with_images(tmp_path / str(point), *IMAGES), point + 1
         held_back(passes)
         passes.host.die_at = passes.host._points + point
         try:
@@ -278,7 +267,7 @@ def test_it_holds_for_the_releases_after_it(passes: Passes) -> None:
     assert passes.run().outcome == "Degraded"
     passes.branch.push(web("sick:1", "other"))
     result = passes.run()
-    assert result.outcome == "Degraded" and MIGRATE in result.sentence
+    assert result.outcome == "Degraded" and MIGRATE in result.reason
     proved(passes, web(mark="good"))
     passes.branch.push(web("sick:1", "after"))
     assert passes.run().outcome == "RolledBack"
@@ -294,7 +283,7 @@ def test_a_superseded_release_does_not_forget_it(passes: Passes) -> None:
     passes.host.errors.clear()
     passes.branch.push(web("sick:1", "newer"))
     result = passes.run()
-    assert result.outcome == "Degraded" and MIGRATE in result.sentence
+    assert result.outcome == "Degraded" and MIGRATE in result.reason
 
 
 def test_by_hand_goes_back_past_it(passes: Passes) -> None:

@@ -2,39 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from agent.errors import Transient
-from agent.kinds import files
-from agent.model import Resource
-from agent.store.orders import Orders
-from tests.fakes.host import KINDS, Died
+from tests.fakes.host import KINDS
 from tests.fakes.passes import Passes, service
+from tests.passes.moves import die_in_the_rollback, motd, proved, roll_back_by_hand
 
 DAY = 86400.0
 DOWN = Transient("the source does not answer", "wait", code="SourceUnavailable")
-
-
-@pytest.fixture
-def passes(tmp_path: Path) -> Passes:
-    return Passes(tmp_path)
-
-
-def motd(passes: Passes, text: str) -> Resource:
-    return files.file("/etc/motd", content=passes.host.content.put(text.encode()), size=len(text))
-
-
-def roll_back_by_hand(passes: Passes, release: str) -> None:
-    Orders(passes.paths.state).roll_back(release, "asked for", passes.clock.wall())
-
-
-def proved(passes: Passes, *resources: Resource) -> str:
-    """The id of the release of these resources, once it is known good."""
-    passes.branch.push(*resources)
-    assert passes.run().exit_code == 0
-    return passes.state.known_good[0].id
 
 
 def test_by_hand_saves_what_is_in_the_place(passes: Passes) -> None:
@@ -85,22 +61,6 @@ def test_by_hand_that_fails_is_not_tried_again(passes: Passes, down: bool) -> No
     assert passes.running() == new and passes.state.attempt is None and passes.state.held is None
     started = [action for action in passes.host.done[before:] if action.verb == "start"]
     assert len(started) == 1, started
-
-
-def die_in_the_rollback(passes: Passes) -> None:
-    """Kills the pass after the first action of its rollback."""
-    reached = passes.host.execute
-
-    def execute(action, resource):  # type: ignore[no-untyped-def]
-        attempt = passes.state.attempt
-        reached(action, resource)
-        if attempt is not None and attempt.phase == "rolling-back":
-            raise Died
-
-    passes.host.execute = execute  # type: ignore[method-assign]
-    with pytest.raises(Died):
-        passes.run()
-    passes.host.execute = reached  # type: ignore[method-assign]
 
 
 def test_killed_rollback_ends_without_the_source(passes: Passes) -> None:
@@ -177,5 +137,5 @@ def test_known_good_never_gets_another_image(passes: Passes) -> None:
     before = len(passes.host.done)
     for _ in range(2):
         result = passes.run()
-        assert result.exit_code == 78 and bad.removeprefix("sha256:")[:12] in result.sentence
+        assert result.exit_code == 78 and bad.removeprefix("sha256:")[:12] in result.reason
     assert len(passes.host.done) == before

@@ -15,7 +15,7 @@ from agent.settings.values import Settings, SourceSettings
 from agent.store.orders import Orders
 from tests.fakes.host import KINDS, Died
 from tests.fakes.passes import Passes, service
-from tests.passes.test_returning import die_in_the_rollback, proved
+from tests.passes.moves import die_in_the_rollback, proved, with_images
 
 DOWN = Transient("Docker does not answer", "systemctl status docker", code="RuntimeUnavailable")
 WHY = "container/shop-web-1: its health check fails"
@@ -27,9 +27,7 @@ def passes(tmp_path: Path) -> Passes:
 
 
 def with_good(root: Path) -> Passes:
-    found = Passes(root)
-    for reference, kind in (("good:1", "web"), ("bad:1", "sick"), ("bad:2", "sick"), ("db:1", "idle")):
-        found.host.add_image(reference, kind)
+    found = with_images(root, ("good:1", "web"), ("bad:1", "sick"), ("bad:2", "sick"), ("db:1", "idle"))
     proved(found, service("good:1"))
     return found
 
@@ -44,7 +42,7 @@ def assert_failed(passes: Passes, what: str) -> None:
     """
     result = passes.run()
     assert (result.outcome, result.exit_code) == ("RollbackFailed", EXIT_ROLLBACK_FAILED), result
-    assert what in result.sentence, result
+    assert what in result.reason, result
     heartbeat = passes.heartbeat()
     assert (heartbeat["outcome"], heartbeat["state"]) == ("RollbackFailed", "Degraded")
     error = heartbeat["last_pass"]["error"]
@@ -57,7 +55,7 @@ def assert_rolled_back(passes: Passes) -> None:
     """It ended at last, with the reason it began for."""
     result = passes.run()
     assert (result.outcome, result.exit_code) == ("RolledBack", 4), result
-    assert WHY in result.sentence and back(passes)
+    assert WHY in result.reason and back(passes)
     heartbeat = passes.heartbeat()
     assert heartbeat["state"] == "RolledBack" and WHY in heartbeat["rolled_back"]["reason"]
     assert passes.state.attempt is None and len(passes.state.rejected) == 1
@@ -306,7 +304,7 @@ def test_a_lost_manifest_empties_no_host(passes: Passes) -> None:
     passes.branch.push(service("bad:1"), message="More\n\nLimpet-Allow-Prune: 99")
     before = len(passes.host.done)
     result = passes.run()
-    assert result.exit_code == 78 and "was lost" in result.sentence
+    assert result.exit_code == 78 and "was lost" in result.reason
     assert len(passes.host.done) == before and back(passes)
 
 
@@ -351,7 +349,7 @@ def test_a_trailer_tries_again_once(passes: Passes, which: str) -> None:
         "all": "all",
         "release": release[:8],
         "manifest": rejection.manifest_digest[:8],
-        "revision": rejection.revision.partition("@sha1:")[2],
+        "revision": rejection.revision.commit,
     }[which]
     passes.branch.push(service("bad:1"), message=retry(name))
     assert passes.run().outcome == "RolledBack"
