@@ -14,16 +14,16 @@ Rules:
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.clock import boot_id
 from agent.errors import Transient
+from agent.store import durable, locks
 
 if TYPE_CHECKING:
     from dulwich.object_store import DiskObjectStore
@@ -32,7 +32,6 @@ OBSERVED = "refs/limpet/observed"
 STAMP = "limpet.json"
 SCHEMA = 1
 CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
-LOCK_POLL_S = 0.05
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -109,9 +108,9 @@ class Cache:
     def settle(self, commit: str) -> None:
         """Makes the objects durable, then the ref."""
         self.close()
-        sync(self.path / "objects" / "pack")
+        durable.sync_directory(self.path / "objects" / "pack")
         (self.path / OBSERVED).parent.mkdir(parents=True, exist_ok=True)
-        replace_file(self.path / OBSERVED, f"{commit}\n".encode())
+        durable.replace_file(self.path / OBSERVED, f"{commit}\n".encode())
 
     def remember(
         self, answer: dict[str, Any], ancestry: dict[str, bool], offers: dict[str, list[str]]
@@ -127,7 +126,7 @@ class Cache:
             "answer": answer,
             "offers": offers,
         }
-        replace_file(self.path / STAMP, json.dumps(stamp).encode())
+        durable.replace_file(self.path / STAMP, json.dumps(stamp).encode())
 
     def store(self) -> DiskObjectStore:
         """The objects; kept open until `close`."""
@@ -159,6 +158,8 @@ class Cache:
             *self.path.glob("objects/**/*.lock"),
         ):
             lock.unlink(missing_ok=True)
+        for directory in (self.path, self.path / Path(OBSERVED).parent):
+            durable.remove_temporaries(directory)
         for file in (*self.path.glob("objects/tmp*"), *self.path.glob("objects/pack/tmp*")):
             file.unlink(missing_ok=True)
         for file in self.path.glob("objects/pack/*.pack"):
@@ -173,7 +174,7 @@ class Cache:
             place.rename(old)
         self.path.rename(place)
         self.path = place
-        sync(place.parent)
+        durable.sync_directory(place.parent)
         _remove(old)
 
     def discard(self) -> None:
@@ -183,59 +184,26 @@ class Cache:
 
 @contextlib.contextmanager
 def hold(lock: Path, wait: float) -> Iterator[None]:
-    """Only one fetch at a time;
+    """Only one fetch at a time; waits up to `wait` seconds.
 
-    waits up to `wait` seconds. Errors: Transient `Locked`, naming the holder's process id.
+    Errors: Transient `Locked`, which names the holder's process id; OSError.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + wait
-    with os.fdopen(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    file.seek(0)
-                    raise Transient(
-                        f"another fetch holds {lock} (process {file.read().strip() or 'unknown'})",
-                        "it is tried again",
-                        code="Locked",
-                    ) from None
-                time.sleep(LOCK_POLL_S)
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+    try:
+        descriptor = locks.take(lock, wait)
+    except locks.Taken as taken:
+        raise Transient(
+            f"another fetch holds {lock} (process {taken.pid or 'unknown'})",
+            "it is tried again",
+            code="Locked",
+        ) from None
+    try:
         yield
+    finally:
+        os.close(descriptor)
 
 
 def _remove(directory: Path) -> None:
     import shutil  # a poll with nothing new has nothing to remove
 
     shutil.rmtree(directory, ignore_errors=True)
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Replaces a file atomically and durably."""
-    temporary = path.with_name(f"{path.name}.lock")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
-    sync(path.parent)
-
-
-def sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""

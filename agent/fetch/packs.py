@@ -15,7 +15,8 @@ from pathlib import Path
 from dulwich.object_format import DEFAULT_OBJECT_FORMAT
 from dulwich.pack import load_pack_index, write_pack_index
 
-from agent.fetch.cache import CacheDamaged, sync
+from agent.fetch.cache import CacheDamaged
+from agent.store.durable import sync_directory
 
 MANY = 24  # packs; from then on they are joined
 LARGE = 64 * 1024 * 1024  # bytes; larger ones are not copied
@@ -43,7 +44,7 @@ def join_packs(directory: Path) -> None:
         raise
     except Exception as error:  # whatever a damaged index makes the library say
         raise CacheDamaged(f"a pack cannot be read ({type(error).__name__})") from None
-    sync(directory)
+    sync_directory(directory)
     for path in small:
         path.with_suffix(".idx").unlink()
         path.unlink()

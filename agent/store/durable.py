@@ -31,20 +31,25 @@ _FORBIDDEN = {
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
-    """Replaces `path` by `data`. `durable=False` leaves out the fsyncs (for tmpfs and caches); it is atomic
-    still.
+    """Replaces `path` by `data`. `durable=False` leaves out the fsyncs (for tmpfs and caches); it is still
+    atomic. Errors: Transient, Stalled.
     """
     with file_errors(path, "write"):
-        temporary = write_beside(path, data, mode=mode)
-        try:
-            if durable:
-                sync_file(temporary)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        replace_file(path, data, mode=mode, durable=durable)
+
+
+def replace_file(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
+    """`write_file` for callers that have their own words for an OSError."""
+    temporary = write_beside(path, data, mode=mode)
+    try:
         if durable:
-            sync_directory(path.parent)
+            sync_file(temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_directory(path.parent)
 
 
 def write_beside(path: Path, data: bytes, *, mode: int) -> Path:
@@ -98,7 +103,7 @@ def remove_temporaries(directory: Path, name: str = "") -> int:
     single writer.
     """
     removed = 0
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, NotADirectoryError):
         for entry in os.scandir(directory):
             if entry.name.startswith(f".{name}{MARK}" if name else ".") and MARK in entry.name:
                 with suppress(FileNotFoundError):

@@ -4,7 +4,6 @@ messages.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import time
@@ -17,11 +16,37 @@ from agent.store import durable
 _PATIENCE = 0.02  # seconds between tries while waiting
 
 
+class Taken(Exception):
+    """Somebody else holds a lock; `pid` is the holder as it wrote itself, empty when it did not."""
+
+    def __init__(self, pid: str) -> None:
+        super().__init__(pid)
+        self.pid = pid
+
+
+def take(path: Path, wait: float) -> int:
+    """Takes the lock on `path`, trying for `wait` seconds. The descriptor holds it until it is closed;
+    children do not inherit it. Errors: Taken, OSError.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    deadline = time.monotonic() + wait
+    try:
+        while not _taken(descriptor):
+            if time.monotonic() >= deadline:
+                raise Taken(os.pread(descriptor, 20, 0).decode("ascii", "replace").strip())
+            time.sleep(_PATIENCE)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
 class Lock:
     """An exclusive lock on `path`, for `with`; `what` names the activity in messages ("a pass").
 
-    It is tried for `wait` seconds. Errors: Transient (code Locked) that names the holder's pid. Children do
-    not inherit it.
+    It is tried for `wait` seconds. Errors: Transient (code Locked) that names the holder's pid.
     """
 
     def __init__(self, path: Path, what: str, *, wait: float = 0.0) -> None:
@@ -32,25 +57,16 @@ class Lock:
 
     def acquire(self) -> None:
         durable.make_directory(self.path.parent, 0o755)
-        with durable.file_errors(self.path, "open the lock"):
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        deadline = time.monotonic() + self.wait
         try:
-            while not _taken(descriptor):
-                if time.monotonic() >= deadline:
-                    raise self._refusal(descriptor)
-                time.sleep(_PATIENCE)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        except OSError as error:
-            os.close(descriptor)
-            if error.errno == errno.ENOSPC:
-                raise durable.translate(error, self.path, "write the lock") from error
-            raise
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self._descriptor = descriptor
+            with durable.file_errors(self.path, "take the lock"):
+                self._descriptor = take(self.path, self.wait)
+        except Taken as taken:
+            who = f" (pid {taken.pid})" if taken.pid else ""
+            raise Transient(
+                f"{self.what} is running already{who}",
+                "wait until it ends, or see what it does: limpet status",
+                code="Locked",
+            ) from None
 
     def release(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
@@ -65,15 +81,6 @@ class Lock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
-
-    def _refusal(self, descriptor: int) -> Transient:
-        pid = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
-        who = f" (pid {pid})" if pid else ""
-        return Transient(
-            f"{self.what} is running already{who}",
-            "wait until it ends, or see what it does: limpet status",
-            code="Locked",
-        )
 
 
 def holder(path: Path) -> int | None:

@@ -21,6 +21,7 @@ import pytest
 from agent import sandbox
 from agent.errors import Stalled, Transient
 from agent.fetch.run import handle_fetch
+from agent.store.durable import MARK
 from tests.harness.gitrepo import GitRepo
 from tests.harness.net import Server, free_port
 
@@ -77,7 +78,9 @@ class Fetcher:
         """Git itself finds nothing wrong, and nothing temporary is left."""
         self.git("fsck", "--full", "--strict", "--no-dangling")
         left = [
-            p.name for p in self.git_dir.rglob("*") if p.name.endswith(".lock") or p.name.startswith("tmp")
+            p.name
+            for p in self.git_dir.rglob("*")
+            if p.name.endswith(".lock") or p.name.startswith("tmp") or MARK in p.name
         ]
         assert left == []
         assert [p.name for p in self.git_dir.parent.iterdir()] == [self.git_dir.name]

@@ -17,6 +17,7 @@ from agent import sandbox
 from agent.errors import LimpetError, Stalled, Transient
 from agent.fetch import packs
 from agent.fetch.cache import CacheDamaged
+from agent.store.durable import MARK
 from tests.harness.gitrepo import GitRepo
 from tests.harness.net import free_port
 from tests.unit.fetch.fetching import Fetcher, Throttle, git_daemon
@@ -148,6 +149,8 @@ def test_leftovers_of_a_killed_fetch_go_away(repo: GitRepo, fetch: Fetcher) -> N
         "shallow.lock",
         "objects/pack/pack-1.idx.lock",
         "objects/tmp_pack_x",
+        f".limpet.json{MARK}0123",
+        f"refs/limpet/.observed{MARK}0123",
     ):
         (fetch.git_dir / name).write_text("x")
     (pack / "tmpabc.pack").write_text("x")
