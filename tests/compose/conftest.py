@@ -8,10 +8,19 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
 
 import pytest
 
-from tests.compose.differential import NoOracle, build_oracle
+from tests.compose.differential import NoOracle, Oracle, build_oracle
+
+
+@pytest.fixture(scope="module")
+def oracle() -> Iterator[Oracle]:
+    """The reference loader, which answers."""
+    asked = Oracle(build_oracle())
+    yield asked
+    asked.close()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,24 +37,34 @@ class Oracle:
         self.child = subprocess.Popen(
             [binary], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True
         )
+        self._scratch = Path(tempfile.mkdtemp(prefix="limpet-compose-"))
 
-    def ask(
-        self, root: Path, working_dir: str = ".", files: Sequence[str] = (), profiles: Sequence[str] = ()
-    ) -> Any:
-        """`{"project": …}` or `{"error": …}`, with the root's path written as /ROOT."""
-        directory = os.path.normpath(root / working_dir)
-        paths = [os.path.join(directory, name) for name in files]
-        request = {"dir": directory, "files": paths, "profiles": list(profiles)}
+    def ask(self, files: Mapping[str, bytes], options: Mapping[str, Any]) -> Any:
+        """`{"project": …}` or `{"error": …}` of the project in these files; its root is written as /ROOT."""
+        root = self._scratch / "ROOT"  # one project at a time
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir()
+        write_files(root, files)
+        directory = os.path.normpath(root / options.get("dir", "."))
+        paths = [os.path.join(directory, name) for name in options.get("files") or ()]
+        request = {"dir": directory, "files": paths, "profiles": list(options.get("profiles", ()))}
         assert self.child.stdin is not None and self.child.stdout is not None
         self.child.stdin.write(json.dumps(request) + "\n")
         self.child.stdin.flush()
         return json.loads(self.child.stdout.readline().replace(str(root), "/ROOT"))
+
+    def ask_canonical(self, files: Mapping[str, bytes], options: Mapping[str, Any], text: str) -> Any:
+        """The same of the canonical form, which lies beside the original."""
+        name = ".canonical.yaml"
+        beside = f"{options.get('dir', '.')}/{name}".removeprefix("./")
+        return self.ask({**files, beside: text.encode()}, {**options, "files": [name]})
 
     def close(self) -> None:
         assert self.child.stdin is not None and self.child.stdout is not None
         self.child.stdin.close()
         self.child.wait(timeout=10)
         self.child.stdout.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 BUILT = ROOT / "build" / "oracle"
@@ -301,22 +311,10 @@ def differences(one: Any, other: Any, path: str = "") -> list[str]:
     return [] if one == other else [f"{path}: {one!r} != {other!r}"]
 
 
+def disagreements(answer: Any, project: Project) -> list[str]:
+    """How our project differs from the oracle's; empty when they agree."""
+    return differences(as_ours(reference_view(answer)), project_view(project))
+
+
 def show_errors(errors: ComposeErrors) -> str:
     return "".join(f"{error}\n    {error.hint}\n" for error in errors.errors)
-
-
-class Scratch:
-    """A directory for one project at a time, emptied between projects."""
-
-    def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="limpet-compose-"))
-
-    def fill(self, files: Mapping[str, bytes]) -> Path:
-        root = self.path / "ROOT"
-        shutil.rmtree(root, ignore_errors=True)
-        root.mkdir()
-        write_files(root, files)
-        return root
-
-    def close(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)

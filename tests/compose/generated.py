@@ -7,23 +7,21 @@ from __future__ import annotations
 import sys
 from collections import Counter
 
-from tests.compose.differential import Oracle, Scratch, build_oracle
-from tests.compose.store import ask
+from tests.compose.agreement import disagreement
+from tests.compose.differential import Oracle, build_oracle
 from tests.compose.strategies import RandomPick, project
-from tests.compose.test_fuzz import disagreement
 
 
 def run(count: int, seed: int) -> int:
     wrong: Counter[str] = Counter()
-    oracle, scratch = Oracle(build_oracle()), Scratch()
+    oracle = Oracle(build_oracle())
     for number in range(seed, seed + count):
         files = project(RandomPick(number))
-        wrong["refused"] += "error" in ask(oracle, scratch, files, {})
-        if found := disagreement(oracle, scratch, files):
+        wrong["refused"] += "error" in oracle.ask(files, {})
+        if found := disagreement(oracle, files):
             print(f"seed {number}: {found[:3]}", flush=True)
             wrong["disagreements"] += 1
     oracle.close()
-    scratch.close()
     print(
         f"{count} projects, {wrong['refused']} of them refused by the oracle, {wrong['disagreements']} "
         "disagreements"

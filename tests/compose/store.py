@@ -14,12 +14,10 @@ from agent.compose import ComposeErrors, canonical, load_project
 from tests.compose.differential import (
     CASES,
     Oracle,
-    Scratch,
-    as_ours,
     build_oracle,
     differences,
+    disagreements,
     load_arguments,
-    project_view,
     read_case,
     reference_view,
     show_errors,
@@ -28,22 +26,21 @@ from tests.compose.differential import (
 
 def store(names: list[str]) -> int:
     wrong = 0
-    oracle, scratch = Oracle(build_oracle()), Scratch()
+    oracle = Oracle(build_oracle())
     for case in sorted(CASES.iterdir()):
         if names and case.name not in names:
             continue
-        for text in store_case(case, oracle, scratch):
+        for text in store_case(case, oracle):
             wrong += 1
             print(f"{case.name}: {text}")
     oracle.close()
-    scratch.close()
     return wrong
 
 
-def store_case(case: Path, oracle: Oracle, scratch: Scratch) -> list[str]:
+def store_case(case: Path, oracle: Oracle) -> list[str]:
     """Writes the answers of a case; gives what disagrees."""
     files, options = read_case(case)
-    answer = ask(oracle, scratch, files, options)
+    answer = oracle.ask(files, options)
     keep(case / "oracle.error", answer.get("error"))
     keep(
         case / "oracle.json",
@@ -61,25 +58,11 @@ def store_case(case: Path, oracle: Oracle, scratch: Scratch) -> list[str]:
         return [] if (case / "note.txt").exists() else [f"only the oracle refuses it: {answer['error']}"]
     if (case / "note.txt").exists():
         return []
-    wanted = reference_view(answer["project"])
-    found = differences(as_ours(wanted), project_view(project))
-    again = ask_canonical(oracle, scratch, files, options, canonical(project))
-    return found + (
-        differences(wanted, reference_view(again["project"])) if "project" in again else [again["error"]]
-    )
-
-
-def ask(oracle: Oracle, scratch: Scratch, files, options):  # type: ignore[no-untyped-def]
-    return oracle.ask(
-        scratch.fill(files), options.get("dir", "."), options.get("files") or (), options.get("profiles", ())
-    )
-
-
-def ask_canonical(oracle: Oracle, scratch: Scratch, files, options, text: str):  # type: ignore[no-untyped-def]
-    """What the oracle makes of the canonical form, which lies beside the original."""
-    directory = options.get("dir", ".")
-    root = scratch.fill(dict(files) | {f"{directory}/.canonical.yaml".removeprefix("./"): text.encode()})
-    return oracle.ask(root, directory, [".canonical.yaml"], options.get("profiles", ()))
+    found = disagreements(answer["project"], project)
+    again = oracle.ask_canonical(files, options, canonical(project))
+    if "error" in again:
+        return [*found, again["error"]]
+    return found + differences(reference_view(answer["project"]), reference_view(again["project"]))
 
 
 def keep(path: Path, text: str | None) -> None:
