@@ -17,8 +17,8 @@ from agent.compose import ComposeErrors, canonical, load_project
 from agent.errors import BadInput
 from agent.render.assembly import RenderContext
 from agent.render.render import render
-from agent.render.tree import MemoryTree
 from tests.compose.differential import CASES, load_arguments, read_case
+from tests.fakes.tree import MemoryTree
 
 TOKENS = (
     b"&a ",

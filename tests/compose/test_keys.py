@@ -27,7 +27,7 @@ from agent.kinds.engine.request import create_request, network_request, volume_r
 from agent.model import Manifest, Resource
 from agent.render.assembly import RenderContext
 from agent.render.render import render
-from agent.render.tree import MemoryTree
+from tests.fakes.tree import MemoryTree
 
 HERE = Path(__file__).parent / "keys"
 TABLE = Path(__file__).parents[2] / "docs/compose.md"

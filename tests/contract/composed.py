@@ -35,9 +35,9 @@ from agent.kinds.base import Target, View
 from agent.model import Action, Manifest, Resource
 from agent.render.assembly import RenderContext
 from agent.render.render import render
-from agent.render.tree import MemoryTree
 from agent.report.progress import Silent
 from agent.store.journal import Journal
+from tests.fakes.tree import MemoryTree
 from tests.harness import images, net
 from tests.harness.engine import Engine
 

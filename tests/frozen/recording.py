@@ -18,8 +18,8 @@ from typing import Any
 from agent.model import Plan, canonical_json, sha256
 from agent.render.assembly import RenderContext
 from agent.render.render import render
-from agent.render.tree import MemoryTree
 from tests.contract import composed
+from tests.fakes.tree import MemoryTree
 from tests.histories.rules import Rules
 from tests.histories.steps import Round
 from tests.histories.world import World

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
-from agent.clock import Clock, FakeClock, SystemClock
+from agent.clock import Clock, SystemClock
+from tests.fakes.clock import FakeClock
 
 
 def test_the_system_clock_is_the_machines() -> None:

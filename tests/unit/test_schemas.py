@@ -12,7 +12,7 @@ from agent.cli.schema import schema_text
 from agent.render.layerfile import read_layer_files
 from agent.render.layers import read_fleet
 from agent.render.problems import Problems
-from agent.render.tree import MemoryTree
+from tests.fakes.tree import MemoryTree
 
 FLEET = """
 layers:

@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from agent.errors import BadInput
-from agent.model import Key, Manifest, Need, Resource, sha256
+from agent.model import Key, Manifest, Need, sha256
 from agent.render.assembly import RenderContext
 from agent.render.render import render
-from agent.render.tree import MemoryTree
+from tests.fakes.tree import MemoryTree
 
 APPS = "/var/lib/limpet/apps"
-
-
-def manifest(tree: dict[str, str], **context: Any) -> Manifest:
-    executable = frozenset(path for path in tree if path.endswith(".sh"))
-    return render(MemoryTree(tree, executable=executable), RenderContext("web-01", **context)).manifest
-
-
-def container(found: Manifest, name: str) -> Resource:
-    return found.resources[Key("container", name)]
-
-
-def needs(resource: Resource) -> dict[str, str]:
-    return {str(need.key): need.condition for need in resource.needs}
-
-
-def problems(tree: dict[str, str], **context: Any) -> list[str]:
-    with pytest.raises(BadInput) as caught:
-        manifest(tree, **context)
-    return [str(problem) for problem in caught.value.problems]
 
 
 NEWCOMER = {

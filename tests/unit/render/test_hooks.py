@@ -10,8 +10,8 @@ from agent.kinds.engine.request import container_labels, endpoint
 from agent.model import Key, Manifest, Resource
 from agent.render.apps import ComposeFiles
 from agent.render.layers import Overlay
-from agent.render.tree import MemoryTree
-from tests.unit.render.test_apps import container, manifest, needs
+from tests.fakes.tree import MemoryTree
+from tests.unit.render.rendering import container, manifest, needs
 
 INHERITING = """\
 services:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from agent.errors import BadInput
 from agent.model import Key, Manifest, Resource
 from agent.render.assembly import RenderContext
 from agent.render.render import Rendered, render
-from agent.render.tree import MemoryTree
+from tests.fakes.tree import MemoryTree
 
 FLEET = """\
 layers:
@@ -39,22 +36,12 @@ TREE = {
 }
 
 
-def rendered(tree: dict[str, str], host: str = "web-01", **context: Any) -> Rendered:
-    return render(MemoryTree(tree), RenderContext(host, facts={"hostname": host}, **context))
-
-
 def resource(manifest: Manifest, kind: str, name: str) -> Resource:
     return manifest.resources[Key(kind, name)]
 
 
 def text(result: Rendered, path: str) -> str:
     return result.content[resource(result.manifest, "file", path).spec["content"]].decode()
-
-
-def problems(tree: dict[str, str], **context: Any) -> list[str]:
-    with pytest.raises(BadInput) as caught:
-        rendered(tree, **context)
-    return [str(problem) for problem in caught.value.problems]
 
 
 def test_only_matching_layers_count() -> None:

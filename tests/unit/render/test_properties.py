@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from agent.errors import BadInput
 from agent.render.assembly import RenderContext
 from agent.render.render import render
-from agent.render.tree import MemoryTree
+from tests.fakes.tree import MemoryTree
 
 words = st.text("abz/.*{}: -\n\t'\"&!%|#$[],0é", max_size=60)
 names = st.sampled_from(["a", "b", "c"])

@@ -16,7 +16,8 @@ from agent.errors import Transient
 from agent.render import tree as trees
 from agent.render.commit import GitTree
 from agent.render.directory import DirTree
-from agent.render.tree import BaseTree, EntryRefused, MemoryTree
+from agent.render.tree import BaseTree, EntryRefused
+from tests.fakes.tree import MemoryTree
 
 CONTENT = {"a/one": b"1", "a/b/two": b"2", "a/run": b"#!", "top": b"t"}
 LINKS = {

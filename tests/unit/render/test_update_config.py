@@ -10,7 +10,7 @@ from agent.errors import BadInput
 from agent.model import Key, Manifest
 from agent.render.assembly import RenderContext
 from agent.render.render import render
-from agent.render.tree import MemoryTree
+from tests.fakes.tree import MemoryTree
 
 TEXT = """\
 name: shop

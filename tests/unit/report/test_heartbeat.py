@@ -20,7 +20,6 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from agent.cli import schema
-from agent.clock import FakeClock
 from agent.errors import Failed, Interrupted, LimpetError, Stalled, Transient
 from agent.installation import Paths
 from agent.model import Key, Refusal, Release
@@ -28,11 +27,13 @@ from agent.redact import redact
 from agent.report import heartbeat, prometheus, writer
 from agent.report.progress import Silent
 from agent.report.writer import PassReport, Reporter, read
+from agent.revision import Revision
 from agent.settings.values import HeartbeatSettings, HostSettings, Settings, SourceSettings
 from agent.store.history import History, HistoryEntry
 from agent.store.orders import Orders, Suspension
 from agent.store.state import Attempt, HandRollback, Pin, RolledBack, State, StateStore
 from tests.fakes import dying
+from tests.fakes.clock import FakeClock
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMIT, NEXT = "a" * 40, "b" * 40
@@ -142,7 +143,10 @@ def test_rolled_back_is_sticky(site: Site) -> None:
     """
     state = proved()
     state.reject(
-        release(2, NEXT), reason="web never got healthy", at=site.clock.wall(), revision=f"main@sha1:{NEXT}"
+        release(2, NEXT),
+        reason="web never got healthy",
+        at=site.clock.wall(),
+        revision=Revision("main", NEXT),
     )
     state.rolled_back = RolledBack(
         release(2).id, f"main@sha1:{NEXT}", "web never got healthy", site.clock.wall()
@@ -617,8 +621,8 @@ def test_daemon_and_pass_do_not_overwrite_each_other(site: Site) -> None:
         "import sys; from pathlib import Path; from agent.report.writer import Reporter\n"
         "from agent.installation import Paths\n"
         "from agent.clock import SystemClock; from agent.settings.values import Settings, SourceSettings\n"
-        "r = Reporter(Paths(Path(sys.argv[1])), Settings(source=SourceSettings(url=sys.argv[2], branch='main')), "
-        "SystemClock())\n"
+        "settings = Settings(source=SourceSettings(url=sys.argv[2], branch='main'))\n"
+        "r = Reporter(Paths(Path(sys.argv[1])), settings, SystemClock())\n"
         "for n in range(10): r.source(commit=sys.argv[3])"
     )
     children = [
@@ -698,7 +702,7 @@ def test_never_larger_than_promised(
     state = proved()
     state.counters = {f"counter-{n}{long}": n for n in range(count // 10)}
     for number in range(20):
-        state.reject(release(number), reason=long, at=1.0, revision=long)
+        state.reject(release(number), reason=long, at=1.0, revision=Revision("", long))
     site.finish(
         state,
         drift=names,
