@@ -162,7 +162,7 @@ class Assembler:
 
         `directory` is that of the including file, `below` that of the included one.
         """
-        variables: dict[str, str] = {}
+        variables = Map()
         if entry.env_files is not None:
             paths = [join_path(directory, name) for name in entry.env_files if name != "/dev/null"]
         else:
@@ -256,10 +256,9 @@ class Assembler:
             names = root.get(section)
             for name in names if isinstance(names, Map) else ():
                 if not _NAME.match(name):
+                    message = f"{section}: the name {name!r} is not allowed"
                     hint = "use letters, digits, dots, dashes and underscores"
-                    self.problems.error(
-                        names.place(name), f"{section}: the name {name!r} is not allowed", hint
-                    )
+                    self.problems.error(place_of(root, (section, name)), message, hint)
                     found.append((section, name))
         return found
 
@@ -301,6 +300,7 @@ def _own_environment(root: Map, environment: dict[str, str]) -> None:
     """
     for _, service, _ in named_mappings(root, "services"):
         names = service.get("environment")
-        for index, item in enumerate(names) if isinstance(names, List) else ():
-            if isinstance(item, str) and item in environment:
-                names[index] = f"{item}={environment[item]}"
+        if isinstance(names, List):
+            for index, item in enumerate(names):
+                if isinstance(item, str) and item in environment:
+                    names[index] = f"{item}={environment[item]}"

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .project import Project
 from .shortforms import is_path
+from .tree import Map
 
 _PLAIN = re.compile(r"(?:\.{1,2}/)?[A-Za-z/_](?:[A-Za-z0-9./_@+=-]|:(?=[A-Za-z0-9./_@+=-]))*\Z")
 _WORDS = {"true", "false", "yes", "no", "on", "off", "y", "n", "null"}
@@ -24,15 +25,7 @@ _BREAKS = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x202
 def canonical(project: Project) -> str:
     """The YAML of a project; paths are relative to its directory."""
     project = project.used_by_services()
-    services = dict(project.services)
-    for service in project.services.values():
-        contexts = (service.get("build") or {}).get("additional_contexts") or {}
-        for other in (
-            *(service.get("depends_on") or ()),
-            *(text.removeprefix("service:") for text in contexts.values()),
-        ):
-            if other in project.disabled:
-                services[other] = project.disabled[other]
+    services = {**project.services, **_wanted_by_active(project)}
     document: dict[str, Any] = {
         "name": project.name,
         "services": {name: _short_forms(services[name]) for name in sorted(services)},
@@ -46,6 +39,18 @@ def canonical(project: Project) -> str:
     return "".join(f"{line}\n" for line in _mapping(document, 0, ()))
 
 
+def _wanted_by_active(project: Project) -> dict[str, Map]:
+    """The services that no profile enables, and that an active one may depend on or build from."""
+    found = {}
+    for service in project.services.values():
+        contexts = (service.get("build") or {}).get("additional_contexts") or {}
+        built_from = (text.removeprefix("service:") for text in contexts.values())
+        for other in (*(service.get("depends_on") or ()), *built_from):
+            if other in project.disabled:
+                found[other] = project.disabled[other]
+    return found
+
+
 def _stated(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """A config that says nothing of its content must say that it is not external."""
     known = {"file", "environment", "content", "external", "driver"} & config.keys()
@@ -55,20 +60,21 @@ def _stated(config: Mapping[str, Any]) -> Mapping[str, Any]:
 def _short_forms(service: Mapping[str, Any]) -> dict[str, Any]:
     """The service with short forms where they mean the same: older versions of Compose know only those."""
     result = dict(service)
-    for key, shorten in (("volumes", _volume), ("devices", _device), ("env_file", _env_file)):
+    for key, shorten in _SHORTEN.items():
         if key in result:
             result[key] = [shorten(item) for item in result[key]]
-    if "ports" in result:  # what is blank was written so: left out, it would be the default
-        result["ports"] = [
-            {**{key: "" for key in ("mode", "protocol") if key not in port}, **port}
-            for port in result["ports"]
-        ]
     if "depends_on" in result:
-        result["depends_on"] = {
-            name: {key: item for key, item in how.items() if (key, item) != ("required", True)}
-            for name, how in result["depends_on"].items()
-        }
+        result["depends_on"] = {name: _dependency(how) for name, how in result["depends_on"].items()}
     return result
+
+
+def _port(port: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is blank was written so: left out, it would be the default."""
+    return {**{key: "" for key in ("mode", "protocol") if key not in port}, **port}
+
+
+def _dependency(how: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {key: item for key, item in how.items() if (key, item) != ("required", True)}
 
 
 def _volume(volume: Mapping[str, Any]) -> Any:
@@ -76,16 +82,27 @@ def _volume(volume: Mapping[str, Any]) -> Any:
     settings = volume.get(kind)
     if not isinstance(settings, Mapping) or volume.keys() - {"type", "source", "target", "read_only", kind}:
         return volume
-    options = ["ro"] if volume.get("read_only") else []
-    if kind == "bind" and is_path(source) and settings.get("create_host_path") is True:
-        options += [settings[key] for key in ("selinux", "propagation") if key in settings]
-        plain = settings.keys() <= {"create_host_path", "selinux", "propagation"}
-    else:
-        options += ["nocopy"] if settings.get("nocopy") else []
-        plain = kind == "volume" and not is_path(source) and settings.keys() <= {"nocopy"}
-    if not plain or len(source) < 2 or len(target) < 2 or ":" in source + target:
+    words = _bind_options(source, settings) if kind == "bind" else _volume_options(kind, source, settings)
+    if words is None or len(source) < 2 or len(target) < 2 or ":" in source + target:
         return volume
+    options = ["ro", *words] if volume.get("read_only") else words
     return ":".join([source, target, *([",".join(options)] if options else [])])
+
+
+def _bind_options(source: str, settings: Mapping[str, Any]) -> list[str] | None:
+    """The options of a bind mount's short form; None when it has none."""
+    if not is_path(source) or settings.get("create_host_path") is not True:
+        return None
+    if not settings.keys() <= {"create_host_path", "selinux", "propagation"}:
+        return None
+    return [settings[key] for key in ("selinux", "propagation") if key in settings]
+
+
+def _volume_options(kind: str, source: str, settings: Mapping[str, Any]) -> list[str] | None:
+    """The options of a named volume's short form; None when it has none."""
+    if kind != "volume" or is_path(source) or not settings.keys() <= {"nocopy"}:
+        return None
+    return ["nocopy"] if settings.get("nocopy") else []
 
 
 def _device(device: Mapping[str, Any]) -> Any:
@@ -102,31 +119,38 @@ def _env_file(entry: Mapping[str, Any]) -> Any:
     return entry["path"] if entry.keys() == {"path", "required"} and entry["required"] is True else entry
 
 
+_SHORTEN: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "volumes": _volume,
+    "devices": _device,
+    "env_file": _env_file,
+    "ports": _port,
+}
+
+
 def _mapping(value: Mapping[str, Any], depth: int, path: tuple[str, ...]) -> Iterator[str]:
     for key, item in value.items():
         lead = f"{'  ' * depth}{_text(key)}:"
-        if isinstance(item, Mapping) and "" in item:
-            # the schema has no nameless key; in a list it may stand
-            item = [name if text is None else f"{name}={text}" for name, text in item.items()]
-        if isinstance(item, Mapping) and item:
+        below = _listed(item) if isinstance(item, Mapping) and "" in item else item
+        if isinstance(below, Mapping | list) and below:
             yield lead
-            yield from _mapping(item, depth + 1, (*path, key))
-        elif isinstance(item, list) and item:
-            yield lead
-            yield from _sequence(item, depth + 1, (*path, key))
+            yield from _lines(below, depth + 1, (*path, key))
         else:
-            yield f"{lead} {_scalar(item, (*path, key))}"
+            yield f"{lead} {_scalar(below, (*path, key))}"
+
+
+def _listed(value: Mapping[str, Any]) -> list[str]:
+    """The mapping as a list: the schema has no nameless key, but in a list it may stand."""
+    return [name if text is None else f"{name}={text}" for name, text in value.items()]
+
+
+def _lines(value: Mapping[str, Any] | list[Any], depth: int, path: tuple[str, ...]) -> Iterator[str]:
+    return _mapping(value, depth, path) if isinstance(value, Mapping) else _sequence(value, depth, path)
 
 
 def _sequence(value: list[Any], depth: int, path: tuple[str, ...]) -> Iterator[str]:
     for item in value:
         if isinstance(item, Mapping | list) and item:
-            below = (
-                _mapping(item, depth + 1, path)
-                if isinstance(item, Mapping)
-                else _sequence(item, depth + 1, path)
-            )
-            first, *rest = below
+            first, *rest = _lines(item, depth + 1, path)
             yield f"{'  ' * depth}- {first.lstrip()}"
             yield from rest
         else:
@@ -142,16 +166,19 @@ def _scalar(value: Any, path: tuple[str, ...]) -> str:
         # the schema wants the memory of `deploy` as text
         return f'"{value}"' if path[-1] == "memory" and "deploy" in path else str(value)
     if isinstance(value, float):
-        if math.isfinite(value):
-            return (
-                repr(value)
-                if "e" not in repr(value) or "." in repr(value)
-                else repr(value).replace("e", ".0e")
-            )
-        return ".nan" if value != value else ".inf" if value > 0 else "-.inf"
+        return _float(value)
     if isinstance(value, str):
         return _text(value.replace("$", "$$"))
     return "{}" if isinstance(value, Mapping) else "[]"
+
+
+def _float(value: float) -> str:
+    if math.isnan(value):
+        return ".nan"
+    if math.isinf(value):
+        return ".inf" if value > 0 else "-.inf"
+    text = repr(value)
+    return text.replace("e", ".0e") if "e" in text and "." not in text else text
 
 
 def _text(value: str) -> str:

@@ -5,8 +5,7 @@ circles.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from .errors import LoadProblems, Place
 from .normalize import named_mappings
@@ -14,6 +13,12 @@ from .tree import List, Map
 
 Services = dict[str, Map]
 
+_LIMITS = (
+    ("cpus", "limits", "cpus"),
+    ("mem_limit", "limits", "memory"),
+    ("pids_limit", "limits", "pids"),
+    ("mem_reservation", "reservations", "memory"),
+)
 _PULL_POLICY = re.compile(r"(?:always|never|build|missing|refresh|daily|weekly|every_(?:[0-9]+[wdhms])+)\Z")
 
 
@@ -31,6 +36,7 @@ class ConsistencyCheck:
             self.build(name, service)
             self.references(name, service)
             self.depends_on(name, service)
+            self.counts(name, service)
             self.limits(name, service)
             self.mounts(name, service)
         self.secrets()
@@ -72,7 +78,9 @@ class ConsistencyCheck:
                 f"services.{name}.build.platforms: {platform!r}, its platform, is missing",
                 f"add {platform}",
             )
-        contexts = build.get("additional_contexts") or Map()
+        self.contexts(name, build.get("additional_contexts") or Map())
+
+    def contexts(self, name: str, contexts: Map) -> None:
         for key, context in contexts.items():
             other = context.removeprefix("service:")
             if other == context or f"services.{other}" in self.problems.broken:
@@ -91,28 +99,13 @@ class ConsistencyCheck:
                 f"services.{name}: `network_mode` and `networks` exclude each other",
                 "keep one of them",
             )
-        wanted: list[tuple[str, str, Place]] = []
-        networks = service.get("networks") or Map()
-        wanted += [("networks", key, networks.place(key)) for key in networks]
-        models = service.get("models") or Map()
-        wanted += [("models", key, models.place(key)) for key in models]
-        for volume in service.get("volumes", ()):
-            if volume.get("type") == "volume" and volume.get("source"):
-                wanted.append(("volumes", volume["source"], volume.place("source")))
-        for section in ("configs", "secrets"):
-            wanted += [
-                (section, item.get("source", ""), item.place("source")) for item in service.get(section, ())
-            ]
-        for item in service.get("build", {}).get("secrets", ()):
-            wanted.append(("secrets", item.get("source", ""), item.place("source")))
-        for section, key, place in wanted:
+        for section, key, place in _references(service):
             if key not in self.known(section) and f"{section}.{key}" not in self.problems.broken:
+                elsewhere = f"add it under the top-level `{section}:`"
                 self.error(
                     place,
                     f"services.{name}: the {section[:-1]} {key!r} is not defined",
-                    f"write ./{key} for a directory"
-                    if "/" in key
-                    else f"add it under the top-level `{section}:`",
+                    f"write ./{key} for a directory" if "/" in key else elsewhere,
                 )
 
     def secrets(self) -> None:
@@ -144,7 +137,8 @@ class ConsistencyCheck:
                     "define it, or remove it",
                 )
 
-    def limits(self, name: str, service: Map) -> None:
+    def counts(self, name: str, service: Map) -> None:
+        """The number of containers, which the service itself and its `deploy` may both give."""
         deploy = service.get("deploy", Map())
         scale, replicas = service.get("scale"), deploy.get("replicas")
         if scale is not None and replicas is not None and scale != replicas:
@@ -158,24 +152,21 @@ class ConsistencyCheck:
                     f"services.{name}: {key} must not be negative, not {count}",
                     "use 0 or more",
                 )
-        resources = deploy.get("resources") or Map()
-        for kind, pairs in (
-            ("limits", (("cpus", "cpus"), ("mem_limit", "memory"), ("pids_limit", "pids"))),
-            ("reservations", (("mem_reservation", "memory"),)),
-        ):
-            given = resources.get(kind)
-            if given is None:
-                continue
-            for key, other in pairs:
-                if service.get(key) and service[key] != given.get(other, 0):
-                    self.differ(name, service, key, f"deploy.resources.{kind}.{other}")
-        count = scale if scale is not None else replicas if replicas is not None else 1
+        count = next((count for count in (scale, replicas) if count is not None), 1)
         if count > 1 and "container_name" in service:
             self.error(
                 service.place("container_name"),
                 f"services.{name}: {count} containers cannot share one container_name",
                 "remove container_name, or run one container",
             )
+
+    def limits(self, name: str, service: Map) -> None:
+        """Limits that the service itself and its `deploy` may both give."""
+        resources = service.get("deploy", Map()).get("resources") or Map()
+        for key, kind, other in _LIMITS:
+            given = resources.get(kind)
+            if given is not None and service.get(key) and service[key] != given.get(other, 0):
+                self.differ(name, service, key, f"deploy.resources.{kind}.{other}")
         for watch in (service.get("develop") or Map()).get("watch", ()):
             if not watch.get("target") and watch.get("action") not in ("rebuild", "restart"):
                 self.error(watch.at, f"services.{name}.develop.watch: it has no target", "add `target:`")
@@ -203,26 +194,46 @@ class ConsistencyCheck:
 
     def circles(self) -> None:
         """Services that wait for one another for ever, each circle once."""
-        state: dict[str, int] = {}
+        done: set[str] = set()
         for start in sorted(self.services):
-            stack: list[tuple[str, Any]] = [(start, None)] if start not in state else []
-            while stack:
-                name, rest = stack[-1]
-                if rest is None:
-                    state[name] = 1
-                    rest = iter(sorted(self.services[name].get("depends_on") or ()))
-                    stack[-1] = (name, rest)
+            # the services on the way to where the search is, each with those that it has yet to go on to
+            way = {} if start in done else {start: self.dependencies(start)}
+            while way:
+                name, rest = next(reversed(way.items()))
                 following = next(rest, None)
                 if following is None:
-                    state[name] = 2
-                    stack.pop()
-                elif state.get(following) == 1:
-                    names = [entry[0] for entry in stack]
-                    circle = [*names[names.index(following) :], following]
-                    way = " -> ".join(circle if len(circle) < 12 else [*circle[:10], "…", circle[-1]])
-                    place = self.services[name]["depends_on"].place(following)
-                    self.error(
-                        place, f"the services depend on one another in a circle: {way}", "break the circle"
-                    )
-                elif following in self.services and following not in state:
-                    stack.append((following, None))
+                    done.add(name)
+                    del way[name]
+                elif following in way:
+                    names = list(way)
+                    self.circle(names[names.index(following) :])
+                elif following in self.services and following not in done:
+                    way[following] = self.dependencies(following)
+
+    def dependencies(self, name: str) -> Iterator[str]:
+        return iter(sorted(self.services[name].get("depends_on") or ()))
+
+    def circle(self, names: list[str]) -> None:
+        whole = [*names, names[0]]
+        shown = " -> ".join(whole if len(whole) < 12 else [*whole[:10], "…", whole[-1]])
+        self.error(
+            self.services[names[-1]]["depends_on"].place(names[0]),
+            f"the services depend on one another in a circle: {shown}",
+            "break the circle",
+        )
+
+
+def _references(service: Map) -> Iterator[tuple[str, str, Place]]:
+    """Section, key and place of every resource that a service names."""
+    for section in ("networks", "models"):
+        named = service.get(section) or Map()
+        for key in named:
+            yield section, key, named.place(key)
+    for volume in service.get("volumes", ()):
+        if volume.get("type") == "volume" and volume.get("source"):
+            yield "volumes", volume["source"], volume.place("source")
+    for section in ("configs", "secrets"):
+        for item in service.get(section, ()):
+            yield section, item.get("source", ""), item.place("source")
+    for item in service.get("build", {}).get("secrets", ()):
+        yield "secrets", item.get("source", ""), item.place("source")

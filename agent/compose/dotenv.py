@@ -13,6 +13,7 @@ import re
 from .errors import ComposeError, LoadProblems, Place
 from .interpolate import InvalidTemplate, Lookup, MissingVariable, substitute
 from .limits import MAX_FILE_BYTES
+from .tree import Map
 
 MAX_GROWTH = 4 << 20
 _SPACE = "\t\v\f\r \x85\xa0"
@@ -20,27 +21,26 @@ _ESCAPE = re.compile(r"\\(?:[abcfnrtv$\"\\]|0\d{0,3})")
 _SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\", '"': '"'}
 
 
-def parse_dotenv(
-    file: str,
-    data: bytes,
-    lookup: Lookup,
-    problems: LoadProblems,
-    known: dict[str, str],
-    places: dict[str, Place],
-) -> None:
-    """Lays the variables of a file over `known`, and where they stand over `places`.
+def parse_dotenv(file: str, data: bytes, lookup: Lookup, problems: LoadProblems, known: Map) -> None:
+    """Lays the variables of a file over `known`, with their places.
+
+    file: the path, for messages
+    data: the content
+    lookup: the variables that count more than `known`
+    problems: where warnings go
+    known: the variables so far
 
     Raises ComposeError; what stands above the error is known by then.
     """
-    _Parser(file, text_of(file, data), lookup, problems, known, places).run()
+    _Parser(file, text_of(file, data), lookup, problems, known).run()
 
 
-def parse_raw(file: str, data: bytes, known: dict[str, str], places: dict[str, Place]) -> None:
+def parse_raw(file: str, data: bytes, known: Map) -> None:
     """The same for a file of `format: raw`. Raises ComposeError."""
     for number, line in enumerate(text_of(file, data, bom=False).split("\n"), 1):
         key, equals, value = line.removesuffix("\r").partition("=")
         if equals:
-            known[key], places[key] = value, Place(file, number)
+            known.put(key, value, Place(file, number))
 
 
 def text_of(file: str, data: bytes, bom: bool = True) -> str:
@@ -56,23 +56,9 @@ def text_of(file: str, data: bytes, bom: bool = True) -> str:
 
 
 class _Parser:
-    def __init__(
-        self,
-        file: str,
-        text: str,
-        lookup: Lookup,
-        problems: LoadProblems,
-        known: dict[str, str],
-        places: dict[str, Place],
-    ) -> None:
-        self.file, self.text, self.lookup, self.problems, self.known, self.places = (
-            file,
-            text,
-            lookup,
-            problems,
-            known,
-            places,
-        )
+    def __init__(self, file: str, text: str, lookup: Lookup, problems: LoadProblems, known: Map) -> None:
+        """The arguments are those of `parse_dotenv`."""
+        self.file, self.text, self.lookup, self.problems, self.known = file, text, lookup, problems, known
         self.position = 0
         self.counted, self.lines = 0, 1
         self.grown = 0
@@ -93,18 +79,16 @@ class _Parser:
         while self.next_statement():
             place = self.place()
             key, inherited = self.key()
-            if inherited:
-                value = self.lookup(key)
-                if value is not None:
-                    self.known[key], self.places[key] = value, place
+            value = self.lookup(key) if inherited else self.value()
+            if value is None:
                 continue
-            value = self.value()
-            self.grown += len(value)
+            if not inherited:
+                self.grown += len(value)
             if self.grown > MAX_GROWTH:
                 raise self.fail(
                     f"the values come to more than {MAX_GROWTH} characters", "use variables less often"
                 )
-            self.known[key], self.places[key] = value, place
+            self.known.put(key, value, place)
 
     def next_statement(self) -> bool:
         text = self.text
@@ -122,16 +106,12 @@ class _Parser:
         """The name of a statement; true when it stands alone on its line."""
         text, start = self.text, self.position
         if re.compile(r"export\s+").match(text, start):
-            start += len("export")
-            while start < len(text) and text[start] in _SPACE:
-                start += 1
+            start = self.after_space(start + len("export"))
         for index in range(start, len(text)):
             char = text[index]
             if char in "=:\n":
                 name = text[start:index].rstrip()
-                self.position = index + 1
-                while self.position < len(text) and text[self.position] in _SPACE:
-                    self.position += 1
+                self.position = self.after_space(index + 1)
                 if " " in name:
                     raise self.fail(f"the name {name!r} contains a space", "write it as NAME=value")
                 return name, char == "\n"
@@ -144,6 +124,11 @@ class _Parser:
                 )
         self.position = len(text)
         return text[start:].rstrip(), True
+
+    def after_space(self, position: int) -> int:
+        while position < len(self.text) and self.text[position] in _SPACE:
+            position += 1
+        return position
 
     def value(self) -> str:
         text, start = self.text, self.position
@@ -162,20 +147,17 @@ class _Parser:
         escaped = False
         for index in range(start + 1, len(text)):
             char = text[index]
-            if char != quote:
-                if not escaped and char == "\\":
-                    escaped = True
-                    continue
-                pieces.append("\\" + char if escaped else char)
+            if escaped:
+                pieces.append(char if char == quote else "\\" + char)
                 escaped = False
-            elif escaped:
-                pieces.append(char)
-                escaped = False
-            else:
-                place = self.place()
+            elif char == quote:
+                place, value = self.place(), "".join(pieces)
                 self.position = index + 1
-                value = "".join(pieces)
                 return self.expand(_ESCAPE.sub(_unescape, value), place) if quote == '"' else value
+            elif char == "\\":
+                escaped = True
+            else:
+                pieces.append(char)
         line = text[start:].split("\n", 1)[0]
         raise self.fail(f"the quote of {line!r} is not closed", "close it, or write the value without quotes")
 

@@ -7,6 +7,7 @@ above.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from . import dotenv
 from .errors import ComposeError, LoadProblems, Place
@@ -21,73 +22,79 @@ def resolve_environment(
     service: Map, environment: dict[str, str], read: ReadFile, problems: LoadProblems
 ) -> None:
     """Completes `environment` from the project's variables and the service's env files, in place."""
-    own = service.get("environment")
-    own = own if isinstance(own, Map) else Map(at=service.at)
-    for key, value in own.items():
-        if value is None and key in environment:
-            own[key] = environment[key]
+    own = _own_environment(service, environment)
 
     def lookup(name: str) -> str | None:
         value = environment.get(name)
         return own.get(name) if value is None else value
 
-    known: dict[str, str] = {key: value for key, value in own.items() if value is not None}
-    places: dict[str, Place] = {}
+    known = Map(((key, value) for key, value in own.items() if value is not None), own.at)
     for entry, where in _placed(service.get("env_file")):
-        found = _read(entry.get("path"), entry.get("required", True), where, read, problems, "env_file")
-        if found is None:
-            continue
-        try:
-            _parse(entry.get("format", ""), *found, where, lookup, problems, known, places)
-        except ComposeError as error:
-            problems.add(error)
+        _parse_env_file(entry, where, _Files(read, problems, "env_file"), lookup, known)
     merged = Map(at=own.at)
     for key in [*known, *own]:
-        merged.put(key, own[key] if key in own else known[key], own.places.get(key, places.get(key, own.at)))
+        merged.put(key, own.get(key, known.get(key)), own.places.get(key, known.place(key)))
     if merged or "environment" in service:
         _put_sorted(service, "environment", merged)
 
 
-def _parse(
-    kind: str,
-    file: str,
-    data: bytes,
-    where: Place,
-    lookup: Lookup,
-    problems: LoadProblems,
-    known: dict[str, str],
-    places: dict[str, Place],
-) -> None:
-    if kind == "raw":
-        dotenv.parse_raw(file, data, known, places)
-    elif kind in ("", ".env"):
-        dotenv.parse_dotenv(file, data, lookup, problems, known, places)
-    else:
-        problems.error(
-            where, f"the env_file format {kind!r} is not known", "leave `format` out, or write `raw`"
-        )
+def _own_environment(service: Map, environment: dict[str, str]) -> Map:
+    """What the service sets itself; names without a value get the project's."""
+    found = service.get("environment")
+    own = found if isinstance(found, Map) else Map(at=service.at)
+    for key, value in own.items():
+        if value is None and key in environment:
+            own[key] = environment[key]
+    return own
+
+
+def _parse_env_file(entry: Map, where: Place, files: _Files, lookup: Lookup, known: Map) -> None:
+    """Lays the variables of one env file over `known`; what is wrong is reported.
+
+    entry: the entry of `env_file`
+    where: where that is written
+    files: reads the file
+    lookup: the variables that count more than `known`
+    known: the variables so far
+    """
+    kind = entry.get("format", "")
+    try:
+        found = files.get(entry.get("path"), where, entry.get("required", True))
+        if found is None:
+            return
+        if kind == "raw":
+            dotenv.parse_raw(*found, known)
+        elif kind in ("", ".env"):
+            dotenv.parse_dotenv(*found, lookup, files.problems, known)
+        else:
+            hint = "leave `format` out, or write `raw`"
+            files.problems.error(where, f"the env_file format {kind!r} is not known", hint)
+    except ComposeError as error:
+        files.problems.add(error)
 
 
 def resolve_labels(service: Map, read: ReadFile, problems: LoadProblems) -> None:
     """Completes `labels` from the service's label files, in place."""
     labels = Map(at=service.at)
+    files = _Files(read, problems, "label_file")
     for entry, where in _placed(service.get("label_file")):
-        found = _read(entry, True, where, read, problems, "label_file")
-        if found is not None:
-            values: dict[str, str] = {}
-            places: dict[str, Place] = {}
-            try:
-                dotenv.parse_dotenv(*found, labels.get, problems, values, places)
-            except ComposeError as error:
-                problems.add(error)
-            for key, value in values.items():
-                labels.put(key, value, places[key])
+        values = Map()
+        try:
+            if found := files.get(entry, where):
+                dotenv.parse_dotenv(*found, labels.get, problems, values)
+        except ComposeError as error:
+            problems.add(error)
+        _put_all(labels, values)
     own = service.get("labels")
     if isinstance(own, Map):
-        for key, value in own.items():
-            labels.put(key, value, own.place(key))
+        _put_all(labels, own)
     if labels:
         _put_sorted(service, "labels", labels)
+
+
+def _put_all(into: Map, entries: Map) -> None:
+    for key, value in entries.items():
+        into.put(key, value, entries.place(key))
 
 
 def _put_sorted(service: Map, key: str, value: Map) -> None:
@@ -102,34 +109,39 @@ def _placed(value: object) -> list[tuple[Map, Place]]:
     return list(value.placed()) if isinstance(value, List) else []
 
 
-def _read(
-    path: object, required: bool, where: Place, read: ReadFile, problems: LoadProblems, key: str
-) -> tuple[str, bytes] | None:
-    if not isinstance(path, str) or not path:
-        problems.error(where, f"the {key} has no path", "name the file")
-        return None
-    if is_host_path(path):
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """The files that a service names under `key`."""
+
+    read: ReadFile
+    problems: LoadProblems
+    key: str
+
+    def get(self, path: object, where: Place, required: bool = True) -> tuple[str, bytes] | None:
+        """Path and content of a file; None when it may be missing and is, or is reported. Raises
+        ComposeError.
+        """
+        if not isinstance(path, str) or not path:
+            self.problems.error(where, f"the {self.key} has no path", "name the file")
+            return None
+        if not is_host_path(path):
+            return self.read(path, where, required)
         if required:
             hint = "move it into the repository, or set `required: false`"
-            problems.error(where, f"the {key} {path!r} is not in the repository", hint)
-        return None
-    try:
-        return read(path, where, required)
-    except ComposeError as error:
-        problems.add(error)
+            self.problems.error(where, f"the {self.key} {path!r} is not in the repository", hint)
         return None
 
 
 def read_dotenv(
-    path: str,
-    data: bytes,
-    environment: dict[str, str],
-    problems: LoadProblems,
-    known: dict[str, str],
-    places: dict[str, Place] | None = None,
+    path: str, data: bytes, environment: dict[str, str], problems: LoadProblems, known: Map
 ) -> None:
-    """Lays the variables of a `.env` file over `known`; a syntax error is reported and leaves those above
-    it.
+    """Lays the variables of a `.env` file over `known`; a syntax error is reported and leaves those above it.
+
+    path: the file
+    data: its content
+    environment: the variables that count more than `known`
+    problems: where what is wrong goes
+    known: the variables so far
     """
 
     def lookup(name: str) -> str | None:
@@ -137,6 +149,6 @@ def read_dotenv(
         return known.get(name) if value is None else value
 
     try:
-        dotenv.parse_dotenv(path, data, lookup, problems, known, {} if places is None else places)
+        dotenv.parse_dotenv(path, data, lookup, problems, known)
     except ComposeError as error:
         problems.add(error)

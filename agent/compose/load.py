@@ -49,8 +49,8 @@ class _Loader:
     def __init__(self, files: ProjectFiles, working_dir: str, preprocess: Preprocess | None) -> None:
         self.working_dir = working_dir
         self.problems = LoadProblems()
-        self.places: dict[str, Place] = {}
         self.source = ProjectSource(files, preprocess, self.problems)
+        self.dotenv = Map(at=Place(working_dir))
 
     def project(
         self,
@@ -59,15 +59,9 @@ class _Loader:
         profiles: tuple[str, ...],
         default_name: str,
     ) -> Project:
-        dotenv_path = join_path(self.working_dir, ".env")
-        present = self.source.files.exists(dotenv_path) and not self.source.files.is_dir(dotenv_path)
-        if present and (found := self.source.read_variables(dotenv_path, Place(dotenv_path))):
-            variables: dict[str, str] = {}
-            read_dotenv(*found, environment, self.problems, variables, self.places)
-            environment = variables | environment
-        if config_files is None and environment.get("COMPOSE_FILE"):
-            config_files = environment["COMPOSE_FILE"].split(environment.get("COMPOSE_PATH_SEPARATOR") or ":")
-        chosen = self.source.discover(self.working_dir) if config_files is None else list(config_files)
+        self.read_dotenv(environment)
+        environment = self.dotenv | environment
+        chosen = self.chosen(environment) if config_files is None else list(config_files)
         paths = [join_path(self.working_dir, name) for name in chosen]
         if not paths:
             self.problems.error(Place(self.working_dir), "there is no Compose file", f"add {NAMES[0]}")
@@ -81,31 +75,29 @@ class _Loader:
             profiles = tuple(part.strip() for part in environment.get("COMPOSE_PROFILES", "").split(","))
         return self.finish(root, name, environment, profiles, paths)
 
+    def read_dotenv(self, environment: dict[str, str]) -> None:
+        path = join_path(self.working_dir, ".env")
+        if self.source.is_file(path) and (found := self.source.read_variables(path, Place(path))):
+            read_dotenv(*found, environment, self.problems, self.dotenv)
+
+    def chosen(self, environment: dict[str, str]) -> list[str]:
+        """The Compose files that nobody named: those of COMPOSE_FILE, else the usual ones that are there."""
+        if named := environment.get("COMPOSE_FILE"):
+            return named.split(environment.get("COMPOSE_PATH_SEPARATOR") or ":")
+        return self.source.discover(self.working_dir)
+
     def name(self, paths: list[str], environment: dict[str, str], default: str) -> str:
         """COMPOSE_PROJECT_NAME, else the last `name:` of the files, else the default."""
         explicit = environment.get("COMPOSE_PROJECT_NAME", "")
         if explicit:
             if project_name(explicit) != explicit:
                 self.problems.error(
-                    self.places.get("COMPOSE_PROJECT_NAME", Place(self.working_dir)),
+                    self.dotenv.place("COMPOSE_PROJECT_NAME"),
                     f"COMPOSE_PROJECT_NAME is {explicit!r}",
                     "use lower-case letters, digits, dashes and underscores, starting with a letter or digit",
                 )
             return explicit
-        written, place = "", Place(paths[0], 1) if paths else Place(self.working_dir)
-        for path in paths:
-            try:
-                documents = self.source.parsed(path, Place(path))
-            except ComposeError as error:
-                self.problems.add(error)
-                continue
-            for document in documents:
-                if (
-                    isinstance(document.root, Map)
-                    and isinstance(document.root.get("name"), str)
-                    and document.root["name"]
-                ):
-                    written, place = document.root["name"], document.root.place("name")
+        written, place = self.written_name(paths)
         try:
             found = project_name(substitute(written, environment.get)) if written else project_name(default)
         except (InvalidTemplate, MissingVariable):
@@ -116,9 +108,31 @@ class _Loader:
             )
         return found
 
+    def written_name(self, paths: list[str]) -> tuple[str, Place]:
+        """The last `name:` of the files, as it is written, and where; empty when there is none."""
+        written, place = "", Place(paths[0], 1) if paths else Place(self.working_dir)
+        for path in paths:
+            try:
+                roots = [document.root for document in self.source.parsed(path, Place(path))]
+            except ComposeError as error:
+                self.problems.add(error)
+                continue
+            for root in roots:
+                if isinstance(root, Map) and isinstance(root.get("name"), str) and root["name"]:
+                    written, place = root["name"], root.place("name")
+        return written, place
+
     def finish(
         self, root: Map, name: str, environment: dict[str, str], profiles: tuple[str, ...], paths: list[str]
     ) -> Project:
+        """The project of a merged model.
+
+        root: the model, which is completed in place
+        name: the project's name
+        environment: the variables that interpolation saw
+        profiles: those that are active
+        paths: the Compose files, below the virtual root
+        """
         problems = self.problems
         root.pop("name", None)
         normalize(root, name, environment)
@@ -138,9 +152,8 @@ class _Loader:
             Place(paths[0]),
         )
         for section, items in {"services": services, **resources}.items():
-            below = whole[section] = Map(items.items(), root.place(section))
-            source = root.get(section)
-            below.places = source.places if isinstance(source, Map) else {}
+            whole[section] = Map(items.items(), root.place(section))
+            whole[section].places = _places(root.get(section))
         whole.places = root.places
         sections: dict[str, Any] = {key: dict(sorted(items.items())) for key, items in resources.items()}
         return Project(
@@ -172,9 +185,13 @@ class _Loader:
 
     def read_beside(self, path: str, place: Place, required: bool) -> tuple[str, bytes] | None:
         full = join_path(self.working_dir, path)
-        return (
-            None if escapes(full) else self.source.read_variables(full, place, required)
-        )  # reported with all paths
+        if escapes(full):
+            return None  # reported with all paths
+        return self.source.read_variables(full, place, required)
+
+
+def _places(section: Any) -> dict[str, Place]:
+    return section.places if isinstance(section, Map) else {}
 
 
 def _enabled(service: Map, profiles: tuple[str, ...]) -> bool:
