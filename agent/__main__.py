@@ -7,6 +7,7 @@ Rules:
 3. A `LimpetError` becomes `limpet: message` and `hint: remedy` on stderr and its own exit code. Wrong usage
    exits 64; ctrl-C 130 and a reader that went away (`limpet history | head`) 141, both without a word.
    Anything else is a bug: a traceback, and 1.
+4. `agent.testing` is imported only when the environment has one of its variables.
 """
 
 from __future__ import annotations
@@ -68,6 +69,10 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit code. Errors: SystemExit from the parser (`--help`, wrong usage)."""
+    if any(name.startswith("LIMPET_TEST_") for name in os.environ):
+        from agent import testing
+
+        testing.install()
     try:
         code = _dispatch(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()

@@ -6,18 +6,17 @@ by `boot_id`.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from pathlib import Path
 from typing import Protocol
 
+patience = float("inf")  # seconds
+
 
 def at_most_patience(seconds: float) -> float:
-    """How long we wait for something outside of us; the fault tests wait less (LIMPET_TEST_PATIENCE, in
-    seconds).
-    """
-    return min(seconds, float(os.environ.get("LIMPET_TEST_PATIENCE", "inf")))
+    """How long we wait for something outside of us: `patience` at most, which only the fault tests change."""
+    return min(seconds, patience)
 
 
 class Clock(Protocol):

@@ -191,10 +191,11 @@ def test_each_sdk_is_used_at_its_edge_only(graph: grimp.ImportGraph, sdk: str) -
 @pytest.mark.parametrize(
     ("module", "importers"),
     [
-        ("converge", ("cli",)),
+        ("converge", ("cli", "testing")),
         ("daemon.supervisor", ("cli",)),
         ("cli", ("cli", "__main__")),
-        ("converge.apply", ("converge.context",)),
+        ("converge.apply", ("converge.context", "testing")),
+        ("testing", ("__main__",)),
         ("settings.check", ("settings.load", "cli")),
         ("report.terminal", ("report.progress", "cli")),
     ],

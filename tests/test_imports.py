@@ -199,3 +199,13 @@ def test_help_of_the_command_imports_no_verb(tmp_path: Path) -> None:
     """The list of commands must not import one of them."""
     _, modules = loaded(tmp_path / "out", "--help")
     assert not {module for module in modules if module.startswith("agent.cli.")}
+
+
+def test_the_switches_of_the_tests_are_loaded_by_their_variables_only(tmp_path: Path) -> None:
+    """The module that changes the product for fault tests must be loaded when one of its variables is set,
+    and never else.
+    """
+    _, modules = loaded(tmp_path / "out", "version")
+    assert "agent.testing" not in modules
+    _, modules = loaded(tmp_path / "out", "version", environ={"LIMPET_TEST_PATIENCE": "6"})
+    assert "agent.testing" in modules

@@ -10,13 +10,11 @@ Rules:
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from graphlib import TopologicalSorter
-from typing import Any
 
 from agent.drivers.host import Host
 from agent.errors import LimpetError
@@ -34,7 +32,13 @@ PATIENT = (
     PRE_STOP,
 )  # verbs that may take long because they are meant to
 SAID_EVERY = 10.0  # seconds
-SERIAL = "LIMPET_TEST_SERIAL"  # set in the environment: for the kill sweeps
+
+
+def _pool() -> Executor:
+    return ThreadPoolExecutor(WORKERS, thread_name_prefix="apply")
+
+
+new_executor: Callable[[], Executor] = _pool  # only the fault tests put another one here
 
 
 def apply(
@@ -54,11 +58,7 @@ def apply(
     outcomes: dict[int, Outcome] = {}
     running: dict[Future[Outcome], int] = {}
     since: dict[int, float] = {}
-    with (
-        _Inline()
-        if os.environ.get(SERIAL)
-        else ThreadPoolExecutor(WORKERS, thread_name_prefix="apply") as pool
-    ):
+    with new_executor() as pool:
         while True:
             if not stop.is_set() and not any(outcome.result == "failed" for outcome in outcomes.values()):
                 for number in sorted(order.get_ready()):
@@ -76,15 +76,6 @@ def apply(
                 outcomes[number] = future.result()
                 order.done(number)
     return [outcomes.get(number) or Outcome(action, "skipped") for number, action in todo.items()]
-
-
-class _Inline(Executor):
-    """Runs each action where it is submitted: one after another, by number, in the thread of the pass."""
-
-    def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        done.set_result(call(*args, **kwargs))
-        return done
 
 
 def _patience(action: Action, passed: float) -> str:

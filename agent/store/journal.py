@@ -5,38 +5,35 @@ Rules:
    full disk costs lines, and no pass.
 2. Lines are plain appends; only the first and the last line of a pass wait for the disk.
 3. One pass, one file: `start` moves the pass before to NAME.1.
-4. For the fault tests: with LIMPET_TEST_KILL_AT=N in the environment the process kills itself right after its
-   N-th line, counted from 1 per process, or with "EVENT NAME" ("step gate", "begin stop") after the first
-   such line; LIMPET_TEST_KILL_BY names another signal than SIGKILL. An action writes one line before it
-   starts and one after it ended.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from agent.model import Action, Json, canonical_json
 from agent.store import durable
 
-KILL_AT, KILL_BY = "LIMPET_TEST_KILL_AT", "LIMPET_TEST_KILL_BY"
+
+def _nothing(line: int, event: str, name: str) -> None:
+    """What follows a line."""
+
+
+after_line: Callable[[int, str, str], None] = _nothing  # only the fault tests put something else here
 
 
 class Journal:
     """An append-only file of JSON lines. Safe to use from several threads."""
 
-    def __init__(
-        self, path: Path, *, wall: Callable[[], float] = time.time, environ: Mapping[str, str] = os.environ
-    ) -> None:
+    def __init__(self, path: Path, *, wall: Callable[[], float] = time.time) -> None:
         self.path = path
         self.writes = 0
         self._wall = wall
-        self._kill_at, self._kill_by = environ.get(KILL_AT, ""), environ.get(KILL_BY, "SIGKILL")
         self._descriptor = -1
         self._mutex = threading.Lock()
 
@@ -82,9 +79,4 @@ class Journal:
                 os.write(self._descriptor, line.encode())
                 if durable_line:
                     os.fsync(self._descriptor)
-            if self._kill_at and self._kill_at in (
-                str(self.writes),
-                f"{event} {fields.get('name', fields.get('verb'))}",
-            ):
-                self._kill_at = ""
-                os.kill(os.getpid(), signal.Signals[self._kill_by])
+            after_line(self.writes, event, str(fields.get("name", fields.get("verb"))))

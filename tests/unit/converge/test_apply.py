@@ -17,6 +17,7 @@ from agent.errors import Failed, Interrupted, Transient
 from agent.model import EMPTY, Action, Key, Outcome, Resource
 from agent.report.progress import Silent
 from agent.store.journal import Journal
+from agent.testing import Serial
 from tests.fakes.host import FakeHost
 
 
@@ -82,8 +83,8 @@ def test_free_actions_run_in_parallel(tmp_path: Path) -> None:
 
 
 def test_serial_runs_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With LIMPET_TEST_SERIAL actions must run one after another, by number."""
-    monkeypatch.setenv("LIMPET_TEST_SERIAL", "1")
+    """The executor of the kill sweeps must run actions one after another, by number."""
+    monkeypatch.setattr("agent.converge.apply.new_executor", Serial)
     host = Recorder()
     run(tmp_path, host, *[action(n, f"a{n}") for n in range(1, 9)])
     assert host.begun == host.ended == [f"a{n}" for n in range(1, 9)]
