@@ -9,6 +9,7 @@ from agent.model import Key, Manifest, Need, sha256
 from agent.render.assembly import RenderContext
 from agent.render.render import render
 from tests.fakes.tree import MemoryTree
+from tests.unit.render.rendering import container, manifest, needs, problems
 
 APPS = "/var/lib/limpet/apps"
 

@@ -6,8 +6,9 @@ import pytest
 
 from agent.model import Key, Manifest, Resource
 from agent.render.assembly import RenderContext
-from agent.render.render import Rendered, render
+from agent.render.render import Rendered
 from tests.fakes.tree import MemoryTree
+from tests.unit.render.rendering import problems, rendered
 
 FLEET = """\
 layers:

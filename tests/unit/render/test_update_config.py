@@ -11,6 +11,7 @@ from agent.model import Key, Manifest
 from agent.render.assembly import RenderContext
 from agent.render.render import render
 from tests.fakes.tree import MemoryTree
+from tests.unit.render.rendering import rendered
 
 TEXT = """\
 name: shop
@@ -25,8 +26,7 @@ services:
 
 
 def manifest(said: str = "{}", *, section: str = "update_config", extra: str = "labels: {}") -> Manifest:
-    tree = MemoryTree({"compose.yaml": TEXT.format(said=said, section=section, extra=extra)})
-    return render(tree, RenderContext("web-01")).manifest
+    return rendered({"compose.yaml": TEXT.format(said=said, section=section, extra=extra)}).manifest
 
 
 def spec(found: Manifest) -> dict[str, Any]:
