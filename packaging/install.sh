@@ -1,10 +1,10 @@
 #!/bin/bash
-# Installs Limpet as packages lay it out, below DESTDIR and PREFIX (default: this host, /usr). Run it again to upgrade.
+# Installs Limpet in the layout of its packages, below DESTDIR and PREFIX (default: this host, /usr). Run it again to upgrade.
 #   packaging/install.sh [DESTDIR [PREFIX]]
 #   WHEEL=FILE         installs this wheel of Limpet instead of one built from the checkout
 #   ONLY=dependencies  makes the environment and stops there
-# Rules: the environment is Limpet's own, with compiled modules; it is made anew only when the locked
-# dependencies or the Python changed. The service is neither enabled nor started.
+# Rules: the environment is Limpet's own, with compiled modules. It is made anew only when the locked dependencies or
+# the Python have changed. The service is neither enabled nor started.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 destdir=${1:-} prefix=${2:-/usr}
