@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.model import Key, Manifest, Resource
-from agent.render.assembly import RenderContext
 from agent.render.render import Rendered
-from tests.fakes.tree import MemoryTree
 from tests.unit.render.rendering import problems, rendered
 
 FLEET = """\
@@ -131,9 +129,9 @@ def test_later_layer_brings_back_what_an_earlier_one_removed() -> None:
 
 def test_executable_files_stay_executable() -> None:
     """A file that is executable in Git must be executable on the host, unless a mode is set."""
-    tree = MemoryTree({"files/usr/local/bin/tool": "#!"}, executable=frozenset({"files/usr/local/bin/tool"}))
-    manifest = render(tree, RenderContext("h")).manifest
-    assert resource(manifest, "file", "/usr/local/bin/tool").spec["mode"] == "0755"
+    manifest = rendered({"files/usr/local/bin/tool.sh": "#!", "files/etc/plain": "x"}).manifest
+    assert resource(manifest, "file", "/usr/local/bin/tool.sh").spec["mode"] == "0755"
+    assert resource(manifest, "file", "/etc/plain").spec["mode"] == "0644"
 
 
 def test_check_is_an_argv() -> None:

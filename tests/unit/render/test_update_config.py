@@ -8,9 +8,6 @@ import pytest
 
 from agent.errors import BadInput
 from agent.model import Key, Manifest
-from agent.render.assembly import RenderContext
-from agent.render.render import render
-from tests.fakes.tree import MemoryTree
 from tests.unit.render.rendering import rendered
 
 TEXT = """\
@@ -100,7 +97,7 @@ services:
     deploy: {rollback_config: {order: start-first}}
 networks: {n: {ipam: {config: [{subnet: 10.9.0.0/24}]}}}
 """
-    (warning,) = render(MemoryTree({"compose.yaml": text}), RenderContext("web-01")).manifest.warnings
+    (warning,) = rendered({"compose.yaml": text}).manifest.warnings
     assert "compose.yaml:5" in warning and "both would hold the address 10.9.0.5" in warning
 
 
