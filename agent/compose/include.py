@@ -49,19 +49,27 @@ def include_entries(root: Map, problems: LoadProblems) -> list[Include]:
 
 
 def _entry(item: Any, place: Place) -> Include:
-    if isinstance(item, str):
-        item = Map([("path", item)], place)
-    if isinstance(item, Map):
-        for key in item:
-            if key not in ("path", "project_directory", "env_file"):
-                hint = "use path, project_directory and env_file"
-                raise ComposeError(f"include: unknown key {key!r}", *item.place(key), hint=hint)
-        paths = _texts(item.get("path"))
-        env_files = _texts(item.get("env_file")) if item.get("env_file") is not None else ()
-        directory = item.get("project_directory") or ""
-        if paths and env_files is not None and isinstance(directory, str):
-            return Include(paths, directory, env_files or None, place)
-    raise ComposeError("include: a path is expected", *place, hint="write the path, or a mapping with `path`")
+    """One item of `include`. Raises ComposeError."""
+    entry = Map([("path", item)], place) if isinstance(item, str) else item
+    found = _mapping_entry(entry, place) if isinstance(entry, Map) else None
+    if found is None:
+        hint = "write the path, or a mapping with `path`"
+        raise ComposeError("include: a path is expected", *place, hint=hint)
+    return found
+
+
+def _mapping_entry(item: Map, place: Place) -> Include | None:
+    """None when a value has the wrong type."""
+    for key in item:
+        if key not in ("path", "project_directory", "env_file"):
+            hint = "use path, project_directory and env_file"
+            raise ComposeError(f"include: unknown key {key!r}", *item.place(key), hint=hint)
+    paths = _texts(item.get("path"))
+    env_files = _texts(item.get("env_file")) if item.get("env_file") is not None else ()
+    directory = item.get("project_directory") or ""
+    if not paths or env_files is None or not isinstance(directory, str):
+        return None
+    return Include(paths, directory, env_files or None, place)
 
 
 def _texts(value: Any) -> tuple[str, ...] | None:
@@ -78,18 +86,27 @@ def import_model(source: Map, target: Map, removed: list[Path], problems: LoadPr
             continue
         if target.get(section) is None:
             target.put(section, Map(at=found.at), source.place(section))
-        into = target[section]
-        for name, item in found.items():
-            place = found.place(name)
-            if not isinstance(into, Map):
-                break
-            if name not in into:
-                into.put(name, item, place)
-            elif not same(item, into[name]):
-                remove(item, removed, (section, name))
-                rules = SPECIAL.at(section, name)
-                try:
-                    into[name] = merge(item, into[name], into.place(name), rules)
-                except ComposeError as error:
-                    problems.add(error)
-                    problems.broken.add(f"{section}.{name}")
+        if not isinstance(target[section], Map):
+            continue
+        for name in found:
+            try:
+                _import_entry(section, name, found, target[section], removed)
+            except ComposeError as error:
+                problems.add(error)
+                problems.broken.add(f"{section}.{name}")
+
+
+def _import_entry(section: str, name: str, source: Map, into: Map, removed: list[Path]) -> None:
+    """Takes in one resource.
+
+    section: what it is: services, networks and so on
+    name: its name in both
+    source: the included section
+    into: the section of the including file
+    removed: the paths that the including file removes from what it includes
+    """
+    if name not in into:
+        into.put(name, source[name], source.place(name))
+    elif not same(source[name], into[name]):
+        remove(source[name], removed, (section, name))
+        into[name] = merge(source[name], into[name], into.place(name), SPECIAL.at(section, name))

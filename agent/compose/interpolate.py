@@ -40,76 +40,80 @@ def substitute(
         return text
     if depth > MAX_NESTING:
         raise InvalidTemplate(f"variables nest more than {MAX_NESTING} deep")
-    pieces: list[str] = []
-    length, position, line_end, last_brace = 0, 0, -1, -1
-    while (dollar := text.find("$", position)) >= 0:
-        pieces.append(text[position:dollar])
-        length += len(pieces[-1])
-        follow = text[dollar + 1 : dollar + 2]
-        if follow == "$":
-            pieces.append("$")
-            position = dollar + 2
-        elif follow == "{":
-            if dollar > line_end:
-                line_end = text.find("\n", dollar) if "\n" in text else len(text)
-                line_end = len(text) if line_end < 0 else line_end
-                last_brace = text.rfind("}", dollar, line_end)
-            value, position = _braced(text, dollar, last_brace, lookup, undefined, depth)
+    return _Substitution(text, lookup, undefined, depth).run()
+
+
+class _Substitution:
+    """One text whose variables are being replaced."""
+
+    def __init__(
+        self, text: str, lookup: Lookup, undefined: Callable[[str], None] | None, depth: int
+    ) -> None:
+        self.text, self.lookup, self.undefined, self.depth = text, lookup, undefined, depth
+        self.line_end, self.last_brace = -1, -1
+
+    def run(self) -> str:
+        pieces: list[str] = []
+        length, position = 0, 0
+        while (dollar := self.text.find("$", position)) >= 0:
+            pieces.append(self.text[position:dollar])
+            value, position = self.variable(dollar)
             pieces.append(value)
-        elif name := _NAME.match(text, dollar + 1):
-            pieces.append(_plain(name[0], lookup, undefined))
-            position = name.end()
-        else:
-            pieces.append("$")
-            position = dollar + 1
-        length += len(pieces[-1])
-        if length > MAX_VALUE:
-            raise InvalidTemplate(f"the value grows to more than {MAX_VALUE} characters")
-    pieces.append(text[position:])
-    return "".join(pieces)
+            length += len(pieces[-2]) + len(value)
+            if length > MAX_VALUE:
+                raise InvalidTemplate(f"the value grows to more than {MAX_VALUE} characters")
+        pieces.append(self.text[position:])
+        return "".join(pieces)
 
+    def variable(self, dollar: int) -> tuple[str, int]:
+        """What stands for the dollar sign at an index, and where the text goes on."""
+        follow = self.text[dollar + 1 : dollar + 2]
+        if follow == "$":
+            return "$", dollar + 2
+        if follow == "{":
+            return self.braced(dollar)
+        if name := _NAME.match(self.text, dollar + 1):
+            return self.value_of(name[0]), name.end()
+        return "$", dollar + 1
 
-def _plain(name: str, lookup: Lookup, undefined: Callable[[str], None] | None) -> str:
-    value = lookup(name)
-    if value is None:
-        if undefined is not None:
-            undefined(name)
-        return ""
-    return value
+    def value_of(self, name: str) -> str:
+        value = self.lookup(name)
+        if value is None and self.undefined is not None:
+            self.undefined(name)
+        return value or ""
 
+    def braced(self, dollar: int) -> tuple[str, int]:
+        """The same for the `${` at an index."""
+        text, name = self.text, _NAME.match(self.text, dollar + 2)
+        if not name:
+            raise InvalidTemplate("`${` is not followed by a name")
+        if text[name.end() : name.end() + 1] == "}":
+            return self.value_of(name[0]), name.end() + 1
+        operator, last_brace = _OPERATOR.match(text, name.end()), self.last_brace_of_line(dollar)
+        if not operator or last_brace < operator.end():
+            raise InvalidTemplate(f"`${{{name[0]}` is not closed, or has an unknown operator")
+        end = _closing(text, dollar, last_brace)
+        return self.operated(name[0], operator[0], text[operator.end() : end]), end + 1
 
-def _braced(
-    text: str,
-    dollar: int,
-    last_brace: int,
-    lookup: Lookup,
-    undefined: Callable[[str], None] | None,
-    depth: int,
-) -> tuple[str, int]:
-    """The value of the `${…}` at `dollar`, and where the text goes on."""
-    name = _NAME.match(text, dollar + 2)
-    if not name:
-        raise InvalidTemplate("`${` is not followed by a name")
-    if text[name.end() : name.end() + 1] == "}":
-        return _plain(name[0], lookup, undefined), name.end() + 1
-    operator = _OPERATOR.match(text, name.end())
-    if not operator or last_brace < operator.end():
-        raise InvalidTemplate(f"`${{{name[0]}` is not closed, or has an unknown operator")
-    end = _closing(text, dollar, last_brace)
-    word = text[operator.end() : end]
-    value = lookup(name[0])
-    kind = operator[0]
-    present = value is not None and (value != "" or not kind.startswith(":"))
-    if kind.endswith("+"):
-        result = substitute(word, lookup, undefined, depth + 1) if present else value or ""
-    elif present:
-        result = value or ""
-    elif kind.endswith("-"):
-        result = substitute(word, lookup, undefined, depth + 1)
-    else:
-        reason = substitute(word, lookup, undefined, depth + 1)
-        raise MissingVariable(f"the variable {name[0]} is required" + (f": {reason}" if reason else ""))
-    return result, end + 1
+    def operated(self, name: str, operator: str, word: str) -> str:
+        """The value of `${NAME OPERATOR WORD}`."""
+        value = self.lookup(name)
+        present = value is not None and (value != "" or not operator.startswith(":"))
+        if present != operator.endswith("+"):
+            return value or ""
+        expanded = substitute(word, self.lookup, self.undefined, self.depth + 1)
+        if operator.endswith("?"):
+            raise MissingVariable(f"the variable {name} is required" + (f": {expanded}" if expanded else ""))
+        return expanded
+
+    def last_brace_of_line(self, dollar: int) -> int:
+        """The index of the last `}` of the line; it is searched once a line."""
+        text = self.text
+        if dollar > self.line_end:
+            self.line_end = text.find("\n", dollar) if "\n" in text else len(text)
+            self.line_end = len(text) if self.line_end < 0 else self.line_end
+            self.last_brace = text.rfind("}", dollar, self.line_end)
+        return self.last_brace
 
 
 def _closing(text: str, start: int, last: int) -> int:
@@ -219,15 +223,20 @@ class _Walker:
                 return self.text(value, place, path) if "$" in value else value
             return self.cast(value, place, path, casts.value)
         if isinstance(value, Map):
-            for key, item in value.items():
-                if item.__class__ is not str or casts is not None or "$" in item:
-                    below = casts.step(key) if casts is not None else None
-                    value[key] = self.walk(item, value.place(key), (*path, key), below)
+            self.entries(value, path, casts)
         elif isinstance(value, List):
-            below = casts.step("[]") if casts is not None else None
-            for index, item in enumerate(value):
-                value[index] = self.walk(item, value.places[index], (*path, f"[{index}]"), below)
+            self.items(value, path, casts.step("[]") if casts is not None else None)
         return value
+
+    def items(self, value: List, path: tuple[str, ...], casts: Rules[Cast] | None) -> None:
+        for index, item in enumerate(value):
+            value[index] = self.walk(item, value.places[index], (*path, f"[{index}]"), casts)
+
+    def entries(self, value: Map, path: tuple[str, ...], casts: Rules[Cast] | None) -> None:
+        for key, item in value.items():
+            if item.__class__ is not str or casts is not None or "$" in item:
+                below = casts.step(key) if casts is not None else None
+                value[key] = self.walk(item, value.place(key), (*path, key), below)
 
     def text(self, text: str, place: Place, path: tuple[str, ...]) -> str:
         def undefined(name: str) -> None:

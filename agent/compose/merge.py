@@ -87,15 +87,18 @@ def sequence(value: Any, place: Place) -> List:
         return value
     result = List(at=place)
     if isinstance(value, Map):
-        for key, item in sorted(value.items(), key=lambda entry: _entry(entry[0], entry[1])):
-            for single in item if isinstance(item, List) else [item]:
-                result.add(
-                    _entry(key, single) if not isinstance(item, List) else f"{key}={show(single)}",
-                    value.place(key),
-                )
+        for key in sorted(value, key=lambda key: _entry(key, value[key])):
+            for text in _entries(key, value[key]):
+                result.add(text, value.place(key))
     elif isinstance(value, str):
         result.add(value, place)
     return result
+
+
+def _entries(key: str, value: Any) -> list[str]:
+    if isinstance(value, List):
+        return [f"{key}={show(item)}" for item in value]
+    return [_entry(key, value)]
 
 
 def _entry(key: str, value: Any) -> str:
@@ -121,19 +124,14 @@ def _mapping(value: Any, place: Place, default: dict[str, Any] | None) -> Map:
     """A list of names as the mapping it stands for."""
     if isinstance(value, Map):
         return value
+    if value is not None and not isinstance(value, str | List):
+        raise _refuse(place, "a list of names or a mapping is expected here")
+    names = value if isinstance(value, List) else List([] if value is None else [value], at=place)
     result = Map(at=place)
-    for name, where in (
-        List([value], at=place).placed()
-        if isinstance(value, str)
-        else value.placed()
-        if isinstance(value, List)
-        else ()
-    ):
+    for name, where in names.placed():
         if not isinstance(name, str):
             raise _refuse(where, "a name is expected here")
         result.put(name, None if default is None else Map(default.items(), where), where)
-    if value is not None and not isinstance(value, str | List):
-        raise _refuse(place, "a list of names or a mapping is expected here")
     return result
 
 
@@ -176,26 +174,31 @@ def _ipam_config(base: Any, over: Any, place: Place, rules: Rules[Merger] | None
     if len(base) * len(over) > MAX_POOLS:
         raise _refuse(place, f"there are {len(base)} and {len(over)} address pools")
     result = List(at=base.at)
-
-    def index(subnet: Any) -> int:
-        return next((i for i, pool in enumerate(result) if pool.get("subnet") == subnet), -1)
-
+    below = rules.step("[]") if rules else None
     for old in base:
         right = _mapping(old, place, None)
         for new, where in over.placed():
             left = _mapping(new, where, None)
-            if left.get("subnet") != right.get("subnet") and index(left.get("subnet")) < 0:
-                result.add(left, where)
-                continue
-            merged = merge_maps(right, left, where, rules.step("[]") if rules else None)
-            at = index(merged.get("subnet"))
-            if at >= 0:
-                result[at] = merged
-            else:
-                result.add(merged, where)
+            known = left.get("subnet") == right.get("subnet") or _pool(result, left) >= 0
+            _put_pool(result, merge_maps(right, left, where, below) if known else left, where)
     if not result:
         raise _refuse(place, "an empty list of address pools cannot be merged")
     return result
+
+
+def _pool(pools: List, wanted: Map) -> int:
+    """The index of the pool with the same subnet, -1 when there is none."""
+    same_subnet = (i for i, pool in enumerate(pools) if pool.get("subnet") == wanted.get("subnet"))
+    return next(same_subnet, -1)
+
+
+def _put_pool(pools: List, pool: Map, place: Place) -> None:
+    """Puts a pool in the place of the one with the same subnet, or at the end."""
+    at = _pool(pools, pool)
+    if at >= 0:
+        pools[at] = pool
+    else:
+        pools.add(pool, place)
 
 
 _STARTED = {"condition": "service_started", "required": True}

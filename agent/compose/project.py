@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -49,16 +49,23 @@ class Project:
             key: set() for key in ("networks", "volumes", "configs", "secrets", "models")
         }
         for service in self.services.values():
-            used["networks"].update(service.get("networks") or ())
-            used["models"].update(service.get("models") or ())
-            for volume in service.get("volumes", ()):
-                if volume.get("type") == "volume" and "source" in volume:
-                    used["volumes"].add(volume["source"])
-            for section in ("configs", "secrets"):
-                used[section].update(item["source"] for item in service.get(section, ()) if "source" in item)
-            used["secrets"].update(item["source"] for item in (service.get("build") or {}).get("secrets", ()))
+            for section, name in _resources_of(service):
+                used[section].add(name)
         kept: dict[str, Any] = {
             section: {key: item for key, item in getattr(self, section).items() if key in names}
             for section, names in used.items()
         }
         return replace(self, **kept)
+
+
+def _resources_of(service: Map) -> Iterator[tuple[str, str]]:
+    """Section and name of what a service uses."""
+    for section in ("networks", "models"):
+        yield from ((section, name) for name in service.get(section) or ())
+    for volume in service.get("volumes", ()):
+        if volume.get("type") == "volume" and "source" in volume:
+            yield "volumes", volume["source"]
+    for section in ("configs", "secrets"):
+        yield from ((section, item["source"]) for item in service.get(section, ()) if "source" in item)
+    for item in (service.get("build") or {}).get("secrets", ()):
+        yield "secrets", item["source"]

@@ -155,7 +155,8 @@ _UNITS = {
     "d": 86400 * 10**9,
     "w": 7 * 86400 * 10**9,
 }
-_TERM = re.compile(r"([0-9]*)(?:\.([0-9]*))?([^0-9.]+)")
+_GO_UNITS = {unit: size for unit, size in _UNITS.items() if unit not in ("d", "w")}
+_TERM = re.compile(r"(?=\.?[0-9])([0-9]*)(?:\.([0-9]*))?([^0-9.]+)")
 
 
 def duration_ns(text: str, days: bool = True) -> int:
@@ -163,21 +164,24 @@ def duration_ns(text: str, days: bool = True) -> int:
     rest = text[1:] if text[:1] in ("-", "+") else text
     if rest == "0":
         return 0
-    total = 0
-    position = 0
+    total, position = 0, 0
+    units = _UNITS if days else _GO_UNITS
     while position < len(rest) or not rest:
         term = _TERM.match(rest, position)
-        if not term or not (term[1] or term[2]):
+        if not term:
             raise ValueError(f"{text!r} is not a duration")
-        unit = _UNITS.get(term[3]) if days or term[3] not in ("d", "w") else None
-        if unit is None:
+        if term[3] not in units:
             raise ValueError(f"{text!r} is not a duration: unknown unit {term[3]!r}")
-        fraction = (term[2] or "")[:18]
-        total += int(term[1] or 0) * unit + int(int(fraction or 0) * (unit / 10 ** len(fraction)))
+        total += _term_ns(term)
+        position = term.end()
         if total >= 1 << 63:
             raise ValueError(f"{text!r} is too long a duration")
-        position = term.end()
     return -total if text[0] == "-" else total
+
+
+def _term_ns(term: re.Match[str]) -> int:
+    fraction, unit = (term[2] or "")[:18], _UNITS[term[3]]
+    return int(term[1] or 0) * unit + int(int(fraction or 0) * (unit / 10 ** len(fraction)))
 
 
 def show_duration(nanoseconds: int) -> str:
@@ -230,49 +234,74 @@ def split_words(line: str) -> list[str]:
     """A command line split as the reference loader splits it: quotes, backslashes, no expansion. Raises
     ValueError.
     """
-    words: list[str] = []
-    word: list[str] = []
-    started, escaped, single, double, back, dollar = False, False, False, False, False, False
+    splitter = _WordSplitter()
     for char in line:
-        if escaped:
-            escaped, started = False, True
-            word.append(char)
-            continue
-        if char == "\\":
-            escaped = not single
-            if single:
-                word.append(char)
-            continue
-        if char in " \t\r\n":
-            if single or double or back or dollar:
-                word.append(char)
-            elif started:
-                words.append("".join(word))
-                word, started = [], False
-            continue
-        if char == "`" and not (single or double or dollar):
-            back = not back
-        elif char == ")" and not (single or double or back):
-            dollar = not dollar
-        elif char == "(" and not (single or double or back):
-            if dollar or word[-1:] != ["$"]:
-                raise ValueError("a bracket outside quotes")
-            dollar = True
-            word.append("(")
-            continue
-        elif char == '"' and not (single or dollar):
-            started, double = started or double, not double
-            continue
-        elif char == "'" and not (double or dollar):
-            started, single = started or single, not single
-            continue
-        elif char in ";&|<>" and not (single or double or back or dollar):
-            started = started and not (char == ">" and word and word[0] in "0123456789")
+        if not splitter.take(char):
             break
-        started = True
-        word.append(char)
-    if started:
-        words.append("".join(word))
-    if escaped or single or double or back or dollar:
-        raise ValueError("a quote or bracket is not closed")
-    return words
+    return splitter.finish()
+
+
+# character -> what it opens or closes, what it means nothing within, and whether it is part of the word
+_QUOTES = {
+    "'": ("'", frozenset('"('), False),
+    '"': ('"', frozenset("'("), False),
+    "`": ("`", frozenset("'\"("), True),
+    ")": ("(", frozenset("'\"`"), True),
+}
+
+
+class _WordSplitter:
+    """Takes a command line one character at a time; `open` holds the quotes and brackets not closed yet."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+        self.word: list[str] = []
+        self.started, self.escaped = False, False
+        self.open: set[str] = set()
+
+    def take(self, char: str) -> bool:
+        """False at a character that ends the command."""
+        if self.escaped:
+            self.escaped = False
+            self.add(char)
+        elif char == "\\" and "'" not in self.open:
+            self.escaped = True
+        elif char in " \t\r\n" and not self.open:
+            self.end_word()
+        elif char in ";&|<>" and not self.open:
+            if char == ">" and self.word and self.word[0] in "0123456789":
+                self.started = False  # the number of a descriptor
+            return False
+        else:
+            self.quote_or_add(char)
+        return True
+
+    def quote_or_add(self, char: str) -> None:
+        if char == "(" and not self.open & set("'\"`"):
+            if "(" in self.open or self.word[-1:] != ["$"]:
+                raise ValueError("a bracket outside quotes")
+            self.open.add("(")
+            self.add(char)
+            return
+        opens, blocked, kept = _QUOTES.get(char, ("", frozenset(), True))
+        if opens and not self.open & blocked:
+            self.open ^= {opens}
+            self.started = True
+            if not kept:
+                return
+        self.add(char)
+
+    def add(self, char: str) -> None:
+        self.started = True
+        self.word.append(char)
+
+    def end_word(self) -> None:
+        if self.started:
+            self.words.append("".join(self.word))
+        self.word, self.started = [], False
+
+    def finish(self) -> list[str]:
+        self.end_word()
+        if self.escaped or self.open:
+            raise ValueError("a quote or bracket is not closed")
+        return self.words

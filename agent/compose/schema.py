@@ -135,39 +135,43 @@ def _errors(value: Any, rule: SchemaRule, path: tuple[PathStep, ...]) -> Iterato
         yield from _forms(value, kind, rule.one_of, path)
     if rule.enum and value not in rule.enum:
         yield path, f"must be one of {', '.join(map(str, rule.enum))}", "choose one of them"
-    if kind == "object":
-        yield from _object(value, rule, path)
-    elif kind == "array":
-        yield from _array(value, rule, path)
-    elif kind == "string":
-        if rule.pattern is not None and not rule.pattern(value):
-            yield path, f"{value!r} does not match {rule.pattern_text}", "write it in that form"
-    elif kind in ("integer", "number"):
-        if rule.minimum is not None and value < rule.minimum:
-            yield path, f"must be at least {rule.minimum}, not {value}", "raise it"
-        if rule.maximum is not None and value > rule.maximum:
-            yield path, f"must be at most {rule.maximum}, not {value}", "lower it"
+    check = _CHECKS.get(kind)
+    if check is not None:
+        yield from check(value, rule, path)
+
+
+def _text(value: str, rule: SchemaRule, path: tuple[PathStep, ...]) -> Iterator[Found]:
+    if rule.pattern is not None and not rule.pattern(value):
+        yield path, f"{value!r} does not match {rule.pattern_text}", "write it in that form"
+
+
+def _number(value: float, rule: SchemaRule, path: tuple[PathStep, ...]) -> Iterator[Found]:
+    if rule.minimum is not None and value < rule.minimum:
+        yield path, f"must be at least {rule.minimum}, not {value}", "raise it"
+    if rule.maximum is not None and value > rule.maximum:
+        yield path, f"must be at most {rule.maximum}, not {value}", "lower it"
 
 
 def _object(value: dict[str, Any], rule: SchemaRule, path: tuple[PathStep, ...]) -> Iterator[Found]:
-    known = rule.properties or {}
     for key, item in value.items():
-        below = known.get(key)
-        if below is not None:
+        rules = _rules_of(key, rule)
+        for below in rules:
             yield from _errors(item, below, (*path, key))
-        matched = below is not None
-        for search, under in rule.patterns:
-            if search(key):
-                matched = True
-                yield from _errors(item, under, (*path, key))
-        if not matched:
-            if rule.closed:
-                yield (*path, key), *_unknown(key, known, bool(rule.patterns) and not known)
-            elif rule.additional is not None:
-                yield from _errors(item, rule.additional, (*path, key))
+        if not rules and rule.closed:
+            known = rule.properties or {}
+            yield (*path, key), *_unknown(key, known, bool(rule.patterns) and not known)
     for key in rule.required:
         if key not in value:
             yield path, f"the key {key!r} is missing", f"add `{key}:`"
+
+
+def _rules_of(key: str, rule: SchemaRule) -> list[SchemaRule]:
+    """The rules for the value of a key; none when the key is unknown, or may hold anything."""
+    named = rule.properties.get(key) if rule.properties is not None else None
+    found = [below for search, below in rule.patterns if search(key)]
+    if named is not None:
+        found.insert(0, named)
+    return found if found or rule.additional is None else [rule.additional]
 
 
 def _array(value: list[Any], rule: SchemaRule, path: tuple[PathStep, ...]) -> Iterator[Found]:
@@ -175,15 +179,31 @@ def _array(value: list[Any], rule: SchemaRule, path: tuple[PathStep, ...]) -> It
         for index, item in enumerate(value):
             yield from _errors(item, rule.items, (*path, index))
     if rule.unique and len(value) > 1:
-        seen: set[str] = set()
-        for index, item in enumerate(value):
-            number = isinstance(item, int | float) and not isinstance(item, bool)
-            text = json.dumps(float(item) if number else item, sort_keys=True)
-            # a number after the same number in quotes is equal to the reference loader, the other way round
-            # it is not
-            if text in seen or (number and {f'"{item}"', f'"{int(item)}"'} & seen):
-                yield (*path, index), "the item is already in the list", "remove one of the two"
-            seen.add(text)
+        for index in _repeated(value):
+            yield (*path, index), "the item is already in the list", "remove one of the two"
+
+
+def _repeated(items: list[Any]) -> Iterator[int]:
+    """The indexes of items that are already in the list.
+
+    A number after the same number in quotes is equal to the reference loader, the other way round it is not.
+    """
+    seen: set[str] = set()
+    for index, item in enumerate(items):
+        number = isinstance(item, int | float) and not isinstance(item, bool)
+        text = json.dumps(float(item) if number else item, sort_keys=True)
+        if text in seen or (number and {f'"{item}"', f'"{int(item)}"'} & seen):
+            yield index
+        seen.add(text)
+
+
+_CHECKS: dict[str, Callable[[Any, SchemaRule, tuple[PathStep, ...]], Iterator[Found]]] = {
+    "object": _object,
+    "array": _array,
+    "string": _text,
+    "integer": _number,
+    "number": _number,
+}
 
 
 def _forms(

@@ -18,7 +18,12 @@ from .tree import List, Map, Rules
 
 Expand = Callable[[Any, Place], Any]
 
+_Range = tuple[int, int]
+
 MAX_PORTS = 65_536
+_PORT_FORM = (
+    "write it as [[IP:]HOST:]CONTAINER[/PROTOCOL], ports from 1 to 65535, an IPv6 address in brackets"
+)
 PROPAGATIONS = ("rprivate", "private", "rshared", "shared", "rslave", "slave")
 
 
@@ -75,18 +80,12 @@ def _volume(value: Any, place: Place) -> Any:
     if source:
         result["source"] = source
     result["target"] = clean_path(target)
-    bind, named = Map(at=place), Map(at=place)
-    for option in options:
-        if option in ("ro", "rw"):
-            result["read_only"] = option == "ro"
-        elif option == "nocopy":
-            named["nocopy"] = True
-        elif option in PROPAGATIONS:
-            bind["propagation"] = option
-        elif option in ("z", "Z"):
-            bind["selinux"] = option
-    if not result.get("read_only", True):
-        del result["read_only"]
+    access = [option for option in options if option in ("ro", "rw")]
+    if access[-1:] == ["ro"]:
+        result["read_only"] = True
+    bind, named = _bind_options(options, place), Map(at=place)
+    if "nocopy" in options:
+        named["nocopy"] = True
     if result["type"] == "bind":
         bind["create_host_path"] = True
     if bind:
@@ -96,7 +95,18 @@ def _volume(value: Any, place: Place) -> Any:
     return result
 
 
-def _port_range(text: str) -> tuple[int, int] | None:
+def _bind_options(options: list[str], place: Place) -> Map:
+    """What the options of a short form say of a bind mount."""
+    bind = Map(at=place)
+    for option in options:
+        if option in PROPAGATIONS:
+            bind["propagation"] = option
+        elif option in ("z", "Z"):
+            bind["selinux"] = option
+    return bind
+
+
+def _port_range(text: str) -> _Range | None:
     first, dash, last = text.partition("-")
     if not re.fullmatch(r"[0-9]{1,20}", first) or (dash and not re.fullmatch(r"[0-9]{1,20}", last)):
         return None
@@ -122,40 +132,43 @@ def split_port(spec: str, place: Place) -> list[Map]:
     """The ports of a short form `[[IP:]HOST:]CONTAINER[/PROTOCOL]`, one for each port of a range, in text
     order.
     """
-    form = "write it as [[IP:]HOST:]CONTAINER[/PROTOCOL], ports from 1 to 65535, an IPv6 address in brackets"
+    ip, host, container, protocol = _parse_port(spec, place)
+    width = container[1] - container[0]
+    result = []
+    for step in range(width + 1):
+        port = _map(place, mode="ingress", target=container[0] + step, protocol=protocol)
+        if ip:
+            port["host_ip"] = ip
+        if host is not None:
+            any_of_range = not width and host[0] != host[1]
+            port["published"] = f"{host[0]}-{host[1]}" if any_of_range else str(host[0] + step)
+        result.append(port)
+    return sorted(result, key=lambda port: f"{port['target']}/{protocol}")
+
+
+def _parse_port(spec: str, place: Place) -> tuple[str, _Range | None, _Range, str]:
+    """Address, ports of the host, ports of the container and protocol of a short form; None when it names
+    no port of the host.
+    """
     head, _, container = spec.rpartition(":")
     address, _, host = head.rpartition(":")
     container, _, protocol = container.partition("/")
     protocol = (protocol.partition("/")[0] or "tcp").lower()
-    ip, inside = host_ip(address), _port_range(container)
-    outside = _port_range(host) if host else (0, 0)
-    if ip is None or inside is None or outside is None:
-        part, text = (
-            ("address", address)
-            if ip is None
-            else ("container port", container)
-            if inside is None
-            else ("host port", host)
-        )
-        raise _unfit(place, f"the port {spec!r} has a bad {part} {text!r}", form)
+    ip, inside, outside = host_ip(address), _port_range(container), _port_range(host)
+    if ip is None:
+        raise _unfit(place, f"the port {spec!r} has a bad address {address!r}", _PORT_FORM)
+    if inside is None:
+        raise _unfit(place, f"the port {spec!r} has a bad container port {container!r}", _PORT_FORM)
+    if outside is None and host:
+        raise _unfit(place, f"the port {spec!r} has a bad host port {host!r}", _PORT_FORM)
     if inside[0] == 0:
-        raise _unfit(place, f"the port {spec!r} has the container port 0", form)
+        raise _unfit(place, f"the port {spec!r} has the container port 0", _PORT_FORM)
     if protocol not in ("tcp", "udp", "sctp"):
         raise _unfit(place, f"the port {spec!r} has an unknown protocol {protocol!r}", "use tcp, udp or sctp")
-    width, outer = inside[1] - inside[0], outside[1] - outside[0]
-    if host and width != outer and width:
+    width = inside[1] - inside[0]
+    if outside is not None and width not in (0, outside[1] - outside[0]):
         raise _unfit(place, f"the ranges of {spec!r} differ in length", "give both ranges the same length")
-    result = []
-    for step in range(width + 1):
-        port = _map(place, mode="ingress", target=inside[0] + step, protocol=protocol)
-        if ip:
-            port["host_ip"] = ip
-        if host:
-            port["published"] = (
-                f"{outside[0]}-{outside[1]}" if not width and outer else str(outside[0] + step)
-            )
-        result.append(port)
-    return sorted(result, key=lambda port: f"{port['target']}/{protocol}")
+    return ip, outside, inside, protocol
 
 
 def _ports(value: Any, place: Place) -> Any:
@@ -163,18 +176,20 @@ def _ports(value: Any, place: Place) -> Any:
         return value
     result = List(at=value.at)
     for item, where in value.placed():
-        if isinstance(item, str) or (isinstance(item, int) and not isinstance(item, bool)):
-            for port in split_port(str(item), where):
-                result.add(port, where)
-            if len(result) > MAX_PORTS:
-                raise _unfit(
-                    where, f"more than {MAX_PORTS} ports", "publish fewer ports, or use `network_mode: host`"
-                )
-        elif isinstance(item, Map):
-            result.add(item, where)
-        else:
-            raise _unfit(where, f"{item!r} is not a port", "write it as text or as a mapping with `target`")
+        for port in _port(item, where):
+            result.add(port, where)
+        if len(result) > MAX_PORTS:
+            hint = "publish fewer ports, or use `network_mode: host`"
+            raise _unfit(where, f"more than {MAX_PORTS} ports", hint)
     return result
+
+
+def _port(item: Any, place: Place) -> list[Map]:
+    if isinstance(item, Map):
+        return [item]
+    if isinstance(item, bool) or not isinstance(item, str | int):
+        raise _unfit(place, f"{item!r} is not a port", "write it as text or as a mapping with `target`")
+    return split_port(str(item), place)
 
 
 def _device(value: Any, place: Place) -> Any:
@@ -332,7 +347,14 @@ EXPAND: Rules[Expand] = Rules(
 def expand(
     value: Any, place: Place, problems: LoadProblems, budget: Budget, rules: Rules[Expand] | None = EXPAND
 ) -> Any:
-    """The tree with every short form expanded; each that cannot be is reported and left out."""
+    """The tree with every short form expanded; each that cannot be is reported and left out.
+
+    value: the tree, or a part of it
+    place: where it was written
+    problems: where what is wrong goes
+    budget: pays for ranges of ports
+    rules: what is expanded in it
+    """
     if rules is None:
         return value
     if rules.value is not None:
@@ -340,19 +362,27 @@ def expand(
         if rules.value is _ports and isinstance(value, List):
             budget.spend_nodes(4 * len(value), place)
     if isinstance(value, Map):
-        for key in list(value):
-            try:
-                value[key] = expand(value[key], value.place(key), problems, budget, rules.step(key))
-            except ComposeError as error:
-                problems.add(error)
-                del value[key]
+        _expand_entries(value, problems, budget, rules)
     elif isinstance(value, List):
-        kept = List(at=value.at)
-        below = rules.step("[]")
-        for item, where in value.placed():
-            try:
-                kept.add(expand(item, where, problems, budget, below), where)
-            except ComposeError as error:
-                problems.add(error)
-        return kept
+        return _expand_items(value, problems, budget, rules)
     return value
+
+
+def _expand_entries(value: Map, problems: LoadProblems, budget: Budget, rules: Rules[Expand]) -> None:
+    for key in list(value):
+        try:
+            value[key] = expand(value[key], value.place(key), problems, budget, rules.step(key))
+        except ComposeError as error:
+            problems.add(error)
+            del value[key]
+
+
+def _expand_items(value: List, problems: LoadProblems, budget: Budget, rules: Rules[Expand]) -> List:
+    kept = List(at=value.at)
+    below = rules.step("[]")
+    for item, where in value.placed():
+        try:
+            kept.add(expand(item, where, problems, budget, below), where)
+        except ComposeError as error:
+            problems.add(error)
+    return kept

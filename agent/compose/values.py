@@ -7,6 +7,7 @@ report the errors of their keys, each at its place, and go on.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -127,21 +128,27 @@ def pairs_of(blank: str | None) -> Decode:
     """A mapping of text; a key without a value becomes `blank`."""
 
     def decode(value: Any, at: ValueContext) -> Map:
-        result = Map(at=at.place)
         if isinstance(value, Map):
+            result = Map(at=at.place)
             for key, item in value.items():
                 result.put(key, blank if item is None else show(item), value.place(key))
-        elif isinstance(value, List):
-            for item, where in value.placed():
-                key, equals, text = show(item).partition("=")
-                if blank is None and key and key[-1].isspace():
-                    raise Unfit(f"the name {key!r} ends with a space")
-                result.put(key, text if equals else blank, where)
-        else:
-            raise Unfit("must be a mapping or a list of KEY=VALUE")
-        return result
+            return result
+        if isinstance(value, List):
+            return _pairs(value, blank, at.place)
+        raise Unfit("must be a mapping or a list of KEY=VALUE")
 
     return decode
+
+
+def _pairs(items: List, blank: str | None, at: Place) -> Map:
+    """A list of KEY=VALUE and KEY as a mapping."""
+    result = Map(at=at)
+    for item, where in items.placed():
+        key, equals, text = show(item).partition("=")
+        if blank is None and key and key[-1].isspace():
+            raise Unfit(f"the name {key!r} ends with a space")
+        result.put(key, text if equals else blank, where)
+    return result
 
 
 def as_options(value: Any, at: ValueContext) -> Map:
@@ -152,23 +159,34 @@ def as_options(value: Any, at: ValueContext) -> Map:
 
 def as_hosts(value: Any, at: ValueContext) -> List:
     """`host=address`, sorted; one entry for each address."""
-    pairs: list[tuple[str, str]] = []
-    if isinstance(value, Map):
-        for host, item in value.items():
-            for address in item if isinstance(item, List) else [item]:
-                pairs.append((host, "" if address is None else show(address)))
-    else:
-        for item in as_shown(value, at):
-            separator = "=" if "=" in item else ":"
-            host, found, addresses = item.partition(separator)
-            if not found:
-                raise Unfit(f"{item!r} has no address")
-            pairs.extend((host, address) for address in addresses.split(","))
-    for host, _ in pairs:
+    found = []
+    for host, address in _host_pairs(value, at):
         if not host or ":" in host or "=" in host:
             raise Unfit(f"{host!r} is not a host name")
-    bare = ((h, a[1:-1] if len(a) > 2 and a.startswith("[") and a.endswith("]") else a) for h, a in pairs)
-    return List(sorted(f"{host}={address}" for host, address in bare), at=at.place)
+        bracketed = len(address) > 2 and address.startswith("[") and address.endswith("]")
+        found.append(f"{host}={address[1:-1] if bracketed else address}")
+    return List(sorted(found), at=at.place)
+
+
+def _host_pairs(value: Any, at: ValueContext) -> list[tuple[str, str]]:
+    """The hosts and addresses of a mapping, or of a list of HOST=ADDRESS."""
+    if isinstance(value, Map):
+        entries = [(host, _addresses(item)) for host, item in value.items()]
+    else:
+        entries = [_host_entry(item) for item in as_shown(value, at)]
+    return [(host, address) for host, addresses in entries for address in addresses]
+
+
+def _addresses(value: Any) -> list[str]:
+    items = value if isinstance(value, List) else [value]
+    return ["" if item is None else show(item) for item in items]
+
+
+def _host_entry(item: str) -> tuple[str, list[str]]:
+    host, found, addresses = item.partition("=" if "=" in item else ":")
+    if not found:
+        raise Unfit(f"{item!r} has no address")
+    return host, addresses.split(",")
 
 
 def as_mode(value: Any, at: ValueContext) -> str:
@@ -237,30 +255,35 @@ def map_of(of: Decode) -> Decode:
 
 
 def struct_of(fields: dict[str, Field]) -> Decode:
-    def decode(value: Any, at: ValueContext) -> Map:
-        if not isinstance(value, Map):
-            raise Unfit("must be a mapping")
-        result = Map(at=value.at)
-        for key in sorted(value):
-            item, where = value[key], value.place(key)
-            if key.startswith("x-"):
-                result.put(key, item, where)
-                continue
-            field = fields.get(key)
-            if field is None or (item is None and not field.null):
-                continue
-            if item is None:
-                result.put(key, None, where)
-                continue
-            below = _guard(field.decode, item, at.below(key, where))
-            if below is not _NOTHING and (field.keep or below or below is None):
-                result.put(key, below, where)
-        return result
+    """A mapping with known keys; extensions stay as they are, and what the schema let pass goes."""
+    return functools.partial(_struct, fields)
 
-    return decode
+
+def _struct(fields: dict[str, Field], value: Any, at: ValueContext) -> Map:
+    if not isinstance(value, Map):
+        raise Unfit("must be a mapping")
+    result = Map(at=value.at)
+    for key in sorted(value):
+        where = value.place(key)
+        field = _EXTENSION if key.startswith("x-") else fields.get(key)
+        item = _NOTHING if field is None else _field(field, value[key], at.below(key, where))
+        if item is not _NOTHING:
+            result.put(key, item, where)
+    return result
+
+
+def _field(field: Field, value: Any, at: ValueContext) -> Any:
+    """The decoded value of a key, or nothing when it is left out."""
+    if field is _EXTENSION:
+        return value
+    if value is None:
+        return None if field.null else _NOTHING
+    decoded = _guard(field.decode, value, at)
+    return decoded if field.keep or decoded or decoded is None else _NOTHING
 
 
 _NOTHING = object()
+_EXTENSION = Field(as_is)
 
 
 def _guard(decode: Decode, value: Any, at: ValueContext) -> Any:
