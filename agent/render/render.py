@@ -84,17 +84,6 @@ def read_apps(tree: Tree, context: RenderContext) -> tuple[list[Project], list[P
     return [app.project for app in found], problems.errors, problems.warnings
 
 
-def problems_of(tree: Tree, context: RenderContext) -> tuple[list[Problem], tuple[str, ...], tuple[str, ...]]:
-    """Errors, warnings and layers of one host, for `validate`."""
-    from agent.errors import BadInput
-
-    try:
-        rendered = render(tree, context)
-    except BadInput as error:
-        return list(error.problems), (), ()
-    return [], rendered.manifest.warnings, rendered.layers
-
-
 def context_base(context: RenderContext) -> str:
     """`source.path` as a directory of the tree, empty for the root."""
     base = context.path.strip("/")

@@ -28,7 +28,6 @@ class HistoryEntry:
     release: str
     outcome: str
     trigger: str = ""
-    manifest_digest: str = ""
     subject: str = ""  # first line of the commit's message
     by: str = ""
     duration_s: float = 0.0
@@ -37,7 +36,6 @@ class HistoryEntry:
     deleted: int = 0
     corrective: int = 0
     failed: int = 0
-    code: str = ""
     message: str = ""
 
     def to_json(self) -> dict[str, Json]:
@@ -45,7 +43,7 @@ class HistoryEntry:
 
     @classmethod
     def from_json(cls, doc: dict[str, Json]) -> HistoryEntry:
-        """Unknown keys, of a newer Limpet, are left out. Errors: TypeError."""
+        """Keys that this version does not know are left out. Errors: TypeError."""
         known = {f.name for f in fields(cls)}
         required: dict[str, Json] = {"at": 0.0, "revision": "", "release": "", "outcome": ""}
         return cls(**(required | {key: value for key, value in doc.items() if key in known}))

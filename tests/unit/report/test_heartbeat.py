@@ -449,7 +449,8 @@ def test_since_is_kept_while_nothing_changes(site: Site) -> None:
 )
 def test_source_verified(site: Site, found: tuple[str, str, str], status: str) -> None:
     """Verification must be True only when a signature was checked."""
-    site.reporter.source(commit=COMMIT, verification=found)
+    verification = dict(zip(("mode", "result", "signer"), found, strict=True))
+    site.reporter.update(source={"verification": verification})
     assert site.condition("SourceVerified")["status"] == status  # type: ignore[index]
 
 
