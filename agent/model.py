@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from agent.revision import NOWHERE, Revision
+
 Json = Any
 Spec = Mapping[str, Json]
 
@@ -186,7 +188,7 @@ class Release:
 
     manifest_digest: str
     lock: Mapping[str, str]
-    revision: str = ""
+    revision: Revision = NOWHERE
     at: float = 0.0
 
     @property
@@ -197,13 +199,15 @@ class Release:
         return {
             "manifest_digest": self.manifest_digest,
             "lock": dict(self.lock),
-            "revision": self.revision,
+            "revision": str(self.revision),
             "at": self.at,
         }
 
     @classmethod
     def from_json(cls, doc: Mapping[str, Json]) -> Release:
-        return cls(doc["manifest_digest"], doc["lock"], doc.get("revision", ""), doc.get("at", 0.0))
+        return cls(
+            doc["manifest_digest"], doc["lock"], Revision.parse(doc.get("revision", "")), doc.get("at", 0.0)
+        )
 
 
 # --- observed -----------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from agent.sandbox import error_document
 from agent.settings.load import load_settings
 
 if TYPE_CHECKING:
-    from agent.converge.one_pass import PassResult
+    from agent.converge.account import Ending
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
             "result": {
                 "exit_code": result.exit_code,
                 "sentence": result.sentence,
-                "observed": result.observed,
+                "observed": result.commit,
                 "again_in": result.again_in,
                 "corrected": result.corrected,
             }
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     return result.exit_code
 
 
-def one_pass(root: Path, *, trigger: str, progress: Progress, cancel: threading.Event) -> PassResult:
+def one_pass(root: Path, *, trigger: str, progress: Progress, cancel: threading.Event) -> Ending:
     """A pass in this process. Errors: Transient when one runs already, BadInput when the settings are
     wrong.
     """

@@ -9,6 +9,7 @@ import json
 import time
 
 from agent.installation import Paths
+from agent.revision import Revision
 from agent.store.history import History, HistoryEntry
 
 
@@ -41,7 +42,7 @@ def row(entry: HistoryEntry) -> tuple[str, ...]:
     result = f"{entry.outcome}: {_short(entry.message, 40)}" if entry.message else entry.outcome
     return (
         when,
-        short_revision(entry.revision),
+        Revision.parse(entry.revision).short,
         entry.release[:8],
         result,
         f"{entry.duration_s:.1f} s",
@@ -49,14 +50,6 @@ def row(entry: HistoryEntry) -> tuple[str, ...]:
         _short(entry.by.partition(" <")[0], 24),
         _short(entry.subject, 40),
     )
-
-
-def short_revision(revision: str) -> str:
-    """`main@1f2e3d4` of `main@sha1:1f2e3d4...`; a bare commit is cut to seven digits."""
-    ref, separator, commit = revision.partition("@")
-    if not separator:
-        return revision[:7] if len(revision) in (40, 64) else revision
-    return f"{ref}@{commit.partition(':')[2][:7]}"
 
 
 def _counts(entry: HistoryEntry) -> str:

@@ -9,12 +9,16 @@ import difflib
 import json
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.errors import EXIT_CHANGES, EXIT_FAILED, EXIT_OK, LimpetError
 from agent.installation import Paths
 from agent.kinds.base import Target, View
 from agent.model import Action, Manifest, Observed, Plan
+
+if TYPE_CHECKING:
+    from agent.converge.desired import Tip
+    from agent.converge.one_pass import Preview
 
 LARGEST_DIFF = 100_000  # bytes of a file whose difference is shown
 
@@ -78,44 +82,46 @@ class _Found:
 def _of_host(args: argparse.Namespace) -> _Found:
     """The plan of this host: fetches and renders as a pass does, looks, and stops there."""
     from agent.clock import SystemClock
-    from agent.converge.context import Session
+    from agent.converge.context import Context
     from agent.converge.desired import Desired
-    from agent.converge.one_pass import preview, to_ask
-    from agent.converge.prefetch import missing
+    from agent.converge.one_pass import preview
     from agent.drivers.host import RealHost
     from agent.installation import instance
     from agent.report.progress import Silent
     from agent.report.writer import Reporter
     from agent.settings.load import load_settings
 
-    paths, current, clock, cancel = (
+    paths, settings, clock, cancel = (
         Paths(args.root),
         load_settings(args.root),
         SystemClock(),
         threading.Event(),
     )
-    desired = Desired(paths, current, cancel)
-    host = RealHost(paths, current.engine, desired.content, instance(paths), cancel)
+    desired = Desired(paths, settings, cancel)
+    host = RealHost(paths, settings.engine, desired.content, instance(paths), cancel)
+    reporter = Reporter(paths, settings, clock)
     try:
-        session = Session(
-            paths, current, host, desired, clock, Silent(), Reporter(paths, current, clock), cancel
-        )
-        choice, view, plan = preview(session)
-        assert session.tip is not None
-        head = f"{session.tip.revision} {(session.tip.message.splitlines() or [''])[0]}".rstrip()
-        if choice.rejection:
-            head += f"\nrejected before: {choice.rejection.reason}\nholding {choice.release.revision}"
-        if session.state.held:
-            head += f"\nrolled back by hand: {session.state.held.reason}\nholding {choice.release.revision}"
-        pulls = missing(plan, choice.target.manifest, session.observed, choice.target.lock)
-        head += "".join(f"\npull image {reference}" for reference in pulls)
-        asks = set().union(*to_ask(session, session.wanted, session.observed)) if session.wanted else set()
-        head += "".join(
-            f"\nask for image {reference}: pull_policy" for reference in sorted(asks - set(pulls))
-        )
-        return _Found(session.tip.revision, head, view, plan, _Contents(paths, desired.content.get))
+        found = preview(Context(paths, settings, host, desired, clock, Silent(), reporter, cancel))
     finally:
         host.close()
+    tip = found.wanted.tip
+    assert tip is not None
+    contents = _Contents(paths, desired.content.get)
+    return _Found(str(tip.revision), _head(found, tip), found.view, found.plan, contents)
+
+
+def _head(found: Preview, tip: Tip) -> str:
+    """What the plan is about: the newest commit, what is held instead of it, and what registries are asked."""
+    lines = [f"{tip.revision} {(tip.message.splitlines() or [''])[0]}".rstrip()]
+    release = found.view.target.release
+    holding = f"holding {release.revision if release else ''}"
+    if found.rejection:
+        lines += [f"rejected before: {found.rejection.reason}", holding]
+    if found.held:
+        lines += [f"rolled back by hand: {found.held.reason}", holding]
+    lines += [f"pull image {reference}" for reference in found.pulls]
+    lines += [f"ask for image {reference}: pull_policy" for reference in found.asks]
+    return "\n".join(lines)
 
 
 def _of_repository(args: argparse.Namespace) -> _Found:

@@ -10,7 +10,6 @@ import argparse
 import time
 
 from agent.cli import sync
-from agent.cli.history import short_revision
 from agent.errors import Stalled
 from agent.installation import Paths
 from agent.model import Release
@@ -46,7 +45,7 @@ def chosen(state: State, which: str) -> Release:
     found = [good for good in state.known_good if which and _begins(good, which)] if which else others[:1]
     if len({good.id for good in found}) == 1:
         return found[0]
-    known = ", ".join(f"{good.id} ({short_revision(good.revision)})" for good in others) or "none"
+    known = ", ".join(f"{good.id} ({good.revision.short})" for good in others) or "none"
     what = (
         f"{len(found)} known good releases begin with {which}"
         if which
@@ -56,7 +55,4 @@ def chosen(state: State, which: str) -> Release:
 
 
 def _begins(release: Release, which: str) -> bool:
-    return any(
-        name.startswith(which)
-        for name in (release.id, release.revision, release.revision.partition("@sha1:")[2])
-    )
+    return release.id.startswith(which) or release.revision.begins_with(which)

@@ -13,12 +13,12 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from agent.cli.history import short_revision
 from agent.errors import EXIT_FAILED, LimpetError
 from agent.installation import Paths
 from agent.model import Json
 from agent.report.heartbeat import ALWAYS, explanation
 from agent.report.writer import read, seconds_of
+from agent.revision import Revision
 from agent.store.locks import holder
 
 HEALTHY_STATES = ("Synced", "Progressing")
@@ -103,15 +103,15 @@ def _what(doc: Mapping[str, Json], now: float) -> Iterator[str]:
         f"  source      {source['url']} {source['branch']}, last answer "
         f"{_when(source['last_success_at'], now)}"
     )
-    applied = short_revision(revision["applied"]) or "nothing"
+    applied = _short(revision["applied"]) or "nothing"
     yield f"  applied     {applied}" + (
         f", release {doc['release'][:8]}, {_when(revision['applied_at'], now)}" if doc["release"] else ""
     )
     if revision["observed"] and revision["observed"] != revision["applied"]:
-        yield f"  observed    {short_revision(revision['observed'])}"
+        yield f"  observed    {_short(revision['observed'])}"
     for rejected in doc["rejected"][:3]:
         yield (
-            f"  rejected    {short_revision(rejected['revision'])}, release {rejected['release'][:8]}: "
+            f"  rejected    {_short(rejected['revision'])}, release {rejected['release'][:8]}: "
             f"{rejected['reason']}"
         )
     counts = ", ".join(f"{count} {health}" for health, count in sorted(doc["resources"]["by_health"].items()))
@@ -179,6 +179,10 @@ def _boot_id() -> str:
     from agent.clock import SystemClock
 
     return SystemClock().boot_id()
+
+
+def _short(revision: str) -> str:
+    return Revision.parse(revision).short
 
 
 def _when(time_text: str, now: float) -> str:

@@ -24,13 +24,8 @@ from agent.report.progress import Progress
 from agent.store.journal import Journal
 
 WORKERS = 4
-PATIENT = (
-    "await",
-    "watch",
-    "delay",
-    POST_START,
-    PRE_STOP,
-)  # verbs that may take long because they are meant to
+# verbs that may take long because they are meant to
+PATIENT = ("await", "watch", "delay", POST_START, PRE_STOP)
 SAID_EVERY = 10.0  # seconds
 
 
@@ -49,33 +44,70 @@ def apply(
     progress: Progress,
     stop: threading.Event,
 ) -> list[Outcome]:
-    """Execute actions in dependency order. When `stop` is set, the actions at hand are finished and the rest
-    is skipped.
+    """Executes actions in dependency order.
+
+    actions: those of one stage; an `after` that names none of them counts as done.
+    manifest: where the resources of the actions are found.
+    host, journal, progress: what is acted on, and where it is said.
+    stop: when it is set, the actions at hand are finished and the rest is skipped.
     """
-    todo = {action.id: action for action in actions}
-    order = TopologicalSorter({id: [i for i in action.after if i in todo] for id, action in todo.items()})
-    order.prepare()
-    outcomes: dict[int, Outcome] = {}
-    running: dict[Future[Outcome], int] = {}
-    since: dict[int, float] = {}
+    work = _Work(list(actions))
+
+    def run(action: Action) -> Outcome:
+        return _run(action, manifest, host, journal, progress)
+
     with new_executor() as pool:
         while True:
-            if not stop.is_set() and not any(outcome.result == "failed" for outcome in outcomes.values()):
-                for number in sorted(order.get_ready()):
-                    since[number] = time.monotonic()
-                    running[pool.submit(_run, todo[number], manifest, host, journal, progress)] = number
-            if not running:
-                break
-            finished, _ = wait(running, SAID_EVERY, FIRST_COMPLETED)
-            if not finished and (
-                patient := [a for number in running.values() if (a := todo[number]).verb in PATIENT]
-            ):
-                progress.wait(_patience(patient[0], time.monotonic() - since[patient[0].id]))
-            for future in finished:
-                number = running.pop(future)
-                outcomes[number] = future.result()
-                order.done(number)
-    return [outcomes.get(number) or Outcome(action, "skipped") for number, action in todo.items()]
+            if not stop.is_set() and not work.failed:
+                work.start(pool, run)
+            if not work.running:
+                return work.results()
+            if not work.finish() and (waiting := work.patient()):
+                progress.wait(waiting)
+
+
+class _Work:
+    """The actions of one call: which are ready, which run, what came of the others."""
+
+    def __init__(self, actions: list[Action]) -> None:
+        self.todo = {action.id: action for action in actions}
+        self.order = TopologicalSorter(
+            {id: [i for i in action.after if i in self.todo] for id, action in self.todo.items()}
+        )
+        self.order.prepare()
+        self.outcomes: dict[int, Outcome] = {}
+        self.running: dict[Future[Outcome], int] = {}
+        self._since: dict[int, float] = {}
+
+    @property
+    def failed(self) -> bool:
+        return any(outcome.result == "failed" for outcome in self.outcomes.values())
+
+    def start(self, pool: Executor, run: Callable[[Action], Outcome]) -> None:
+        """Starts all that is ready, by number."""
+        for number in sorted(self.order.get_ready()):
+            self._since[number] = time.monotonic()
+            self.running[pool.submit(run, self.todo[number])] = number
+
+    def finish(self) -> bool:
+        """Waits for a while until something has ended; whether it has."""
+        finished, _ = wait(self.running, SAID_EVERY, FIRST_COMPLETED)
+        for future in finished:
+            number = self.running.pop(future)
+            self.outcomes[number] = future.result()
+            self.order.done(number)
+        return bool(finished)
+
+    def patient(self) -> str:
+        """What is meant to take long and is waited for; empty when nothing is."""
+        for number in self.running.values():
+            if self.todo[number].verb in PATIENT:
+                return _patience(self.todo[number], time.monotonic() - self._since[number])
+        return ""
+
+    def results(self) -> list[Outcome]:
+        """An outcome for each action; one that was never started is skipped."""
+        return [self.outcomes.get(id) or Outcome(action, "skipped") for id, action in self.todo.items()]
 
 
 def _patience(action: Action, passed: float) -> str:

@@ -1,4 +1,4 @@
-"""Which release the host is to be brought to, and whether it may be started now.
+"""Which release the host is to be brought to, and whether it may be started now. Changes nothing.
 
 A person's word comes first (`limpet rollback`), then what the branch says, unless that was rejected: then
 known good is held.
@@ -6,105 +6,97 @@ known good is held.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from agent.converge import prefetch
-from agent.converge.context import Session
+from agent.converge.context import Context, Wanted
 from agent.decide import commit
 from agent.decide.image_memory import always
 from agent.errors import CORRECT_IT, HeldBack, Stalled
 from agent.kinds.base import Target
 from agent.model import Manifest, Observed, Release
-from agent.store.state import Rejection
+from agent.revision import Revision
+from agent.store.state import HandRollback, Rejection
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The release to bring the host to. `rejection`: of the branch's release, or of the one that is being
-    undone, which is why known good is held instead.
-    """
-
-    release: Release
-    target: Target
-    rejection: Rejection | None = None
-
-
-def choose(session: Session, manifest: Manifest, observed: Observed) -> Choice:
+def choose(
+    context: Context, wanted: Wanted, held: HandRollback | None, observed: Observed
+) -> tuple[Target, Rejection | None]:
     """The release to bring the host to: what a person holds, else what the branch says, unless it was
-    rejected.
+    rejected. With known good comes the rejection because of which it is held. Errors: Stalled.
     """
-    if by_hand := held_by_hand(session):
-        return by_hand
-    state, good, tip = session.state, session.known_good, session.tip
-    assert tip is not None
+    if held is not None:
+        return held_target(context, held), None
+    state, good, tip, manifest = context.state, context.known_good, wanted.tip, wanted.manifest
+    assert tip is not None and manifest is not None
     earlier: dict[str, str] = {}
     for known in filter(None, (good, state.attempt.release if state.attempt else None)):
         same = known.manifest_digest == manifest.digest
         earlier = {**earlier, **known.lock} if same else {**known.lock, **earlier}
-    said = state.images.last_resolved(
-        manifest, begun=manifest.digest in [release.manifest_digest for release in begun(session)]
-    )
-    resolved = prefetch.lock(manifest, observed, earlier, said)
-    release = Release(manifest.digest, resolved, tip.revision, session.clock.wall())
-    if good is not None and (refused := rejection(session, release, manifest)):
-        held = session.held(good)
-        if held.manifest.digest != good.manifest_digest:
+    was_begun = manifest.digest in [release.manifest_digest for release in begun(context)]
+    asked = state.images.last_resolved(manifest, begun=was_begun)
+    lock = prefetch.lock(manifest, observed, earlier, asked)
+    release = Release(manifest.digest, lock, tip.revision, context.clock.wall())
+    if good is not None and (refused := rejection(context, release, manifest)):
+        target = context.target(good)
+        if target.manifest.digest != good.manifest_digest:
             raise Stalled(
                 "the manifest of known good was lost on this host, and the branch's release was rejected: "
                 f"{refused.reason}",
                 CORRECT_IT,
                 code="ManifestMissing",
             )
-        return Choice(good, held, refused)
-    return Choice(release, Target(manifest, release.lock))
+        return target, refused
+    return Target(manifest, lock, release), None
 
 
-def held_by_hand(session: Session) -> Choice | None:
-    """The release that `limpet rollback` holds; a branch that has moved since ends it, and so does the loss
-    of its manifest.
+def held_target(context: Context, held: HandRollback) -> Target:
+    """The release that `limpet rollback` holds; an empty target when it is not known good any more."""
+    return context.target(next((good for good in context.state.known_good if good.id == held.release), None))
+
+
+def still_held(context: Context, wanted: Wanted) -> HandRollback | None:
+    """The rollback by hand that holds now: a branch that has moved since ends it, and so does the loss of
+    its manifest. The revision at which the branch is when it is seen first is noted in it.
     """
-    state, tip = session.state, session.tip
-    held = state.held
+    held, tip = context.state.held, wanted.tip
     if held is None:
         return None
-    release = next((good for good in state.known_good if good.id == held.release), None)
-    target = session.held(release)
-    moved = tip is not None and held.revision not in ("", tip.revision)
-    if release is None or moved or target.manifest.digest != release.manifest_digest:
-        state.held = None
+    target = held_target(context, held)
+    moved = tip is not None and bool(held.revision) and held.revision != tip.revision
+    if target.release is None or moved or target.manifest.digest != target.release.manifest_digest:
         return None
-    last = f"{session.settings.source.ref_name}@sha1:{session.fetched_tip}" if session.fetched_tip else ""
-    state.held = replace(held, revision=held.revision or (tip.revision if tip else last))
-    return Choice(release, target)
+    newest = Revision(context.settings.source.ref_name, wanted.newest) if wanted.newest else Revision()
+    return replace(held, revision=held.revision or (tip.revision if tip else newest))
 
 
-def rejection(session: Session, release: Release, manifest: Manifest) -> Rejection | None:
-    """Why this release must not be tried again; while an image is not resolved, or what its registry said to
+def rejection(context: Context, release: Release, manifest: Manifest) -> Rejection | None:
+    """Why this release must not be tried again. While an image is not resolved, or what its registry said to
     `always` is not known, the manifest alone decides: nothing is pulled for what was rejected.
     """
-    rejected = session.state.rejected
-    unknown = always(manifest) - session.state.images.asked.keys()
+    rejected = context.state.rejected
+    unknown = always(manifest) - context.state.images.asked.keys()
     if not unknown and all(image in release.lock for image in manifest.images()):
         return rejected.get(release.id)
     return next((r for r in rejected.values() if r.manifest_digest == release.manifest_digest), None)
 
 
-def begun(session: Session) -> list[Release]:
+def begun(context: Context) -> list[Release]:
     """The releases that have been started here: known good, and the attempt at hand."""
-    attempt = session.state.attempt
-    return [release for release in (session.known_good, attempt.release if attempt else None) if release]
+    attempt = context.state.attempt
+    return [release for release in (context.known_good, attempt.release if attempt else None) if release]
 
 
-def may_start(session: Session, *, begun: bool) -> None:
+def may_start(context: Context, wanted: Wanted, *, begun: bool) -> None:
     """Windows hold back only the start of a release. Errors: HeldBack."""
-    windows, tip = session.settings.converge.windows, session.tip
-    if not windows or session.state.held or begun:
+    windows, tip = context.settings.converge.windows, wanted.tip
+    if not windows or context.state.held or begun:
         return
-    if tip is not None and session.settings.policy.trailers and commit.is_urgent(tip.message):
+    if tip is not None and context.settings.policy.trailers and commit.is_urgent(tip.message):
         return
     from agent.settings.windows import closed
 
-    if held := closed(windows, session.clock.wall()):
+    if held := closed(windows, context.clock.wall()):
         raise HeldBack(
             f"a new release waits: {held.reason}",
             "`Limpet-Urgent: yes` in the newest commit's message goes past windows",

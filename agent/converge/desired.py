@@ -15,10 +15,11 @@ from typing import Any
 
 from agent import __version__, sandbox
 from agent.clock import at_most_patience
-from agent.decide.commit import verify
+from agent.decide.commit import check_descent
 from agent.errors import Interrupted, LimpetError, Stalled, Transient
 from agent.installation import Paths
 from agent.model import SCHEME, Manifest, canonical_json, sha256
+from agent.revision import Revision
 from agent.settings.values import Settings
 from agent.store.content import Content
 from agent.store.manifests import Manifests, RenderCache
@@ -34,7 +35,7 @@ class Tip:
     """
 
     commit: str
-    revision: str  # main@sha1:<commit>
+    revision: Revision
     message: str = ""
     author: str = ""
     at: float = 0.0
@@ -74,14 +75,14 @@ class Desired:
         answer, _ = sandbox.call(
             "_fetch", request(self.paths, self.settings, pin), timeout=FETCH_LIMIT, cancel=self.cancel
         )
-        verify(answer, pin, self.settings.source)
+        check_descent(answer, pin, self.settings.source.ref_name)
         return self._tip(answer)
 
     def _tip(self, answer: dict[str, Any]) -> Tip:
         commit = answer["commit"]
         return Tip(
             commit,
-            f"{self.settings.source.ref_name}@sha1:{commit}",
+            Revision(self.settings.source.ref_name, commit),
             answer.get("message") or "",
             answer.get("author") or "",
             float(answer.get("author_time") or 0.0),

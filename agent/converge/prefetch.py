@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from agent.converge.context import Session
+from agent.converge.context import Context
 from agent.decide import space
 from agent.decide.plan import deferred
 from agent.drivers.host import Host
@@ -70,21 +70,23 @@ def missing(plan: Plan, manifest: Manifest, observed: Observed, resolved: Mappin
     return sorted(wanted)
 
 
-def pull(references: Iterable[str], session: Session) -> tuple[dict[str, str], dict[str, LimpetError]]:
+def pull(
+    context: Context, references: Iterable[str], observed: Observed
+) -> tuple[dict[str, str], dict[str, LimpetError]]:
     """Pulls them all: reference -> image id of those that came, reference -> error (Transient: the registry
-    does not answer, Stalled: it refuses) of the others. Errors: Interrupted; Transient, Stalled when it
-    cannot be written down.
+    does not answer, Stalled: it refuses) of the others. `observed`: the host before. Errors: Interrupted;
+    Transient, Stalled when it cannot be written down.
     """
-    wanted, images, host = sorted(references), session.state.images, session.host
+    wanted, images, host = sorted(references), context.state.images, context.host
     if not wanted:
         return {}, {}
     if full := _room(host):
         return {}, dict.fromkeys(wanted, full)
-    recover(session)
-    images.begin(wanted, session.observed.image_ids)
+    recover(context)
+    images.begin(wanted, observed.image_ids)
     images.collection_due = True
-    session.save()
-    meter = PullMeter(session.progress, session.reporter, lambda coming: _room(host, coming))
+    context.save()
+    meter = PullMeter(context.progress, context.reporter, lambda coming: _room(host, coming))
     pulled: dict[str, str] = {}
     errors: dict[str, LimpetError] = {}
     with ThreadPoolExecutor(PULLS, thread_name_prefix="pull") as pool:
@@ -96,11 +98,11 @@ def pull(references: Iterable[str], session: Session) -> tuple[dict[str, str], d
                 errors[reference] = error
     images.settle(pulled)
     for reference, image_id in pulled.items():
-        images.answered(reference, image_id, session.clock.wall())
+        images.answered(reference, image_id, context.clock.wall())
     images.end(reference for reference, error in errors.items() if _unheard(error))
     if full := _room(host):
         pulled, errors = {}, {**dict.fromkeys(pulled, full), **errors}
-    session.save()
+    context.save()
     for trouble in errors.values():
         if isinstance(trouble, Interrupted):
             raise trouble
@@ -119,52 +121,47 @@ def _room(host: Host, coming: int = 0) -> LimpetError | None:
 
 
 def feasible(
-    plan: Plan, view: View, session: Session, errors: Mapping[str, LimpetError] | None = None
-) -> Plan:
-    """The plan as far as it can be carried out now: of a release all of it, of a repair of known good what
-    lacks neither space nor an image. `errors`: reference -> why it was not pulled. Errors: LimpetError of a
-    release.
+    context: Context, plan: Plan, view: View, errors: Mapping[str, LimpetError]
+) -> tuple[Plan, LimpetError | None]:
+    """The plan as far as it can be carried out now, and why not all of it: of a release all or nothing, of a
+    repair of known good what lacks neither space nor an image. `errors`: reference -> why it was not pulled.
+    Errors: LimpetError of a release.
     """
-    attempt, resources = session.state.attempt, view.target.manifest.resources
+    attempt = context.state.attempt
     repairing = attempt is None and view.target.same(view.known_good)
-    lacks: list[space.Shortage] = []
+    found = [(error, _creations(plan, view, reference)) for reference, error in errors.items()]
     if plan.staged("apply") and (attempt is None or attempt.phase != "rolling-back"):
-        disks = session.host.disks([space.STATE, *space.places(plan)])
-        lacks = space.lacking(plan, view, disks, 0 if repairing else space.RESERVE)
-    found = [
-        (
-            error,
-            [
-                action.key
-                for action in plan.actions
-                if action.verb == "create"
-                and action.key.kind == "container"
-                and reference in resources[action.key].images()
-            ],
-        )
-        for reference, error in (errors or {}).items()
-    ]
-    found += [(need.error, need.keys) for need in lacks]
+        disks = context.host.disks([space.STATE, *space.places(plan)])
+        lacking = space.lacking(plan, view, disks, 0 if repairing else space.RESERVE)
+        found += [(shortage.error, list(shortage.keys)) for shortage in lacking]
     if not found:
-        return plan
-    if not repairing or found[0][0].code == "RuntimeUnavailable":
-        raise found[0][0]
+        return plan, None
+    first = found[0][0]
+    if not repairing or first.code == "RuntimeUnavailable":
+        raise first
     keys = {key for _, many in found for key in many}
-    if keys:
-        session.record.trouble = session.record.trouble or found[0][0]
-    rest = deferred(plan, keys)
-    late = {str(change.key) for change in plan.changes} - {str(change.key) for change in rest.changes}
-    session.record.drift = sorted({*session.record.drift, *late})
-    return rest
+    return deferred(plan, keys), first if keys else None
 
 
-def recover(session: Session) -> None:
+def _creations(plan: Plan, view: View, reference: str) -> list[Key]:
+    """The containers that are created from an image."""
+    resources = view.target.manifest.resources
+    return [
+        action.key
+        for action in plan.actions
+        if action.verb == "create"
+        and action.key.kind == "container"
+        and reference in resources[action.key].images()
+    ]
+
+
+def recover(context: Context) -> None:
     """Finds what a killed pass has pulled. What was pulled and has not got its name yet is found by the pull
     that repeats it.
     """
-    images = session.state.images
+    images = context.state.images
     if images.pulling:
-        there = {reference: session.host.image_id(reference) for reference in images.pulling}
+        there = {reference: context.host.image_id(reference) for reference in images.pulling}
         images.settle({reference: image_id for reference, image_id in there.items() if image_id})
 
 

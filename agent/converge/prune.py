@@ -1,106 +1,130 @@
 """What nothing needs any more goes: resources and their ownership, manifests, contents, images.
 
-It happens after the verdict (after a commit, a rollback or a repair), and what a killed pass left is looked
-for by the next one.
+It happens after the verdict (after a commit, a rollback or a repair), and the next pass looks for what a
+killed pass left.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from agent.converge.context import Session
+from agent.converge.account import Account
+from agent.converge.context import Context, Wanted
 from agent.converge.prefetch import recover
 from agent.decide import ownership
 from agent.decide.image_memory import always, intervals
 from agent.drivers.observe import Look
+from agent.errors import LimpetError
 from agent.kinds import oneshots
 from agent.kinds.base import Target, View
-from agent.model import EMPTY, Action, Plan
+from agent.model import EMPTY, Action, Manifest, Plan
 
 
-def prune(session: Session, target: Target, *, applied: Target | None = None) -> tuple[View, Plan]:
-    """Removes what nothing needs any more, and disowns it; what is seen then, and the plan that remains.
-    `applied`: the release that was rolled back. It looks again until nothing is left: a directory is empty
-    only when its files are gone. Errors: LimpetError, after a save.
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """The host after a prune: what is seen, the plan that remains, and the first removal that failed."""
+
+    view: View
+    plan: Plan
+    error: LimpetError | None
+
+
+def prune(
+    context: Context, account: Account, wanted: Wanted, target: Target, *, applied: Target | None = None
+) -> Pruned:
+    """Removes what nothing needs any more, and disowns it. It looks again until nothing is left: a directory
+    is empty only when its files are gone. Errors: LimpetError, after a save.
+
+    wanted: what the branch says; what it needs stays.
+    target: the release that is held from now on.
+    applied: the release that was rolled back.
     """
-    view, plan = session.decide(target, target, applied=applied)
-    session.inventory.own(ownership.settled(view))
+    view, plan = context.plan_for(wanted, target, target, applied=applied)
+    context.inventory.own(ownership.settled(view))
+    error: LimpetError | None = None
     done: Plan | None = None
     while (leftover := plan.staged("prune")) and plan != done:
-        session.phase("prune")
-        if (
-            not session.state.images.collection_due
-        ):  # what nobody needs then is looked for even if this pass is killed
-            session.state.images.collection_due = True
-            session.save()
-        session.execute(leftover, target.manifest)
-        done, (view, plan) = plan, session.decide(target, target, applied=applied)
-    view = replace(view, inventory=session.inventory.entries)
-    session.inventory.own(
-        ownership.owned_entries(plan, view, session.host.save_original)
-    )  # what is right now that its place is free
-    session.inventory.disown(ownership.disowned(view.inventory, view, plan))
-    session.inventory.save()
-    collect(session, always=True)
-    session.state.ran = oneshots.remembered_runs(
-        oneshots.seen(view), [session.held(release) for release in session.state.releases()]
-    )
-    session.save()
-    collect_images(session)
-    return view, plan
+        context.phase("prune", wanted)
+        images = context.state.images
+        if not images.collection_due:  # what nobody needs then is looked for even if this pass is killed
+            images.collection_due = True
+            context.save()
+        failure = context.execute(account, leftover, target.manifest).blamed()
+        error = error or failure
+        done = plan
+        view, plan = context.plan_for(wanted, target, target, applied=applied)
+    account.saw(view.observed)
+    view = replace(view, inventory=context.inventory.entries)
+    # what is right now that its place is free
+    context.inventory.own(ownership.owned_entries(plan, view, context.host.save_original))
+    context.inventory.disown(ownership.disowned(view.inventory, view, plan))
+    context.inventory.save()
+    collect(context, wanted, always=True)
+    remembered = [context.target(release) for release in context.state.releases()]
+    context.state.ran = oneshots.remembered_runs(oneshots.seen(view), remembered)
+    context.save()
+    failure = collect_images(context, account, wanted)
+    return Pruned(view, plan, error or failure)
 
 
-def collect(session: Session, *, always: bool = False) -> None:
+def collect(context: Context, wanted: Wanted, *, always: bool = False) -> None:
     """Forgets manifests and contents that neither a remembered release needs nor what the branch says now.
-    Releases that are never begun leave them too, so each pass looks; contents only when a manifest went or
+    Releases that are never begun leave them too, so each pass looks; at contents only when a manifest went or
     others are there than after the last look (a killed pass has stored some), or `always`.
     """
-    wanted, releases = session.wanted, session.state.releases()
-    held = {release.manifest_digest for release in releases} | ({wanted.digest} if wanted else set())
-    content = session.desired.content
-    if (
-        not session.desired.manifests.collect(held)
-        and not always
-        and content.stamp() == session.state.contents
-    ):
+    manifest, releases = wanted.manifest, context.state.releases()
+    held = {release.manifest_digest for release in releases} | ({manifest.digest} if manifest else set())
+    content = context.desired.content
+    gone = context.desired.manifests.collect(held)
+    if not gone and not always and content.stamp() == context.state.contents:
         return
-    keep = {digest for release in releases for digest in session.held(release).manifest.content()}
-    keep |= wanted.content() if wanted else set()
-    originals = (owned.original for owned in session.inventory.entries.values() if owned.original)
+    keep = {digest for release in releases for digest in context.target(release).manifest.content()}
+    keep |= manifest.content() if manifest else set()
+    originals = (owned.original for owned in context.inventory.entries.values() if owned.original)
     keep |= {str(original["content"]) for original in originals if original.get("content")}
     content.collect(keep)
-    session.state.contents = content.stamp()
+    context.state.contents = content.stamp()
 
 
-def collect_images(session: Session) -> None:
-    """Removes what Limpet pulled and no kept release needs. What is in use stays, for the next release.
-    Errors: LimpetError.
+def collect_images(context: Context, account: Account, wanted: Wanted) -> LimpetError | None:
+    """Removes the images that Limpet pulled and no kept release needs; the first removal that failed. What is
+    in use stays, for the next release. Errors: LimpetError.
     """
-    images, wanted, releases = session.state.images, session.wanted, session.state.releases()
-    if wanted is None:
-        return
-    recover(session)
+    images, manifest = context.state.images, wanted.manifest
+    if manifest is None:
+        return None
+    recover(context)
     images.end()
-    asks = {*always(wanted), *intervals(wanted)}
+    asks = {*always(manifest), *intervals(manifest)}
+    releases = context.state.releases()
     images.forget({*asks, *(reference for release in releases for reference in release.lock)})
     needed = {image_id for release in releases for image_id in release.lock.values()}
     needed |= {images.asked[reference].id for reference in asks if reference in images.asked}
-    decided = {release.manifest_digest for release in releases}.union(
-        r.manifest_digest for r in session.state.rejected.values()
-    )
-    full = session.record.trouble is not None and session.record.trouble.code == "DiskFull"
-    keep = wanted.digest not in decided and not full  # it waits, and would pull them again
-    waiting = images.of(wanted.images()) - needed if keep else set()
-    needed |= waiting
-    done: list[Action] | None = None
-    while session.settings.converge.prune and (ours := images.unneeded(needed)):
-        look = Look(
-            images=tuple(sorted({reference for references in ours.values() for reference in references}))
-        )
-        actions = images.removals(needed, session.host.observe(look))
+    waiting = images.of(manifest.images()) - needed if _waits(context, wanted, manifest) else set()
+    error = _remove_images(context, account, needed | waiting)
+    images.collection_due = bool(waiting)
+    context.save()
+    return error
+
+
+def _waits(context: Context, wanted: Wanted, manifest: Manifest) -> bool:
+    """Whether a release waits, and would pull its images again. On a full disk they go all the same."""
+    state = context.state
+    decided = {release.manifest_digest for release in state.releases()}
+    decided |= {rejection.manifest_digest for rejection in state.rejected.values()}
+    full = wanted.trouble is not None and wanted.trouble.code == "DiskFull"
+    return manifest.digest not in decided and not full
+
+
+def _remove_images(context: Context, account: Account, needed: set[str]) -> LimpetError | None:
+    images, done = context.state.images, list[Action]()
+    error: LimpetError | None = None
+    while context.settings.converge.prune and (ours := images.unneeded(needed)):
+        references = {reference for references in ours.values() for reference in references}
+        actions = images.removals(needed, context.host.observe(Look(images=tuple(sorted(references)))))
         if not actions or actions == done:
             break
-        session.execute(actions, EMPTY)
+        failure = context.execute(account, actions, EMPTY).blamed()
+        error = error or failure
         done = actions
-    images.collection_due = bool(waiting)
-    session.save()
+    return error

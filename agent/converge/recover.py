@@ -12,7 +12,7 @@ Rules:
 
 from __future__ import annotations
 
-from agent.converge.context import Session
+from agent.converge.context import Context
 from agent.converge.desired import Tip
 from agent.decide import ownership
 from agent.drivers.observe import Look
@@ -22,22 +22,22 @@ from agent.model import EMPTY, PATH_KINDS, Release
 from agent.store.history import History
 
 
-def inventory(session: Session) -> bool:
+def inventory(context: Context) -> bool:
     """Rebuilds what is owned when that was lost; whether it was. Not durable yet. Errors: Transient."""
-    if session.store.missing and session.inventory.entries:
-        session.damage(
+    if context.store.missing and context.inventory.entries:
+        context.damage(
             "the state is missing: pin, known good and rejected releases are not known; it starts anew"
         )
-    if not _lost(session):
+    if not _lost(context):
         return False
-    remembered = [session.held(release) for release in session.state.releases()]
-    remembered = remembered or [Target(manifest) for manifest in session.desired.manifests.all()]
+    remembered = [context.target(release) for release in context.state.releases()]
+    remembered = remembered or [Target(manifest) for manifest in context.desired.manifests.all()]
     paths = {key.name for held in remembered for key in held.manifest.resources if key.kind in PATH_KINDS}
-    observed = session.host.observe(Look(frozenset(paths)))
-    found = ownership.rebuilt(remembered, session.held(session.known_good), observed)
+    observed = context.host.observe(Look(frozenset(paths)))
+    found = ownership.rebuilt(remembered, context.target(context.known_good), observed)
     proved = sum(key.kind in PATH_KINDS for key in found)
-    session.inventory.rebuild(found)
-    session.damage(
+    context.inventory.rebuild(found)
+    context.damage(
         "the inventory was lost: what is owned was rebuilt from the labels on this host, and from "
         f"{proved} of "
         f"{len(paths)} paths, which are as a remembered release has them; other paths are taken for "
@@ -47,30 +47,30 @@ def inventory(session: Session) -> bool:
     return True
 
 
-def _lost(session: Session) -> bool:
-    state, store = session.state, session.store
-    if session.inventory.lost or not session.inventory.missing:
-        return session.inventory.lost
+def _lost(context: Context) -> bool:
+    state, store = context.state, context.store
+    if context.inventory.lost or not context.inventory.missing:
+        return context.inventory.lost
     applied = [release for release in (*state.known_good, state.applied) if release]
     if applied or not (store.missing or store.lost):
         return any(release.manifest_digest != EMPTY.digest for release in applied)
-    return store.lost or bool(History(session.paths.history).tail(1))
+    return store.lost or bool(History(context.paths.history).tail(1))
 
 
-def known_good(session: Session, repo_name: str) -> None:
+def known_good(context: Context, repo_name: str) -> None:
     """Completes known good; says when that cannot be done. Errors: Interrupted."""
-    good = session.known_good
-    if good is None or _complete(session, good):
+    good = context.known_good
+    if good is None or _complete(context, good):
         return
     why = "rendered again from its commit it is another release"
     try:
         manifest = (
             EMPTY
             if good.manifest_digest == EMPTY.digest
-            else session.desired.render(Tip(good.revision.partition("@sha1:")[2], good.revision), repo_name)
+            else context.desired.render(Tip(good.revision.commit, good.revision), repo_name)
         )
-        if session.desired.manifests.put(manifest) == good.manifest_digest:
-            session.damage(
+        if context.desired.manifests.put(manifest) == good.manifest_digest:
+            context.damage(
                 f"what was lost of known good {good.revision} on this host was rendered again from its commit"
             )
             return
@@ -78,16 +78,16 @@ def known_good(session: Session, repo_name: str) -> None:
         raise
     except LimpetError as error:
         why = error.message
-    session.damage(
+    context.damage(
         f"known good {good.revision} is not complete on this host, and cannot be returned to: {why}"
     )
 
 
-def _complete(session: Session, good: Release) -> bool:
+def _complete(context: Context, good: Release) -> bool:
     """Whether its manifest and every content are here and whole."""
     try:
-        for digest in session.desired.manifests.get(good.manifest_digest).content():
-            session.desired.content.get(digest)
+        for digest in context.desired.manifests.get(good.manifest_digest).content():
+            context.desired.content.get(digest)
     except LimpetError:
         return False
     return True

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from agent.errors import Stalled
 
@@ -24,47 +23,21 @@ _RETRY = re.compile(r"^Limpet-Retry:\s*(\S+)\s*$", re.MULTILINE)
 _URGENT = re.compile(r"^Limpet-Urgent:\s*yes\s*$", re.MULTILINE)
 
 
-class SourcePin(Protocol):
-    """What this needs of the settings' section `source`."""
-
-    @property
-    def ref_name(self) -> str: ...
-
-    @property
-    def verify(self) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """For the heartbeat's `source.verification`."""
-
-    mode: str
-    result: str
-    signer: str = ""
-
-
-def verify(answer: Mapping[str, Any], pin: str, source: SourcePin) -> Verified:
+def check_descent(answer: Mapping[str, Any], pin: str, ref_name: str) -> None:
     """Judges the fetch child's answer against the pinned commit (empty: there is none yet).
 
-    Errors: Stalled `NotDescended` with both remedies, `VerifyUnsupported`.
+    Errors: Stalled `NotDescended` with both remedies.
     """
-    if source.verify != "none":
-        raise Stalled(
-            f'source.verify = "{source.verify}" is not supported yet',
-            'set source.verify = "none"; protect the branch on the Git server meanwhile',
-            code="VerifyUnsupported",
-        )
-    if pin and answer["commit"] != pin and answer.get("descends") is not True:
-        commit = answer["commit"]
-        raise Stalled(
-            f"{source.ref_name}@sha1:{commit[:12]} does not descend from {pin[:12]}, which this host has "
-            "proved: "
-            "the history was rewritten; what runs here is kept",
-            f"for all hosts: `git merge -s ours {pin}` on {source.ref_name}, and push; "
-            f"for this host only: `limpet accept reset {commit}`",
-            code="NotDescended",
-        )
-    return Verified(source.verify, "none")
+    commit = answer["commit"]
+    if not pin or commit == pin or answer.get("descends") is True:
+        return
+    raise Stalled(
+        f"{ref_name}@sha1:{commit[:12]} does not descend from {pin[:12]}, which this host has "
+        "proved: the history was rewritten; what runs here is kept",
+        f"for all hosts: `git merge -s ours {pin}` on {ref_name}, and push; "
+        f"for this host only: `limpet accept reset {commit}`",
+        code="NotDescended",
+    )
 
 
 def allowed_prunes(message: str) -> int:

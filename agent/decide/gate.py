@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from agent.errors import LimpetError
 from agent.kinds.base import KEPT_UP
 from agent.model import Check, Key, Manifest, ObservedContainer, Resource
 
@@ -99,6 +100,11 @@ class Verdict:
         return "; ".join(f"{f.subject}: {f.message}" for f in self.findings)
 
     @property
+    def blames_source(self) -> bool:
+        """Whether the source no longer answered: then known good is asked the same."""
+        return any(finding.subject == SOURCE for finding in self.findings)
+
+    @property
     def hint(self) -> str:
         """The first remedy among the findings."""
         return next((finding.hint for finding in self.findings if finding.hint), "")
@@ -151,9 +157,9 @@ def judge(
     return Verdict("wait", waiting, wait, deadline - sample.at), remembered
 
 
-def blames_source(reason: str) -> bool:
-    """Whether a verdict with this reason names the source: then known good is asked the same."""
-    return any(part.startswith(f"{SOURCE}: ") for part in reason.split("; "))
+def condemned(failure: LimpetError) -> Verdict:
+    """The verdict on a release that could not be applied."""
+    return Verdict("rejected", (Finding(failure.resource, "bad", failure.message, failure.hint),))
 
 
 def allowed_to_fail(manifest: Manifest, sample: Sample, changed: set[Key]) -> frozenset[str]:

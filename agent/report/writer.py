@@ -12,7 +12,7 @@ How it is used::
 
     reporter = Reporter(paths, settings, clock)
     reporter.alive(poll_at=wall + 60, blocked_by=[])                     # the daemon, at least once per poll
-    reporter.source(commit="1f2e...", verification=("tip", "verified", "ops@example.org"))
+    reporter.source(commit="1f2e...")
     reporter.source(error=Transient("git.example.org did not answer in 30 s", "check the network"),
     failures=2) reporter.phase("gate", revision="1f2e...", release=release.id)       # the pass, at every
     change of phase reporter.finish(PassReport(trigger="poll", started_at=..., duration_s=3.2,
@@ -38,6 +38,7 @@ from agent.installation import Paths
 from agent.model import Json, Refusal, canonical_json
 from agent.redact import redact
 from agent.report import heartbeat
+from agent.revision import Revision
 from agent.settings.values import Settings
 from agent.store import durable
 from agent.store.history import History
@@ -84,9 +85,6 @@ class PassReport:
     warnings: Sequence[str] = ()
     damaged: Sequence[str] = ()
     blocked_by: Sequence[str] = ()  # why the observed revision waits: window, min_age, suspended
-    verification: tuple[str, str, str] | None = (
-        None  # mode, result ("verified" or a word for why not), signer
-    )
     fetched: bool | None = (
         None  # the source answered this pass, or did not (`error` says why), or was not asked
     )
@@ -122,17 +120,14 @@ class Reporter:
         commit: str = "",
         error: LimpetError | None = None,
         failures: int = 0,
-        verification: tuple[str, str, str] | None = None,
     ) -> None:
         """The source was asked: it is at `commit`, or did not answer, `failures` times in a row."""
         facts: dict[str, Json] = {"failures": failures, "error": _error(error)}
         if error is None:
             facts["last_success_at"] = self._clock.wall()
-        if verification:
-            facts["verification"] = dict(zip(("mode", "result", "signer"), verification, strict=True))
         self.update(source=facts, revision={"observed": self._revision(commit)} if commit else {})
 
-    def phase(self, name: str, *, revision: str = "", release: str = "") -> None:
+    def phase(self, name: str, *, revision: Revision | str = "", release: str = "") -> None:
         """The pass goes into a phase (heartbeat.PHASES); it is about `revision`, and about the release id
         `release`.
 
@@ -356,8 +351,6 @@ class Reporter:
 
     def _source_of(self, report: PassReport, before: Mapping[str, Json], now: float) -> dict[str, Json]:
         facts: dict[str, Json] = {}
-        if report.verification:
-            facts["verification"] = dict(zip(("mode", "result", "signer"), report.verification, strict=True))
         if report.fetched:
             facts |= {"failures": 0, "error": None, "last_success_at": now}
         elif report.fetched is False:
@@ -389,10 +382,12 @@ class Reporter:
             "disk_total_bytes": disk.f_blocks * disk.f_frsize,
         }
 
-    def _revision(self, text: str) -> str:
-        """`main@sha1:<commit>` of a bare commit; anything else as it is."""
-        bare = len(text) in (40, 64) and all(letter in "0123456789abcdef" for letter in text)
-        return f"{self._settings.source.ref_name}@sha{1 if len(text) == 40 else 256}:{text}" if bare else text
+    def _revision(self, known: Revision | str) -> str:
+        """The revision as text, with the name of the branch where only the commit is known."""
+        revision = Revision.parse(known) if isinstance(known, str) else known
+        if revision and not revision.ref:
+            revision = Revision(self._settings.source.ref_name, revision.commit)
+        return str(revision)
 
     @staticmethod
     def _text(time: float | str) -> str:

@@ -22,6 +22,7 @@ from typing import Literal
 from agent.decide.flapping import Flapping
 from agent.decide.image_memory import Images
 from agent.model import EMPTY, Json, Release
+from agent.revision import Revision
 from agent.store.documents import StoredDocument
 from agent.store.orders import Orders, Rollback, Suspension
 
@@ -51,7 +52,7 @@ class Attempt:
     """
 
     release: Release
-    revision: str
+    revision: Revision
     phase: AttemptPhase
     started_wall: float
     started_monotonic: float
@@ -69,23 +70,41 @@ class Attempt:
 
     def to_json(self) -> dict[str, Json]:
         doc = {name: getattr(self, name) for name in self.__slots__}
-        return doc | {"release": self.release.to_json(), "baseline": list(self.baseline)}
+        return doc | {
+            "release": self.release.to_json(),
+            "revision": str(self.revision),
+            "baseline": list(self.baseline),
+        }
 
     @classmethod
     def from_json(cls, doc: Mapping[str, Json]) -> Attempt:
         return cls(
-            **{**doc, "release": Release.from_json(doc["release"]), "baseline": tuple(doc["baseline"])}
+            **{
+                **doc,
+                "release": Release.from_json(doc["release"]),
+                "revision": Revision.parse(doc["revision"]),
+                "baseline": tuple(doc["baseline"]),
+            }
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A release that failed its gate. `at`: wall time, seconds."""
+    """A release that failed its gate. `at`: wall time, seconds. `source_silent`: one reason was that the
+    source no longer answered.
+    """
 
     manifest_digest: str
     reason: str
     at: float
-    revision: str
+    revision: Revision
+    source_silent: bool = False
+
+    def to_json(self) -> dict[str, Json]:
+        doc = asdict(self) | {"revision": str(self.revision)}
+        if not self.source_silent:  # as earlier versions wrote it
+            del doc["source_silent"]
+        return doc
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +112,7 @@ class RolledBack:
     """The host was returned to known good from the release `from_release`, and holds it."""
 
     from_release: str
-    from_revision: str
+    from_revision: Revision
     reason: str
     at: float
 
@@ -105,7 +124,7 @@ class HandRollback:
     """
 
     release: str
-    revision: str
+    revision: Revision
     reason: str
     at: float
 
@@ -142,16 +161,16 @@ class State:
         return self.pin.commit if self.pin and (self.pin.url, self.pin.ref) == (url, ref) else ""
 
     @property
-    def applied_revision(self) -> str:
+    def applied_revision(self) -> Revision:
         """Where `applied` was last seen: an attempt's revision, else the pin, else where it was first
         seen.
         """
         if self.applied is None:
-            return ""
+            return Revision()
         if self.attempt and self.attempt.release.id == self.applied.id:
             return self.attempt.revision
         newest = bool(self.known_good) and self.known_good[0].id == self.applied.id and not self.held
-        return self.pin.commit if newest and self.pin else self.applied.revision
+        return Revision("", self.pin.commit) if newest and self.pin else self.applied.revision
 
     @property
     def applied_at(self) -> float:
@@ -179,27 +198,26 @@ class State:
         self.irrevocable = ()
         self.rejected.pop(release.id, None)
 
-    def reject(self, release: Release, *, reason: str, at: float, revision: str) -> None:
+    def reject(
+        self, release: Release, *, reason: str, at: float, revision: Revision, source_silent: bool = False
+    ) -> None:
         """Remembers that it failed its gate: nobody holds it any more. The oldest rejections beyond the bound
         are forgotten.
         """
         if self.held and self.held.release == release.id:
             self.held = None
         self.rejected.pop(release.id, None)
-        self.rejected[release.id] = Rejection(release.manifest_digest, reason, at, revision)
+        self.rejected[release.id] = Rejection(release.manifest_digest, reason, at, revision, source_silent)
         for oldest in list(self.rejected)[:-REJECTED]:
             del self.rejected[oldest]
 
-    def hold(self, rejection: Rejection, revision: str, at: float) -> None:
+    def hold(self, rejection: Rejection, revision: Revision, at: float) -> None:
         """Known good is held against a rejected release that the branch has at `revision`, also when it was
         good in between.
         """
         release = next(id for id, known in self.rejected.items() if known is rejection)
         if self.rolled_back is None or self.rolled_back.from_release != release:
             self.rolled_back = RolledBack(release, revision, rejection.reason, at)
-
-    def is_rejected(self, release: Release) -> bool:
-        return release.id in self.rejected
 
     def forget_rejected(self, which: str) -> list[str]:
         """Forgets rejections: "all", or those whose release id, manifest digest or revision begins so; the
@@ -208,7 +226,7 @@ class State:
         gone = [
             id
             for id, rejection in self.rejected.items()
-            if which == "all" or (which and _begins(which, id, rejection.manifest_digest, rejection.revision))
+            if which == "all" or (which and _means(which, id, rejection))
         ]
         for id in gone:
             del self.rejected[id]
@@ -254,9 +272,9 @@ class State:
             "applied": self.applied.to_json() if self.applied else None,
             "proved_at": self.proved_at,
             "attempt": self.attempt.to_json() if self.attempt else None,
-            "rejected": [[id, asdict(rejection)] for id, rejection in self.rejected.items()],
-            "rolled_back": asdict(self.rolled_back) if self.rolled_back else None,
-            "held": asdict(self.held) if self.held else None,
+            "rejected": [[id, rejection.to_json()] for id, rejection in self.rejected.items()],
+            "rolled_back": _written(self.rolled_back, "from_revision"),
+            "held": _written(self.held, "revision"),
             "images": self.images.to_json(),
             "flapping": self.flapping.to_json(),
             "counters": dict(self.counters),
@@ -282,9 +300,13 @@ class State:
             applied=Release.from_json(doc["applied"]) if doc.get("applied") else None,
             proved_at=doc.get("proved_at", 0.0),
             attempt=Attempt.from_json(doc["attempt"]) if doc.get("attempt") else None,
-            rejected={id: Rejection(**rejection) for id, rejection in doc.get("rejected", ())},
-            rolled_back=RolledBack(**doc["rolled_back"]) if doc.get("rolled_back") else None,
-            held=HandRollback(**doc["held"]) if doc.get("held") else None,
+            rejected={
+                id: Rejection(**_read(rejection, "revision")) for id, rejection in doc.get("rejected", ())
+            },
+            rolled_back=RolledBack(**_read(doc["rolled_back"], "from_revision"))
+            if doc.get("rolled_back")
+            else None,
+            held=HandRollback(**_read(doc["held"], "revision")) if doc.get("held") else None,
             ran={key: tuple(marks) for key, marks in doc.get("ran", {}).items()},
             irrevocable=tuple(doc.get("irrevocable", ())),
             retried=doc.get("retried", ""),
@@ -330,7 +352,7 @@ class StateStore:
         ]
         for order in sorted(given, key=lambda order: order.number):
             if isinstance(order, Rollback):
-                state.held = HandRollback(order.release, "", order.reason, order.at)
+                state.held = HandRollback(order.release, Revision(), order.reason, order.at)
             else:
                 state.retry(order.release)
             state.orders_done = order.number
@@ -347,5 +369,17 @@ class StateStore:
         return self._document.write(state.to_json())
 
 
-def _begins(which: str, *names: str) -> bool:
-    return any(name.startswith(which) or name.partition("@sha1:")[2].startswith(which) for name in names)
+def _means(which: str, id: str, rejection: Rejection) -> bool:
+    """Whether a person who typed `which` can mean this rejection: by release, manifest digest or revision."""
+    names = (id, rejection.manifest_digest)
+    return any(name.startswith(which) for name in names) or rejection.revision.begins_with(which)
+
+
+def _written(record: RolledBack | HandRollback | None, revision: str) -> dict[str, Json] | None:
+    """A record as JSON; `revision` names its field that holds one."""
+    return asdict(record) | {revision: str(getattr(record, revision))} if record else None
+
+
+def _read(doc: Mapping[str, Json], revision: str) -> dict[str, Json]:
+    """The inverse of `_written`."""
+    return {**doc, revision: Revision.parse(doc[revision])}

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.kinds.engine import request
+from agent.kinds.engine import endpoints, objects, request
 from agent.model import Resource, Spec
 
 OURS = ("io.limpet.", "com.docker.compose.image", "com.docker.compose.depends_on")
@@ -36,7 +36,7 @@ def found(resource: Resource, id: str, name: str, image_config: Spec | None = No
     networks = {
         network: {**endpoint, "Aliases": [*endpoint["Aliases"][1:], id[:12]]}
         for network in config.get("networks") or ()
-        for endpoint in [request.endpoint(resource.spec, network)]
+        for endpoint in [endpoints.endpoint(resource.spec, network)]
     }
     mounts = [
         {
@@ -63,7 +63,7 @@ def found(resource: Resource, id: str, name: str, image_config: Spec | None = No
 
 def network(resource: Resource) -> Spec:
     """What the Engine says of a network that Compose made."""
-    asked = request.network_request(resource, "")
+    asked = objects.network_request(resource, "")
     labels = {key: value for key, value in asked["Labels"].items() if not key.startswith(OURS)}
     pools = {"Config": [{"Subnet": "172.18.0.0/16", "Gateway": "172.18.0.1"}], "Driver": "default"}
     return {
@@ -78,6 +78,6 @@ def network(resource: Resource) -> Spec:
 
 def volume(resource: Resource) -> Spec:
     """What the Engine says of a volume that Compose made."""
-    asked = request.volume_request(resource, "")
+    asked = objects.volume_request(resource, "")
     labels = {key: value for key, value in asked["Labels"].items() if not key.startswith(OURS)}
     return {"Driver": "local", "Options": asked.get("DriverOpts"), "Labels": labels}

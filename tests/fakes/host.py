@@ -23,7 +23,7 @@ from agent.drivers.observe import Look
 from agent.drivers.registry import PullProgress
 from agent.errors import Failed, LimpetError, Stalled, Transient
 from agent.kinds import adoption, claims
-from agent.kinds.engine import request
+from agent.kinds.engine import endpoints, request
 from agent.kinds.engine.health import start_patience
 from agent.kinds.engine.resources import restart_policy
 from agent.model import (
@@ -400,7 +400,7 @@ class FakeHost:
             raise Transient(f"cannot create container {name}: no such image", "pull it", code="ImageMissing")
         config = resource.spec["config"]
         self._mount(name, config)
-        primary = request.primary_network(resource.spec)
+        primary = endpoints.primary_network(resource.spec)
         seen = ObservedContainer(
             self._id(),
             name,

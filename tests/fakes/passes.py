@@ -9,20 +9,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agent.clock import FakeClock
-from agent.converge.context import Session
+from agent.converge.account import Account, Ending
+from agent.converge.context import Context
 from agent.converge.desired import Tip
-from agent.converge.one_pass import PassResult, _one_round
+from agent.converge.one_pass import one_round
 from agent.errors import LimpetError
 from agent.installation import Paths
 from agent.kinds import container
 from agent.model import Manifest, Plan, Resource
 from agent.report.progress import Silent
 from agent.report.writer import Reporter, read
+from agent.revision import Revision
 from agent.settings.values import ConvergeSettings, GateSettings, PolicySettings, Settings, SourceSettings
 from agent.store.content import Content
 from agent.store.manifests import Manifests
 from agent.store.state import State, StateStore
+from tests.fakes.clock import FakeClock
 from tests.fakes.host import FakeHost
 
 
@@ -60,7 +62,7 @@ class Branch:
         if self.down:
             raise self.down
         commit = f"{self.commits:040x}"
-        return Tip(commit, f"main@sha1:{commit}", self.message)
+        return Tip(commit, Revision("main", commit), self.message)
 
     def render(self, tip: Tip, name: str) -> Manifest:
         self.manifests.put(self.manifest)
@@ -91,9 +93,16 @@ class Passes:
         self.paths.host("/etc").mkdir(parents=True)
         self.paths.host("/etc/machine-id").write_text("0" * 32 + "\n")
         self.branch = Branch(self.paths)
-        self.session: Session | None = None  # of the last pass
+        self.context = self.new_context()  # of the last pass
+        self.account = Account("sync", 0.0, 0.0)  # of the last pass
 
-    def run(self) -> PassResult:
+    def run(self) -> Ending:
+        self.context = self.new_context()
+        self.account = Account("sync", self.clock.wall(), self.clock.monotonic())
+        return one_round(self.context, self.account)
+
+    def new_context(self) -> Context:
+        """What the next pass works with."""
         settings = Settings(
             source=SourceSettings(url=self.url, branch="main"),
             converge=self.converge,
@@ -102,11 +111,7 @@ class Passes:
         )
         reporter = Reporter(self.paths, settings, self.clock)
         branch: Any = self.branch
-        self.session = Session(
-            self.paths, settings, self.host, branch, self.clock, Silent(), reporter, self.cancel
-        )
-        ending = _one_round(self.session, "sync")
-        return PassResult(ending.exit_code, ending.reason, ending.outcome, again_in=ending.again_in)
+        return Context(self.paths, settings, self.host, branch, self.clock, Silent(), reporter, self.cancel)
 
     @property
     def state(self) -> State:
@@ -115,8 +120,7 @@ class Passes:
     @property
     def plan(self) -> Plan:
         """The plan of the last pass."""
-        assert self.session is not None
-        return self.session.record.plan
+        return self.account.plan
 
     def heartbeat(self) -> dict[str, Any]:
         return read(self.paths.host("/run/limpet/heartbeat.json"))

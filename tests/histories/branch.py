@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.converge.desired import Tip
-from agent.decide.commit import verify
+from agent.decide.commit import check_descent
 from agent.model import Check, Manifest
-from agent.settings.values import SourceSettings
+from agent.revision import Revision
 from tests.fakes.passes import Branch
 from tests.histories.steps import BAD
 from tests.plan.cases import release
@@ -195,8 +195,8 @@ class HistoryBranch(Branch):
         if self.down:
             raise self.down
         answer = {"commit": self.tip, "descends": self.descends(self.tip, pin)}
-        verify(answer, pin, SourceSettings(url="x", branch="main"))
-        return Tip(self.tip, f"main@sha1:{self.tip}", self.message)
+        check_descent(answer, pin, "main")
+        return Tip(self.tip, Revision("main", self.tip), self.message)
 
     def render(self, tip: Tip, name: str) -> Manifest:
         self.content.put_many(

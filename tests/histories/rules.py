@@ -17,7 +17,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from agent.converge.one_pass import PassResult
+from agent.converge.account import Ending
 from agent.kinds import files
 from agent.model import Action, Key, Manifest, Resource
 from agent.store.durable import MARK
@@ -91,7 +91,7 @@ class Rules:
         self.proved = {name: id for name, id in self.proved.items() if id in self.host.containers}
         self.condemned &= set(self.world.passes.state.rejected)
 
-    def a_pass(self, how: Event = ("pass",)) -> PassResult | None:
+    def a_pass(self, how: Event = ("pass",)) -> Ending | None:
         before, serving = self.world.passes.state, self.serving()
         self.hurt.clear()
         result = self.world.run(how)
@@ -105,7 +105,7 @@ class Rules:
         found = (self.host.containers[id].seen for id in self.proved.values() if id in self.host.containers)
         return {seen.id for seen in found if seen.state == "running" and seen.health in ("", "healthy")}
 
-    def after_pass(self, before: State, serving: set[str], result: PassResult | None) -> None:
+    def after_pass(self, before: State, serving: set[str], result: Ending | None) -> None:
         state = self.world.passes.state
         self._forward(state)
         self._bystanders()
@@ -126,14 +126,12 @@ class Rules:
         if result.outcome == "RolledBack":
             now = {name: self.id_of(name) for name in self.proved}
             assert now == self.proved, f"known good's containers did not come back: {self.proved} -> {now}"
-        session = self.world.passes.session
-        assert session is not None
         if result.exit_code == 0:
             assert state.pin and state.pin.commit == self.branch.tip and state.attempt is None
             assert state.known_good[0].manifest_digest == self.branch.manifest.digest
             self.faithful(self.branch.manifest, dict(state.known_good[0].lock))
         elif result.exit_code == 4 and state.attempt is None:
-            plan = session.record.plan
+            plan = self.world.passes.plan
             good = state.known_good[0]
             if not plan.refusals and not self.world.trouble and good.manifest_digest not in self.excused:
                 self.faithful(self.branch.manifests.get(good.manifest_digest), dict(good.lock))
@@ -175,8 +173,7 @@ class Rules:
             contrast = reason.startswith("source:")  # it was away with the release, and back with known good
             assert digest in self.branch.bad or contrast, f"a good release was rejected: {reason}"
             self.condemned.add(id)
-        session = self.world.passes.session
-        if session is not None and session.record.plan.refusals:
+        if self.world.passes.plan.refusals:
             self.excused |= {
                 self.branch.manifest.digest,
                 *(good.manifest_digest for good in state.known_good[:1]),
@@ -188,7 +185,7 @@ class Rules:
         gone = self.condemned - set(state.rejected)
         assert not gone or len(state.rejected) >= 20, "a rejection was forgotten"
 
-    def nothing_to_do(self, result: PassResult) -> None:
+    def nothing_to_do(self, result: Ending) -> None:
         """A second pass must change nothing, and end the same, or complain of a branch with another
         history.
         """

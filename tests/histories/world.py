@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from agent.clock import FakeClock
-from agent.converge.one_pass import PassResult
+from agent.converge.account import Ending
 from agent.errors import Failed, Transient
 from agent.model import Action, Key, ObservedFile, Resource
 from agent.settings.values import GateSettings
 from agent.store.inventory import InventoryStore
 from agent.store.orders import Orders, Suspension
+from agent.testing import Serial
+from tests.fakes.clock import FakeClock
 from tests.fakes.dying import patched
 from tests.fakes.host import RUNNING, Died, FakeHost
 from tests.fakes.passes import Passes
@@ -304,7 +305,7 @@ class World:
 
     # --- a pass ---
 
-    def run(self, how: Event = ("pass",)) -> PassResult | None:
+    def run(self, how: Event = ("pass",)) -> Ending | None:
         """One pass; None when it was killed."""
         name, moment = how[0], how[1] if len(how) > 1 else 0
         self.host.begin(name, moment)
@@ -322,7 +323,7 @@ class World:
         if name == "newer":
             self.clock.at_sleep = lambda sleeps: self.happen(how[2]) if sleeps == moment else None
         try:
-            with mock.patch.dict("os.environ", LIMPET_TEST_SERIAL="1"):
+            with mock.patch("agent.converge.apply.new_executor", Serial):
                 return self._until_power_cut(moment) if name == "power" else self._rounds()
         except Died:
             self.say("  pass: killed")
@@ -332,15 +333,15 @@ class World:
             self.host.begin()
             self.outages.clear()
 
-    def _rounds(self) -> PassResult:
+    def _rounds(self) -> Ending:
         for _ in range(ROUNDS):
             result = self.passes.run()
-            self.say(f"  pass: {result.outcome} (exit {result.exit_code}) {result.sentence}")
+            self.say(f"  pass: {result.outcome} (exit {result.exit_code}) {result.reason}")
             if result.outcome != "Superseded":
                 break
         return result
 
-    def _until_power_cut(self, moment: int) -> PassResult:
+    def _until_power_cut(self, moment: int) -> Ending:
         """The process dies before the `moment`-th call that changes a file, in the middle of it, or after
         it.
         """

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.converge import transaction, watch_gate
+from agent.converge import transaction
 from agent.kinds import files
 from agent.model import Key, Resource
 from agent.store.inventory import InventoryStore
@@ -108,7 +108,7 @@ def test_port_that_a_refused_service_does_not_hold(
     passes.branch.push(on_port("s", 81), on_port("t", 80 if at == "gate" else 90))
     with monkeypatch.context() as patch, pytest.raises(Died):
         if at == "gate":
-            patch.setattr(watch_gate, "watch", dies)
+            patch.setattr(transaction, "watch", dies)
         else:
             passes.host.die_at = passes.host._points + 1
         passes.run()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.converge import prune, watch_gate
+from agent.converge import prune, transaction
 from agent.errors import Transient
 from agent.kinds import files
 from agent.model import Resource
@@ -63,7 +63,11 @@ def test_a_pass_killed_before_it_forgets_leaves_nothing(
     passes.branch.push(service("shop/web:1"))
     with monkeypatch.context() as patch, pytest.raises(Died):
         forget = prune.collect
-        patch.setattr(prune, "collect", lambda session, always=False: _die() if always else forget(session))
+        patch.setattr(
+            prune,
+            "collect",
+            lambda context, wanted, always=False: _die() if always else forget(context, wanted),
+        )
         passes.run()
     assert passes.run().exit_code == 0
     assert passes.host.files.read("/etc/motd") == b"a person's"
@@ -107,7 +111,7 @@ def test_pin_is_what_was_proved(passes: Passes, monkeypatch: pytest.MonkeyPatch)
     assert passes.run().exit_code == 0
     passes.branch.push(service("shop/web:2"))
     with monkeypatch.context() as patch, pytest.raises(Died):
-        patch.setattr(watch_gate, "watch", lambda *_, **__: _die())
+        patch.setattr(transaction, "watch", lambda *_, **__: _die())
         passes.run()
     passes.branch.push(service("shop/missing:1"))
     assert passes.run().exit_code == 78
@@ -133,7 +137,7 @@ def test_known_good_that_comes_back_keeps_its_commit(passes: Passes, monkeypatch
     for image in ("shop/web:1", "shop/web:2"):
         passes.branch.push(service(image))
         with monkeypatch.context() as patch, pytest.raises(Died):
-            patch.setattr(watch_gate, "watch", lambda *_, **__: _die())
+            patch.setattr(transaction, "watch", lambda *_, **__: _die())
             passes.run()
     passes.branch.down = Transient("the source does not answer", "", code="SourceUnavailable")
     assert passes.run().exit_code == 75

@@ -22,6 +22,7 @@ from agent.errors import Failed, Stalled, Transient
 from agent.installation import Paths
 from agent.model import Key, Release
 from agent.report.writer import PassReport, Reporter, seconds_of
+from agent.revision import Revision
 from agent.settings.values import HostSettings, Settings, SourceSettings
 from agent.store.history import History, HistoryEntry
 from agent.store.locks import Lock
@@ -47,7 +48,7 @@ class Site:
     def proved(self) -> State:
         state = State()
         state.prove(
-            Release("a" * 64, {}, f"main@sha1:{COMMIT}"),
+            Release("a" * 64, {}, Revision("main", COMMIT)),
             Pin("/srv/fleet", "refs/heads/main", COMMIT),
             self.clock.wall(),
         )
@@ -105,10 +106,10 @@ def test_rolled_back(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
         Release("b" * 64, {}),
         reason="web never got healthy",
         at=site.clock.wall(),
-        revision="main@sha1:" + "b" * 40,
+        revision=Revision("main", "b" * 40),
     )
     state.rolled_back = RolledBack(
-        "rel2", "main@sha1:" + "b" * 40, "web never got healthy", site.clock.wall()
+        "rel2", Revision("main", "b" * 40), "web never got healthy", site.clock.wall()
     )
     site.finish(state, "RolledBack", error=Failed("web never got healthy", "see docker logs web"))
     code, out, _ = limpet(site, capsys, "status")
@@ -348,7 +349,7 @@ def test_retry(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     state = site.proved()
     one, two = Release("b" * 64, {}), Release("c" * 64, {})
     for each in (one, two):
-        state.reject(each, reason="bad", at=1.0, revision="main@sha1:" + each.manifest_digest[:40])
+        state.reject(each, reason="bad", at=1.0, revision=Revision("main", each.manifest_digest[:40]))
     store = StateStore(site.paths.state)
     store.save(state)
     with Lock(site.paths.run / "lock", "a pass"):
@@ -365,7 +366,7 @@ def test_retry(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
 def test_retry_of_a_revision_whose_branch_has_a_slash(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     """A revision as it is shown must be taken for one, also when its branch's name has a slash."""
     state, revision = site.proved(), f"release/1.0@sha1:{COMMIT}"
-    state.reject(Release("b" * 64, {}), reason="bad", at=1.0, revision=revision)
+    state.reject(Release("b" * 64, {}), reason="bad", at=1.0, revision=Revision.parse(revision))
     StateStore(site.paths.state).save(state)
     code, out, _ = limpet(site, capsys, "retry", revision)
     assert code == 0 and revision in out and StateStore(site.paths.state).load().rejected == {}

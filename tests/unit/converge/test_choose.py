@@ -12,6 +12,7 @@ from agent.converge.choose import rejection
 from agent.decide.image_memory import Asked, Images
 from agent.kinds import container
 from agent.model import Manifest, Release
+from agent.revision import Revision
 from agent.store.state import Rejection
 
 
@@ -48,7 +49,7 @@ def test_rejected_release_is_not_tried_again(
     """
     wanted = manifest(policy)
     failed = Release(wanted.digest, {"web:1": "sha256:bad"})
-    earlier = Rejection(wanted.digest, "sick", 0.0, "main@sha1:x")
+    earlier = Rejection(wanted.digest, "sick", 0.0, Revision("main", "x"))
     images = Images({"web:1": Asked(lock.get("web:1", ""), 0.0)} if asked else {})
-    session: Any = SimpleNamespace(state=SimpleNamespace(rejected={failed.id: earlier}, images=images))
-    assert bool(rejection(session, replace(failed, lock=lock), wanted)) is rejected
+    context: Any = SimpleNamespace(state=SimpleNamespace(rejected={failed.id: earlier}, images=images))
+    assert bool(rejection(context, replace(failed, lock=lock), wanted)) is rejected

@@ -1,89 +1,22 @@
-"""The heartbeat: its state, conditions, bounds, writers and readers."""
+"""The heartbeat: its state and its conditions."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from agent.cli import schema
 from agent.errors import Failed, Interrupted, LimpetError, Stalled, Transient
-from agent.installation import Paths
 from agent.model import Key, Refusal, Release
-from agent.redact import redact
-from agent.report import heartbeat, prometheus, writer
-from agent.report.progress import Silent
-from agent.report.writer import PassReport, Reporter, read
+from agent.report import heartbeat, writer
 from agent.revision import Revision
-from agent.settings.values import HeartbeatSettings, HostSettings, Settings, SourceSettings
-from agent.store.history import History, HistoryEntry
 from agent.store.orders import Orders, Suspension
-from agent.store.state import Attempt, HandRollback, Pin, RolledBack, State, StateStore
-from tests.fakes import dying
-from tests.fakes.clock import FakeClock
-
-ROOT = Path(__file__).resolve().parents[3]
-COMMIT, NEXT = "a" * 40, "b" * 40
-SCHEMA = jsonschema.Draft202012Validator(json.loads(schema.schema_text("heartbeat")))
-SOURCE = SourceSettings(url="https://git.example.org/fleet.git", branch="main")
-
-
-class Site:
-    """One installation below a directory, with a clock to turn."""
-
-    def __init__(self, root: Path, **settings: Any) -> None:
-        self.paths = Paths(root)
-        self.clock = FakeClock()
-        self.settings = Settings(host=HostSettings("web-01", {"role": "web"}), source=SOURCE, **settings)
-        self.reporter = Reporter(self.paths, self.settings, self.clock)
-        self.store = StateStore(self.paths.state)
-
-    @property
-    def doc(self) -> dict[str, Any]:
-        doc = read(self.reporter.path)
-        SCHEMA.validate(doc)
-        return doc
-
-    @property
-    def state(self) -> str:
-        return str(self.doc["state"])
-
-    def condition(self, kind: str) -> dict[str, Any] | None:
-        return next((c for c in self.doc["conditions"] if c["type"] == kind), None)
-
-    def finish(self, state: State, outcome: str = "Converged", **more: Any) -> None:
-        self.store.save(state)
-        more = {"observed": COMMIT, "attempted": COMMIT, "health": {"container/web": "healthy"}} | more
-        self.reporter.finish(PassReport("poll", self.clock.wall(), 1.5, outcome, **more), state)
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    return Site(tmp_path)
-
-
-def release(number: int = 1, commit: str = COMMIT) -> Release:
-    return Release(f"{number:064x}", {}, f"main@sha1:{commit}", 1.0)
-
-
-def proved(number: int = 1, commit: str = COMMIT) -> State:
-    state = State()
-    state.prove(release(number, commit), Pin(SOURCE.url, SOURCE.ref, commit), 1_700_000_000.0)
-    return state
-
+from agent.store.state import Attempt, HandRollback, Pin, RolledBack, State
+from tests.unit.report.site import COMMIT, NEXT, SOURCE, Site, proved, release
 
 # --- the state ----------------------------------------------------------------------------------------------
 
@@ -131,7 +64,7 @@ def test_phase_without_a_release_is_about_the_attempt(site: Site) -> None:
     site.finish(state)
     site.reporter.phase("apply", revision=COMMIT)
     assert site.state == "Synced"
-    state.attempt = Attempt(release(2, NEXT), f"main@sha1:{NEXT}", "applying", 1.0, 1.0, "b")
+    state.attempt = Attempt(release(2, NEXT), Revision("main", NEXT), "applying", 1.0, 1.0, "b")
     site.store.save(state)
     site.reporter.phase("apply", revision=NEXT)
     assert site.state == "Progressing" and site.doc["attempted_release"] == release(2, NEXT).id
@@ -149,7 +82,7 @@ def test_rolled_back_is_sticky(site: Site) -> None:
         revision=Revision("main", NEXT),
     )
     state.rolled_back = RolledBack(
-        release(2).id, f"main@sha1:{NEXT}", "web never got healthy", site.clock.wall()
+        release(2).id, Revision("main", NEXT), "web never got healthy", site.clock.wall()
     )
     site.finish(state, "RolledBack", observed=NEXT, attempted=NEXT)
     for turn in range(10):
@@ -180,7 +113,7 @@ def test_rolled_back_says_since_when_and_what_to_do(site: Site) -> None:
     """A rollback must name the revision, the reason and the remedy."""
     state = proved()
     state.rolled_back = RolledBack(
-        release(2).id, f"main@sha1:{NEXT}", "web never got healthy", site.clock.wall()
+        release(2).id, Revision("main", NEXT), "web never got healthy", site.clock.wall()
     )
     site.finish(state, "RolledBack")
     why, remedy = heartbeat.explanation(site.doc, "RolledBack")
@@ -191,7 +124,7 @@ def test_rolled_back_says_since_when_and_what_to_do(site: Site) -> None:
 def test_held_by_hand(site: Site) -> None:
     """A rollback by hand must show as RolledBack with its own reason."""
     state = proved()
-    state.held = HandRollback(release().id, f"main@sha1:{NEXT}", "incident 7", 5.0)
+    state.held = HandRollback(release().id, Revision("main", NEXT), "incident 7", 5.0)
     site.finish(state, "HoldingKnownGood")
     assert site.state == "RolledBack"
     assert site.condition("RolledBack")["reason"] == "HeldByHand"  # type: ignore[index]
@@ -394,29 +327,6 @@ def test_pulls_are_shown_in_bytes_while_they_run(site: Site) -> None:
     assert site.doc["pulls"] == []
 
 
-def test_pulls_are_written_once_a_second_at_most(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However fast a pull tells its progress, the heartbeat must be written about once a second, and its
-    trouble end no pull.
-    """
-    from agent.converge import prefetch
-
-    now, written = [0.0], []
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(site.reporter, "pulls", lambda pulls: written.append(dict(pulls)))
-    meter = prefetch.PullMeter(Silent(), site.reporter)
-    for step in range(1, 1000):
-        now[0] = step / 200
-        meter.pull("a:1", step, 1000)
-    assert [round(pulls["a:1"][0] / 200) for pulls in written] == [1, 2, 3, 4]
-
-    def full(pulls: object) -> None:
-        raise Transient("no space left on device", "free space")
-
-    now[0] = 9.0
-    monkeypatch.setattr(site.reporter, "pulls", full)
-    meter.pull("a:1", 1000, 1000)
-
-
 def test_waiting_for_a_window(site: Site) -> None:
     """A revision that waits must be said, with why."""
     site.finish(proved(), "HeldBack", observed=NEXT, blocked_by=["window opens at 02:00"])
@@ -564,311 +474,3 @@ def test_state_is_total_and_agrees_with_conditions(facts: dict[str, Any]) -> Non
             and "Refused" not in found
         )
         assert "Stalled" not in found and "RolledBack" not in found and found["SourceFresh"] != "False"
-
-
-# --- writing ------------------------------------------------------------------------------------------------
-
-
-def test_written_as_promised(site: Site) -> None:
-    """The file must be 0644 whatever the umask, durable, replaced, with a growing `seq` and nothing beside
-    it.
-    """
-    mask = os.umask(0o077)
-    try:
-        calls = dying.trace(lambda: site.reporter.alive(poll_at=site.clock.wall() + 60))
-    finally:
-        os.umask(mask)
-    names = [name for name, path in calls if name in ("fsync", "replace") and "lock" not in path]
-    assert names[-3:] == ["fsync", "replace", "fsync"]
-    assert site.reporter.path.stat().st_mode & 0o777 == 0o644
-    site.reporter.alive(poll_at=site.clock.wall() + 60)
-    assert site.doc["seq"] == 2
-    assert {p.name for p in site.paths.run.iterdir()} == {"heartbeat.json", "heartbeat.lock"}
-
-
-def test_killed_writer_leaves_a_heartbeat(site: Site) -> None:
-    """A writer killed at any call must leave the old or the new heartbeat, and the next writer must clean up
-    after it.
-    """
-    site.finish(proved())
-    before = site.reporter.path.read_bytes()
-
-    def write() -> None:
-        site.reporter.phase("apply", revision=NEXT, release=release(2).id)
-
-    for _ in dying.survive(write, lambda: site.reporter.path.write_bytes(before)):
-        assert site.doc["seq"] in (1, 2)
-        site.reporter.alive()
-        assert {p.name for p in site.paths.run.iterdir()} == {"heartbeat.json", "heartbeat.lock"}
-
-
-def test_alive_fields(site: Site) -> None:
-    """Liveness must be told with times that a reader can check: when written, when due, in which boot."""
-    site.reporter.alive(poll_at=site.clock.wall() + 60)
-    doc = site.doc
-    assert doc["written_at"] == "2023-11-14T22:13:20Z" and doc["due_by"] == "2023-11-14T22:16:20Z"
-    assert doc["uptime_s"] == 1000.0 and doc["boot_id"] == "boot-1" and doc["interval_s"] == 60.0
-    assert doc["next"]["poll_at"] == "2023-11-14T22:14:20Z"
-    site.reporter.alive(poll_at=site.clock.wall() + 1800)
-    assert site.doc["due_by"] == "2023-11-14T22:45:20Z", "a poll that backs off must move the due time"
-
-
-def test_daemon_and_pass_do_not_overwrite_each_other(site: Site) -> None:
-    """What the pass wrote must survive the daemon's beats, from several processes at once, and no beat may be
-    lost.
-    """
-    site.finish(proved(), created=3)
-    code = (
-        "import sys; from pathlib import Path; from agent.report.writer import Reporter\n"
-        "from agent.installation import Paths\n"
-        "from agent.clock import SystemClock; from agent.settings.values import Settings, SourceSettings\n"
-        "settings = Settings(source=SourceSettings(url=sys.argv[2], branch='main'))\n"
-        "r = Reporter(Paths(Path(sys.argv[1])), settings, SystemClock())\n"
-        "for n in range(10): r.source(commit=sys.argv[3])"
-    )
-    children = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, str(site.paths.root), SOURCE.url, letter * 40], cwd=ROOT
-        )
-        for letter in "cde"
-    ]
-    assert [child.wait() for child in children] == [0, 0, 0]
-    assert site.doc["seq"] == 31
-    assert site.doc["last_pass"]["created"] == 3
-    assert site.doc["revision"]["applied"] == f"main@sha1:{COMMIT}"
-
-
-@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"schema": 2}', b"\0" * 50])
-def test_damaged_heartbeat_is_written_anew(site: Site, damage: bytes) -> None:
-    """A damaged heartbeat must be replaced, with what the state remembers."""
-    site.finish(proved())
-    site.reporter.path.write_bytes(damage)
-    site.reporter.alive()
-    assert site.doc["revision"]["pin"] == f"main@sha1:{COMMIT}"
-
-
-def test_another_source_forgets_the_old_ones_answers(site: Site) -> None:
-    """After the settings name another source, the answers of the old one must not count as its own."""
-    site.reporter.source(commit=COMMIT)
-    other = Reporter(
-        site.paths,
-        Settings(host=site.settings.host, source=SourceSettings(url="/srv/other", branch="main")),
-        site.clock,
-    )
-    other.alive()
-    assert site.doc["source"]["url"] == "/srv/other" and site.doc["source"]["last_success_at"] == ""
-
-
-def test_history_and_counters(site: Site) -> None:
-    """The newest ten entries of the history, newest first, and the counters must be there."""
-    for number in range(12):
-        History(site.paths.history).append(
-            HistoryEntry(float(number + 1), f"main@sha1:{COMMIT}", f"{number:016x}", "Converged")
-        )
-    state = proved()
-    state.count(passes=7, corrected_total=2)
-    site.finish(state, corrective=1)
-    assert [entry["release"] for entry in site.doc["history"]] == [f"{n:016x}" for n in range(11, 1, -1)]
-    assert site.doc["counters"]["passes"] == 7 and site.doc["drift"]["corrected_total"] == 2
-
-
-def test_attempt_of_a_killed_pass(site: Site) -> None:
-    """After a reboot in the middle of a gate, the first beat must say which release was being brought in."""
-    state = proved()
-    state.applied = release(2, NEXT)
-    state.attempt = Attempt(release(2, NEXT), f"main@sha1:{NEXT}", "gating", site.clock.wall(), 5.0, "boot-0")
-    site.store.save(state)
-    site.reporter.alive()
-    assert site.doc["attempted_release"] == release(2).id
-    assert (
-        site.doc["revision"]["applied"] == f"main@sha1:{NEXT}"
-        and site.doc["revision"]["known_good"] == f"main@sha1:{COMMIT}"
-    )
-
-
-# --- size and secrets ---------------------------------------------------------------------------------------
-
-
-@given(length=st.integers(0, 3000), count=st.integers(0, 3000))
-@examples(max_examples=25, deadline=None)
-def test_never_larger_than_promised(
-    tmp_path_factory: pytest.TempPathFactory, length: int, count: int
-) -> None:
-    """However much there is to say, the heartbeat must stay valid and within 64 KiB, and say what it left
-    out.
-    """
-    site = Site(tmp_path_factory.mktemp("large"))
-    long = "ü" * length
-    names = [f"container/{long[:200]}{n}" for n in range(count)]
-    state = proved()
-    state.counters = {f"counter-{n}{long}": n for n in range(count // 10)}
-    for number in range(20):
-        state.reject(release(number), reason=long, at=1.0, revision=Revision("", long))
-    site.finish(
-        state,
-        drift=names,
-        health=dict.fromkeys(names, "unhealthy"),
-        messages=dict.fromkeys(names, long),
-        refusals=[Refusal(Key("file", name), long, long) for name in names],
-        warnings=[long] * count,
-        error=Failed(long, long),
-        damaged=[long] * count,
-    )
-    assert site.reporter.path.stat().st_size <= heartbeat.MAX_BYTES
-    doc = site.doc
-    assert doc["resources"]["total"] == len(names) and doc["state"] == ("Degraded" if names else "Synced")
-    site.reporter.alive()
-    assert site.doc["state"] == doc["state"], "what was left out must not change the state"
-    said = "problems" in doc["truncated"] or "resources.problems" in doc["truncated"]
-    assert said == (len(doc["resources"]["problems"]) < count)
-
-
-def test_what_is_cut_does_not_change_the_state(site: Site) -> None:
-    """Refusals that had to be cut for the size must keep the host Degraded at the next beat, and be said to
-    be cut.
-    """
-    site.finish(
-        proved(),
-        "HeldBack",
-        refusals=[Refusal(Key("file", f"/f{n}"), "𝄞" * 600, "𝄞" * 600) for n in range(40)],
-    )
-    assert "refused" in site.doc["truncated"] and len(site.doc["refused"]) == 1
-    site.reporter.alive()
-    assert site.state == "Degraded"
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("https://user:s3cret@git.example.org/f.git", "https://git.example.org/f.git"),
-        ("https://s3cret@git.example.org/f.git", "https://git.example.org/f.git"),
-        ("fatal: https://oauth2:s3cret@h:8443/x?a=1 said no", "fatal: https://h:8443/x?a=1 said no"),
-        ("https://u:s3@cret@h/x", "https://h/x"),
-        ("ssh://git@h/f.git", "ssh://git@h/f.git"),
-        ("ssh://git:s3cret@h/f.git", "ssh://git@h/f.git"),
-        ("https://h/x?private_token=s3cret&b=2", "https://h/x?private_token=***&b=2"),
-        ("mail ops@example.org", "mail ops@example.org"),
-        ("git@h:f.git", "git@h:f.git"),
-    ],
-)
-def test_redaction(text: str, shown: str) -> None:
-    """No password or token of a URL may be shown; what is no secret stays readable."""
-    assert redact(text) == shown
-
-
-def test_secret_canary(tmp_path: Path) -> None:
-    """A credential in the settings' URLs or in any error must not reach the heartbeat or the metrics."""
-    url = "https://deploy:CANARY@git.example.org/fleet.git"
-    site = Site(tmp_path, heartbeat=HeartbeatSettings(prometheus="/metrics"))
-    (tmp_path / "metrics").mkdir()
-    settings = Settings(source=SourceSettings(url=url, branch="main"), heartbeat=site.settings.heartbeat)
-    reporter = Reporter(site.paths, settings, site.clock)
-    error = Transient(f"cannot reach {url}", f"try curl {url}", resource=url)
-    reporter.source(error=error, failures=3)
-    state = proved()
-    state.rolled_back = RolledBack("r", url, url, 1.0)
-    reporter.finish(
-        PassReport(
-            "poll",
-            1.0,
-            1.0,
-            "Failed",
-            error=error,
-            warnings=[url],
-            damaged=[url],
-            drift=[url],
-            health={url: "dead"},
-            messages={url: url},
-        ),
-        state,
-    )
-    assert b"CANARY" not in reporter.path.read_bytes() + (tmp_path / "metrics/limpet.prom").read_bytes()
-
-
-# --- other readers ------------------------------------------------------------------------------------------
-
-
-def test_prometheus(tmp_path: Path) -> None:
-    """The textfile must be replaced as a whole, readable by all, with escaped labels and one line per
-    sample.
-    """
-    site = Site(tmp_path, heartbeat=HeartbeatSettings(prometheus="/metrics"))
-    (tmp_path / "metrics").mkdir()
-    site.finish(proved(), fetched=True)
-    path = tmp_path / "metrics/limpet.prom"
-    lines = path.read_text().splitlines()
-    assert path.stat().st_mode & 0o777 == 0o644 and len(list(path.parent.iterdir())) == 1
-    assert 'limpet_state{state="Synced"} 1' in lines and 'limpet_state{state="Degraded"} 0' in lines
-    assert "limpet_heartbeat_timestamp_seconds 1700000000" in lines
-    assert "limpet_source_success_timestamp_seconds 1700000000" in lines
-    assert 'limpet_resources{health="healthy"} 1' in lines
-    assert 'x="a\\"b\\\\c\\nd"' in prometheus._labels({"x": 'a"b\\c\nd'})
-    names = [line.split()[2] for line in lines if line.startswith("# TYPE")]
-    assert len(names) == len(set(names))
-
-
-class _Receiver(BaseHTTPRequestHandler):
-    got: ClassVar[list[tuple[str, str, bytes]]] = []
-    status = 204
-
-    def do_PUT(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.got.append((self.path, self.headers.get("Authorization", ""), body))
-        self.send_response(self.status)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def receiver() -> Iterator[HTTPServer]:
-    server = HTTPServer(("127.0.0.1", 0), _Receiver)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    _Receiver.got, _Receiver.status = [], 204
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_put(tmp_path: Path, receiver: HTTPServer) -> None:
-    """A pass must send the heartbeat by PUT with the URL's login, and a beat of the daemon must not."""
-    site = Site(
-        tmp_path, heartbeat=HeartbeatSettings(url=f"http://u:p%40@127.0.0.1:{receiver.server_port}/beat?h=1")
-    )
-    site.reporter.alive()
-    site.finish(proved())
-    [(path, login, body)] = _Receiver.got
-    assert path == "/beat?h=1" and login == "Basic dTpwQA==" and json.loads(body)["state"] == "Synced"
-
-
-def test_put_refused(tmp_path: Path, receiver: HTTPServer) -> None:
-    """A receiver that refuses, or is down, must cost a warning without credentials, and not the pass."""
-    site = Site(
-        tmp_path, heartbeat=HeartbeatSettings(url=f"http://u:CANARY@127.0.0.1:{receiver.server_port}/")
-    )
-    _Receiver.status = 500
-    site.finish(proved())
-    assert site.doc["warnings"] == [f"heartbeat.url: 127.0.0.1:{receiver.server_port} answered 500"]
-    site = Site(tmp_path, heartbeat=HeartbeatSettings(url="http://u:CANARY@127.0.0.1:1/"))
-    site.finish(proved())
-    assert "cannot be reached" in site.doc["warnings"][0] and "CANARY" not in json.dumps(site.doc)
-    assert site.state == "Synced"
-
-
-def test_read_says_what_to_do(tmp_path: Path) -> None:
-    """No heartbeat, or a damaged one, must be an error with a remedy."""
-    with pytest.raises(Stalled) as caught:
-        read(tmp_path / "none.json")
-    assert "limpet sync" in caught.value.hint
-    (tmp_path / "bad.json").write_text("{")
-    with pytest.raises(Stalled, match="is damaged"):
-        read(tmp_path / "bad.json")
-
-
-def test_times() -> None:
-    """Times must come back as they were written; nothing is 0."""
-    assert writer.seconds_of("2023-11-14T22:13:20Z") == 1_700_000_000.0
-    assert writer.seconds_of("") == writer.seconds_of(None) == 0.0

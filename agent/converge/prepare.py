@@ -1,0 +1,237 @@
+"""What a pass goes for, made ready: fetched, rendered, chosen, planned, images pulled. Nothing is touched.
+
+Rules:
+1. Trouble with what the branch says leads to what the host held before: the attempt at hand, else known good.
+   Its drift is repaired, and the pass ends with that trouble.
+2. The host is looked at while the branch is fetched and rendered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+
+from agent.converge import prefetch, recover
+from agent.converge.account import Account
+from agent.converge.choose import begun, choose, held_target, may_start, still_held
+from agent.converge.context import Context, Wanted
+from agent.converge.prune import collect
+from agent.decide import commit
+from agent.decide.image_memory import always, short_id
+from agent.errors import Interrupted, LimpetError, Stalled
+from agent.fetch.address import repo_name, shown_url
+from agent.kinds.base import Target, View
+from agent.model import Observed, Plan
+from agent.store.state import HandRollback, Rejection
+
+
+def bring_in(context: Context, account: Account) -> tuple[Wanted, View, Plan, Rejection | None]:
+    """What the branch says, and a release that can be applied: planned, its images on the host, its
+    candidates checked. Trouble with the branch's release leads to what the host held before; it is in
+    `Wanted.trouble` then. Errors: LimpetError when there is nothing to go on with.
+    """
+    wanted = Wanted(newest=context.desired.newest_observed())
+    try:
+        with FirstLook(context) as looking:
+            wanted = fetch(context, account)
+            heed(context, wanted)
+            wanted = render(context, account, wanted)
+            observed = looking.observed(wanted)
+        context.state.held = still_held(context, wanted)
+        collect(context, wanted)
+        observed, trouble = _ask(context, account, wanted, observed)
+        wanted = replace(wanted, trouble=trouble)
+        target, rejection = choose(context, wanted, context.state.held, observed)
+        assert target.release is not None
+        may_start(context, wanted, begun=target.release.id in [release.id for release in begun(context)])
+        if context.known_good and target.release.id != context.known_good.id:
+            recover.known_good(context, repo_name(context.settings.source.url))
+        if target.manifest is not wanted.manifest:
+            observed = context.observe(target)
+        view, plan, trouble = _prepare(context, account, wanted, target, observed)
+        return replace(wanted, trouble=wanted.trouble or trouble), view, plan, rejection
+    except Interrupted:
+        raise
+    except LimpetError as error:
+        if error.code == "RuntimeUnavailable":
+            raise
+        account.went_on_after(error)
+        context.progress.step(f"{error.message}; going on with what this host held before")
+        wanted = replace(wanted, trouble=error)
+        context.state.held = still_held(context, wanted)
+        found = _fall_back(context, account, wanted)
+        if found is None:
+            raise
+        return wanted, *found
+
+
+class FirstLook:
+    """A look at the host while the branch is fetched and rendered: at what is likely to be brought in."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        attempt = context.state.attempt
+        self._likely = context.target(attempt.release if attempt else context.known_good)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="observe")
+        self._looking: Future[Observed] = self._pool.submit(context.observe, self._likely)
+
+    def __enter__(self) -> FirstLook:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown()
+
+    def observed(self, wanted: Wanted) -> Observed:
+        """What was seen, or a new look when that does not show all that is wanted. Errors: Transient."""
+        observed, target = self._looking.result(), Target(wanted.manifest) if wanted.manifest else Target()
+        needed, seen = self._context.look([target]), self._context.look([self._likely])
+        complete = (
+            needed.paths <= seen.paths
+            and set(needed.images) <= set(seen.images)
+            and needed.adopting <= seen.adopting
+        )
+        return observed if complete else self._context.observe(target)
+
+
+def fetch(context: Context, account: Account) -> Wanted:
+    """The newest commit of the branch. Errors: Transient, Stalled."""
+    source = context.settings.source
+    context.journal.step("fetch")
+    account.asks()
+    tip = context.desired.fetch(context.state.pin_for(shown_url(source.url), source.ref))
+    account.fetched(tip)
+    return Wanted(tip, newest=context.desired.newest_observed())
+
+
+def heed(context: Context, wanted: Wanted) -> None:
+    """What the newest commit says to the memory: another commit gives what flaps its chance, and its
+    trailers may let rejected releases be tried again.
+    """
+    assert wanted.tip is not None
+    context.state.flapping.moved(wanted.tip.commit)
+    if context.settings.policy.trailers:
+        context.state.retry_once(commit.retries(wanted.tip.message), wanted.tip.commit)
+
+
+def render(context: Context, account: Account, wanted: Wanted) -> Wanted:
+    """With the manifest of the newest commit. Errors: BadInput, Stalled, Transient."""
+    assert wanted.tip is not None
+    context.journal.step("render")
+    manifest = context.desired.render(wanted.tip, repo_name(context.settings.source.url))
+    account.warn(manifest.warnings)
+    return replace(wanted, manifest=manifest)
+
+
+def to_ask(
+    context: Context, wanted: Wanted, held: HandRollback | None, observed: Observed
+) -> tuple[set[str], set[str]]:
+    """The references that a pass asks registries for: because the manifest is new, and because their time
+    has come. None while a person holds a release.
+    """
+    if held is not None or wanted.manifest is None:
+        return set(), set()
+    state = context.state
+    known = {release.manifest_digest for release in begun(context)}
+    known |= {rejection.manifest_digest for rejection in state.rejected.values()}
+    new = always(wanted.manifest) if wanted.manifest.digest not in known else set()
+    return new, state.images.due(wanted.manifest, observed, context.clock.wall())
+
+
+def _ask(
+    context: Context, account: Account, wanted: Wanted, observed: Observed
+) -> tuple[Observed, LimpetError | None]:
+    """Asks registries what `pull_policy` wants to be asked now: the host as it is after that, and the first
+    refresh that failed. The image at hand stays then. Errors: LimpetError of what a new manifest must ask.
+    """
+    new, due = to_ask(context, wanted, context.state.held, observed)
+    if not new | due:
+        return observed, None
+    if new:
+        may_start(context, wanted, begun=False)
+    context.phase("prefetch", wanted)
+    _, errors = prefetch.pull(context, new | due, observed)
+    trouble: LimpetError | None = None
+    for reference, error in errors.items():
+        if reference in new or error.code == "RuntimeUnavailable":
+            raise error
+        trouble = trouble or error
+        account.went_on_after(error)
+        context.progress.step(f"{error.message}; going on with the image at hand")
+    assert wanted.manifest is not None
+    return context.observe(Target(wanted.manifest)), trouble
+
+
+def _prepare(
+    context: Context, account: Account, wanted: Wanted, target: Target, observed: Observed
+) -> tuple[View, Plan, LimpetError | None]:
+    """Plans, pulls what is missing, checks the candidates. Nothing is touched. With it comes why a part of a
+    repair is put off. Errors: LimpetError.
+    """
+    good, release = context.target(context.known_good), target.release
+    view, plan = context.plan_for(wanted, target, good, observed=observed)
+    account.saw(view.observed)
+    account.planned(plan)
+    prefetch.check_engine(plan, target.manifest, observed)
+    trouble: LimpetError | None = None
+    if missing := prefetch.missing(plan, target.manifest, observed, target.lock):
+        _, trouble = _feasible(context, account, view, plan, {})
+        context.phase("prefetch", wanted, release)
+        pulled, errors = prefetch.pull(context, missing, view.observed)
+        if target.manifest is not wanted.manifest:
+            _check_same(target.lock, pulled)
+        view, plan = context.plan_for(wanted, target.resolved(pulled), good)
+        account.saw(view.observed)
+        plan, late = _feasible(context, account, view, plan, errors)
+        trouble = trouble or late
+        account.planned(plan)
+    prefetch.check_candidates(plan, target.manifest, context.host)
+    plan, late = _feasible(context, account, view, plan, {})
+    return view, plan, trouble or late
+
+
+def _feasible(
+    context: Context, account: Account, view: View, plan: Plan, errors: Mapping[str, LimpetError]
+) -> tuple[Plan, LimpetError | None]:
+    """The plan as far as it can be carried out now, and why not all of it. Errors: LimpetError of a
+    release.
+    """
+    possible, trouble = prefetch.feasible(context, plan, view, errors)
+    late = {str(change.key) for change in plan.changes} - {str(change.key) for change in possible.changes}
+    account.drifted(late)
+    account.went_on_after(trouble)
+    return possible, trouble
+
+
+def _check_same(lock: Mapping[str, str], pulled: Mapping[str, str]) -> None:
+    """What is held because of an earlier pass has its own images and no others. Errors: Stalled."""
+    for reference, image_id in pulled.items():
+        if lock.get(reference, image_id) != image_id:
+            was, now = short_id(lock[reference]), short_id(image_id)
+            raise Stalled(
+                f"image {reference} as it was released ({was}) is not on this host any more, and its "
+                f"registry has {now} by that name",
+                "load it (docker load), or push a commit that names one that can be had",
+                code="ImageMissing",
+            )
+
+
+def _fall_back(
+    context: Context, account: Account, wanted: Wanted
+) -> tuple[View, Plan, Rejection | None] | None:
+    """What a person holds, or what the host held before: the attempt at hand, else known good; None when
+    there is neither. A rollback that was begun is finished.
+    """
+    state, good = context.state, context.known_good
+    rejection: Rejection | None = None
+    if state.held is not None:
+        target = held_target(context, state.held)
+    else:
+        attempt = state.attempt
+        undoing = attempt is not None and attempt.phase == "rolling-back"
+        target = context.target(attempt.release if attempt and not undoing else good)
+        if target.release is None or not (target.manifest.resources or undoing):
+            return None
+        rejection = state.rejected.get(attempt.release.id) if attempt and undoing else None
+    view, plan, _ = _prepare(context, account, wanted, target, context.observe(target))
+    return view, plan, rejection
