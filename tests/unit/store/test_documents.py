@@ -1,4 +1,4 @@
-"""Stored documents: two generations, durable, whole after a kill or a power cut, read by the version before."""
+"""Stored documents: two generations, durable, whole after a kill or a power cut, read by older versions."""
 
 from __future__ import annotations
 
