@@ -36,7 +36,7 @@ from agent.drivers import engine_errors, hooks, registry, waiting
 from agent.drivers.engine import Engine
 from agent.drivers.registries import Registries
 from agent.errors import Failed, Transient
-from agent.kinds.engine import mounts, request
+from agent.kinds.engine import endpoints, mounts, objects, request
 from agent.kinds.engine.resources import restart_policy
 from agent.kinds.hooks import POST_START, PRE_STOP
 from agent.model import DIGEST_LABEL, INSTANCE_LABEL, NAME_LABEL, Resource, Spec
@@ -73,7 +73,7 @@ class Docker:
     # --- networks, volumes, images ---
 
     def create_network(self, resource: Resource) -> None:
-        body = request.network_request(resource, self._instance)
+        body = objects.network_request(resource, self._instance)
         name = body["Name"]
         with self._translated(f"network {name}", "create"):
             try:
@@ -104,7 +104,7 @@ class Docker:
                 ) from error
 
     def create_volume(self, resource: Resource) -> None:
-        body = request.volume_request(resource, self._instance)
+        body = objects.volume_request(resource, self._instance)
         with self._translated(f"volume {body['Name']}", "create"):
             self._post("/volumes/create", body)
 
@@ -207,9 +207,9 @@ class Docker:
         """Joins a network with the aliases and addresses of the resource, unless it did so when it was
         created.
         """
-        if self._engine.api >= request.ALL_AT_CREATE and self._is_connected(container, network):
+        if self._engine.api >= endpoints.ALL_AT_CREATE and self._is_connected(container, network):
             return
-        endpoint = request.endpoint(resource.spec, network, self._engine.api)
+        endpoint = endpoints.endpoint(resource.spec, network, self._engine.api)
         with self._translated(f"container {container}", f"connect to {network}"):
             try:
                 self._post(

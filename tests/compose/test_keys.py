@@ -23,7 +23,8 @@ import yaml
 
 from agent.compose.schema import SPECIFICATION
 from agent.errors import BadInput
-from agent.kinds.engine.request import create_request, network_request, volume_request
+from agent.kinds.engine.objects import network_request, volume_request
+from agent.kinds.engine.request import create_request
 from agent.model import Manifest, Resource
 from agent.render.assembly import RenderContext
 from agent.render.render import render

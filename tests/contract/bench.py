@@ -15,7 +15,7 @@ from agent.drivers.host import Host, RealHost
 from agent.drivers.observe import Look
 from agent.installation import Paths
 from agent.kinds import claims, container, network, volume
-from agent.kinds.engine import request
+from agent.kinds.engine import endpoints
 from agent.model import Action, ObservedContainer, Resource
 from agent.settings.values import EngineSettings
 from agent.store.content import Content
@@ -126,7 +126,7 @@ class RealBench:
         body = compose.body(resource, resource.spec["image"], self.real.mapped)
         id = str(api.create_container_from_config(body, name)["Id"])
         for other in container.networks(resource)[1:]:
-            endpoint = request.endpoint(resource.spec, other)
+            endpoint = endpoints.endpoint(resource.spec, other)
             api._post_json(
                 api._url("/networks/{0}/connect", other), data={"Container": id, "EndpointConfig": endpoint}
             )

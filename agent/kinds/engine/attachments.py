@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from agent.kinds.engine import request as ours
+from agent.kinds.engine import endpoints
 from agent.kinds.engine.differences import Form
 from agent.kinds.engine.mounts import UNNAMED, volumes
 from agent.model import Resource, Spec
@@ -136,7 +136,7 @@ def networks_wanted(resource: Resource) -> Form:
     if config.get("network_mode"):
         return {}
     return {
-        name: _endpoint(ours.endpoint(resource.spec, name, NEWEST), {resource.key.name})
+        name: _endpoint(endpoints.endpoint(resource.spec, name, NEWEST), {resource.key.name})
         for name in config.get("networks") or ()
     }
 

@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.kinds.engine import attachments, resources
+from agent.kinds.engine import attachments, objects, resources
 from agent.kinds.engine import request as ours
 from agent.kinds.engine.attachments import NEWEST
 from agent.kinds.engine.differences import Form, differing_statements
@@ -271,7 +271,7 @@ def network_differences(resource: Resource, there: Spec) -> list[str]:
     """The fields in which the network differs from the one that we would create. Addresses count only when
     they are asked for.
     """
-    request = ours.network_request(resource, "")
+    request = objects.network_request(resource, "")
     ipam, found = request.get("IPAM") or {}, there.get("IPAM") or {}
     wanted, pools = ipam.get("Config") or [], found.get("Config") or []
     if len(wanted) == len(pools):
@@ -302,7 +302,7 @@ def _network(body: Spec, ipam: Spec, pools: list[Spec], local: bool) -> Form:
 
 def volume_differences(resource: Resource, there: Spec) -> list[str]:
     """The fields in which the volume differs from the one that we would create; its labels do not count."""
-    request = ours.volume_request(resource, "")
+    request = objects.volume_request(resource, "")
     mine = {"driver": request.get("Driver") or "local", "driver_opts": request.get("DriverOpts")}
     return differing_statements(mine, {"driver": there.get("Driver"), "driver_opts": there.get("Options")})
 

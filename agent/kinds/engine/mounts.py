@@ -11,7 +11,7 @@ from agent.kinds.engine.resources import Body
 from agent.model import Spec
 
 Mapped = Callable[[str], str]  # a host path -> the path that the Engine sees, below `--root`
-UNNAMED = re.compile("[0-9a-f]{64}")  # what the Engine calls a volume that nobody named
+UNNAMED = re.compile("[0-9a-f]{64}")  # the name that the Engine gives a volume without one
 
 
 def volumes(config: Spec, mapped: Mapped = str) -> tuple[list[str], list[Body]]:
@@ -25,25 +25,35 @@ def volumes(config: Spec, mapped: Mapped = str) -> tuple[list[str], list[Body]]:
         if volume["type"] != "bind":
             mounts.append(_mount(volume))
             continue
-        bind = volume.get("bind") or {}
         source = mapped(volume["source"])
-        advanced = bind.get("create_host_path") is False or bind.get("recursive")
-        if advanced or ":" in source or ":" in volume["target"]:
+        if _needs_mount(volume, source):
             mounts.append(_mount(volume | {"source": source}))
         else:
-            more = [bind[key] for key in ("selinux", "propagation") if bind.get(key)]
-            options = ["ro" if volume.get("read_only") else "rw", *more]
-            binds.append(f"{source}:{volume['target']}:{','.join(options)}")
+            binds.append(_bind(volume, source))
     return binds, mounts
 
 
+def _needs_mount(volume: Spec, source: str) -> bool:
+    """Whether a bind cannot be written as a Bind."""
+    bind = volume.get("bind") or {}
+    advanced = bind.get("create_host_path") is False or bind.get("recursive")
+    return bool(advanced) or ":" in source or ":" in volume["target"]
+
+
+def _bind(volume: Spec, source: str) -> str:
+    bind = volume.get("bind") or {}
+    more = [bind[key] for key in ("selinux", "propagation") if bind.get(key)]
+    options = ["ro" if volume.get("read_only") else "rw", *more]
+    return f"{source}:{volume['target']}:{','.join(options)}"
+
+
 def inherit(config: Spec, declared: Iterable[str], mounts: Iterable[Mapping[str, Any]]) -> Spec:
-    """The service with the unnamed volumes of the container that it replaces, as Compose does: they are data,
-    and go on.
+    """The service with the unnamed volumes of the container that it replaces, as Compose does it: they hold
+    data.
 
     `declared`: targets of VOLUME in the new image; `mounts`: as the inspection of the old container lists
-    them. A target that the service uses for something else, and one that nobody wants any more, is not
-    inherited.
+    them. A target that the service uses for something else is not inherited, nor one that nobody wants any
+    more.
     """
     volumes = {volume["target"]: volume for volume in config.get("volumes") or ()}
     wanted = {*declared} - {*volumes} - {entry.partition(":")[0] for entry in config.get("tmpfs") or ()}
@@ -69,29 +79,40 @@ def _mount(volume: Mapping[str, Any]) -> Body:
         mount["ReadOnly"] = True
     if (volume.get("image") or {}).get("subpath"):
         mount["ImageOptions"] = {"Subpath": volume["image"]["subpath"]}
-    bind, named, tmpfs = volume.get("bind") or {}, volume.get("volume") or {}, volume.get("tmpfs") or {}
-    if bind and volume["type"] == "bind":
-        flags = {
-            "disabled": "NonRecursive",
-            "writable": "ReadOnlyNonRecursive",
-            "readonly": "ReadOnlyForceRecursive",
-        }
-        mount["BindOptions"] = {"Propagation": bind["propagation"]} if bind.get("propagation") else {}
-        mount["BindOptions"] |= {flag: True for word, flag in flags.items() if bind.get("recursive") == word}
-    if named and volume["type"] == "volume":
-        fields = {
-            "NoCopy": named.get("nocopy"),
-            "Subpath": named.get("subpath"),
-            "Labels": named.get("labels"),
-        }
-        mount["VolumeOptions"] = {key: value for key, value in fields.items() if value}
-    if tmpfs and volume["type"] == "tmpfs":
-        fields = {
-            "SizeBytes": byte_count(tmpfs["size"]) if tmpfs.get("size") else None,
-            "Mode": _octal(tmpfs.get("mode")),
-        }
-        mount["TmpfsOptions"] = {key: value for key, value in fields.items() if value is not None}
+    if volume["type"] in OPTIONS and (options := volume.get(volume["type"])):
+        field, of = OPTIONS[volume["type"]]
+        mount[field] = of(options)
     return mount
+
+
+def _bind_options(bind: Mapping[str, Any]) -> Body:
+    flags = {
+        "disabled": "NonRecursive",
+        "writable": "ReadOnlyNonRecursive",
+        "readonly": "ReadOnlyForceRecursive",
+    }
+    found: Body = {"Propagation": bind["propagation"]} if bind.get("propagation") else {}
+    return found | {flag: True for word, flag in flags.items() if bind.get("recursive") == word}
+
+
+def _volume_options(volume: Mapping[str, Any]) -> Body:
+    fields = {"nocopy": "NoCopy", "subpath": "Subpath", "labels": "Labels"}
+    return {field: volume[key] for key, field in fields.items() if volume.get(key)}
+
+
+def _tmpfs_options(tmpfs: Mapping[str, Any]) -> Body:
+    fields = {
+        "SizeBytes": byte_count(tmpfs["size"]) if tmpfs.get("size") else None,
+        "Mode": _octal(tmpfs.get("mode")),
+    }
+    return {key: value for key, value in fields.items() if value is not None}
+
+
+OPTIONS: dict[str, tuple[str, Callable[[Mapping[str, Any]], Body]]] = {  # type -> field, and its content
+    "bind": ("BindOptions", _bind_options),
+    "volume": ("VolumeOptions", _volume_options),
+    "tmpfs": ("TmpfsOptions", _tmpfs_options),
+}
 
 
 def _octal(mode: Any) -> int | None:

@@ -1,32 +1,23 @@
-"""What the Engine is asked for: the body of a create request from a resource's spec. Pure.
+"""The request that creates a container, made from the spec of its resource. Pure.
 
 Rules:
-1. The input is a canonical, host-ready Compose service (long forms, only what the user set); the output is
-   what Docker Compose would send for it, plus our labels. Labels that the user set are kept; only
-   `io.limpet.*` is ours alone.
+1. The input is a canonical, host-ready Compose service (long forms, only the keys that the user set). The
+   output is the request that Docker Compose would send for it, plus our labels. Labels that the user set are
+   kept; only `io.limpet.*` is ours alone.
 2. Nothing is decided here: a key that is not in `SUPPORTED` was refused long before.
-3. The Engine before API 1.44 joins one network at create: `primary_network`. The others are joined by
-   `connect` before the start. From 1.44 on all are joined at create, since only there a MAC address of theirs
-   counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from agent import __version__
 from agent.kinds.engine.amounts import byte_count, nanoseconds, whole
+from agent.kinds.engine.endpoints import ALL_AT_CREATE, endpoint, links, mac_address, primary_network
+from agent.kinds.engine.labels import container_labels, string
 from agent.kinds.engine.mounts import Mapped, volumes
-from agent.kinds.engine.resources import (
-    RESOURCE_KEYS,
-    Body,
-    restart_policy,
-    ulimits_and_limits,
-)
-from agent.model import APP_LABEL, DIGEST_LABEL, INSTANCE_LABEL, NAME_LABEL, Resource, Spec
-
-ALL_AT_CREATE = (1, 44)  # the API version from which a container joins several networks at once
+from agent.kinds.engine.resources import RESOURCE_KEYS, Body, restart_policy, ulimits_and_limits
+from agent.model import Resource, Spec
 
 PLAIN_CONFIG = {  # service key -> Config field, as it is
     "hostname": "Hostname",
@@ -60,8 +51,7 @@ PLAIN_HOST = {  # service key -> HostConfig field, as it is
     "annotations": "Annotations",
     "network_mode": "NetworkMode",
 }
-# Read by other functions of this module, or by other parts of the agent.
-
+# Read by other functions, here or in other parts of the agent.
 ELSEWHERE = {
     "image",
     "container_name",
@@ -110,9 +100,12 @@ def create_request(
 ) -> Body:
     """The body of `POST /containers/create`.
 
-    `image`: what the Engine is to run, a reference or an id; `image_id` for the label (default: `image`).
-    `mapped` turns a host path into the path that the Engine sees (below `--root`). `api`: the API version
-    spoken, it decides where a MAC address goes.
+    image: the image that the Engine is to run, a reference or an id
+    instance: the name of this Limpet, for the label
+    image_id: the id of the image, for the label; default: `image`
+    mapped: turns a host path into the path that the Engine sees (below `--root`)
+    api: the API version that is spoken; it decides where a MAC address goes
+    stop_signal: the stop signal of the image
     """
     config: Spec = resource.spec["config"]
     body: Body = {
@@ -121,247 +114,83 @@ def create_request(
         "AttachStderr": True,
         "Labels": container_labels(resource, instance, image_id or image),
         "Env": environment(config),
-        "HostConfig": host_config(config, mapped, api),
+        "HostConfig": host_config(config, mapped),
     }
-    for key, field in PLAIN_CONFIG.items():
-        if config.get(key) is not None:
-            body[field] = config[key]
-    reactions = (resource.spec.get("on_change") or {}).values()
-    if any(reaction.startswith("signal:") for reaction in reactions) and not config.get("stop_signal"):
-        body["StopSignal"] = (
-            stop_signal or "SIGTERM"
-        )  # else the Engine takes any signal for a wish to stop for good
-    exposed = _exposed(config)
-    if exposed:
+    body |= {field: config[key] for key, field in PLAIN_CONFIG.items() if config.get(key) is not None}
+    if _is_signalled(resource) and not config.get("stop_signal"):
+        # Else the Engine takes any signal for a wish to stop for good.
+        body["StopSignal"] = stop_signal or "SIGTERM"
+    if exposed := _exposed(config):
         body["ExposedPorts"] = {port: {} for port in exposed}
     if config.get("healthcheck"):
         body["Healthcheck"] = healthcheck(config["healthcheck"], api)
     if config.get("stop_grace_period") is not None:
         body["StopTimeout"] = nanoseconds(config["stop_grace_period"]) // 10**9
-    if config.get("network_mode") and (linked := links(resource.spec)):
-        body["HostConfig"]["Links"] = linked
-    primary = primary_network(resource.spec)
-    if primary is not None:
-        body["HostConfig"]["NetworkMode"] = primary
-        joined = [primary] if api < ALL_AT_CREATE else list(config["networks"])
-        body["NetworkingConfig"] = {
-            "EndpointsConfig": {name: endpoint(resource.spec, name, api) for name in joined}
-        }
-    mac = _mac_address(config, primary)
-    if mac and (api < ALL_AT_CREATE or primary is None):
-        body["MacAddress"] = mac
+    _join(body, resource.spec, api)
     return body
 
 
-def host_config(config: Spec, mapped: Mapped = str, api: tuple[int, int] = (1, 41)) -> Body:
+def _is_signalled(resource: Resource) -> bool:
+    reactions = (resource.spec.get("on_change") or {}).values()
+    return any(reaction.startswith("signal:") for reaction in reactions)
+
+
+def _join(body: Body, spec: Spec, api: tuple[int, int]) -> None:
+    """Adds the networks that are joined at create, links and the MAC address."""
+    config = spec["config"]
+    if config.get("network_mode") and (linked := links(spec)):
+        body["HostConfig"]["Links"] = linked
+    primary = primary_network(spec)
+    if primary is not None:
+        body["HostConfig"]["NetworkMode"] = primary
+        joined = [primary] if api < ALL_AT_CREATE else list(config["networks"])
+        body["NetworkingConfig"] = {"EndpointsConfig": {name: endpoint(spec, name, api) for name in joined}}
+    mac = mac_address(config, primary)
+    if mac and (api < ALL_AT_CREATE or primary is None):
+        body["MacAddress"] = mac
+
+
+def host_config(config: Spec, mapped: Mapped = str) -> Body:
     """The HostConfig of a service, without its network."""
     host: Body = ulimits_and_limits(config)
-    for key, field in PLAIN_HOST.items():
-        if config.get(key) is not None:
-            host[field] = config[key]
+    host |= {field: config[key] for key, field in PLAIN_HOST.items() if config.get(key) is not None}
     binds, mounts = volumes(config, mapped)
-    bindings = port_bindings(config)
     security, unconfined = _security(config)
+    policy = restart_policy(config)
     optional: Body = {
         "Binds": binds,
         "Mounts": mounts,
-        "PortBindings": bindings,
+        "PortBindings": port_bindings(config),
         "SecurityOpt": security,
-        "Tmpfs": dict(_pair(str(entry), ":") for entry in config.get("tmpfs") or ()),
+        "Tmpfs": dict(str(entry).partition(":")[::2] for entry in _entries(config, "tmpfs")),
         "ExtraHosts": extra_hosts(config.get("extra_hosts")),
-        "GroupAdd": [str(group) for group in config.get("group_add") or ()],
+        "GroupAdd": [str(group) for group in _entries(config, "group_add")],
         "Sysctls": {key: str(value) for key, value in (config.get("sysctls") or {}).items()},
-        "VolumesFrom": [entry.removeprefix("container:") for entry in config.get("volumes_from") or ()],
+        "VolumesFrom": [entry.removeprefix("container:") for entry in _entries(config, "volumes_from")],
+        "LogConfig": _log_config(config.get("logging") or {}),
+        "RestartPolicy": policy if policy["Name"] else None,
     }
     host |= {field: value for field, value in optional.items() if value}
     if unconfined:
         host |= {"MaskedPaths": [], "ReadonlyPaths": []}
     if config.get("shm_size") is not None:
         host["ShmSize"] = byte_count(config["shm_size"])
-    logging = config.get("logging")
-    if logging:
-        options = {
-            key: str(value) for key, value in (logging.get("options") or {}).items() if value is not None
-        }
-        host["LogConfig"] = {"Type": logging.get("driver") or "", "Config": options}
-    policy = restart_policy(config)
-    if policy["Name"]:
-        host["RestartPolicy"] = policy
     return host
 
 
-# --- labels -------------------------------------------------------------------------------------------------
+def _entries(config: Spec, key: str) -> Iterable[Any]:
+    return config.get(key) or ()
 
 
-def container_labels(resource: Resource, instance: str, image_id: str) -> dict[str, str]:
-    """Compose's labels, the user's, ours; of the same name the user's wins over Compose's and ours over
-    both.
-    """
-    spec, compose = resource.spec, resource.spec.get("compose") or {}
-    depends = [
-        f"{service}:{need.get('condition', 'service_started')}:{_string(need.get('restart', False))}"
-        for service, need in sorted((compose.get("depends_on") or {}).items())
-    ]
-    theirs = {
-        "com.docker.compose.project": compose.get("project") or spec["app"],
-        "com.docker.compose.service": spec["service"],
-        "com.docker.compose.container-number": str(spec["number"]),
-        "com.docker.compose.oneoff": str(bool(spec.get("oneoff"))),
-        "com.docker.compose.project.working_dir": compose.get("working_dir", ""),
-        "com.docker.compose.project.config_files": compose.get("config_files", ""),
-        "com.docker.compose.depends_on": ",".join(depends),
-        "com.docker.compose.image": image_id,
-        "com.docker.compose.version": f"limpet-{__version__}",
-        "com.docker.compose.config-hash": resource.digest,
-    }
-    return (
-        theirs
-        | _text(spec["config"].get("labels"))
-        | _ours(resource, instance)
-        | {NAME_LABEL: resource.key.name}
-    )
+def _log_config(logging: Spec) -> Body:
+    """The driver and its options; empty when the service says nothing."""
+    if not logging:
+        return {}
+    options = {key: str(value) for key, value in (logging.get("options") or {}).items() if value is not None}
+    return {"Type": logging.get("driver") or "", "Config": options}
 
 
-def _ours(resource: Resource, instance: str) -> dict[str, str]:
-    return {INSTANCE_LABEL: instance, DIGEST_LABEL: resource.digest, APP_LABEL: resource.spec["app"]}
-
-
-def _text(values: Mapping[str, Any] | None) -> dict[str, str]:
-    return {key: _string(value) for key, value in (values or {}).items()}
-
-
-def _string(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "" if value is None else str(value)
-
-
-# --- networks -----------------------------------------------------------------------------------------------
-
-
-def primary_network(spec: Spec) -> str | None:
-    """The network that is joined at create: the highest priority, then the name. None with `network_mode`."""
-    config = spec["config"]
-    if config.get("network_mode") or not config.get("networks"):
-        return None
-    joined: Mapping[str, Any] = config["networks"]
-    return min(joined, key=lambda name: (-int((joined[name] or {}).get("priority") or 0), name))
-
-
-def endpoint(spec: Spec, network: str, api: tuple[int, int] = (1, 41)) -> Body:
-    """The endpoint of a container in one of its networks: its final name, its service's name and its aliases
-    resolve to it. One that only prepares its service does not answer for it.
-    """
-    config = spec["config"]
-    wanted = config["networks"].get(network) or {}
-    names = [spec["name"]] if spec.get("oneoff") else [spec["name"], spec["service"]]
-    settings: Body = {"Aliases": _unique([*names, *wanted.get("aliases", ())])}
-    ipam = {
-        "IPv4Address": wanted.get("ipv4_address"),
-        "IPv6Address": wanted.get("ipv6_address"),
-        "LinkLocalIPs": wanted.get("link_local_ips"),
-    }
-    if any(ipam.values()):
-        settings["IPAMConfig"] = {key: value for key, value in ipam.items() if value}
-    options = _text(wanted.get("driver_opts"))
-    if wanted.get("interface_name"):
-        options["com.docker.network.endpoint.ifname"] = wanted["interface_name"]
-    if options:
-        settings["DriverOpts"] = options
-    if linked := links(spec):
-        settings["Links"] = linked
-    mac = wanted.get("mac_address") or (
-        config.get("mac_address") if network == primary_network(spec) else None
-    )
-    if mac and api >= ALL_AT_CREATE:
-        settings["MacAddress"] = mac
-    if wanted.get("gw_priority") is not None:
-        settings["GwPriority"] = whole(wanted["gw_priority"])
-    return settings
-
-
-def links(spec: Spec) -> list[str]:
-    """`CONTAINER:ALIAS` pairs; the names are those of containers, put there by the renderer. As with Compose,
-    a container of the app is also found by its own name, with and without the app's.
-    """
-    config, found = spec["config"], []
-    for entry in config.get("links") or ():
-        name, alias = _pair(entry, ":")
-        found += [f"{name}:{word}" for word in (alias, name.removeprefix(f"{spec['app']}-"), name)]
-    found += [entry if ":" in entry else f"{entry}:{entry}" for entry in config.get("external_links") or ()]
-    return _unique(found)
-
-
-def _mac_address(config: Spec, primary: str | None) -> str:
-    wanted = (config.get("networks") or {}).get(primary) if primary else None
-    return (wanted or {}).get("mac_address") or config.get("mac_address") or ""
-
-
-def network_request(resource: Resource, instance: str) -> Body:
-    """The body of `POST /networks/create`."""
-    spec, config = resource.spec, resource.spec["config"]
-    body: Body = {
-        "Name": spec["name"],
-        "CheckDuplicate": True,
-        "Labels": _object_labels(resource, instance, "network"),
-    }
-    if config.get("driver"):
-        body["Driver"] = config["driver"]
-    if config.get("driver_opts"):
-        body["Options"] = _text(config["driver_opts"])
-    for key, field in {
-        "internal": "Internal",
-        "attachable": "Attachable",
-        "enable_ipv6": "EnableIPv6",
-        "enable_ipv4": "EnableIPv4",
-    }.items():
-        if config.get(key) is not None:
-            body[field] = config[key]
-    ipam = config.get("ipam") or {}
-    pools = [_pool(pool) for pool in ipam.get("config") or ()]
-    if ipam.get("driver") or pools or ipam.get("options"):
-        body["IPAM"] = {
-            "Driver": ipam.get("driver") or "default",
-            "Config": pools,
-            "Options": _text(ipam.get("options")),
-        }
-    return body
-
-
-def _pool(pool: Mapping[str, Any]) -> Body:
-    named = {
-        "Subnet": "subnet",
-        "IPRange": "ip_range",
-        "Gateway": "gateway",
-        "AuxiliaryAddresses": "aux_addresses",
-    }
-    return {field: pool[key] for field, key in named.items() if pool.get(key)}
-
-
-def volume_request(resource: Resource, instance: str) -> Body:
-    """The body of `POST /volumes/create`."""
-    spec, config = resource.spec, resource.spec["config"]
-    body: Body = {"Name": spec["name"], "Labels": _object_labels(resource, instance, "volume")}
-    if config.get("driver"):
-        body["Driver"] = config["driver"]
-    if config.get("driver_opts"):
-        body["DriverOpts"] = _text(config["driver_opts"])
-    return body
-
-
-def _object_labels(resource: Resource, instance: str, kind: str) -> dict[str, str]:
-    compose = resource.spec.get("compose") or {}
-    project = compose.get("project") or resource.spec["app"]
-    theirs = {
-        "com.docker.compose.project": project,
-        f"com.docker.compose.{kind}": compose.get("key") or resource.spec["name"].removeprefix(f"{project}_"),
-        "com.docker.compose.version": f"limpet-{__version__}",
-        "com.docker.compose.config-hash": resource.digest,
-    }
-    return theirs | _text(resource.spec["config"].get("labels")) | _ours(resource, instance)
-
-
-# --- ports, volumes and small things ------------------------------------------------------------------------
+# --- ports, health and small things -------------------------------------------------------------------------
 
 
 def _exposed(config: Spec) -> list[str]:
@@ -370,7 +199,7 @@ def _exposed(config: Spec) -> list[str]:
         ports, _, protocol = str(entry).partition("/")
         first, _, last = ports.partition("-")
         found += [f"{number}/{protocol or 'tcp'}" for number in range(int(first), int(last or first) + 1)]
-    return _unique(found)
+    return list(dict.fromkeys(found))
 
 
 def port_bindings(config: Spec) -> dict[str, list[dict[str, str]]]:
@@ -383,7 +212,7 @@ def port_bindings(config: Spec) -> dict[str, list[dict[str, str]]]:
 
 
 def healthcheck(check: Spec, api: tuple[int, int] = (1, 41)) -> Body:
-    """Durations in nanoseconds; what is not set is inherited from the image."""
+    """The health check, with durations in nanoseconds. The image says what the service leaves out."""
     if check.get("disable"):
         return {"Test": ["NONE"]}
     body: Body = {}
@@ -404,34 +233,30 @@ def healthcheck(check: Spec, api: tuple[int, int] = (1, 41)) -> Body:
 def environment(config: Spec) -> list[str]:
     """`NAME=value`, sorted. A name without a value removes the image's variable, as in Docker."""
     values: Mapping[str, Any] = config.get("environment") or {}
-    return [name if value is None else f"{name}={_string(value)}" for name, value in sorted(values.items())]
+    return [name if value is None else f"{name}={string(value)}" for name, value in sorted(values.items())]
 
 
 def extra_hosts(hosts: Any) -> list[str]:
-    """`HOST:ADDRESS`, from `HOST=ADDRESS` or `HOST:ADDRESS` texts or a mapping to one or several
-    addresses.
+    """`HOST:ADDRESS`, from texts `HOST=ADDRESS` or `HOST:ADDRESS`, or from a mapping of a host to one address
+    or several.
     """
     if isinstance(hosts, Mapping):
-        pairs = [
-            (host, one) for host, many in hosts.items() for one in ([many] if isinstance(many, str) else many)
-        ]
-    else:
-        pairs = [_pair(entry, "=" if "=" in entry else ":") for entry in hosts or ()]
-    return [f"{host}:{address}" for host, address in pairs]
+        return [f"{host}:{address}" for host, many in hosts.items() for address in _as_list(many)]
+    return [_extra_host(str(entry)) for entry in hosts or ()]
+
+
+def _as_list(value: Any) -> list[Any]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _extra_host(entry: str) -> str:
+    host, _, address = entry.partition("=" if "=" in entry else ":")
+    return f"{host}:{address}"
 
 
 def _security(config: Spec) -> tuple[list[str], bool]:
-    """`security_opt`, and whether the system paths are unconfined, which the Engine's API says in another
-    way.
+    """`security_opt`, and whether the system paths are unconfined, for which the Engine's API has other
+    fields.
     """
     options = [str(option) for option in config.get("security_opt") or ()]
     return [o for o in options if o != "systempaths=unconfined"], "systempaths=unconfined" in options
-
-
-def _pair(entry: str, separator: str) -> tuple[str, str]:
-    first, _, second = str(entry).partition(separator)
-    return first, second
-
-
-def _unique(values: list[str]) -> list[str]:
-    return list(dict.fromkeys(values))

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -60,26 +60,36 @@ _POLICIES = {"none": "no", "any": "always"}
 
 def ulimits_and_limits(config: Spec) -> Body:
     """The resource part of HostConfig."""
-    host: Body = {field: config[key] for key, field in AS_IT_IS.items() if config.get(key) is not None}
-    host |= {field: byte_count(config[key]) for key, field in BYTES.items() if config.get(key) is not None}
-    host |= {field: whole(config[key]) for key, field in NUMBERS.items() if config.get(key) is not None}
-    host |= {
-        field: microseconds(config[key]) for key, field in MICROSECONDS.items() if config.get(key) is not None
-    }
-    if config.get("cpus") is not None:
-        host["NanoCpus"] = nano(config["cpus"])
-    if config.get("cpu_percent") is not None:
-        host["CpuPercent"] = int(Decimal(str(config["cpu_percent"])) * 100)
+    host: Body = {}
+    for table, convert in CONVERTED:
+        host |= {field: convert(config[key]) for key, field in table.items() if config.get(key) is not None}
     host |= _blkio(config.get("blkio_config") or {})
     host |= _deploy((config.get("deploy") or {}).get("resources") or {})
-    if config.get("ulimits"):
-        host["Ulimits"] = [_ulimit(name, limit) for name, limit in sorted(config["ulimits"].items())]
     devices, requests = _devices(config)
-    if devices:
-        host["Devices"] = devices
-    if requests:
-        host["DeviceRequests"] = requests
-    return host
+    optional: Body = {
+        "Ulimits": [_ulimit(name, limit) for name, limit in sorted((config.get("ulimits") or {}).items())],
+        "Devices": devices,
+        "DeviceRequests": requests,
+    }
+    return host | {field: value for field, value in optional.items() if value}
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _hundredths(percent: Any) -> int:
+    return int(Decimal(str(percent)) * 100)
+
+
+CONVERTED: tuple[tuple[Mapping[str, str], Callable[[Any], Any]], ...] = (
+    (AS_IT_IS, _as_it_is),
+    (BYTES, byte_count),
+    (NUMBERS, whole),
+    (MICROSECONDS, microseconds),
+    ({"cpus": "NanoCpus"}, nano),
+    ({"cpu_percent": "CpuPercent"}, _hundredths),
+)
 
 
 def _deploy(resources: Mapping[str, Any]) -> Body:
@@ -133,26 +143,30 @@ def _blkio(config: Mapping[str, Any]) -> Body:
 
 def _devices(config: Spec) -> tuple[list[Body], list[Body]]:
     """Device mappings, and device requests (GPUs, CDI names, reservations)."""
-    devices: list[Body] = []
-    requests: list[Body] = []
-    cdi: list[str] = []
-    for device in config.get("devices") or ():
-        source, target, permissions = _device(device)
-        if source == target and "=" in source:
-            cdi.append(source)
-        else:
-            devices.append(
-                {"PathOnHost": source, "PathInContainer": target, "CgroupPermissions": permissions}
-            )
-    if cdi:
-        requests.append({"Driver": "cdi", "DeviceIDs": cdi})
-    gpus: list[Any] = [{"count": -1}] if config.get("gpus") == "all" else list(config.get("gpus") or ())
-    for gpu in gpus:
-        requests.append(_device_request(gpu, [*(gpu.get("capabilities") or ()), "gpu"]))
-    resources = (config.get("deploy") or {}).get("resources") or {}
-    for device in (resources.get("reservations") or {}).get("devices") or ():
-        requests.append(_device_request(device, list(device.get("capabilities") or ())))
+    given = [_device(device) for device in config.get("devices") or ()]
+    cdi = [source for source, target, _ in given if source == target and "=" in source]
+    devices = [
+        {"PathOnHost": source, "PathInContainer": target, "CgroupPermissions": permissions}
+        for source, target, permissions in given
+        if source != target or "=" not in source
+    ]
+    requests: list[Body] = [{"Driver": "cdi", "DeviceIDs": cdi}] if cdi else []
+    requests += [_device_request(gpu, [*_capabilities(gpu), "gpu"]) for gpu in _gpus(config)]
+    requests += [_device_request(device, _capabilities(device)) for device in _reserved(config)]
     return devices, requests
+
+
+def _gpus(config: Spec) -> list[Any]:
+    return [{"count": -1}] if config.get("gpus") == "all" else list(config.get("gpus") or ())
+
+
+def _reserved(config: Spec) -> list[Any]:
+    reservations = ((config.get("deploy") or {}).get("resources") or {}).get("reservations") or {}
+    return list(reservations.get("devices") or ())
+
+
+def _capabilities(request: Mapping[str, Any]) -> list[str]:
+    return list(request.get("capabilities") or ())
 
 
 def _device(device: Any) -> tuple[str, str, str]:

@@ -1,6 +1,6 @@
 """Keys that an Engine before some version would ignore or refuse. Pure.
 
-What is not listed works with Engine 20.10 (API 1.41), the oldest that is spoken to. Source: the Engine's API
+All other keys work with Engine 20.10 (API 1.41), the oldest that is supported. Source: the Engine's API
 version history.
 """
 
@@ -23,7 +23,7 @@ ENGINES: dict[Api, str] = {  # the first Engine that speaks an API version
 
 
 def newer_keys(resource: Resource) -> dict[str, Api]:
-    """Keys of the Compose file -> the API version that they need, of those that need more than the oldest."""
+    """Key of the Compose file -> the API version that it needs, where that is newer than the oldest."""
     config: Spec = resource.spec["config"]
     if resource.key.kind == "network":
         return {"enable_ipv4: false": (1, 48)} if config.get("enable_ipv4") is False else {}
@@ -39,14 +39,22 @@ def _of_service(config: Spec) -> Iterator[tuple[str, Api]]:
     if sum(bool(endpoint.get("mac_address")) for endpoint in endpoints.values()) > 1:
         yield "networks.*.mac_address", (1, 44)
     for name, endpoint in endpoints.items():
-        if endpoint.get("gw_priority"):
-            yield f"networks.{name}.gw_priority", (1, 48)
-        if endpoint.get("interface_name"):
-            yield f"networks.{name}.interface_name", (1, 49)
+        yield from _of_endpoint(name, endpoint)
     for volume in config.get("volumes") or ():
-        if volume["type"] == "image":
-            yield f"volumes {volume['target']}: type image", (1, 48)
-        if (volume.get("volume") or {}).get("subpath"):
-            yield f"volumes {volume['target']}: subpath", (1, 45)
-        if (volume.get("bind") or {}).get("recursive") in ("writable", "readonly"):
-            yield f"volumes {volume['target']}: recursive", (1, 44)
+        yield from _of_volume(volume)
+
+
+def _of_endpoint(name: str, endpoint: Spec) -> Iterator[tuple[str, Api]]:
+    if endpoint.get("gw_priority"):
+        yield f"networks.{name}.gw_priority", (1, 48)
+    if endpoint.get("interface_name"):
+        yield f"networks.{name}.interface_name", (1, 49)
+
+
+def _of_volume(volume: Spec) -> Iterator[tuple[str, Api]]:
+    if volume["type"] == "image":
+        yield f"volumes {volume['target']}: type image", (1, 48)
+    if (volume.get("volume") or {}).get("subpath"):
+        yield f"volumes {volume['target']}: subpath", (1, 45)
+    if (volume.get("bind") or {}).get("recursive") in ("writable", "readonly"):
+        yield f"volumes {volume['target']}: recursive", (1, 44)

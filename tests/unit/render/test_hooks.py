@@ -6,7 +6,8 @@ import pytest
 
 from agent.compose import canonical, load_project
 from agent.errors import BadInput
-from agent.kinds.engine.request import container_labels, endpoint
+from agent.kinds.engine.endpoints import endpoint
+from agent.kinds.engine.labels import container_labels
 from agent.model import Key, Manifest, Resource
 from agent.render.apps import ComposeFiles
 from agent.render.layers import Overlay

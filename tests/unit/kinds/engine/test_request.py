@@ -12,19 +12,17 @@ from hypothesis import HealthCheck, given, settings
 from agent.compose import ComposeErrors, MemoryFiles, Project, load_project
 from agent.kinds import container, network, volume
 from agent.kinds.engine.amounts import byte_count, microseconds, nanoseconds
+from agent.kinds.engine.endpoints import endpoint, primary_network
 from agent.kinds.engine.mounts import inherit, volumes
+from agent.kinds.engine.objects import network_request, volume_request
 from agent.kinds.engine.request import (
     SUPPORTED,
     create_request,
-    endpoint,
     environment,
     extra_hosts,
     healthcheck,
     host_config,
-    network_request,
     port_bindings,
-    primary_network,
-    volume_request,
 )
 from agent.kinds.engine.resources import restart_policy
 from agent.model import Resource
