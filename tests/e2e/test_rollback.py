@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
 
 import pytest
 
-from tests.harness.site import Site
+from tests.harness.site import STEADY, Site, facts
 
 GOOD = """\
 name: {app}
@@ -26,21 +25,6 @@ networks:
   front: {{}}
   back: {{}}
 """
-STEADY = ("Id", "Name", "Image")
-
-
-def facts(site: Site, name: str) -> dict[str, Any]:
-    """What must be as before after a rollback."""
-    doc = site.container(name)
-    networks = {
-        network: (endpoint["NetworkID"], sorted(set(endpoint["Aliases"] or ()) - {doc["Id"][:12]}))
-        for network, endpoint in doc["NetworkSettings"]["Networks"].items()
-    }
-    return {key: doc[key] for key in STEADY} | {
-        "policy": doc["HostConfig"]["RestartPolicy"],
-        "networks": networks,
-        "running": doc["State"]["Running"],
-    }
 
 
 @pytest.fixture

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 
 from docker.errors import APIError
 
-from tests.e2e.test_rollback import facts
 from tests.harness.engine import Engine
-from tests.harness.site import Site
+from tests.harness.site import Site, facts
 
 ALL = """\
 name: {app}

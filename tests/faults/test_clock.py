@@ -16,8 +16,8 @@ import pytest
 
 from agent.drivers.observe import Look
 from agent.model import Observed
-from tests.e2e.test_daemon import APP, Daemon
 from tests.fakes.passes import Passes, service
+from tests.harness.daemon import Daemon
 from tests.harness.site import Site
 from tests.harness.wait import eventually
 
@@ -54,6 +54,9 @@ def test_the_clock_is_set_in_a_gate(
     heartbeat = passes.heartbeat()
     assert heartbeat["state"] == ("Synced" if outcome == "Converged" else "RolledBack")
     assert passes.running() == passes.host.images[f"shop/{kind if outcome == 'Converged' else 'idle'}:1"]
+
+
+APP = "name: {app}\nservices:\n  web:\n    image: limpet-test/{image}\n"
 
 
 class ElsewhenDaemon(Daemon):

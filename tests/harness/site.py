@@ -128,3 +128,20 @@ def make_site(
     site.root.mkdir(parents=True, exist_ok=True)
     site.configure()
     return site
+
+
+STEADY = ("Id", "Name", "Image")
+
+
+def facts(site: Site, name: str) -> dict[str, Any]:
+    """What must be as before after a rollback."""
+    doc = site.container(name)
+    networks = {
+        network: (endpoint["NetworkID"], sorted(set(endpoint["Aliases"] or ()) - {doc["Id"][:12]}))
+        for network, endpoint in doc["NetworkSettings"]["Networks"].items()
+    }
+    return {key: doc[key] for key in STEADY} | {
+        "policy": doc["HostConfig"]["RestartPolicy"],
+        "networks": networks,
+        "running": doc["State"]["Running"],
+    }
