@@ -91,8 +91,8 @@ SDK = {
     "requests": ("drivers",),
     "dulwich": ("fetch", "render"),
     "paramiko": ("fetch",),
-    "pydantic": ("settings.check",),
-    "pydantic_settings": ("settings.check",),
+    "pydantic": ("settings.check", "settings.models"),
+    "pydantic_settings": ("settings.check", "settings.models"),
     "jinja2": ("render",),
     "yaml": ("compose", "render"),
     "apscheduler": ("settings.windows",),
@@ -197,6 +197,7 @@ def test_each_sdk_is_used_at_its_edge_only(graph: grimp.ImportGraph, sdk: str) -
         ("converge.apply", ("converge.context", "testing")),
         ("testing", ("__main__",)),
         ("settings.check", ("settings.load", "cli")),
+        ("settings.models", ("settings.check", "cli")),
         ("report.terminal", ("report.progress", "cli")),
     ],
 )

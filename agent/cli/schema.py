@@ -30,7 +30,7 @@ def schema_text(name: str) -> str:
     if name not in names():
         raise LimpetError(f"there is no schema {name!r}", f"use one of {', '.join(names())}", code="NoSchema")
     if name == "settings":
-        from agent.settings.check import json_schema
+        from agent.settings.models import json_schema
 
         return json.dumps(json_schema(), indent=2)
     return (SCHEMAS / f"{name}.json").read_text(encoding="utf-8").rstrip()

@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 
 from agent.errors import BadInput, Stalled
-from agent.settings import check
+from agent.settings import models
 from agent.settings.load import load_settings
 from agent.settings.values import FILES_DENY, HeartbeatSettings, RegistrySettings, Settings, Window
 
@@ -555,7 +555,7 @@ def test_schema_accepts_what_the_loader_accepts() -> None:
     """The published schema must accept full settings, refuse mistakes, and describe defaults as they are
     written.
     """
-    schema = check.json_schema()
+    schema = models.json_schema()
     validator = jsonschema.Draft202012Validator(schema)
     jsonschema.Draft202012Validator.check_schema(schema)
     validator.validate(tomllib.loads(FULL))

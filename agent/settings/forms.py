@@ -1,0 +1,89 @@
+"""The forms of single values in limpet.toml: what a duration, a path or a cron expression may be.
+
+Each function returns the value. Errors: ValueError with message and hint.
+"""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from agent.model import Json
+from agent.units import DURATION, DURATION_HINT, parse_duration
+
+SCHEMES = ("https", "ssh", "git", "file")
+_SCP = re.compile(r"[\w.-]+@[\w.-]+:[^/].*|[\w.-]+@[\w.-]+:/.*")
+
+
+def _seconds(value: object) -> object:
+    if isinstance(value, str):
+        return parse_duration(value)
+    raise ValueError(f"{value!r} is no duration", DURATION_HINT)
+
+
+def _path(value: object) -> object:
+    if isinstance(value, str) and value and not value.startswith("/"):
+        raise ValueError(f"{value!r} is no absolute path", "begin it with /")
+    return value
+
+
+def _share(value: object) -> object:
+    if isinstance(value, int | float) and not isinstance(value, bool) and not 0 <= value <= 1:
+        raise ValueError(f"{value} is no share", "write a number from 0 to 1")
+    return value
+
+
+def _url(value: object) -> object:
+    if not isinstance(value, str) or not value or value.startswith("/") or _SCP.fullmatch(value):
+        return value
+    parts = urlsplit(value)
+    if parts.scheme not in SCHEMES:
+        what = f"scheme {parts.scheme!r}" if parts.scheme else "no scheme"
+        raise ValueError(
+            f"has {what}", f"use {', '.join(SCHEMES)}, or the absolute path of a repository or bundle"
+        )
+    if parts.scheme != "file" and not parts.hostname:
+        raise ValueError("names no server", "write it like https://git.example.org/fleet.git")
+    return value
+
+
+def _web(value: object) -> object:
+    if isinstance(value, str) and value and urlsplit(value).scheme not in ("http", "https"):
+        raise ValueError("is no web address", "begin it with https:// or http://")
+    return value
+
+
+def _zone(value: object) -> object:
+    if isinstance(value, str) and value and value not in zoneinfo.available_timezones():
+        raise ValueError(f"{value!r} is no time zone", "write it like Europe/Berlin or UTC")
+    return value
+
+
+def _cron(value: object) -> object:
+    if isinstance(value, str) and value:
+        from agent.settings import windows
+
+        try:
+            windows.check(value)
+        except ValueError as error:
+            raise ValueError(
+                f"{value!r} is no cron expression: {error}", 'write five fields, like "0 2 * * 1-5"'
+            ) from None
+    return value
+
+
+# The word in `Annotated` -> its check, and its JSON Schema where the type does not say enough.
+FORMS: dict[str, tuple[Callable[[object], object], dict[str, Json] | None]] = {
+    "duration": (
+        _seconds,
+        {"type": "string", "pattern": f"^{DURATION.pattern}$", "examples": ["60s", "5m", "2h30m"]},
+    ),
+    "path": (_path, {"type": "string", "pattern": "^(/.*)?$"}),
+    "share": (_share, {"type": "number", "minimum": 0, "maximum": 1}),
+    "url": (_url, None),
+    "web": (_web, None),
+    "zone": (_zone, None),
+    "cron": (_cron, None),
+}
