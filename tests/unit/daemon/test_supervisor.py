@@ -45,8 +45,11 @@ def load():
         doc = json.loads((root / "settings.json").read_text())
     except ValueError:
         raise Stalled("settings.json:1: is wrong", "correct it") from None
-    return Settings(source=SourceSettings(url="file:///nowhere", branch="main", poll=doc["poll"]),
-                    converge=ConvergeSettings(resync=doc["resync"]), gate=GateSettings(deadline=doc.get("deadline", 1.0)))
+    return Settings(
+        source=SourceSettings(url="file:///nowhere", branch="main", poll=doc["poll"]),
+        converge=ConvergeSettings(resync=doc["resync"]),
+        gate=GateSettings(deadline=doc.get("deadline", 1.0)),
+    )
 
 def reporter(settings):
     return Reporter(Paths(root), settings, SystemClock())
