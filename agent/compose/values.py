@@ -7,7 +7,6 @@ report the errors of their keys, each at its place, and go on.
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -256,7 +255,7 @@ def map_of(of: Decode) -> Decode:
 
 def struct_of(fields: dict[str, Field]) -> Decode:
     """A mapping with known keys; extensions stay as they are, and what the schema let pass goes."""
-    return functools.partial(_struct, fields)
+    return lambda value, at: _struct(fields, value, at)
 
 
 def _struct(fields: dict[str, Field], value: Any, at: ValueContext) -> Map:

@@ -9,6 +9,7 @@ Rules:
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -217,9 +218,9 @@ def _load(work: Assembly, directory: str) -> Project | None:
 def _resources(work: Assembly, app: App) -> None:
     project = app.project
     files = AppFiles(work, project, app.directory)
-    networks = {key: _network(work, files, key, value) for key, value in project.networks.items()}
+    networks = {key: _network(files, key, value) for key, value in project.networks.items()}
     devices = {key: Used() for key in project.volumes}
-    volumes = {key: _volume(work, files, key, value, devices[key]) for key, value in project.volumes.items()}
+    volumes = {key: _volume(files, key, value, devices[key]) for key, value in project.volumes.items()}
     shown = [posixpath.relpath(path, project.working_dir) for path in project.config_files]
     compose = {
         "project": project.name,
@@ -229,9 +230,9 @@ def _resources(work: Assembly, app: App) -> None:
     AppServices(work, files, networks, volumes, devices, compose).run()
 
 
-def _network(work: Assembly, files: AppFiles, key: str, value: Map) -> Resource:
+def _network(files: AppFiles, key: str, value: Map) -> Resource:
     config, external, at = _definition(files, "networks", key, value)
-    return work.add(
+    return files.work.add(
         network_resource(
             value["name"],
             app=files.project.name,
@@ -243,7 +244,7 @@ def _network(work: Assembly, files: AppFiles, key: str, value: Map) -> Resource:
     )
 
 
-def _volume(work: Assembly, files: AppFiles, key: str, value: Map, used: Used) -> Resource:
+def _volume(files: AppFiles, key: str, value: Map, used: Used) -> Resource:
     """A named volume. A local one may be a bind mount in disguise: its relative device is a path of the
     app.
     """
@@ -251,10 +252,10 @@ def _volume(work: Assembly, files: AppFiles, key: str, value: Map, used: Used) -
     options = config.get("driver_opts") or {}
     device = str(options.get("device") or "")
     if options.get("o") == "bind" and device and not device.startswith("/"):
-        with work.problems.collect():
+        with files.work.problems.collect():
             what, where = f"volumes.{key}: the device", ("volumes", key, "driver_opts", "device")
             config["driver_opts"]["device"] = files.bind(device, used, what, where)
-    return work.add(
+    return files.work.add(
         volume_resource(
             value["name"],
             app=files.project.name,
@@ -286,21 +287,17 @@ def _check_names(work: Assembly, found: list[App]) -> None:
                 at.file, at.line, f"apps: this host has no app {name}", did_you_mean(name, names)
             )
     for (app, service), reaction in sorted(work.reactions.items()):
-        known = {*names[app].project.services, *names[app].project.disabled} if app in names else set()
-        if service in known:
-            continue
-        for file, line in reaction.places:
-            if app in names:
-                work.problems.add(
-                    file,
-                    line,
-                    f"on_change: the app {app} has no service {service}",
-                    did_you_mean(service, known),
-                )
-            else:
-                work.problems.add(
-                    file,
-                    line,
-                    f"on_change: this host has no app {app}",
-                    did_you_mean(app, names) or "say it in the layer that brings the app",
-                )
+        problem = _unknown_service(app, service, names)
+        for file, line in reaction.places if problem else ():
+            work.problems.add(file, line, *problem)
+
+
+def _unknown_service(app: str, service: str, apps: Mapping[str, App]) -> tuple[str, ...]:
+    """Message and hint for a service that this host does not have; empty when it has it."""
+    if app not in apps:
+        hint = did_you_mean(app, apps) or "say it in the layer that brings the app"
+        return f"on_change: this host has no app {app}", hint
+    known = {*apps[app].project.services, *apps[app].project.disabled}
+    if service in known:
+        return ()
+    return f"on_change: the app {app} has no service {service}", did_you_mean(service, known)

@@ -24,6 +24,10 @@ HINTS = {
 }
 
 
+Position = tuple[str, int]  # a file and a line
+Change = tuple[str, Position]  # `signal:HUP`, `restart` or `recreate`, and where that is written
+
+
 @dataclass(frozen=True, slots=True)
 class RenderContext:
     """What a rendering depends on besides the tree. `path` is `source.path`; `root` is for the record
@@ -58,12 +62,12 @@ class Draft:
 @dataclass(slots=True)
 class Reaction:
     """What changed host files do to one service: `folded` re-create it; `changes`, by path, signal or restart
-    it, and where that is written.
+    it.
     """
 
     folded: set[Key] = field(default_factory=set)
-    changes: dict[str, tuple[str, tuple[str, int]]] = field(default_factory=dict)
-    places: list[tuple[str, int]] = field(default_factory=list)
+    changes: dict[str, Change] = field(default_factory=dict)
+    places: list[Position] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -100,16 +104,15 @@ class Assembly:
         elif resource.key.kind in ("network", "volume"):
             return self._shared(known, resource)
         else:
-            self._clash(
-                known.key, known.origin, resource.key, resource.origin, claims.path(resource.key.name)
-            )
+            claim = claims.path(resource.key.name)
+            self._clash((known.key, known.origin), (resource.key, resource.origin), claim)
         return self.resources[resource.key]
 
     def draft(self, key: Key, draft: Draft) -> None:
         """Takes a container in; a second one of the same name is a problem."""
         known = self.drafts.setdefault(key, draft)
         if known is not draft:
-            self._clash(key, known.origin, key, draft.origin, claims.name(key.name))
+            self._clash((key, known.origin), (key, draft.origin), claims.name(key.name))
 
     def finish_containers(self) -> None:
         """Makes the containers, those first that others are re-created with, whatever app they belong to."""
@@ -157,12 +160,13 @@ class Assembly:
             )
         return self.resources[resource.key]
 
-    def _clash(self, one: Key, one_origin: str, other: Key, other_origin: str, claim: str) -> None:
-        file, line = place(other_origin)
+    def _clash(self, one: tuple[Key, str], other: tuple[Key, str], claim: str) -> None:
+        """Two resources, each with its origin, that claim the same."""
+        file, line = place(other[1])
         self.problems.add(
             file,
             line,
-            f"{describe_claim(claim)} is claimed by {other} here and by {one} at {one_origin}",
+            f"{describe_claim(claim)} is claimed by {other[0]} here and by {one[0]} at {one[1]}",
             HINTS.get(claim.partition("/")[0], "keep one of the two"),
         )
 
@@ -176,7 +180,7 @@ class Assembly:
                 for other_claim, other in held.setdefault(group, []):
                     if other is not resource and claims.clash(claim, other_claim):
                         one, two = sorted((other, resource), key=lambda r: (place(r.origin), r.key))
-                        self._clash(one.key, one.origin, two.key, two.origin, claim)
+                        self._clash((one.key, one.origin), (two.key, two.origin), claim)
                 held[group].append((claim, resource))
         self._check_parents()
 
@@ -215,7 +219,9 @@ def place(origin: str) -> tuple[str, int]:
 def _group(claim: str) -> tuple[str, ...]:
     """What a claim must have in common with another that it can clash with."""
     kind, *parts = claim.split("/")
-    return (kind, parts[0], parts[-1]) if kind == "port" else (kind,) if kind == "subnet" else (claim,)
+    if kind == "port":
+        return (kind, parts[0], parts[-1])
+    return (kind,) if kind == "subnet" else (claim,)
 
 
 def describe_claim(claim: str) -> str:

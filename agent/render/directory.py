@@ -4,9 +4,10 @@ else everything.
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from dulwich.errors import NotGitRepository
@@ -41,26 +42,20 @@ class DirTree(BaseTree):
         """
         if self._tracked is None:
             return []
-        found: list[str] = []
         with Repo.discover(str(self._root)) as repo:
-            ignored = IgnoreFilterManager.from_repo(repo)
-            prefix = os.path.relpath(self._root, Path(repo.path).resolve())
-            for above, directories, files in os.walk(self._root):
-                here = os.path.relpath(above, self._root)
-                known = self._tracked.get("" if here == "." else here, {})
-                directories[:] = sorted(
-                    name
-                    for name in directories
-                    if name != ".git"
-                    and not (Path(above) / name / ".git").exists()
-                    and not ignored.is_ignored(_beside(prefix, here, name) + "/")
-                )
-                for name in sorted(files):
-                    if name not in known and not ignored.is_ignored(_beside(prefix, here, name)):
-                        found.append(os.path.normpath(f"{here}/{name}"))
-                if len(found) >= most:
-                    break
-        return found[:most]
+            unknown = self._unknown(self._tracked, _ignored_by(repo, self._root))
+            return list(itertools.islice(unknown, most))
+
+    def _unknown(
+        self, tracked: Mapping[str, Mapping[str, int]], ignored: Callable[[str, bool], bool]
+    ) -> Iterator[str]:
+        for above, directories, files in os.walk(self._root):
+            here = os.path.relpath(above, self._root)
+            known = tracked.get("" if here == "." else here, {})
+            own = (name for name in sorted(directories) if not _is_repository(Path(above), name))
+            directories[:] = [name for name in own if not ignored(f"{here}/{name}", True)]
+            new = (f"{here}/{name}" for name in sorted(files) if name not in known)
+            yield from (os.path.normpath(path) for path in new if not ignored(path, False))
 
     def _list(self, directory: str) -> Mapping[str, TreeEntry]:
         there = self._root / directory
@@ -102,8 +97,21 @@ class DirTree(BaseTree):
             ) from error
 
 
-def _beside(prefix: str, here: str, name: str) -> str:
-    return os.path.normpath(f"{prefix}/{here}/{name}")
+def _is_repository(above: Path, name: str) -> bool:
+    """Whether a directory is a repository of its own, or the database of this one."""
+    return name == ".git" or (above / name / ".git").exists()
+
+
+def _ignored_by(repo: Repo, root: Path) -> Callable[[str, bool], bool]:
+    """Whether Git ignores a path below `root`, which is a directory or not."""
+    manager = IgnoreFilterManager.from_repo(repo)
+    prefix = os.path.relpath(root, Path(repo.path).resolve())
+
+    def ignored(path: str, directory: bool) -> bool:
+        full = os.path.normpath(f"{prefix}/{path}")
+        return bool(manager.is_ignored(f"{full}/" if directory else full))
+
+    return ignored
 
 
 def _disk_entry(mode: int, tracked: int | None = None) -> TreeEntry:
@@ -129,21 +137,21 @@ def _tracked(root: Path, pointers: set[str]) -> dict[str, dict[str, int]] | None
     except NotGitRepository:
         return None
     with repo:
-        if repo.bare:
-            return None
-        prefix = os.path.relpath(root, Path(repo.path).resolve())
-        start = b"" if prefix == "." else os.fsencode(prefix) + b"/"
-        directories: dict[str, dict[str, int]] = {"": {}}
-        index = {raw: entry for raw, entry in repo.open_index().items() if isinstance(entry, IndexEntry)}
-        large = any(
-            _names_lfs(repo, entry) for raw, entry in index.items() if raw.endswith(b".gitattributes")
-        )
-        for raw, entry in index.items():
-            if raw.startswith(start):
-                path = raw[len(start) :].decode(errors="surrogateescape")
-                _add(directories, path, entry.mode)
-                if large and stat.S_ISREG(entry.mode) and _blob(repo, entry).startswith(LFS_POINTER):
-                    pointers.add(path)
+        return None if repo.bare else _from_index(repo, root, pointers)
+
+
+def _from_index(repo: Repo, root: Path, pointers: set[str]) -> dict[str, dict[str, int]]:
+    prefix = os.path.relpath(root, Path(repo.path).resolve())
+    start = b"" if prefix == "." else os.fsencode(prefix) + b"/"
+    directories: dict[str, dict[str, int]] = {"": {}}
+    index = {raw: entry for raw, entry in repo.open_index().items() if isinstance(entry, IndexEntry)}
+    large = any(_names_lfs(repo, entry) for raw, entry in index.items() if raw.endswith(b".gitattributes"))
+    for raw, entry in index.items():
+        if raw.startswith(start):
+            path = raw[len(start) :].decode(errors="surrogateescape")
+            _add(directories, path, entry.mode)
+            if large and stat.S_ISREG(entry.mode) and _blob(repo, entry).startswith(LFS_POINTER):
+                pointers.add(path)
     return directories
 
 

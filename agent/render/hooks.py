@@ -14,7 +14,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,40 +31,55 @@ def draft_pre_start(
     work: Assembly, hooks: Sequence[Mapping[str, Any]], service: Draft, replicas: list[Key]
 ) -> dict[Key, Draft]:
     """Drafts the containers of a service's `pre_start`; the drafts of its own containers, which need them."""
-    app, name, config = (service.arguments[key] for key in ("app", "service", "config"))
+    name, config = service.arguments["service"], service.arguments["config"]
     content = sha256(canonical_json([config, service.arguments["on_change"], hooks]))
-    before: dict[Key, list[Key]] = {replica: [] for replica in replicas}
-    drafts = {
-        replica: replace(service, arguments={**service.arguments, "number": number})
-        for number, replica in enumerate(replicas, 1)
-    }
+    stated = {f"service/{name}": content}
+    steps: dict[Key, list[Key]] = {replica: [] for replica in replicas}
+    for hook, number, key, group in _containers(hooks, service, replicas):
+        earlier = _completed(other for replica in group for other in steps[replica][-1:])
+        work.draft(key, _draft(_arguments(service, hook, number), service, earlier, stated))
+        for replica in group:
+            steps[replica].append(key)
+    return {replica: _replica(service, number, steps[replica]) for number, replica in enumerate(replicas, 1)}
+
+
+def _containers(
+    hooks: Sequence[Mapping[str, Any]], service: Draft, replicas: list[Key]
+) -> Iterator[tuple[Mapping[str, Any], int, Key, list[Key]]]:
+    """The containers of all steps in their order: hook, number among those of the hook, key, and the replicas
+    that it runs for.
+    """
     for step, hook in enumerate(hooks, 1):
-        whose = [[replica] for replica in replicas] if hook.get("per_replica") else [replicas]
-        for number, group in enumerate(whose, 1):
-            prefix = group[0].name if hook.get("per_replica") else f"{app}-{name}"
-            key = Key("container", f"{prefix}-pre_start-{step}")
-            earlier = {other: Need(other, "completed") for replica in group for other in before[replica]}
-            work.draft(key, _draft(service, hook, number, earlier, {f"service/{name}": content}))
-            for replica in group:
-                before[replica] = [key]
-                drafts[replica] = replace(drafts[replica], folded=drafts[replica].folded | {key})
-    return {
-        replica: replace(
-            draft, needs={**draft.needs, **{key: Need(key, "completed") for key in before[replica]}}
-        )
-        for replica, draft in drafts.items()
-    }
+        groups = [(f"{service.arguments['app']}-{service.arguments['service']}", replicas)]
+        if hook.get("per_replica"):
+            groups = [(replica.name, [replica]) for replica in replicas]
+        for number, (prefix, group) in enumerate(groups, 1):
+            yield hook, number, Key("container", f"{prefix}-pre_start-{step}"), group
+
+
+def _replica(service: Draft, number: int, steps: list[Key]) -> Draft:
+    """A container of the service itself: re-created with its steps, and started after the last of them."""
+    return replace(
+        service,
+        arguments={**service.arguments, "number": number},
+        folded=service.folded | set(steps),
+        needs={**service.needs, **_completed(steps[-1:])},
+    )
+
+
+def _completed(keys: Iterable[Key]) -> dict[Key, Need]:
+    return {key: Need(key, "completed") for key in keys}
 
 
 def _draft(
-    service: Draft,
-    hook: Mapping[str, Any],
-    number: int,
-    earlier: Mapping[Key, Need],
-    stated: Mapping[str, str],
+    arguments: Mapping[str, Any], service: Draft, earlier: Mapping[Key, Need], stated: Mapping[str, str]
 ) -> Draft:
+    return replace(service, arguments=arguments, needs={**service.needs, **earlier}, stated=stated)
+
+
+def _arguments(service: Draft, hook: Mapping[str, Any], number: int) -> dict[str, Any]:
     compose = {key: value for key, value in service.arguments["compose"].items() if key != "depends_on"}
-    arguments = {
+    return {
         **service.arguments,
         "number": number,
         "config": _config(service.arguments["config"], hook),
@@ -75,25 +90,22 @@ def _draft(
         "compose": compose,
         "on_unhealthy": "",
     }
-    return replace(service, arguments=arguments, needs={**service.needs, **earlier}, stated=stated)
 
 
 def _config(service: Mapping[str, Any], hook: Mapping[str, Any]) -> dict[str, Any]:
     """The host-ready configuration of one of them."""
     other_image = (hook.get("image") or service["image"]) != service["image"]
-    config = {
-        key: value
-        for key, value in service.items()
-        if key not in LEFT_OUT and not (other_image and key in WITH_IMAGE)
-    }
+    left_out = LEFT_OUT | WITH_IMAGE if other_image else LEFT_OUT
+    config = {key: value for key, value in service.items() if key not in left_out}
     if "deploy" in config:
-        config["deploy"] = {key: value for key, value in config["deploy"].items() if key == "resources"}
+        config["deploy"] = _only(("resources",), config["deploy"])
     if "networks" in config:
-        config["networks"] = {
-            name: {key: endpoint[key] for key in ENDPOINT if key in (endpoint or {})}
-            for name, endpoint in config["networks"].items()
-        }
+        config["networks"] = {name: _only(ENDPOINT, found) for name, found in config["networks"].items()}
     config |= {key: hook[key] for key in OWN if hook.get(key) not in (None, "")}
     if hook.get("environment"):
         config["environment"] = {**(config.get("environment") or {}), **hook["environment"]}
     return config
+
+
+def _only(keys: tuple[str, ...], value: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {key: value[key] for key in keys if key in value} if value else {}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -107,22 +107,26 @@ def read_layer_files(tree: Tree, layers: tuple[str, ...], problems: Problems) ->
     """Reads `layer.yaml` of every layer."""
     result = LayerFiles()
     for index, layer in enumerate(layers):
-        misnamed(tree, layer, problems, "layer.yml", LAYER)
+        misnamed(tree, layer, LAYER, problems)
         root = read_yaml(tree, below(layer, LAYER), problems)
-        if root is None:
-            continue
-        section = Section(root, "", problems)
-        section.known("vars", "apps", "files", "units", "checks", "hooks")
-        result.vars.append(without_places(section.section("vars").map))
-        _directories(section.section("apps"), result)
-        for text, entry in section.section("files").sections():
-            if pattern := _pattern(text, entry, section.section("files").place(text), index):
-                result.patterns.append(pattern)
-        for name, entry in section.section("checks").sections():
-            if check := _check(name, entry):
-                result.checks[name] = check
-        _unsupported(section)
+        if root is not None:
+            _read(Section(root, "", problems), index, result)
     return result
+
+
+def _read(layer: Section, index: int, result: LayerFiles) -> None:
+    """Takes in what one `layer.yaml` says."""
+    layer.known("vars", "apps", "files", "units", "checks", "hooks")
+    result.vars.append(without_places(layer.section("vars").map))
+    _directories(layer.section("apps"), result)
+    files = layer.section("files")
+    for text, entry in files.sections():
+        if pattern := _pattern(text, entry, files.place(text), index):
+            result.patterns.append(pattern)
+    for name, entry in layer.section("checks").sections():
+        if check := _check(name, entry):
+            result.checks[name] = check
+    _unsupported(layer)
 
 
 def _unsupported(section: Section) -> None:
@@ -194,28 +198,34 @@ def _pattern(text: str, entry: Section, place: Place, layer: int) -> Pattern | N
 
 def _values(entry: Section) -> dict[str, Any]:
     """The checked values of one entry of `files:`; only those that were written."""
-    found: dict[str, Any] = {}
-    for key in ("mode", "owner", "group"):
-        if key in entry.map and (value := _account_or_mode(entry, key)):
-            found[key] = value
-    if "target" in entry.map and (target := entry.text("target")):
-        found["target"] = target
-    if "type" in entry.map:
-        found["type"] = entry.choice("type", "file", "file", "directory", "symlink")
-    if "state" in entry.map:
-        found["state"] = entry.choice("state", "present", "present", "absent")
-    if "check" in entry.map:
-        found["check"] = _argv(entry, "check")
-        if found["check"] and not any("{file}" in word for word in found["check"]):
-            entry.wrong(
-                "check",
-                f"{entry.name('check')} does not use {{file}}",
-                "write {file} where the candidate's path belongs: nginx -t -c {file}",
-            )
-    if "on_change" in entry.map:
-        changes = (_change(value, place, entry) for value, place in entry.items("on_change"))
-        found["on_change"] = tuple(change for change in changes if change)
-    return found
+    read: dict[str, Callable[[], Any]] = {
+        "mode": lambda: _account_or_mode(entry, "mode"),
+        "owner": lambda: _account_or_mode(entry, "owner"),
+        "group": lambda: _account_or_mode(entry, "group"),
+        "target": lambda: entry.text("target"),
+        "type": lambda: entry.choice("type", "file", "file", "directory", "symlink"),
+        "state": lambda: entry.choice("state", "present", "present", "absent"),
+        "check": lambda: _file_check(entry),
+        "on_change": lambda: _changes(entry),
+    }
+    found = {key: value() for key, value in read.items() if key in entry.map}
+    return {key: value for key, value in found.items() if value or key in ("check", "on_change")}
+
+
+def _changes(entry: Section) -> tuple[FileReaction, ...]:
+    changes = (_change(value, place, entry) for value, place in entry.items("on_change"))
+    return tuple(change for change in changes if change)
+
+
+def _file_check(entry: Section) -> tuple[str, ...]:
+    argv = _argv(entry, "check")
+    if argv and not any("{file}" in word for word in argv):
+        entry.wrong(
+            "check",
+            f"{entry.name('check')} does not use {{file}}",
+            "write {file} where the candidate's path belongs: nginx -t -c {file}",
+        )
+    return argv
 
 
 def _account_or_mode(entry: Section, key: str) -> str:
@@ -240,13 +250,11 @@ def _argv(section: Section, key: str) -> tuple[str, ...]:
     """A command as an argv: a list as it is, a text split into words; no shell ever sees it."""
     value = section.map[key]
     try:
-        words = (
-            shlex.split(value) if isinstance(value, str) else list(value) if isinstance(value, list) else []
-        )
+        words = shlex.split(value) if isinstance(value, str) else value
     except ValueError as error:
         section.wrong(key, f"{section.name(key)}: {error}", "close the quote")
         return ()
-    if not words or not all(isinstance(word, str) for word in words):
+    if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
         section.wrong(
             key, f"{section.name(key)} must be a command", "write [program, argument]; numbers in quotes"
         )

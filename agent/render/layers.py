@@ -64,7 +64,7 @@ def below(base: str, path: str) -> str:
 
 def read_fleet(tree: Tree, base: str, problems: Problems) -> Fleet:
     """Reads `fleet.yaml` in `base`; a missing one is the single layer `base`."""
-    misnamed(tree, base, problems, "fleet.yml", FLEET)
+    misnamed(tree, base, FLEET, problems)
     if base and not tree.is_dir(base):
         problems.add(
             base,
@@ -84,15 +84,16 @@ def read_fleet(tree: Tree, base: str, problems: Problems) -> Fleet:
     return Fleet(base, tuple(rules), without_places(section.section("vars").map))
 
 
-def misnamed(tree: Tree, directory: str, problems: Problems, wrong: str, right: str) -> None:
-    """Notes a file whose name is nearly the one that is read."""
+def misnamed(tree: Tree, directory: str, name: str, problems: Problems) -> None:
+    """Notes a file whose suffix is `.yml` where `name` is the file that is read."""
+    wrong = name.replace(".yaml", ".yml")
     with problems.collect():
         if wrong in tree.children(directory):
             problems.add(
                 below(directory, wrong),
                 0,
-                f"is not read: the name is {right}",
-                f"git mv {below(directory, wrong)} {below(directory, right)}",
+                f"is not read: the name is {name}",
+                f"git mv {below(directory, wrong)} {below(directory, name)}",
             )
 
 
@@ -146,32 +147,45 @@ def _patterns(when: Section, label: str) -> tuple[str, ...]:
 def select(
     tree: Tree, fleet: Fleet, host: str, labels: Mapping[str, str], problems: Problems
 ) -> tuple[str, ...]:
-    """The directories of this host's layers, in order. Missing ones that are not optional are noted."""
+    """The directories of a host's layers, in order. Missing ones that are not optional are noted.
+
+    tree: the repository
+    fleet: its rules
+    host: the host's name
+    labels: the host's labels
+    problems: where what is wrong goes
+    """
     chosen: list[str] = []
     for rule in fleet.rules:
-        if not rule.matches(labels):
-            continue
-        path = _substituted(rule, {**labels, "host": host}, problems)
+        matches = rule.matches(labels)
+        path = _substituted(rule, {**labels, "host": host}, problems) if matches else None
         if path is None:
             continue
         directory = below(fleet.base, path)
         with problems.collect():
-            if tree.is_dir(directory):
-                if directory not in chosen:
-                    chosen.append(directory)
-            elif _is_there(tree, directory):
-                tree.read(directory)  # a submodule or a link to nowhere says so itself
-                problems.add(
-                    rule.place.file, rule.place.line, f"the layer {path} is a file", "name a directory"
-                )
-            elif not rule.optional:
-                problems.add(
-                    rule.place.file,
-                    rule.place.line,
-                    f"the layer {path} is not in the repository",
-                    tree.note(directory) or _near(tree, directory),
-                )
+            if not tree.is_dir(directory):
+                _missing(tree, rule, directory, path, problems)
+            elif directory not in chosen:
+                chosen.append(directory)
     return tuple(chosen)
+
+
+def _missing(tree: Tree, rule: LayerRule, directory: str, path: str, problems: Problems) -> None:
+    """Notes a layer that is not a directory.
+
+    tree: the repository
+    rule: the layer's entry in `fleet.yaml`
+    directory: where it should be in the repository
+    path: the same as the rule names it
+    problems: where what is wrong goes
+    """
+    file, line = rule.place.file, rule.place.line
+    if _is_there(tree, directory):
+        tree.read(directory)  # a submodule or a link to nowhere says so itself
+        problems.add(file, line, f"the layer {path} is a file", "name a directory")
+    elif not rule.optional:
+        hint = tree.note(directory) or _near(tree, directory)
+        problems.add(file, line, f"the layer {path} is not in the repository", hint)
 
 
 def _near(tree: Tree, directory: str) -> str:

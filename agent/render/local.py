@@ -51,20 +51,13 @@ def labels_of(args: argparse.Namespace) -> dict[str, str]:
     return found
 
 
-def context_of(
-    args: argparse.Namespace,
-    tree: DirTree,
-    *,
-    host: str = "",
-    labels: dict[str, str] | None = None,
-    strict: bool = False,
-) -> RenderContext:
-    """The context of the host that the options name, or of `host` and `labels`."""
+def context_of(args: argparse.Namespace, tree: DirTree, *, strict: bool = False) -> RenderContext:
+    """The context of the host that the options name. With `strict`, warnings are errors."""
     facts = gather()
-    name = host or args.host or facts["hostname"]
+    name = args.host or facts["hostname"]
     return RenderContext(
         name,
-        labels if labels is not None else labels_of(args),
+        labels_of(args),
         {**facts, "hostname": name},
         repo_name=tree.name,
         strict=strict,

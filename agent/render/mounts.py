@@ -14,8 +14,9 @@ from __future__ import annotations
 import difflib
 import json
 import posixpath
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from agent.compose import Project
 from agent.kinds import files as file_kind
@@ -29,7 +30,8 @@ from agent.render.problems import Wrong
 OWN = ".limpet"  # below an app's directory: files that have no path of their own in the repository
 FILES = "files"  # at the root of a layer: host files
 ELSEWHERE = {"npipe": "are for Windows hosts", "cluster": "need a Swarm"}
-PLURAL = {"config": "configs", "secret": "secrets"}
+GrantKind = Literal["config", "secret"]
+PLURAL: dict[GrantKind, str] = {"config": "configs", "secret": "secrets"}
 
 
 @dataclass(slots=True)
@@ -58,6 +60,16 @@ class Used:
         self.folded.add(key)
 
 
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A config or secret that a service uses. `owned`: the owner and mode that it asks for, if any."""
+
+    kind: GrantKind
+    name: str
+    service: str
+    owned: Mapping[str, str]
+
+
 @dataclass(slots=True)
 class AppFiles:
     """The files of one app. `directory` is the app's directory on the host; `overlay` its directory in the
@@ -75,8 +87,18 @@ class AppFiles:
         return self.work.overlay.origin(file), line
 
     def wrong(self, message: str, hint: str, *path: str | int) -> Wrong:
+        """The problem that ends the work on a part of the project, to be raised."""
         file, line = self.where(*path)
         return Wrong(file, line, message, hint)
+
+    def error(self, message: str, hint: str, *path: str | int) -> None:
+        """Notes a problem with a part of the project."""
+        file, line = self.where(*path)
+        self.work.problems.add(file, line, message, hint)
+
+    def warn(self, message: str, hint: str, *path: str | int) -> None:
+        file, line = self.where(*path)
+        self.work.problems.warn(file, line, message, hint)
 
     def host(self, relative: str) -> str:
         """The host path of a path below the app's directory."""
@@ -175,12 +197,10 @@ class AppFiles:
         ]
         near = difflib.get_close_matches(name, names, 1, 0.8)
         if near and "." in name:
-            file, line = self.where(*at)
-            self.work.problems.warn(
-                file,
-                line,
+            self.warn(
                 f"{what} ./{relative} is not in Git, so it will be an empty directory",
                 f"did you mean ./{posixpath.join(directory, near[0])}?",
+                *at,
             )
 
     def seccomp(self, path: str, at: tuple[str | int, ...]) -> str:
@@ -220,99 +240,91 @@ class AppFiles:
             )
         return self.placed[path]
 
-    def grant(self, kind: str, use: dict[str, Any], used: Used, service: str, index: int) -> dict[str, Any]:
-        """A config or secret of a service as a read-only bind mount. `kind`: config or secret."""
-        at = ("services", service, PLURAL[kind], index)
-        name = use["source"]
-        definition = (self.project.configs if kind == "config" else self.project.secrets)[name]
-        for key in ("driver", "template_driver"):
-            if definition.get(key):
-                raise self.wrong(
-                    f"{PLURAL[kind]}.{name}.{key} is for a Swarm",
-                    "remove it; for a template write the file as NAME.j2",
-                    PLURAL[kind],
-                    name,
-                    key,
-                )
-        target = str(use.get("target") or name)
-        if not target.startswith("/"):
-            target = ("/" if kind == "config" else "/run/secrets/") + target
+    def grant(self, service: str, kind: GrantKind, index: int, used: Used) -> dict[str, Any]:
+        """A config or secret of a service, the one at an index, as a read-only bind mount. Raises Wrong."""
+        section = PLURAL[kind]
+        use = self.project.services[service][section][index]
         owned = {key: str(use[key]) for key in ("uid", "gid", "mode") if use.get(key) not in (None, "")}
+        grant = Grant(kind, use["source"], service, owned)
+        for key in ("driver", "template_driver"):
+            if self._definition(grant).get(key):
+                raise self.wrong(
+                    f"{section}.{grant.name}.{key} is for a Swarm",
+                    "remove it; for a template write the file as NAME.j2",
+                    *(section, grant.name, key),
+                )
         if "mode" in owned and not MODE.match(owned["mode"]):
             raise self.wrong(
-                f"services.{service}: {PLURAL[kind]}: {owned['mode']!r} is no octal mode",
+                f"services.{service}: {section}: {owned['mode']!r} is no octal mode",
                 "write mode: 0440",
-                *at,
+                *("services", service, section, index),
             )
-        host = self._granted(kind, name, definition, owned, used, service)
+        target = str(use.get("target") or grant.name)
+        if not target.startswith("/"):
+            target = ("/" if kind == "config" else "/run/secrets/") + target
+        host = self._granted(grant, used)
         mount = {"type": "bind", "source": host, "target": target, "read_only": True}
         return mount | ({} if host in used.inputs else {"bind": {"create_host_path": False}})
 
-    def _granted(
-        self,
-        kind: str,
-        name: str,
-        definition: dict[str, Any],
-        owned: dict[str, str],
-        used: Used,
-        service: str,
-    ) -> str:
+    def _definition(self, grant: Grant) -> Mapping[str, Any]:
+        return (self.project.configs if grant.kind == "config" else self.project.secrets)[grant.name]
+
+    def _granted(self, grant: Grant, used: Used) -> str:
         """The host path of a config's or secret's file."""
-        at = (PLURAL[kind], name)
+        definition = self._definition(grant)
+        what, at = f"the {grant.kind} {grant.name}", (PLURAL[grant.kind], grant.name)
         if "file" in definition:
-            path = str(definition["file"])
-            if path.startswith("/") or self.project.repository_path(path) is None:
-                return self.bind(path, used, f"the {kind} {name}", (*at, "file"))
-            relative = self.inside(path, f"the {kind} {name}", *at, "file")
-            source = self.work.overlay.named(self._virtual(relative))
-            if source is None:
-                return self._untracked(kind, name, relative, at)
-            if not owned:
-                resource = self.place(relative, source)
-                used.file(resource)
-                return resource.key.name
-            used.copies[self.host(relative)] = self._own(
-                kind, name, self.work.overlay.content(source), owned, used, service
-            )
-            return used.copies[self.host(relative)]
+            return self._granted_file(grant, str(definition["file"]), used)
         if "content" in definition:
-            return self._own(kind, name, str(definition["content"]).encode(), owned, used, service)
+            return self._own(grant, str(definition["content"]).encode(), used)
         if "environment" in definition:
             value = self.project.environment.get(str(definition["environment"]))
             if value is None:
                 raise self.wrong(
-                    f"the {kind} {name}: the variable {definition['environment']} is not set",
+                    f"{what}: the variable {definition['environment']} is not set",
                     "set it in the .env file beside the Compose file",
-                    *at,
-                    "environment",
+                    *(*at, "environment"),
                 )
-            return self._own(kind, name, value.encode(), owned, used, service)
+            return self._own(grant, value.encode(), used)
         raise self.wrong(
-            f"the {kind} {name} is external, which only Swarm has",
-            "give it a file:, content: or environment:",
-            *at,
+            f"{what} is external, which only Swarm has", "give it a file:, content: or environment:", *at
         )
 
-    def _untracked(self, kind: str, name: str, relative: str, at: tuple[str, str]) -> str:
+    def _granted_file(self, grant: Grant, path: str, used: Used) -> str:
+        what, at = f"the {grant.kind} {grant.name}", (PLURAL[grant.kind], grant.name, "file")
+        if path.startswith("/") or self.project.repository_path(path) is None:
+            return self.bind(path, used, what, at)
+        relative = self.inside(path, what, *at)
+        source = self.work.overlay.named(self._virtual(relative))
+        if source is None:
+            return self._untracked(what, relative, at)
+        if not grant.owned:
+            resource = self.place(relative, source)
+            used.file(resource)
+            return resource.key.name
+        copy = self._own(grant, self.work.overlay.content(source), used)
+        used.copies[self.host(relative)] = copy
+        return copy
+
+    def _untracked(self, what: str, relative: str, at: tuple[str, ...]) -> str:
         """A file that is not in Git is the host's own: it must be there."""
         if self.work.overlay.is_dir(self._virtual(relative)):
-            raise self.wrong(f"the {kind} {name}: {relative} is a directory", "name a file", *at, "file")
-        file, line = self.where(*at, "file")
+            raise self.wrong(f"{what}: {relative} is a directory", "name a file", *at)
         note = self.work.overlay.note(self._virtual(relative))
-        self.work.problems.warn(
-            file,
-            line,
-            f"the {kind} {name}: {relative} is not in Git",
+        self.warn(
+            f"{what}: {relative} is not in Git",
             note or f"add it, or put it on the host by hand: {self.host(relative)}",
+            *at,
         )
         return self.host(relative)
 
-    def _own(self, kind: str, name: str, data: bytes, owned: dict[str, str], used: Used, service: str) -> str:
+    def _own(self, grant: Grant, data: bytes, used: Used) -> str:
         """A file of ours below the app's directory: shared, or a service's own when it wants an owner or
         mode.
         """
-        path = self.host("/".join([OWN, PLURAL[kind], *([service] if owned else []), name]))
-        file, line = self.where(PLURAL[kind], name)
+        section, owned = PLURAL[grant.kind], grant.owned
+        path = self.host("/".join([OWN, section, *([grant.service] if owned else []), grant.name]))
+        file, line = self.where(section, grant.name)
         if path not in self.placed:
             self.placed[path] = self.work.add(
                 file_kind.file(

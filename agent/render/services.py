@@ -16,16 +16,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.compose.tree import Map
-from agent.kinds.engine.request import SUPPORTED
 from agent.kinds.hooks import POST_START, PRE_STOP
 from agent.model import PATH_KINDS, Condition, Key, Need, Resource
 from agent.references import image_problem
-from agent.render.assembly import Assembly, Draft, Reaction, origin
+from agent.render.assembly import Assembly, Change, Draft, Reaction, origin
 from agent.render.hooks import draft_pre_start
-from agent.render.mounts import AppFiles, Used
+from agent.render.mounts import PLURAL, AppFiles, Used
 from agent.render.pull_policy import pulling
 from agent.render.schema import without_places
-from agent.render.update_config import manners
+from agent.render.service_checks import (
+    DEPLOY,
+    NAMESPACES,
+    TAKEN_OUT,
+    check_restarts,
+    check_service,
+    check_signals,
+)
+from agent.render.update_config import update_policies
 from agent.render.x_limpet import Extension, read_extension
 
 CONDITIONS: dict[str, Condition] = {
@@ -33,33 +40,9 @@ CONDITIONS: dict[str, Condition] = {
     "service_healthy": "healthy",
     "service_completed_successfully": "completed",
 }
-TAKEN_OUT = frozenset(
-    {
-        "depends_on",
-        "scale",
-        "profiles",
-        "build",
-        "develop",
-        "pull_policy",
-        "pull_refresh_after",
-        "env_file",
-        "label_file",
-        "attach",
-        "configs",
-        "secrets",
-        "container_name",
-        "extends",
-        "pre_start",
-    }
-)
-DEPLOY = ("resources", "restart_policy")  # what of `deploy` concerns one container
-DEPLOY_ELSEWHERE = ("replicas", "update_config", "rollback_config")
-DEPLOY_IGNORED = ("mode", "endpoint_mode", "labels", "placement")
 MAX_REPLICAS = 1000
-RESERVED = "io.limpet."
 SECURITY_WORDS = ("no-new-privileges", "writable-cgroups")  # options without a value
 SECCOMP_WORDS = ("unconfined", "builtin")  # profiles that are no file
-NAMESPACES = ("network_mode", "ipc", "pid")
 
 
 @dataclass(slots=True)
@@ -90,7 +73,7 @@ class AppServices:
                 self._draft(name, services[name])
 
     def _draft(self, name: str, service: Map) -> None:
-        self._check(name, service)
+        check_service(name, service, self.files)
         extension = read_extension(service, name, self.files)
         used = Used()
         config = self._config(name, service, used)
@@ -100,25 +83,20 @@ class AppServices:
         for key in reaction.folded:
             used.fold(key)
         changes = self._changes(name, extension, used) | reaction.changes
-        self._check_changes(name, config, changes, extension.on_unhealthy)
-        on_change = {path: how for path, (how, _) in changes.items()}
-        for path in on_change:
-            used.inputs.pop(path, None)
-            key = next(
-                (key for kind in PATH_KINDS if (key := Key(kind, path)) in self.work.resources),
-                Key("file", path),
-            )
-            used.needs.setdefault(key, Need(key))
+        check_signals(name, config, changes, self.files)
+        check_restarts(name, changes, extension.on_unhealthy, self.files)
+        for path in changes:
+            self._take_out(path, used)
         arguments = {
             "app": self.files.project.name,
             "service": name,
             "config": config,
-            "on_change": on_change,
+            "on_change": {path: how for path, (how, _) in changes.items()},
             "inputs": dict(sorted(used.inputs.items())),
             "oneshot": self._oneshot(name, service, extension),
             **pulling(name, service, self.files),
             "hook_timeout": extension.hook_timeout,
-            **manners(service, name, config, self.files),
+            **update_policies(service, name, config, self.files),
             "compose": {**self.compose, "depends_on": without_places(service.get("depends_on") or {})},
             "adopt": extension.adopt,
             "on_unhealthy": extension.on_unhealthy,
@@ -131,6 +109,15 @@ class AppServices:
         before = self._commands(name, service, "pre_start") if replicas else []
         for key, each in draft_pre_start(self.work, before, draft, replicas).items():
             self.work.draft(key, each)
+
+    def _take_out(self, path: str, used: Used) -> None:
+        """A path whose change restarts or signals a service is no input of it, but must still be there
+        first.
+        """
+        used.inputs.pop(path, None)
+        known = (key for kind in PATH_KINDS if (key := Key(kind, path)) in self.work.resources)
+        key = next(known, Key("file", path))
+        used.needs.setdefault(key, Need(key))
 
     def _commands(self, name: str, service: Map, event: str) -> list[dict[str, Any]]:
         """The commands of a lifecycle hook, in their order."""
@@ -153,20 +140,16 @@ class AppServices:
         oneshot = extension.oneshot or name in self.completed
         policy = str(service.get("restart") or "no")
         if oneshot and policy.startswith(("always", "unless")):
-            file, line = self.files.where("services", name, "restart")
-            self.work.problems.warn(
-                file,
-                line,
+            self.files.warn(
                 f"services.{name} runs once, but `restart: {policy}` starts it again",
                 'write restart: "no" or restart: on-failure',
+                *("services", name, "restart"),
             )
         if extension.irreversible and not oneshot:
-            file, line = self.files.where("services", name, "x-limpet", "irreversible")
-            self.work.problems.add(
-                file,
-                line,
+            self.files.error(
                 f"services.{name}.x-limpet.irreversible: {name} is no one-shot",
                 "add oneshot: true, or take it out: only what runs to its end once can be irreversible",
+                *("services", name, "x-limpet", "irreversible"),
             )
         return oneshot
 
@@ -192,111 +175,27 @@ class AppServices:
             )
         return 1 if count is None else int(count)
 
-    def _check(self, name: str, service: Map) -> None:
-        for key in service:
-            if key not in SUPPORTED and key not in TAKEN_OUT and not key.startswith("x-"):
-                file, line = self.files.where("services", name, key)
-                self.work.problems.add(
-                    file,
-                    line,
-                    f"services.{name}.{key} is not supported by this version of Limpet",
-                    "remove it; a key is never ignored silently",
-                )
-        for label in service.get("labels") or {}:
-            if label.startswith(RESERVED):
-                file, line = self.files.where("services", name, "labels", label)
-                self.work.problems.add(
-                    file,
-                    line,
-                    f"services.{name}.labels: {label} is Limpet's own",
-                    f"use a label that does not start with {RESERVED}",
-                )
-        for key in service.get("deploy") or {}:
-            if key not in (*DEPLOY, *DEPLOY_ELSEWHERE, *DEPLOY_IGNORED) and not key.startswith("x-"):
-                file, line = self.files.where("services", name, "deploy", key)
-                self.work.problems.add(
-                    file, line, f"services.{name}.deploy.{key} is not supported by Limpet", "remove it"
-                )
-        if service.get("ports") and str(service.get("network_mode", "")).startswith(
-            ("service:", "container:")
-        ):
-            file, line = self.files.where("services", name, "ports")
-            self.work.problems.add(
-                file,
-                line,
-                f"services.{name}: it has no network of its own to publish ports from",
-                f"publish them where its network is: {service['network_mode']}",
-            )
-        if not service.get("image") and "build" in service:
-            raise self.files.wrong(
-                f"services.{name} has no image, and Limpet does not build",
-                "build and push it elsewhere, and name it with `image:`",
-                "services",
-                name,
-                "build",
-            )
-        if not service.get("image"):
-            raise self.files.wrong(f"services.{name} has no image", "add `image:`", "services", name)
-        if problem := image_problem(service["image"]):
-            raise self.files.wrong(f"services.{name}: {problem[0]}", problem[1], "services", name, "image")
-
-    def _changes(self, name: str, extension: Extension, used: Used) -> dict[str, tuple[str, tuple[str, int]]]:
+    def _changes(self, name: str, extension: Extension, used: Used) -> dict[str, Change]:
         """Host path -> what a change does, and where that is written, for the app files that
         `x-limpet.on_change` names. A directory stands for its files; of a file and its directory the file
         counts. What re-creates is left an input.
         """
-        found: dict[str, tuple[str, tuple[str, int]]] = {}
+        found: dict[str, Change] = {}
         hosts = {
             self.files.host(posixpath.normpath(path)): (path, how) for path, how in extension.changes.items()
         }
         for host, (path, how) in sorted(hosts.items()):
-            at = self.files.where("services", name, "x-limpet", "on_change", path)
+            at = ("services", name, "x-limpet", "on_change", path)
             places = [*zip(used.inputs, used.inputs, strict=True), *used.copies.items()]
             named = [there for source, there in places if source == host or source.startswith(f"{host}/")]
             if not named:
-                self.work.problems.add(
-                    *at,
+                self.files.error(
                     f"services.{name}.x-limpet.on_change: it does not use {path}",
                     "name a tracked file that it mounts, relative to the Compose file",
+                    *at,
                 )
-            found.update(dict.fromkeys(named, (how, at)))
+            found.update(dict.fromkeys(named, (how, self.files.where(*at))))
         return {path: change for path, change in found.items() if change[0] != "recreate"}
-
-    def _check_changes(
-        self,
-        name: str,
-        config: Mapping[str, Any],
-        changes: Mapping[str, tuple[str, tuple[str, int]]],
-        on_unhealthy: str,
-    ) -> None:
-        """A file that is mounted by itself is seen as it was at the start: after a signal the container would
-        read the old one. A namespace does not outlive a restart.
-        """
-        for mount in config.get("volumes") or ():
-            how, at = changes.get(mount.get("source"), ("", ("", 0)))
-            if how.startswith("signal:"):
-                self.work.problems.add(
-                    *at,
-                    f"services.{name}: {mount['target']} is mounted by itself, so a container that is "
-                    "signalled goes on seeing the old file",
-                    "mount its directory instead, or say restart",
-                )
-        sharing = [
-            other
-            for other, service in self.files.project.services.items()
-            if any(service.get(key) == f"service:{name}" for key in NAMESPACES)
-        ]
-        restarts = [at for how, at in changes.values() if how == "restart"]
-        if on_unhealthy:
-            restarts.append(self.files.where("services", name, "x-limpet", "on_unhealthy"))
-        for at in restarts:
-            if sharing:
-                self.work.problems.add(
-                    *at,
-                    f"services.{name}: a restart would leave services.{sharing[0]} without what it shares"
-                    " of it",
-                    "say recreate: then both are made anew",
-                )
 
     def _config(self, name: str, service: Map, used: Used) -> dict[str, Any]:
         """The host-ready configuration."""
@@ -306,33 +205,36 @@ class AppServices:
             if key not in TAKEN_OUT and not key.startswith("x-")
         }
         deploy = config.pop("deploy", None) or {}
-        if any(deploy.get(key) for key in DEPLOY):
-            config["deploy"] = {key: deploy[key] for key in DEPLOY if deploy.get(key)}
+        if kept := {key: deploy[key] for key in DEPLOY if deploy.get(key)}:
+            config["deploy"] = kept
         if config.get("security_opt"):
             config["security_opt"] = self._security(config["security_opt"], name)
-        config |= {
-            event: self._commands(name, service, event)
-            for event in (POST_START, PRE_STOP)
-            if service.get(event)
-        }
-        mounts: list[dict[str, Any]] = []
-        for index, mount in enumerate(config.get("volumes") or ()):
-            with self.work.problems.collect():
-                mounts.append(self.files.volume(mount, used, name, index))
-        for kind, section in (("config", "configs"), ("secret", "secrets")):
-            for index, use in enumerate(service.get(section) or ()):
-                with self.work.problems.collect():
-                    mounts.append(self.files.grant(kind, without_places(use), used, name, index))
-        if mounts:
+        for event in (POST_START, PRE_STOP):
+            if service.get(event):
+                config[event] = self._commands(name, service, event)
+        if mounts := self._mounts(name, service, used):
             config["volumes"] = mounts
-        for mount in service.get("volumes") or ():
-            if mount.get("type") == "volume" and mount.get("source"):
-                used.need(self.volumes[mount["source"]])
-                used.inputs.update(self.devices[mount["source"]].inputs)
-                used.needs.update(self.devices[mount["source"]].needs)
         self._networks(config, used)
         self._namespaces(config, used)
         return config
+
+    def _mounts(self, name: str, service: Map, used: Used) -> list[dict[str, Any]]:
+        """Volumes, configs and secrets, host-ready; a wrong one does not hide what is wrong with others."""
+        mounts: list[dict[str, Any]] = []
+        volumes = [without_places(volume) for volume in service.get("volumes") or ()]
+        for index, volume in enumerate(volumes):
+            with self.work.problems.collect():
+                mounts.append(self.files.volume(volume, used, name, index))
+        for kind, section in PLURAL.items():
+            for index in range(len(service.get(section) or ())):
+                with self.work.problems.collect():
+                    mounts.append(self.files.grant(name, kind, index, used))
+        for volume in volumes:
+            if volume.get("type") == "volume" and volume.get("source"):
+                used.need(self.volumes[volume["source"]])
+                used.inputs.update(self.devices[volume["source"]].inputs)
+                used.needs.update(self.devices[volume["source"]].needs)
+        return mounts
 
     def _security(self, options: list[Any], service: str) -> list[str]:
         """The security options; the file of a seccomp profile is replaced by what it says, as the Engine

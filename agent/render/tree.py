@@ -180,23 +180,26 @@ class BaseTree:
         """The files below the real directory `real`, with the paths by which they were asked for."""
         for name, entry in self._children(real).items():
             path = child_path(shown, name)
-            below, target = child_path(real, name), entry
             self._walked += 1
             if self._walked > MAX_ENTRIES:
                 raise self._too_many(path)
-            if entry.kind == "link":
-                try:
-                    below, target = self._resolve(path) or (below, entry)
-                except EntryRefused:
-                    yield path
-                    continue
-            if target.kind != "directory":
-                yield path
-            elif below == real or below in above:
-                self._circles.add(path)
-                yield path
-            else:
+            below = self._directory_behind(path, child_path(real, name), entry)
+            if below is not None and below != real and below not in above:
                 yield from self._walk(path, below, (*above, real))
+                continue
+            if below is not None:
+                self._circles.add(path)
+            yield path
+
+    def _directory_behind(self, path: str, real: str, entry: TreeEntry) -> str | None:
+        """The real path of an entry that is a directory, or a link to one; None for anything else."""
+        if entry.kind != "link":
+            return real if entry.kind == "directory" else None
+        try:
+            found = self._resolve(path)
+        except EntryRefused:
+            return None
+        return found[0] if found is not None and found[1].kind == "directory" else None
 
     def _too_many(self, path: str) -> EntryRefused:
         return EntryRefused(
@@ -214,43 +217,54 @@ class BaseTree:
         return self._resolved[path]
 
     def _follow(self, path: str) -> tuple[str, TreeEntry] | None:
-        todo = [(part, False) for part in reversed(path.split("/")) if part]
-        real, entry, links, target = "", TreeEntry("directory"), 0, ""
+        todo = _steps(path, linked=False)
+        real, directory, links, target = "", TreeEntry("directory"), 0, ""
         while todo:
             part, linked = todo.pop()
-            if entry.kind != "directory":
-                return (real, entry) if entry.kind in ("submodule", "refused") else None
             if part == "..":
-                if not real:
-                    raise self._leaves(path, target)
-                real = real.rpartition("/")[0]
+                real = self._above(path, real, target)
                 continue
-            child = self._children(real).get(part)
-            if child is None and linked:
-                raise EntryRefused(
-                    path,
-                    f"is or lies below a symbolic link to {child_path(real, part)}, which is not in Git",
-                    "add the target to Git, or remove the link",
-                )
-            if child is None:
+            here = child_path(real, part)
+            child = self._child(path, here, linked)
+            if child is None or (todo and child.kind == "file"):
                 return None
-            if child.kind == "link":
+            if child.kind == "directory":
+                real, directory = here, child
+            elif child.kind == "link":
                 links += 1
-                if links > MAX_LINKS:
-                    raise EntryRefused(path, "symbolic links run in a circle", "remove one of them")
-                target = self._target(path, child_path(real, part), child)
-                todo += [(step, True) for step in reversed(target.split("/")) if step not in ("", ".")]
+                target = self._target(path, here, child, links)
+                todo += _steps(target, linked=True)
             else:
-                real, entry = child_path(real, part), child
-        return real, entry
+                return here, child
+        return real, directory
+
+    def _above(self, path: str, real: str, target: str) -> str:
+        """The directory above a real one, where a link to `target` leads. Raises EntryRefused at the root."""
+        if not real:
+            raise self._leaves(path, target)
+        return real.rpartition("/")[0]
+
+    def _child(self, path: str, real: str, linked: bool) -> TreeEntry | None:
+        """The entry at a real path. Raises EntryRefused when a link on the way of `path` leads to nothing."""
+        directory, _, name = real.rpartition("/")
+        child = self._children(directory).get(name)
+        if child is None and linked:
+            raise EntryRefused(
+                path,
+                f"is or lies below a symbolic link to {real}, which is not in Git",
+                "add the target to Git, or remove the link",
+            )
+        return child
 
     def _leaves(self, path: str, target: str) -> EntryRefused:
         return EntryRefused(
             path, f"is or lies below a symbolic link out of the repository, to {target}", LINK_HINT
         )
 
-    def _target(self, path: str, link: str, entry: TreeEntry) -> str:
-        """What a link says, relative to its directory."""
+    def _target(self, path: str, link: str, entry: TreeEntry, links: int) -> str:
+        """What a link says, relative to its directory; it is one of so many on the way of `path`."""
+        if links > MAX_LINKS:
+            raise EntryRefused(path, "symbolic links run in a circle", "remove one of them")
         try:
             target = self._content(link, entry).decode()
         except UnicodeDecodeError:
@@ -262,6 +276,12 @@ class BaseTree:
 
 def child_path(directory: str, name: str) -> str:
     return f"{directory}/{name}" if directory else name
+
+
+def _steps(path: str, linked: bool) -> list[tuple[str, bool]]:
+    """The parts of a path, or of a link's target, the last one first, each marked with which it is of."""
+    nothing = ("", ".") if linked else ("",)
+    return [(part, linked) for part in reversed(path.split("/")) if part not in nothing]
 
 
 def _safe(name: str, entry: TreeEntry) -> TreeEntry:

@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from agent.compose.tree import Map
@@ -23,60 +24,85 @@ ACTIONS = ("rollback", "continue", "pause")
 SHARED = ("host", "service:", "container:")  # network modes whose ports two containers would both want
 
 
-def manners(service: Map, name: str, config: Mapping[str, Any], files: AppFiles) -> dict[str, dict[str, Any]]:
-    """`update` and `rollback`, as `kinds/changing.py` reads them; what is wrong is noted."""
+def update_policies(
+    service: Map, name: str, config: Mapping[str, Any], files: AppFiles
+) -> dict[str, dict[str, Any]]:
+    """`update` and `rollback`, as `kinds/update_policy.py` reads them; what is wrong is noted."""
     deploy = service.get("deploy") or {}
     found = {}
     for key, section in (("update", "update_config"), ("rollback", "rollback_config")):
         if deploy.get(section) is not None:
-            found[key] = _manner(deploy[section], config, files, ("services", name, "deploy", section))
+            found[key] = _Reader(deploy[section], files, name, section).policy(config)
     return found
 
 
-def _manner(
-    said: Mapping[str, Any], config: Mapping[str, Any], files: AppFiles, at: tuple[str, ...]
-) -> dict[str, Any]:
-    shown = f"services.{at[1]}.deploy.{at[3]}"
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads one of the two sections; a value that is not set, or is wrong, is None."""
 
-    def wrong(key: str, what: str, hint: str) -> None:
-        files.work.problems.add(*files.where(*at, key), f"{shown}.{key} {what}", hint)
+    written: Mapping[str, Any]
+    files: AppFiles
+    service: str
+    section: str
 
-    found: dict[str, Any] = {
-        "parallelism": 1 if said.get("parallelism") is None else int(said["parallelism"])
-    }
-    for key in ("delay", "monitor"):
-        if said.get(key) is not None:
-            found[key] = _seconds(said[key])
-            if found[key] is None:
-                wrong(key, f"must be a duration, not {said[key]!r}", "write number and unit: 10s, 1m30s")
-    action = str(said.get("failure_action") or "rollback")
-    if action not in ACTIONS:
-        wrong("failure_action", f"is {action!r}", did_you_mean(action, ACTIONS))
-    elif action == "pause":
-        files.work.problems.warn(
-            *files.where(*at, "failure_action"),
-            f"{shown}.failure_action: pause would leave the host half "
-            "updated, so a failed update is rolled back",
-            "write rollback or continue",
-        )
-    elif action == "continue":
-        found["failure_action"] = action
-    ratio = float(said.get("max_failure_ratio") or 0)
-    if not 0 <= ratio <= 1:
-        wrong("max_failure_ratio", f"is {ratio:g}", "write a share from 0 to 1")
-    elif ratio:
-        found["max_failure_ratio"] = ratio
-    if said.get("order") == "start-first":
-        reason = _alone(config)
-        if reason:
-            files.work.problems.warn(
-                *files.where(*at, "order"),
-                f"{shown}.order: start-first cannot be: {reason}; the old container stops first",
+    def policy(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        parallelism = self.written.get("parallelism")
+        found = {
+            "parallelism": 1 if parallelism is None else int(parallelism),
+            "delay": self.seconds("delay"),
+            "monitor": self.seconds("monitor"),
+            "failure_action": self.failure_action(),
+            "max_failure_ratio": self.ratio(),
+            "order": self.order(config),
+        }
+        return {key: value for key, value in found.items() if value is not None}
+
+    def at(self, key: str) -> tuple[str, ...]:
+        return "services", self.service, "deploy", self.section, key
+
+    def wrong(self, key: str, what: str, hint: str) -> None:
+        self.files.error(f"{'.'.join(self.at(key))} {what}", hint, *self.at(key))
+
+    def warn(self, key: str, what: str, hint: str) -> None:
+        self.files.warn(f"{'.'.join(self.at(key))}: {what}", hint, *self.at(key))
+
+    def seconds(self, key: str) -> float | None:
+        value = self.written.get(key)
+        seconds = None if value is None else _seconds(value)
+        if value is not None and seconds is None:
+            self.wrong(key, f"must be a duration, not {value!r}", "write number and unit: 10s, 1m30s")
+        return seconds
+
+    def failure_action(self) -> str | None:
+        action = str(self.written.get("failure_action") or "rollback")
+        if action not in ACTIONS:
+            self.wrong("failure_action", f"is {action!r}", did_you_mean(action, ACTIONS))
+        if action == "pause":
+            self.warn(
+                "failure_action",
+                "pause would leave the host half updated, so a failed update is rolled back",
+                "write rollback or continue",
+            )
+        return action if action == "continue" else None
+
+    def ratio(self) -> float | None:
+        ratio = float(self.written.get("max_failure_ratio") or 0)
+        if not 0 <= ratio <= 1:
+            self.wrong("max_failure_ratio", f"is {ratio:g}", "write a share from 0 to 1")
+            return None
+        return ratio or None
+
+    def order(self, config: Mapping[str, Any]) -> str | None:
+        if self.written.get("order") != "start-first":
+            return None
+        if reason := _alone(config):
+            self.warn(
+                "order",
+                f"start-first cannot be: {reason}; the old container stops first",
                 "remove what only one can hold, or write stop-first",
             )
-        else:
-            found["order"] = "start-first"
-    return {key: value for key, value in found.items() if value is not None}
+            return None
+        return "start-first"
 
 
 def _seconds(value: Any) -> float | None:

@@ -144,32 +144,33 @@ def _example(pattern: str) -> str:
 def _matching(tree: Tree, fleet: Fleet, rule: LayerRule) -> dict[str, set[str]]:
     """Name -> values for which the rule's directory is there."""
     found: dict[str, set[str]] = {name: set() for name in rule.names()}
-    todo = [(fleet.base, rule.path.split("/"), dict[str, str]())]
+    todo = [(fleet.base, rule.path.split("/"), dict[str, str]())] if found else []
     while todo:
         directory, parts, values = todo.pop()
-        if not parts or not rule.names():
-            for name, value in values.items():
-                found[name].add(value)
-            continue
-        names = PLACEHOLDER.findall(parts[0])
-        pattern = (
-            re.compile(
-                "".join(
-                    f"(?P<n{names.index(piece[1:-1])}>.+)"
-                    if PLACEHOLDER.fullmatch(piece)
-                    else re.escape(piece)
-                    for piece in re.split(r"(\{[^{}]*\})", parts[0])
-                )
-            )
-            if len(set(names)) == len(names)
-            else re.compile("(?!)")
-        )
-        for child in tree.children(directory):
-            match = pattern.fullmatch(child)
-            if match and tree.is_dir(below(directory, child)):
-                more = {name: match[f"n{index}"] for index, name in enumerate(names)}
-                todo.append((below(directory, child), parts[1:], values | more))
+        for name, value in values.items() if not parts else ():
+            found[name].add(value)
+        for child, more in _children(tree, directory, parts[0]) if parts else ():
+            todo.append((below(directory, child), parts[1:], values | more))
     return found
+
+
+def _children(tree: Tree, directory: str, part: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """The directories that one part of a layer's path matches, with the values of the names in it."""
+    names, pattern = _pattern_of(part)
+    for child in tree.children(directory):
+        match = pattern.fullmatch(child)
+        if match and tree.is_dir(below(directory, child)):
+            yield child, dict(zip(names, match.groups(), strict=True))
+
+
+def _pattern_of(part: str) -> tuple[list[str], re.Pattern[str]]:
+    """The names in one part of a layer's path, and what the part matches, with a group for each of them."""
+    names = PLACEHOLDER.findall(part)
+    if len(set(names)) < len(names):
+        return names, re.compile("(?!)")
+    pieces = re.split(r"(\{[^{}]*\})", part)
+    groups = ("(.+)" if PLACEHOLDER.fullmatch(piece) else re.escape(piece) for piece in pieces)
+    return names, re.compile("".join(groups))
 
 
 def _combinations(known: Mapping[str, list[str]], given: Mapping[str, str]) -> Iterator[dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.compose.tree import Map
@@ -16,7 +17,7 @@ LONGEST_HOOK = 600.0  # seconds: a pass that stands still for longer is taken fo
 LATER = ("protect",)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Extension:
     """What `x-limpet` of one service says. `changes`: path below the app's directory -> `signal:HUP`,
     `restart` or `recreate`. `on_unhealthy`: `restart`, or nothing. `hook_timeout` in seconds.
@@ -26,26 +27,35 @@ class Extension:
     irreversible: bool = False
     adopt: bool = False
     on_unhealthy: str = ""
-    changes: dict[str, str] = field(default_factory=dict)
+    changes: Mapping[str, str] = field(default_factory=dict)
     hook_timeout: float = DEADLINE
 
 
 def read_extension(service: Map, name: str, files: AppFiles) -> Extension:
     """The `x-limpet` of a service. Raises Wrong; single wrong keys are noted."""
     value = service.get("x-limpet")
-    found = Extension()
     if value is None:
-        return found
+        return Extension()
     if not isinstance(value, Map):
         raise files.wrong(
             f"services.{name}.x-limpet must be a mapping",
             "write x-limpet: {oneshot: true}",
-            "services",
-            name,
-            "x-limpet",
+            *("services", name, "x-limpet"),
         )
     section = Section(value, f"services.{name}.x-limpet", files.work.problems, files.work.overlay.origin)
-    for key in value:
+    _check_keys(section)
+    return Extension(
+        oneshot=section.truth("oneshot"),
+        adopt=section.truth("adopt"),
+        irreversible=section.truth("irreversible"),
+        on_unhealthy=section.choice("on_unhealthy", "none", "restart", "none").replace("none", ""),
+        changes=_changes(section.section("on_change")),
+        hook_timeout=_hook_timeout(section),
+    )
+
+
+def _check_keys(section: Section) -> None:
+    for key in section.map:
         if key in LATER:
             section.wrong(
                 key,
@@ -54,27 +64,30 @@ def read_extension(service: Map, name: str, files: AppFiles) -> Extension:
             )
         elif key not in KNOWN:
             section.wrong(key, f"unknown key {section.name(key)}", did_you_mean(key, (*KNOWN, *LATER)))
-    found.oneshot, found.adopt, found.irreversible = (
-        section.truth(key) for key in ("oneshot", "adopt", "irreversible")
-    )
-    found.on_unhealthy = section.choice("on_unhealthy", "none", "restart", "none").replace("none", "")
-    found.hook_timeout = section.seconds("hook_timeout", DEADLINE)
-    if found.hook_timeout > LONGEST_HOOK:
+
+
+def _hook_timeout(section: Section) -> float:
+    timeout = section.seconds("hook_timeout", DEADLINE)
+    if timeout > LONGEST_HOOK:
         section.wrong(
             "hook_timeout",
             f"{section.name('hook_timeout')} is longer than {LONGEST_HOOK / 60:.0f} minutes",
             "let the command start the work and end, and a check say whether it is done",
         )
-    changes = section.section("on_change")
-    for path in changes.map:
-        said = changes.text(path)
+    return timeout
+
+
+def _changes(section: Section) -> dict[str, str]:
+    found = {}
+    for path in section.map:
+        said = section.text(path)
         signal = signal_name(said.removeprefix("signal:"))
         if signal or said in ("restart", "recreate"):
-            found.changes[path] = f"signal:{signal}" if signal else said
+            found[path] = f"signal:{signal}" if signal else said
         else:
-            changes.wrong(
+            section.wrong(
                 path,
-                f"{section.name('on_change')}: {said!r} is neither restart nor recreate nor a signal",
+                f"{section.what}: {said!r} is neither restart nor recreate nor a signal",
                 f"signals are {', '.join(SIGNALS)}",
             )
     return found

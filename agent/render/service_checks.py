@@ -1,0 +1,120 @@
+"""The parts of a Compose service that this version cannot do, or that contradict each other.
+
+Rules:
+1. A key is never ignored silently: one that is not supported is an error.
+2. Without an image there is nothing to draft; everything else is noted, and the service is looked at further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from agent.compose.tree import Map
+from agent.kinds.engine.request import SUPPORTED
+from agent.references import image_problem
+from agent.render.assembly import Change
+from agent.render.mounts import AppFiles
+
+TAKEN_OUT = frozenset(
+    {
+        "depends_on",
+        "scale",
+        "profiles",
+        "build",
+        "develop",
+        "pull_policy",
+        "pull_refresh_after",
+        "env_file",
+        "label_file",
+        "attach",
+        "configs",
+        "secrets",
+        "container_name",
+        "extends",
+        "pre_start",
+    }
+)  # what other steps are concerned with
+DEPLOY = ("resources", "restart_policy")  # what of `deploy` concerns one container
+DEPLOY_ELSEWHERE = ("replicas", "update_config", "rollback_config")
+DEPLOY_IGNORED = ("mode", "endpoint_mode", "labels", "placement")
+RESERVED = "io.limpet."
+NAMESPACES = ("network_mode", "ipc", "pid")
+
+
+def check_service(name: str, service: Map, files: AppFiles) -> None:
+    """Notes what is wrong with a service. Raises Wrong when it has no image that can be run."""
+    _check_keys(name, service, files)
+    for label in service.get("labels") or {}:
+        if label.startswith(RESERVED):
+            files.error(
+                f"services.{name}.labels: {label} is Limpet's own",
+                f"use a label that does not start with {RESERVED}",
+                *("services", name, "labels", label),
+            )
+    mode = str(service.get("network_mode", ""))
+    if service.get("ports") and mode.startswith(("service:", "container:")):
+        files.error(
+            f"services.{name}: it has no network of its own to publish ports from",
+            f"publish them where its network is: {mode}",
+            *("services", name, "ports"),
+        )
+    if not service.get("image") and "build" in service:
+        raise files.wrong(
+            f"services.{name} has no image, and Limpet does not build",
+            "build and push it elsewhere, and name it with `image:`",
+            *("services", name, "build"),
+        )
+    if not service.get("image"):
+        raise files.wrong(f"services.{name} has no image", "add `image:`", "services", name)
+    if problem := image_problem(service["image"]):
+        raise files.wrong(f"services.{name}: {problem[0]}", problem[1], "services", name, "image")
+
+
+def _check_keys(name: str, service: Map, files: AppFiles) -> None:
+    for key in service:
+        if key not in SUPPORTED and key not in TAKEN_OUT and not key.startswith("x-"):
+            files.error(
+                f"services.{name}.{key} is not supported by this version of Limpet",
+                "remove it; a key is never ignored silently",
+                *("services", name, key),
+            )
+    for key in service.get("deploy") or {}:
+        if key not in (*DEPLOY, *DEPLOY_ELSEWHERE, *DEPLOY_IGNORED) and not key.startswith("x-"):
+            message = f"services.{name}.deploy.{key} is not supported by Limpet"
+            files.error(message, "remove it", "services", name, "deploy", key)
+
+
+def check_signals(
+    name: str, config: Mapping[str, Any], changes: Mapping[str, Change], files: AppFiles
+) -> None:
+    """A file that is mounted by itself is seen as it was at the start: after a signal the container would
+    read the old one.
+    """
+    for mount in config.get("volumes") or ():
+        how, at = changes.get(mount.get("source"), ("", ("", 0)))
+        if how.startswith("signal:"):
+            files.work.problems.add(
+                *at,
+                f"services.{name}: {mount['target']} is mounted by itself, so a container that is "
+                "signalled goes on seeing the old file",
+                "mount its directory instead, or say restart",
+            )
+
+
+def check_restarts(name: str, changes: Mapping[str, Change], on_unhealthy: str, files: AppFiles) -> None:
+    """A namespace that another service shares does not outlive a restart."""
+    sharing = [
+        other
+        for other, service in files.project.services.items()
+        if any(service.get(key) == f"service:{name}" for key in NAMESPACES)
+    ]
+    restarts = [at for how, at in changes.values() if how == "restart"]
+    if on_unhealthy:
+        restarts.append(files.where("services", name, "x-limpet", "on_unhealthy"))
+    for at in restarts if sharing else ():
+        files.work.problems.add(
+            *at,
+            f"services.{name}: a restart would leave services.{sharing[0]} without what it shares of it",
+            "say recreate: then both are made anew",
+        )
