@@ -5,10 +5,10 @@ and gives its answer in one line; that is its result.
 
 Rules:
 1. Nothing here blocks but the start of the process.
-2. A child that says nothing for too long, or takes too long in all, is sent TERM; after a grace its group is
+2. A child that is silent for too long, or takes too long in all, is sent TERM; after a grace its group is
    sent KILL.
 3. TERM goes to the child alone: a pass ends its own children when it has finished the action at hand.
-4. What the child writes to stderr goes where ours goes.
+4. The child's stderr is ours.
 """
 
 from __future__ import annotations
@@ -26,11 +26,8 @@ from agent import sandbox
 from agent.report.progress import Event
 
 MAX_LINE = 1 << 20  # bytes; a longer line is dropped
-CLEAN = {
-    "PATH": sandbox.PATH,
-    "HOME": "/",
-    "LANG": "C.UTF-8",
-}  # what a child that handles foreign bytes may know
+# The environment of a child that handles foreign bytes.
+CLEAN = {"PATH": sandbox.PATH, "HOME": "/", "LANG": "C.UTF-8"}
 PRIVATE = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
 
 
@@ -45,8 +42,8 @@ class TimeLimits:
 
 @dataclass(frozen=True, slots=True)
 class ChildEnd:
-    """How a child ended: its result line if any, its exit status (negative: the signal), why we stopped it,
-    if so.
+    """How a child ended: its result line if any, its exit status (negative: the signal), and why we stopped
+    it, if we did.
     """
 
     result: Mapping[str, Any] | None
@@ -66,7 +63,7 @@ class ChildEnd:
 
 
 class Child:
-    """One running child. `name` is for messages."""
+    """One running child."""
 
     def __init__(
         self,
@@ -76,6 +73,13 @@ class Child:
         now: float,
         request: Mapping[str, Any] | None = None,
     ) -> None:
+        """
+        name: for messages
+        argv: the command
+        limits: how long it may take
+        now: monotonic seconds
+        request: what it is asked on stdin; None for a pass, which is not asked
+        """
         self.name = name
         self._asked = request is not None
         self.started = self.heard = now
@@ -101,7 +105,7 @@ class Child:
         os.set_blocking(self.output, False)
 
     def read(self, now: float) -> list[Event]:
-        """The events that came since the last call; the result line is kept for the end."""
+        """The events that came since the last call. The result line is retained for the end."""
         data = b""
         with contextlib.suppress(BlockingIOError):
             while chunk := os.read(self.output, 65536):
@@ -120,13 +124,13 @@ class Child:
 
     @property
     def deadline(self) -> float:
-        """When `enforce` has to be called."""
+        """When `enforce` must be called."""
         if self.stopped:
             return self._kill_at
         return min(self.heard + self._limits.silence, self.started + self._limits.total)
 
     def enforce(self, now: float) -> None:
-        """Ends what has overrun."""
+        """Ends the child when it has overrun its time."""
         if now < self.deadline:
             return
         if self.stopped:
@@ -150,7 +154,7 @@ class Child:
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def ended(self) -> ChildEnd | None:
-        """How it ended, or None while it runs. Read what is left before."""
+        """How it ended, or None while it runs. To be called after the last `read`."""
         status = self.process.poll()
         return None if status is None else ChildEnd(self._result, status, self.stopped)
 

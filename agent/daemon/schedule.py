@@ -3,11 +3,11 @@
 Rules:
 1. Polls of one host keep their phase, which follows from its machine-id: a fleet that boots together does not
    poll together. Every cycle has some jitter on top.
-2. What failed for the time being is tried again with exponential backoff, full jitter and a cap. Three counts
-   are kept apart: polls without an answer, temporary failures of passes, and drift: repairs that failed or
-   that must be looked at again, for what was repaired may need it once more. Success and a new revision start
-   them again.
-3. What needs a person or a new commit is not retried sooner than the usual resync.
+2. A temporary failure is tried again with exponential backoff, full jitter and a cap. Three counts
+   are separate: polls without an answer, temporary failures of passes, and drift (repairs that failed, and
+   repairs that must be looked at again because they may be needed once more). Success and a new revision
+   start them again.
+3. A failure that needs a person or a new commit is not retried sooner than the usual resync.
 4. A pass that is wanted while one runs starts when that one has ended; several wishes become one pass.
 
 Intervals are counted here, by the monotonic clock, and not by a library's scheduler: APScheduler's counts by
@@ -99,15 +99,14 @@ class Schedule:
         `corrected`: it repaired drift.
         """
         self._passing = False
-        passing, failed = exit_code == EXIT_TEMPORARY, exit_code in (EXIT_FAILED, EXIT_ROLLBACK_FAILED)
-        self.temporary = self.temporary + 1 if passing else 0
-        self.drift = self.drift + 1 if failed or corrected else self.drift if passing else 0
-        counts = [(self.temporary, self.cadence.retry)] if passing else []
-        counts += (
-            [(self.drift, self.cadence.retry if failed else self.cadence.poll)] if failed or corrected else []
-        )
-        if counts:
-            delay = max(self._backoff(count, base, self.cadence.resync) for count, base in counts)
+        temporary, failed = exit_code == EXIT_TEMPORARY, exit_code in (EXIT_FAILED, EXIT_ROLLBACK_FAILED)
+        self.temporary = self.temporary + 1 if temporary else 0
+        if failed or corrected:
+            self.drift += 1
+        elif not temporary:
+            self.drift = 0
+        delay = self._retry_delay(temporary, failed, corrected)
+        if delay is not None:
             self.pass_at, self.trigger = now + delay, "retry"
         else:
             self.pass_at, self.trigger = now + self._jittered(self.cadence.resync), "resync"
@@ -115,6 +114,16 @@ class Schedule:
             self.pass_at, self.trigger = now + again_in, "retry"
         if self._wanted:
             self.pass_at, self.trigger = now, self._wanted
+
+    def _retry_delay(self, temporary: bool, failed: bool, corrected: bool) -> float | None:
+        """Seconds until the next pass; None when the usual resync is soon enough."""
+        delays = []
+        if temporary:
+            delays.append(self._backoff(self.temporary, self.cadence.retry, self.cadence.resync))
+        if failed or corrected:
+            base = self.cadence.retry if failed else self.cadence.poll
+            delays.append(self._backoff(self.drift, base, self.cadence.resync))
+        return max(delays, default=None)
 
     def want(self, trigger: str, now: float) -> None:
         """A pass now, or right after the one that runs. New revisions and new settings start the failures

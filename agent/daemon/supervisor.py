@@ -1,10 +1,9 @@
 """RESIDENT: the daemon's loop. It starts polls and passes as fresh children, times them out, and backs off.
 
 Rules:
-1. One thread, one `select`; nothing in the loop waits for anything else: a fed watchdog says that the loop
+1. One thread, one `select`. Nothing in the loop waits for anything else: a fed watchdog means that the loop
    turns.
-2. It decides when, never what: what is wrong with a revision, and what to do about it, is the pass's
-   business.
+2. It decides when, never what: a wrong revision, and what to do about it, is the business of the pass.
 3. At most one poll and one pass run at a time. Polls go on while a pass runs, so a pass can notice a newer
    revision.
 4. A child that fails, hangs, or crashes costs a retry, never the loop.
@@ -17,7 +16,6 @@ import contextlib
 import logging
 import selectors
 import signal
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from random import Random
 from typing import Any, Protocol
@@ -26,8 +24,10 @@ from agent.clock import Clock
 from agent.converge.desired import request
 from agent.daemon import systemd
 from agent.daemon.child import Child, ChildEnd, TimeLimits
+from agent.daemon.clients import Clients
 from agent.daemon.control import Client, Listener
 from agent.daemon.schedule import Cadence, Schedule
+from agent.daemon.signals import Signals
 from agent.errors import EXIT_OK, EXIT_TEMPORARY, LimpetError, Stalled, Transient
 from agent.installation import Paths
 from agent.report.log import logger
@@ -56,9 +56,7 @@ class DaemonReporter(Protocol):
 
 
 class Supervisor:
-    """One daemon. `load` reads the settings (LimpetError when they are wrong); `command` gives the argv of a
-    child.
-    """
+    """One daemon."""
 
     def __init__(
         self,
@@ -72,6 +70,16 @@ class Supervisor:
         phase: float,
         retry: float = 10.0,
     ) -> None:
+        """
+        paths: of the installation
+        load: reads the settings; LimpetError when they are wrong
+        reporter: makes the writer of the heartbeat
+        command: gives the argv of a child
+        clock: the host's
+        random: for jitter and backoff
+        phase: the host's place within the poll interval, 0 up to 1
+        retry: bound of the first backoff of a pass, in seconds
+        """
         self._paths = paths
         self._load = load
         self._make_reporter = reporter
@@ -83,9 +91,8 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._poll: Child | None = None
         self._pass: Child | None = None
-        self._waiting: list[Client] = []  # for the next pass
-        self._watching: list[Client] = []  # the pass that runs
-        self._caught: set[int] = set()
+        self._clients = Clients(self._selector, self._wanted)
+        self._signals = Signals()
         self._stopping = False
         self._seen = ""  # the newest revision of the source
         self._tried = ""  # the newest revision when the last pass started, or that it saw itself
@@ -100,12 +107,10 @@ class Supervisor:
             now = self._clock.monotonic()
             self._schedule = Schedule(self._cadence(), phase=self._phase, random=self._random, now=now)
             self._watchdog = systemd.Watchdog(now)
-            stack.enter_context(self._signals())
+            stack.enter_context(self._signals.waking(self._selector))
             listener = Listener(self._paths.run)
             stack.callback(listener.close)
-            self._selector.register(
-                listener.socket, selectors.EVENT_READ, lambda mask: self._accept(listener)
-            )
+            self._clients.listen(listener)
             stack.callback(self._selector.close)
             logger.info(
                 "started: polls every %g s, full check every %g s",
@@ -161,7 +166,7 @@ class Supervisor:
             self._tried = self._seen
             limits = TimeLimits(PASS_SILENCE + self._settings.gate.deadline, PASS_TOTAL, PASS_GRACE)
             self._pass = self._spawn("_pass", limits, now, "--trigger", trigger)
-            self._watching, self._waiting = self._watching + self._waiting, []
+            self._clients.pass_begins()
             if self._pass is None:
                 self._answered(now, EXIT_TEMPORARY, "the pass could not be started")
 
@@ -193,8 +198,7 @@ class Supervisor:
     def _show(self, event: Event) -> None:
         if "step" in event:
             logger.info("%s", event["step"])
-        for client in self._watching:
-            self._tell(client, event)
+        self._clients.show(event)
 
     def _reap(self, job: Child, ended: Callable[[ChildEnd, float], None], now: float) -> None:
         self._heard(job)
@@ -214,9 +218,8 @@ class Supervisor:
                 "see the log",
                 code="PollFailed",
             )
-        asked = not self._stopping and not (
-            error and error.code == "Locked"
-        )  # a fetching pass is as good as a poll
+        locked = error is not None and error.code == "Locked"  # a pass is fetching: as good as a poll
+        asked = not self._stopping and not locked
         self._schedule.polled(now, succeeded=error is None or not asked)
         if asked:
             self._source_answered(str((ending.result or {}).get("commit", "")), error, now)
@@ -274,88 +277,37 @@ class Supervisor:
         again_in: float | None = None,
         corrected: bool = False,
     ) -> None:
+        """A pass has ended.
+
+        now: monotonic seconds
+        exit_code: of the pass
+        sentence: what it says for people
+        again_in: seconds after which it asks for another pass
+        corrected: whether it repaired drift
+        """
         self._schedule.passed(now, exit_code, again_in=again_in, corrected=corrected)
         look = self._schedule.next_look(now) - now
         self._status = sentence if self._stopping else f"{sentence}, next look in {look:.0f} s"
         logger.log(logging.WARNING if exit_code else logging.INFO, "%s", self._status)
         systemd.notify(f"STATUS={self._status}")
-        for client in self._watching:
-            self._tell(client, {"result": {"exit_code": exit_code, "sentence": sentence}})
-        self._watching = []
+        self._clients.pass_ends({"result": {"exit_code": exit_code, "sentence": sentence}})
         self._alive()
 
-    # --- clients ---
-
-    def _accept(self, listener: Listener) -> None:
-        client = listener.accept()
-        if client:
-            self._selector.register(
-                client.socket, selectors.EVENT_READ, lambda mask: self._served(client, mask)
-            )
-
-    def _served(self, client: Client, mask: int) -> None:
-        if mask & selectors.EVENT_WRITE:
-            client.flush()
-        request = client.receive() if mask & selectors.EVENT_READ and not client.closed else None
-        if isinstance(request, dict) and request.get("verb") == "sync" and client not in self._watching:
-            self._wanted(client)
-        elif request is not None:
-            client.close()
-        self._refresh(client)
+    # --- clients, signals and settings ---
 
     def _wanted(self, client: Client) -> None:
         now = self._clock.monotonic()
         if self._stopping:
-            self._tell(client, STOPPING)
+            self._clients.tell(client, STOPPING)
             return
         if self._pass:
-            self._tell(client, {"step": "a pass is running; another one follows it"})
+            self._clients.tell(client, {"step": "a pass is running; another one follows it"})
             self._schedule.poll_soon(now)  # a newer revision ends the running pass's wait
         self._schedule.want("sync", now)
-        self._waiting.append(client)
-
-    def _tell(self, client: Client, event: Event) -> None:
-        client.send(event, last="result" in event)
-        self._refresh(client)
-
-    def _refresh(self, client: Client) -> None:
-        """Forgets a client that is gone, and waits for its socket when bytes wait for it."""
-        if client.closed:
-            self._waiting = [other for other in self._waiting if other is not client]
-            self._watching = [other for other in self._watching if other is not client]
-            for key in [key for key in self._selector.get_map().values() if key.fileobj is client.socket]:
-                self._selector.unregister(key.fileobj)
-            return
-        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.pending else 0)
-        key = self._selector.get_key(client.socket)
-        if key.events != mask:
-            self._selector.modify(client.socket, mask, key.data)
-
-    # --- signals and settings ---
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Signals wake the loop, which handles them between two turns."""
-        ours = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
-        reader, writer = socket.socketpair()
-        reader.setblocking(False)
-        writer.setblocking(False)
-        before = {
-            number: signal.signal(number, lambda number, frame: self._caught.add(number)) for number in ours
-        }
-        wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-        self._selector.register(reader, selectors.EVENT_READ, lambda mask: reader.recv(4096))
-        try:
-            yield
-        finally:
-            signal.set_wakeup_fd(wakeup)
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            reader.close()
-            writer.close()
+        self._clients.waiting.append(client)
 
     def _handle_signals(self, now: float) -> None:
-        caught, self._caught = self._caught, set()
+        caught = self._signals.taken()
         if caught & {signal.SIGTERM, signal.SIGINT} and not self._stopping:
             self._stop(now)
         if signal.SIGHUP in caught and not self._stopping:
@@ -369,8 +321,8 @@ class Supervisor:
             self._poll.stop("the daemon is stopping", now)
         if self._pass:
             self._pass.stop("the daemon is stopping", now, grace=STOP_WITHIN)
-        for client in self._waiting:
-            self._tell(client, STOPPING)
+        for client in self._clients.waiting:
+            self._clients.tell(client, STOPPING)
 
     def _reload(self, now: float) -> None:
         systemd.notify("RELOADING=1", f"MONOTONIC_USEC={systemd.monotonic_usec()}")
@@ -386,9 +338,8 @@ class Supervisor:
         systemd.notify("READY=1", "STATUS=settings read again")
 
     def _read_settings(self) -> None:
-        self._settings_stamp = (
-            self._stamp()
-        )  # before reading: a change meanwhile is noticed, and a wrong file is said once
+        # Before reading: a change meanwhile is noticed, and a wrong file is reported once.
+        self._settings_stamp = self._stamp()
         self._settings = self._load()
         self._reporter = self._make_reporter(self._settings)
 
@@ -415,7 +366,7 @@ class Supervisor:
 
     @contextlib.contextmanager
     def _heartbeat(self) -> Iterator[None]:
-        """A heartbeat that cannot be written is said in the log, and ends nothing."""
+        """A heartbeat that cannot be written is reported in the log, and ends nothing."""
         try:
             yield
         except (LimpetError, OSError) as error:
@@ -423,9 +374,9 @@ class Supervisor:
 
 
 def _error(result: Mapping[str, Any] | None) -> LimpetError | None:
-    """What a child reports to have failed with."""
-    said = (result or {}).get("error")
-    if not isinstance(said, dict):
+    """The error that a child reports; None when there is none."""
+    error = (result or {}).get("error")
+    if not isinstance(error, dict):
         return None
-    kind = Stalled if said.get("class") in ("Stalled", "BadInput") else Transient
-    return kind(str(said.get("message", "")), str(said.get("hint", "")), code=str(said.get("code", "")))
+    kind = Stalled if error.get("class") in ("Stalled", "BadInput") else Transient
+    return kind(str(error.get("message", "")), str(error.get("hint", "")), code=str(error.get("code", "")))

@@ -88,20 +88,27 @@ def _triggers(expression: str, zone: str) -> list[CronTrigger]:
 
 def _weekdays(field: str) -> str:
     """The field with its days as names, each written out."""
-    found: list[int] = []
-    for item in field.split(","):
-        match = _ITEM.fullmatch(item)
-        if not match:
-            raise ValueError(f"{item!r} is no day of the week")
-        star, first, last, step = match.groups()
-        begin = 0 if star else _weekday(first)
-        end = 6 if star else _weekday(last) if last else 6 if step else begin
-        if end < begin:
-            end += 7  # fri-mon, and 5-0
-        if step == "0":
-            raise ValueError(f"{item!r} has a step of 0")
-        found += range(begin, end + 1, int(step or 1))
-    return ",".join(_DAYS[day] for day in sorted({day % 7 for day in found}))
+    found = {day % 7 for item in field.split(",") for day in _days(item)}
+    return ",".join(_DAYS[day] for day in sorted(found))
+
+
+def _days(item: str) -> range:
+    """The days of one item, from Sunday; those beyond Saturday count on from 7."""
+    match = _ITEM.fullmatch(item)
+    if not match:
+        raise ValueError(f"{item!r} is no day of the week")
+    star, first, last, step = match.groups()
+    begin = 0 if star else _weekday(first)
+    end = begin
+    if last:
+        end = _weekday(last)
+    elif star or step:
+        end = 6
+    if end < begin:
+        end += 7  # fri-mon, and 5-0
+    if step == "0":
+        raise ValueError(f"{item!r} has a step of 0")
+    return range(begin, end + 1, int(step or 1))
 
 
 def _weekday(text: str) -> int:
