@@ -111,7 +111,7 @@ def _of_host(args: argparse.Namespace) -> _Found:
 
 
 def _head(found: Preview, tip: Tip) -> str:
-    """What the plan is about: the newest commit, what is held instead of it, and what registries are asked."""
+    """What the plan is about: the newest commit, what is held instead, and what registries are asked."""
     lines = [f"{tip.revision} {(tip.message.splitlines() or [''])[0]}".rstrip()]
     release = found.view.target.release
     holding = f"holding {release.revision if release else ''}"

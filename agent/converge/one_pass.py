@@ -6,7 +6,7 @@
     prefetch                        `prepare`: images and candidates; nothing is touched before this is done
     apply -> gate -> commit         `transaction.attempt`, or `transaction.repair` of known good
       or roll back, `prune`
-    report                          `account`
+    report                          `summary`
 
 Rules:
 1. Trouble before `apply` leaves the running set alone: the pass goes on with what it held before, repairs its
@@ -25,12 +25,13 @@ from dataclasses import dataclass, replace
 
 from agent.clock import Clock
 from agent.converge import prefetch, recover, transaction
-from agent.converge.account import Account, Ending, ending_of, report_pass
+from agent.converge.account import Account, Ending, ending_of
 from agent.converge.choose import choose, still_held
 from agent.converge.context import Context, Wanted
 from agent.converge.desired import Desired
-from agent.converge.prepare import FirstLook, bring_in, fetch, heed, render, to_ask
+from agent.converge.prepare import FirstLook, bring_in, fetch_tip, heed, render_tip, to_ask
 from agent.converge.repair import repair
+from agent.converge.summary import report_pass
 from agent.drivers.host import RealHost
 from agent.errors import (
     CORRECT_IT,
@@ -77,7 +78,7 @@ def run_pass(
     try:
         for _ in range(ROUNDS):
             context = Context(paths, settings, host, desired, clock, progress, reporter, cancel)
-            ending = one_round(context, Account(trigger, clock.wall(), clock.monotonic()))
+            ending = one_round(context, Account(trigger, clock.wall(), clock.monotonic()), trigger)
             if ending.outcome != "Superseded":
                 break
             trigger = "revision"
@@ -86,10 +87,10 @@ def run_pass(
         host.close()
 
 
-def one_round(context: Context, account: Account) -> Ending:
+def one_round(context: Context, account: Account, trigger: str) -> Ending:
     """One pass, which a newer revision may end early. Errors: as `run_pass`."""
     context.load()
-    context.journal.start(f"{account.trigger} pass")
+    context.journal.start(f"{trigger} pass")
     try:
         ending = converge(context, account)
         if ending.exit_code == EXIT_OK:
@@ -237,10 +238,10 @@ def preview(context: Context) -> Preview:
     recover.inventory(context)
     account = Account("preview", context.clock.wall(), context.clock.monotonic())
     with FirstLook(context) as looking:
-        wanted = fetch(context, account)
+        wanted = fetch_tip(context, account)
         heed(context, wanted)
         context.state = read_only(context.state)
-        wanted = render(context, account, wanted)
+        wanted = render_tip(context, account, wanted)
         observed = looking.observed(wanted)
     held = still_held(context, wanted)
     target, rejection = choose(context, wanted, held, observed)

@@ -34,9 +34,9 @@ def bring_in(context: Context, account: Account) -> tuple[Wanted, View, Plan, Re
     wanted = Wanted(newest=context.desired.newest_observed())
     try:
         with FirstLook(context) as looking:
-            wanted = fetch(context, account)
+            wanted = fetch_tip(context, account)
             heed(context, wanted)
-            wanted = render(context, account, wanted)
+            wanted = render_tip(context, account, wanted)
             observed = looking.observed(wanted)
         context.state.held = still_held(context, wanted)
         collect(context, wanted)
@@ -94,7 +94,7 @@ class FirstLook:
         return observed if complete else self._context.observe(target)
 
 
-def fetch(context: Context, account: Account) -> Wanted:
+def fetch_tip(context: Context, account: Account) -> Wanted:
     """The newest commit of the branch. Errors: Transient, Stalled."""
     source = context.settings.source
     context.journal.step("fetch")
@@ -114,7 +114,7 @@ def heed(context: Context, wanted: Wanted) -> None:
         context.state.retry_once(commit.retries(wanted.tip.message), wanted.tip.commit)
 
 
-def render(context: Context, account: Account, wanted: Wanted) -> Wanted:
+def render_tip(context: Context, account: Account, wanted: Wanted) -> Wanted:
     """With the manifest of the newest commit. Errors: BadInput, Stalled, Transient."""
     assert wanted.tip is not None
     context.journal.step("render")

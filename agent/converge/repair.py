@@ -8,7 +8,7 @@ from dataclasses import replace
 from agent.converge.account import Account, Ending
 from agent.converge.context import Context, Executed, Wanted
 from agent.converge.prune import collect, collect_images
-from agent.converge.transaction import execute, finish, note_notified, prove, settled
+from agent.converge.transaction import clear_away, execute, note_notified, prove, settled_ending
 from agent.converge.watch_gate import failing_checks
 from agent.decide import ownership
 from agent.errors import LimpetError, Transient
@@ -38,7 +38,7 @@ def repair(
     if plan.changes:
         _correct(context, account, wanted, view, plan)
         refused = {refusal.key for refusal in plan.refusals}
-        left, error = finish(context, account, wanted, view.target, refused)
+        left, error = clear_away(context, account, wanted, view.target, refused)
         corrected = {action.key for action in plan.actions}  # once more at once would be too often
         remaining = replace(
             left, refusals=tuple(refusal for refusal in left.refusals if refusal.key not in corrected)
@@ -54,7 +54,7 @@ def repair(
     untroubled = wanted.trouble is None and error is None
     if rejection is None and wanted.tip is not None and untroubled:
         prove(context, view.target.release, rejection)
-    return settled(account, remaining, error)
+    return settled_ending(account, remaining, error)
 
 
 def _leave_alone(context: Context, account: Account, wanted: Wanted, plan: Plan) -> None:

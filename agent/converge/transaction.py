@@ -224,11 +224,11 @@ def commit(
     context.state.images.collection_due = True
     context.state.flapping.forget()
     prove(context, target.release, rejection)
-    remaining, error = finish(context, account, wanted, target)
-    return settled(account, remaining, error)
+    remaining, error = clear_away(context, account, wanted, target)
+    return settled_ending(account, remaining, error)
 
 
-def finish(
+def clear_away(
     context: Context, account: Account, wanted: Wanted, target: Target, refused: set[Key] | None = None
 ) -> tuple[Plan, LimpetError | None]:
     """Removes what nothing needs any more, and does what that was in the way of (a directory that was not
@@ -247,7 +247,7 @@ def finish(
     return left, error
 
 
-def settled(account: Account, remaining: Plan, error: LimpetError | None) -> Ending:
+def settled_ending(account: Account, remaining: Plan, error: LimpetError | None) -> Ending:
     """How a pass ends that has proved or repaired a release; what is shown as refused is what is left."""
     account.left(remaining.refusals)
     return Ending("Converged", EXIT_HELD_BACK if remaining.refusals else EXIT_OK, error=error)

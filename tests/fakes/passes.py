@@ -99,7 +99,7 @@ class Passes:
     def run(self) -> Ending:
         self.context = self.new_context()
         self.account = Account("sync", self.clock.wall(), self.clock.monotonic())
-        return one_round(self.context, self.account)
+        return one_round(self.context, self.account, "sync")
 
     def new_context(self) -> Context:
         """What the next pass works with."""
