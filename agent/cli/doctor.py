@@ -124,24 +124,8 @@ def _credentials(paths: Paths, current: Settings) -> Iterator[Diagnosis]:
     for registry, table in current.engine.registries.items():
         files = {"token_file": table.token_file, "ca_file": table.ca_file}
         given |= {f'engine.registries."{registry}".{name}': path for name, path in files.items() if path}
-    wrong = False
-    for name, value in given.items():
-        path = paths.host(value)
-        try:
-            mode = path.stat().st_mode
-            path.read_bytes()
-        except OSError as error:
-            wrong = True
-            yield Diagnosis(
-                "wrong", f"{name}: {path}: {error.strerror}", "write the file, or correct the path"
-            )
-            continue
-        permissions = stat.S_IMODE(mode)
-        if name.rpartition(".")[2] in SECRET_FILES and permissions & 0o077:
-            wrong = True
-            yield Diagnosis(
-                "wrong", f"{name}: {path} is open to others (mode {permissions:04o})", f"chmod 600 {path}"
-            )
+    wrong = [found for name, path in given.items() if (found := _credential(name, paths.host(path)))]
+    yield from wrong
     if source.url.startswith("ssh://") and not source.known_hosts:
         yield Diagnosis(
             "warning",
@@ -150,6 +134,18 @@ def _credentials(paths: Paths, current: Settings) -> Iterator[Diagnosis]:
         )
     if not wrong:
         yield Diagnosis("ok", f"{', '.join(given)} given" if given else "none are given")
+
+
+def _credential(name: str, path: Path) -> Diagnosis | None:
+    """What is wrong with the file that a setting names."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        path.read_bytes()
+    except OSError as error:
+        return Diagnosis("wrong", f"{name}: {path}: {error.strerror}", "write the file, or correct the path")
+    if name.rpartition(".")[2] in SECRET_FILES and mode & 0o077:
+        return Diagnosis("wrong", f"{name}: {path} is open to others (mode {mode:04o})", f"chmod 600 {path}")
+    return None
 
 
 def _source(paths: Paths, current: Settings) -> Iterator[Diagnosis]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 import argparse
 import time
 
-from agent.errors import EXIT_FAILED
+from agent.errors import EXIT_FAILED, EXIT_OK
 from agent.installation import Paths
 from agent.kinds import KINDS
 from agent.store.orders import Orders
-from agent.store.state import StateStore
+from agent.store.state import State, StateStore
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,42 +26,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    state_directory = Paths(args.root).state
-    state = StateStore(state_directory).load()
-    rejected, named = (
-        dict(state.rejected),
-        args.release.partition("/")[0] in KINDS,
-    )  # a branch may have a slash, too
-    flapping = [name for name in sorted(state.flapping.quarantined) if args.release in ("all", name)]
-    for name in flapping:
-        Orders(state_directory).retry(name, time.time())
+    directory = Paths(args.root).state
+    state, orders = StateStore(directory).load(), Orders(directory)
+    wanted, flapping = args.release, sorted(state.flapping.quarantined)
+    corrected = [name for name in flapping if wanted in ("all", name)]
+    for name in corrected:
+        orders.retry(name, time.time())
         print(f"{name} is corrected again by the next pass; to start one now: limpet sync")
-    if named and not flapping:
-        print(
-            f"{args.release} does not flap" + "".join(f"\n  {name}" for name in sorted(state.flapping.quarantined))
-        )
-        return EXIT_FAILED
-    if named:
-        return 0
-    gone = state.forget_rejected(args.release)
+    if wanted.partition("/")[0] in KINDS:  # a branch may have a slash, too
+        if not corrected:
+            print(f"{wanted} does not flap" + "".join(f"\n  {name}" for name in flapping))
+        return EXIT_OK if corrected else EXIT_FAILED
     if state.held:
-        Orders(state_directory).retry("", time.time())
+        orders.retry("", time.time())
         print(
             "the rollback by hand is ended; the next pass follows the branch again; to start one now: "
             "limpet sync"
         )
-        return 0
-    if not gone and flapping:
-        return 0
-    if not gone:
-        print("no release is rejected" if not rejected else f"no rejected release begins with {args.release}")
-        print(
-            "\n".join(f"  {id}  {r.revision}  {r.reason}" for id, r in rejected.items()),
-            end="\n" if rejected else "",
-        )
-        return 0 if not rejected else EXIT_FAILED
+        return EXIT_OK
+    return _retry_rejected(state, wanted, orders, quiet=bool(corrected))
+
+
+def _retry_rejected(state: State, wanted: str, orders: Orders, *, quiet: bool) -> int:
+    """Lets rejected releases be tried again; `quiet`: that there is none is not worth a word."""
+    rejected = dict(state.rejected)
+    gone = state.forget_rejected(wanted)
     for id in gone:
-        Orders(state_directory).retry(id, time.time())
+        orders.retry(id, time.time())
         print(f"release {id} ({rejected[id].revision}) may be tried again")
-    print("the next pass tries it; to start one now: limpet sync")
-    return 0
+    if gone:
+        print("the next pass tries it; to start one now: limpet sync")
+    if gone or quiet:
+        return EXIT_OK
+    print(f"no rejected release begins with {wanted}" if rejected else "no release is rejected")
+    for id, found in rejected.items():
+        print(f"  {id}  {found.revision}  {found.reason}")
+    return EXIT_FAILED if rejected else EXIT_OK

@@ -42,15 +42,13 @@ def chosen(state: State, which: str) -> Release:
     """The release that is meant. Errors: Stalled, with those that can be had."""
     running = state.attempt.release if state.attempt else state.applied
     others = [good for good in state.known_good if running is None or good.id != running.id]
-    found = [good for good in state.known_good if which and _begins(good, which)] if which else others[:1]
+    found = [good for good in state.known_good if _begins(good, which)] if which else others[:1]
     if len({good.id for good in found}) == 1:
         return found[0]
     known = ", ".join(f"{good.id} ({good.revision.short})" for good in others) or "none"
-    what = (
-        f"{len(found)} known good releases begin with {which}"
-        if which
-        else "there is no other known good release"
-    )
+    what = "there is no other known good release"
+    if which:
+        what = f"{len(found)} known good releases begin with {which}"
     raise Stalled(what, f"known good besides what runs now: {known}", code="NoRelease")
 
 

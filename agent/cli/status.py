@@ -74,17 +74,7 @@ def lines(doc: Mapping[str, Json], *, late: float, daemon: bool, now: float) -> 
     ready = next(c for c in doc["conditions"] if c["type"] == "Ready")
     yield f"  since       {_when(ready['since'], now)}"
     yield from _what(doc, now)
-    for condition in doc["conditions"]:
-        bad = condition["status"] == "False" if condition["type"] in ALWAYS else True
-        told = (
-            "Ready",
-            "Reconciling",
-            "Healthy",
-            doc["state"],
-            "SourceFresh" if doc["state"] == "Offline" else "",
-        )
-        if bad and condition["type"] not in told:
-            yield f"  {condition['type']:<11} {condition['message']} (since {_when(condition['since'], now)})"
+    yield from _conditions(doc, now)
     for problem in doc["resources"]["problems"]:
         yield f"  {problem['health']:<11} {problem['resource']}" + (
             f": {problem['message']}" if problem["message"] else ""
@@ -93,7 +83,19 @@ def lines(doc: Mapping[str, Json], *, late: float, daemon: bool, now: float) -> 
         yield f"  flapping    {name} is left alone until a new commit, or: limpet retry {name}"
     for warning in (*doc["damaged"], *doc["warnings"]):
         yield f"  warning     {warning}"
-    yield from _passes(doc, why, daemon, now)
+    yield from _last_pass(doc, why, now)
+    yield from _next(doc, daemon, now)
+
+
+def _conditions(doc: Mapping[str, Json], now: float) -> Iterator[str]:
+    """The bad conditions that the first line does not tell already."""
+    told = {"Ready", "Reconciling", "Healthy", doc["state"]}
+    if doc["state"] == "Offline":
+        told.add("SourceFresh")
+    for condition in doc["conditions"]:
+        bad = condition["status"] == "False" or condition["type"] not in ALWAYS
+        if bad and condition["type"] not in told:
+            yield f"  {condition['type']:<11} {condition['message']} (since {_when(condition['since'], now)})"
 
 
 def _what(doc: Mapping[str, Json], now: float) -> Iterator[str]:
@@ -118,31 +120,32 @@ def _what(doc: Mapping[str, Json], now: float) -> Iterator[str]:
     yield f"  resources   {doc['resources']['total']}" + (f": {counts}" if counts else "")
 
 
-def _passes(doc: Mapping[str, Json], why: str, daemon: bool, now: float) -> Iterator[str]:
+def _last_pass(doc: Mapping[str, Json], why: str, now: float) -> Iterator[str]:
     last = doc["last_pass"]
-    if last:
-        nothing = "nothing to do" if doc["outcome"] == "Converged" else "nothing was changed"
-        counts = ", ".join(
-            f"{last[word]} {word}"
-            for word in ("created", "replaced", "deleted", "corrective", "failed")
-            if last.get(word)
-        )
-        yield (
-            f"  last pass   {doc['outcome']}, {_when(last['started_at'], now)}, {last['duration_s']:.1f} s"
-            f" ({last['trigger']}): {counts or nothing}"
-        )
-        error = last["error"]
-        if error and error["message"] not in why:
-            yield f"  error       {error['message']}"
-            yield from [f"  to do       {error['hint']}"] if error["hint"] else []
-    due = seconds_of(doc["next"]["poll_at"])
-    yield "  next        " + (
-        f"look in {_span(due - now)}"
-        if due > now
-        else "look is due now"
-        if daemon
-        else "nobody looks: no daemon runs here"
+    if not last:
+        return
+    nothing = "nothing to do" if doc["outcome"] == "Converged" else "nothing was changed"
+    words = ("created", "replaced", "deleted", "corrective", "failed")
+    counts = ", ".join(f"{last[word]} {word}" for word in words if last.get(word))
+    yield (
+        f"  last pass   {doc['outcome']}, {_when(last['started_at'], now)}, {last['duration_s']:.1f} s"
+        f" ({last['trigger']}): {counts or nothing}"
     )
+    error = last["error"]
+    if error and error["message"] not in why:
+        yield f"  error       {error['message']}"
+        if error["hint"]:
+            yield f"  to do       {error['hint']}"
+
+
+def _next(doc: Mapping[str, Json], daemon: bool, now: float) -> Iterator[str]:
+    due = seconds_of(doc["next"]["poll_at"])
+    if due > now:
+        yield f"  next        look in {_span(due - now)}"
+    elif daemon:
+        yield "  next        look is due now"
+    else:
+        yield "  next        nobody looks: no daemon runs here"
     failures = {kind: count for kind, count in doc["next"].get("backoff", {}).items() if count}
     if failures:
         yield (
