@@ -1,4 +1,5 @@
 """What is wrong in one place is refused there, by the reference loader too; what costs too much, by us alone."""
+
 from __future__ import annotations
 
 import pytest
