@@ -32,6 +32,12 @@ class Map(dict[str, Any]):
     def place(self, key: str) -> Place:
         return self.places.get(key, self.at)
 
+
+class List(list[Any]):
+    """A list; `at` is its own place, `places` those of its items, always of the same length."""
+
+    __slots__ = ("at", "places")
+
     def __init__(
         self, items: Iterable[Any] = (), at: Place = NOWHERE, places: list[Place] | None = None
     ) -> None:

@@ -1,4 +1,4 @@
-"""What is wrong in one place is refused there, by the reference loader too; what costs too much, by us alone."""
+"""What is wrong is refused at its place, by the reference loader too; what costs too much, by us alone."""
 
 from __future__ import annotations
 
