@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from agent.errors import LimpetError
-from agent.kinds.base import KEPT_UP
+from agent.kinds.health import FINE, health_word, was_stopped
 from agent.model import Check, Key, Manifest, ObservedContainer, Resource
 
 LEAST_LEFT = 30.0  # seconds that a resumed gate has at least, besides `settle`
@@ -206,55 +206,60 @@ def _containers(manifest: Manifest, sample: Sample, progress: GateMemory) -> lis
 
 
 def _one_shot(resource: Resource, instance: ObservedContainer | None) -> Finding | None:
-    subject = str(resource.key)
-    if instance is None or (instance.state == "exited" and instance.exit_code == 0):
-        return None  # it ran to success and may have been removed since: the plan knows
-    if instance.state == "exited":
+    subject, word = str(resource.key), health_word(resource, instance)
+    if instance is None or word == "completed":
+        return None
+    if word == "failed":
         return Finding(
             subject, "bad", f"one-shot exited with code {instance.exit_code}", f"docker logs {instance.name}"
         )
-    return Finding(subject, "wait", f"one-shot is {instance.state}")
+    return Finding(subject, "wait", f"one-shot is {word}")
 
 
 def _service(resource: Resource, instance: ObservedContainer | None, progress: GateMemory) -> Finding | None:
     subject, logs = str(resource.key), f"docker logs {resource.key.name}"
     if instance is None:
         return Finding(subject, "wait", "is missing")
+    word = health_word(resource, instance)
+    if looping := _restart_loop(instance, progress):
+        return Finding(subject, "bad", looping, logs)
+    if word in ("exited", "dead"):
+        return _ended(resource, instance)
+    if word == "unhealthy":
+        return Finding(subject, "bad", "its health check fails", probes(instance.name))
+    if word == "starting":
+        return Finding(subject, "wait", "its health check has not passed yet", logs)
+    return None if word in FINE else Finding(subject, "wait", f"is {word}", logs)
+
+
+def _restart_loop(instance: ObservedContainer, progress: GateMemory) -> str:
+    """What is said of a container that was restarted too often since the gate began; else empty."""
     first = progress.restarts.get(instance.name)
     restarts = (instance.restart_count or 0) - first[1] if first and first[0] == instance.id else 0
-    if restarts >= RESTARTS:
-        return Finding(
-            subject,
-            "bad",
-            f"restarts for ever: {restarts} restarts, last exit code {instance.exit_code}",
-            logs,
-        )
-    if (
-        instance.state == "exited"
-        and not instance.error
-        and resource.spec.get("config", {}).get("restart") in KEPT_UP
-    ):
+    if restarts < RESTARTS:
+        return ""
+    code = "" if instance.exit_code is None else f", last exit code {instance.exit_code}"
+    return f"is in a restart loop: {restarts} restarts{code}"
+
+
+def _ended(resource: Resource, instance: ObservedContainer) -> Finding:
+    subject, code = str(resource.key), instance.exit_code
+    restart = str(resource.spec.get("config", {}).get("restart") or "")
+    if was_stopped(instance.state, instance.error, restart):
         return Finding(
             subject,
             "wait",
-            f"was stopped with exit code {instance.exit_code}, by a person or with Docker",
+            f"was stopped with exit code {code}, by a person or with Docker",
             f"docker start {instance.name}",
         )
-    if instance.state in ("exited", "dead"):
-        detail = f"; {instance.error}" if instance.error else ""
-        return Finding(
-            subject,
-            "bad",
-            f"exited with code {instance.exit_code}{detail}",
-            f"{logs}; if it is meant to run once, mark the service with `x-limpet: {{oneshot: true}}`",
-        )
-    if instance.state != "running":
-        return Finding(subject, "wait", f"is {instance.state}", logs)
-    if instance.health == "unhealthy":
-        return Finding(subject, "bad", "its health check fails", probes(instance.name))
-    if instance.health == "starting":
-        return Finding(subject, "wait", "its health check has not passed yet", logs)
-    return None
+    detail = f"; {instance.error}" if instance.error else ""
+    return Finding(
+        subject,
+        "bad",
+        f"exited with code {code}{detail}",
+        f"docker logs {instance.name}; if it is meant to run once, mark the service with "
+        "`x-limpet: {oneshot: true}`",
+    )
 
 
 def probes(name: str) -> str:

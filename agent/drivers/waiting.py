@@ -11,8 +11,8 @@ from typing import Any
 
 from agent.drivers.engine import Engine
 from agent.errors import Failed, Interrupted, Transient
-from agent.kinds.base import KEPT_UP
 from agent.kinds.engine.health import start_patience
+from agent.kinds.health import service_word, was_stopped
 
 POLL = 0.1, 1.0  # seconds between two looks: first, longest
 ENDED = ("exited", "dead", "removing")
@@ -56,12 +56,7 @@ def watch_containers(
         for container in [name for name in containers if name not in failed]:
             there = _look(engine, container)
             trouble = _trouble(there, restarts.setdefault(container, there.get("RestartCount", 0)))
-            health = (there["State"].get("Health") or {}).get("Status", "none")
-            if (
-                trouble is None
-                and there["State"]["Status"] == "running"
-                and health in ("healthy", "none", "")
-            ):
+            if trouble is None and _word(there) in ("healthy", "running"):
                 since.setdefault(container, now)
                 continue
             since.pop(container, None)
@@ -104,6 +99,12 @@ def _limit(there: dict[str, Any], timeout: float) -> float:
     return max(timeout, start_patience(there["Config"].get("Healthcheck")))
 
 
+def _word(there: dict[str, Any]) -> str:
+    """How well the container is (`kinds/health.py`)."""
+    state = there["State"]
+    return service_word(state["Status"], (state.get("Health") or {}).get("Status") or "")
+
+
 def _name(there: dict[str, Any]) -> str:
     return str(there["Name"]).removeprefix("/")
 
@@ -135,12 +136,8 @@ def _trouble(there: dict[str, Any], restarts: int) -> Failed | None:
 def _ended(name: str, there: dict[str, Any], when: str) -> Failed | None:
     state = there["State"]
     status = state["Status"]
-    if (
-        status == "exited"
-        and not state.get("Error")
-        and there["HostConfig"]["RestartPolicy"]["Name"] in KEPT_UP
-    ):
-        return None  # it was stopped, by a person or with Docker: by itself it would not stay so
+    if was_stopped(status, state.get("Error") or "", there["HostConfig"]["RestartPolicy"]["Name"]):
+        return None
     if status not in ENDED and not (status == "created" and state.get("Error")):
         return None
     code = (
@@ -150,7 +147,7 @@ def _ended(name: str, there: dict[str, Any], when: str) -> Failed | None:
 
 
 def _unhealthy(name: str, there: dict[str, Any]) -> Failed | None:
-    if (there["State"].get("Health") or {}).get("Status", "") != "unhealthy":
+    if _word(there) != "unhealthy":
         return None
     hint = f"see its last probes: docker inspect -f '{{{{json .State.Health}}}}' {name}"
     return Failed(f"container {name} is unhealthy", hint, code="Unhealthy")
@@ -159,7 +156,7 @@ def _unhealthy(name: str, there: dict[str, Any]) -> Failed | None:
 def _reached(name: str, there: dict[str, Any], condition: str) -> bool:
     """Whether a container meets the condition. Errors: Failed when it never will."""
     state = there["State"]
-    status, health = state["Status"], (state.get("Health") or {}).get("Status", "")
+    status, word = state["Status"], _word(there)
     logs = f"see why: docker logs {name}"
     if condition == "completed":
         if status == "exited" and state["ExitCode"] != 0:
@@ -173,10 +170,10 @@ def _reached(name: str, there: dict[str, Any], condition: str) -> bool:
         return bool(status == "exited")
     if trouble := _ended(name, there, "before it was healthy") or _unhealthy(name, there):
         raise trouble
-    if status == "running" and health in ("", "none"):
+    if word == "running":
         raise Failed(
             f"container {name} has no health check, but something waits for it to be healthy",
             "add a healthcheck to the service, or wait for service_started",
             code="NoHealthCheck",
         )
-    return bool(status == "running" and health == "healthy")
+    return word == "healthy"

@@ -35,10 +35,6 @@ from agent.model import (
 )
 
 Part = Literal["prepare", "start-first", "release", "start", "prune"]
-KEPT_UP = (
-    "always",
-    "unless-stopped",
-)  # restart policies: what exits by itself under them is restarted, and never seen exited
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from agent.kinds.health import FINE, PENDING
 from agent.model import Json, canonical_json
 from agent.redact import redact
 
@@ -62,8 +63,6 @@ ALWAYS = (
     "SourceVerified",
     "SourceFresh",
 )  # the other conditions are there only while they are true
-FINE = ("healthy", "running", "completed", "present")  # words of `resources.by_health` that are no problem
-PENDING = ("starting", "unknown")
 STALE_AFTER = 3  # failed polls in a row
 LOW_DISK = 256 * 1024 * 1024  # free bytes of the state's file system
 

@@ -35,6 +35,7 @@ from agent.clock import Clock
 from agent.decide.image_memory import short_id
 from agent.errors import LimpetError, Stalled
 from agent.installation import Paths
+from agent.kinds.health import FINE, PENDING
 from agent.model import Json, Refusal, canonical_json
 from agent.redact import redact
 from agent.report import heartbeat
@@ -56,7 +57,7 @@ class PassReport:
     """What one pass has to say. Times: `started_at` wall, `duration_s` seconds. Counts are resources.
 
     `observed` and `attempted` are commits (or revisions); empty keeps what is known. `outcome` is one of
-    heartbeat.OUTCOMES. `health` maps `kind/name` to a word (heartbeat.FINE and PENDING are no problem), None
+    heartbeat.OUTCOMES. `health` maps `kind/name` to a word (FINE and PENDING are not a problem), None
     keeps what is known; `messages` says why one of them has a problem, `hints` what to do. `drift` is what
     differs and stays so; what was repaired counts as `corrective`.
     """
@@ -463,7 +464,7 @@ def _resources(
             **({"hint": hints[name]} if name in hints else {}),
         }
         for name, word in sorted(health.items())
-        if word not in (*heartbeat.FINE, *heartbeat.PENDING)
+        if word not in (*FINE, *PENDING)
     ]
     return {"total": len(health), "by_health": by_health, "problems": bad, "truncated": len(bad) > 20}
 

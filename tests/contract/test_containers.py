@@ -286,7 +286,7 @@ def test_the_restart_policy_can_be_changed_and_set_back(bench: Bench) -> None:
 
 
 def test_a_crashing_container_restarts_and_is_counted(bench: Bench) -> None:
-    """A container that restarts for ever must be seen as such, and end when its policy is taken away."""
+    """A container in a restart loop must be seen as such, and end when its policy is taken away."""
     web = service(bench, "web", "crash", restart="always")
     id = run(bench, web)
     there = eventually(bench, id, lambda c: bool(c.restart_count and c.state == "restarting"))

@@ -37,7 +37,7 @@ def good(site: Site, prefix: str) -> Site:
 
 @pytest.mark.parametrize("kind", ["sick", "crash"])
 def test_bad_commit_is_rolled_back_to_the_old_container(good: Site, prefix: str, kind: str) -> None:
-    """After a commit that never gets healthy (or restarts for ever), the old container must be back as it
+    """After a commit that never gets healthy (or is in a restart loop), the old container must be back as it
     was, exit 4.
     """
     before, known_good = facts(good, f"{prefix}-web-1"), good.repo.head()

@@ -177,12 +177,12 @@ def die_in_the_gate(passes: Passes, *, after: float) -> None:
 
 
 LOOPS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
-    "always": ({"restart": "always"}, {"exits": 0, "code": 3}, "restarts for ever"),
-    "always-but-runs-a-while": ({"restart": "always"}, {"exits": 5, "code": 3}, "restarts for ever"),
+    "always": ({"restart": "always"}, {"exits": 0, "code": 3}, "is in a restart loop"),
+    "always-but-runs-a-while": ({"restart": "always"}, {"exits": 5, "code": 3}, "is in a restart loop"),
     "always-with-a-check": (
         {"restart": "always"},
         {"health": ("starting", "healthy"), "exits": 4},
-        "restarts for ever",
+        "is in a restart loop",
     ),
     "on-failure": ({"restart": "on-failure:2"}, {"exits": 1, "code": 3}, "exited with code 3"),
     "no-policy": ({}, {"exits": 3, "code": 3}, "exited with code 3"),

@@ -199,7 +199,7 @@ def test_restart_loop_is_rejected() -> None:
     assert judged(*looks).decision == "wait"
     verdict = judged(*looks, at(3, web(state="restarting", restart_count=10, exit_code=3), JOB))
     assert verdict.decision == "rejected"
-    assert verdict.findings[0].message == "restarts for ever: 3 restarts, last exit code 3"
+    assert verdict.findings[0].message == "is in a restart loop: 3 restarts, last exit code 3"
 
 
 def test_restarts_of_another_container_count_not() -> None:
