@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agent.kinds import adoption, claims, files
+from agent.kinds import claims, files, giving_back
 from agent.kinds.base import Fate, View
-from agent.kinds.container import RUNNING
+from agent.kinds.instances import RUNNING
 from agent.model import Key, ObservedContainer
 
 
@@ -51,7 +51,7 @@ def wants(key: Key, fate: Fate, view: View) -> tuple[str, ...]:
     if fate.verb not in ("create", "replace", "return", "start", "adopt") or not fate.part("start"):
         return ()
     resource = view.target.manifest.resources.get(key)
-    return adoption.claims_to_restore(key, view) or (resource.claims if resource else ())
+    return giving_back.claims_to_restore(key, view) or (resource.claims if resource else ())
 
 
 def app_of(key: Key, view: View) -> str:

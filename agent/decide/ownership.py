@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from agent.kinds import adoption, container, files, hooks, notify, oneshots
+from agent.kinds import adoption, files, hooks, instances, notify, oneshots
 from agent.kinds.base import Target, View
 from agent.model import Inventory, Key, Observed, Outcome, Owned, Plan, Resource, Spec
 
@@ -139,7 +139,7 @@ def rebuilt(remembered: Sequence[Target], proved: Target, observed: Observed) ->
         key = Key("container", c.name.rpartition(".kept-")[0])
         named = (held.manifest.resources.get(key) for held in remembered)
         adopts = next((resource for resource in named if resource and resource.spec.get("adopt")), None)
-        if adopts and not c.owned and c.name == container.kept_name(key, c):
+        if adopts and not c.owned and c.name == instances.kept_name(key, c):
             good = proved.manifest.resources.get(key)
             ours = good is not None and good.spec.get("adopt")
             record = (

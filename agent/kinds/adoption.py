@@ -1,20 +1,21 @@
-"""Taking over what Docker Compose, or a person, made: which container, network or volume stands for which
-resource. Pure.
+"""Taking over objects that Docker Compose, or a person, made: which container, network or volume stands for
+which resource. Pure.
 
 Rules:
-1. Only a service that says `x-limpet: {adopt: true}` takes over, with it the networks and volumes it uses.
-   Nothing that carries the label of a Limpet, this or another installation, is ever taken over, and nothing
-   of another Compose project.
+1. Only a service that says `x-limpet: {adopt: true}` takes over, and with it the networks and volumes that it
+   uses. An object with the label of a Limpet, of this or another installation, is never taken over; nor is an
+   object of another Compose project.
 2. A container is found by Compose's labels (project, service, number), or by its name when it has none of
    them.
-3. What is taken over counts as ours from there on: by its id in the inventory, since labels cannot be
-   changed. Equal content gets the digest of the resource and is left as it is; other content gets none, so it
-   is replaced as any container that changed.
-4. Until a release that adopts it is proved, it keeps its `original`, and is given back as it was found by
-   every plan whose target does not adopt it: a rollback, a revert. It is not removed before, and no network
-   is taken from under it.
+3. An object that is taken over counts as ours from then on, by its id in the inventory, since labels cannot
+   be changed. Equal content gets the digest of the resource and stays as it is. Other content gets no digest,
+   so it is replaced like any container that changed.
+4. Until a release that adopts it is proved, it keeps its `original`, and each plan whose target does not
+   adopt it (a rollback, a revert) gives it back as it was found (`giving_back`). It is not removed before, and
+   no network is taken from under it.
 
-What compares (`engine.compare`) is imported only when there is something to compare.
+The comparison (`engine.compare`) is imported only when there is something to compare: most hosts adopt
+nothing, and a pass with nothing to do must stay light.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from agent.kinds.base import Fate, Step, View, refuse
+from agent.kinds.instances import RUNNING
 from agent.model import (
     INSTANCE_LABEL,
     Key,
@@ -32,7 +34,6 @@ from agent.model import (
     ObservedNetwork,
     ObservedVolume,
     Owned,
-    Refusal,
     Resource,
     Spec,
 )
@@ -41,7 +42,6 @@ Seen = TypeVar("Seen", ObservedNetwork, ObservedVolume)
 
 PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
 NUMBER, ONEOFF = "com.docker.compose.container-number", "com.docker.compose.oneoff"
-RUNNING = {"running", "restarting", "paused"}
 HINT = "to take it over, write x-limpet: {adopt: true} into the service"
 
 
@@ -49,7 +49,7 @@ HINT = "to take it over, write x-limpet: {adopt: true} into the service"
 
 
 def handles(manifest: Manifest) -> set[str]:
-    """By what that which a manifest adopts is known."""
+    """The identifiers by which the objects that a manifest adopts are recognised."""
     found: set[str] = set()
     for resource in manifest.of_kind("container"):
         if not _adopts(resource):
@@ -61,17 +61,15 @@ def handles(manifest: Manifest) -> set[str]:
 
 
 def adoption_handle(kind: str, name: str, labels: Mapping[str, str] | None) -> str:
-    """The one of what is there; empty when it is a Limpet's, or a container that Compose runs once."""
-    said = labels or {}
-    if INSTANCE_LABEL in said:
+    """The identifier of an object on the host; empty if a Limpet owns it, or if it is a Compose one-off."""
+    found = labels or {}
+    if INSTANCE_LABEL in found:
         return ""
-    if kind != "container" or PROJECT not in said:
+    if kind != "container" or PROJECT not in found:
         return f"{kind}/{name}"
-    return (
-        ""
-        if said.get(ONEOFF) == "True"
-        else f"service/{said[PROJECT]}/{said.get(SERVICE)}/{said.get(NUMBER)}"
-    )
+    if found.get(ONEOFF) == "True":
+        return ""
+    return f"service/{found[PROJECT]}/{found.get(SERVICE)}/{found.get(NUMBER)}"
 
 
 def as_adopted(seen: ObservedContainer, name: str, owned: Owned) -> ObservedContainer:
@@ -91,7 +89,7 @@ def as_adopted(seen: ObservedContainer, name: str, owned: Owned) -> ObservedCont
 
 
 def take_over(view: View) -> View:
-    """The view in which all that the target adopts is ours already."""
+    """The view in which every object that the target adopts is ours already."""
     wanted = handles(view.target.manifest)
     candidates = {r.key: c for r in view.target.manifest.of_kind("container") if (c := _candidate(r, view))}
     networks = _objects("network", view.observed.networks, view, wanted)
@@ -133,8 +131,8 @@ def _candidate(resource: Resource, view: View) -> ObservedContainer | None:
 
 
 def _adopts(resource: Resource) -> bool:
-    """Whether it takes over what is there; what only prepares its service has the service's labels, and does
-    not.
+    """Whether it takes over an object. A container that only prepares its service does not, although it has
+    the service's labels.
     """
     return bool(resource.spec.get("adopt")) and not resource.spec.get("oneoff")
 
@@ -188,31 +186,34 @@ def _content(path: str, view: View) -> str:
 
 
 def _with_lost_partners(view: View) -> View:
-    """What shares a namespace or volumes with, or restarts with, a container that is replaced is replaced
-    with it.
+    """The view in which a container is replaced with those that it shares a namespace or volumes with, or
+    restarts with.
     """
-    resources = view.target.manifest.resources
-    while True:
-        standing = {
-            c.key_name
-            for c in view.observed.containers
-            if c.owned and (r := resources.get(Key("container", c.key_name))) and r.digest == c.digest
-        }
-        lost = {
-            c.id: partners
-            for c in view.observed.containers
-            if c.adopted
-            and c.found is not None
-            and c.digest
-            and (partners := _lost(resources[Key("container", c.key_name)], standing, resources))
-        }
-        if not lost:
-            return view
+    while lost := _lost_partners(view):
         containers = tuple(
             replace(c, digest="", differs=(*c.differs, *lost[c.id])) if c.id in lost else c
             for c in view.observed.containers
         )
         view = replace(view, observed=replace(view.observed, containers=containers))
+    return view
+
+
+def _lost_partners(view: View) -> dict[str, list[str]]:
+    """Container id -> the partners that do not stay as they are, of each adopted container that would."""
+    resources = view.target.manifest.resources
+    standing = {
+        c.key_name
+        for c in view.observed.containers
+        if c.owned and (r := resources.get(Key("container", c.key_name))) and r.digest == c.digest
+    }
+    return {
+        c.id: partners
+        for c in view.observed.containers
+        if c.adopted
+        and c.found is not None
+        and c.digest
+        and (partners := _lost(resources[Key("container", c.key_name)], standing, resources))
+    }
 
 
 def _lost(resource: Resource, standing: set[str], resources: Mapping[Key, Resource]) -> list[str]:
@@ -233,7 +234,7 @@ def _objects(kind: str, there: Mapping[str, Seen], view: View, wanted: set[str])
 
 
 def object_differences(resource: Resource, there: ObservedNetwork | ObservedVolume) -> list[str]:
-    """Names of what differs between a network or volume that is there and the one that is wanted."""
+    """The names of the fields in which a network or volume differs from the one that is wanted."""
     if there.found is None:
         return []
     from agent.kinds.engine import compare
@@ -254,7 +255,7 @@ def _may_take(there: ObservedNetwork | ObservedVolume, resource: Resource, wante
 
 
 def is_new(key: Key, there: ObservedContainer | ObservedNetwork | ObservedVolume, view: View) -> bool:
-    """Whether it is taken over by this plan."""
+    """Whether this plan takes it over."""
     owned = view.inventory.get(key)
     return there.adopted and (owned is None or owned.adopted.get("id") != _id(there))
 
@@ -269,12 +270,14 @@ def _id(there: ObservedContainer | ObservedNetwork | ObservedVolume) -> str:
 
 
 def adopted(key: Key, steps: tuple[Step, ...] = (), was: str = "") -> Fate:
-    """The fate of what is taken over, with what it lacks yet."""
+    """The fate of an object that is taken over, with the steps for what it still lacks. `was`: its name until
+    now, when that is another.
+    """
     return Fate(key, "adopt", f"is what was started before{f' as {was}' if was else ''}", steps)
 
 
 def adoption_refusal(desired: Resource, view: View) -> Fate | None:
-    """A container in whose place the new one would see other data is not taken over."""
+    """The refusal to take over a container in whose place the new one would see other data."""
     instance = _candidate(desired, view)
     if instance is None:
         return None
@@ -301,68 +304,16 @@ def adoption_refusal(desired: Resource, view: View) -> Fate | None:
 
 
 def not_ours(desired: Resource, there: ObservedNetwork | ObservedVolume, remedy: str) -> Fate:
-    """A network or volume of the wanted name that is not ours and is not taken over."""
+    """The refusal of a network or volume whose name is taken by a foreign one that is not taken over."""
     names = object_differences(desired, there)
     differs = f", and differs in {', '.join(names)}" if names else ""
     cause = f"a {desired.key.kind} of this name exists and is not ours{differs}"
     return refuse(desired.key, cause, remedy if there.found else f"{HINT} that uses it; or {remedy}")
 
 
-def to_give_back(desired: Resource | None, instances: list[ObservedContainer]) -> ObservedContainer | None:
-    """The container that the target does not adopt, and that must be as it was found."""
-    if desired is not None and desired.spec.get("adopt"):
-        return None
-    return next((instance for instance in instances if instance.original is not None), None)
-
-
-def given_back(
-    key: Key, desired: Resource | None, instance: ObservedContainer, others: tuple[Step, ...]
-) -> Fate:
-    """`others`: how the containers that took its place make way. Its name comes last but the start, as
-    always.
-    """
-    original, at = instance.original or {}, {"container": instance.id}
-    refused = (
-        Refusal(key, f"{original['name']} is in its place, and this release does not adopt it", HINT)
-        if desired
-        else None
-    )
-    steps = list(others)
-    if instance.restart_policy not in (None, original["policy"]):
-        steps.append(Step("start", "policy", at | {"policy": original["policy"]}))
-    if instance.name != original["name"]:
-        steps.append(Step("start", "rename", at | {"to": original["name"]}))
-    if original["running"] and instance.state not in RUNNING:
-        steps.append(Step("start", "start", at))
-    if not steps:
-        return Fate(key, "forget", "is as it was before it was adopted", refusal=refused)
-    return Fate(key, "return", "what was there before it was adopted comes back", tuple(steps), refused)
-
-
-def passed_back(key: Key, desired: Resource | None, view: View) -> Fate | None:
-    """A network or volume that an earlier release adopted without being proved, and the target does not: it
-    stays as it is.
-    """
-    owned = view.inventory.get(key)
-    if owned is None or not unproved(owned) or str(key) in handles(view.target.manifest):
-        return None
-    refused = (
-        Refusal(key, f"a {key.kind} of this name exists, and this release does not adopt it", HINT)
-        if desired
-        else None
-    )
-    return Fate(key, "forget", "is as it was before it was adopted", refusal=refused)
-
-
-def claims_to_restore(key: Key, view: View) -> tuple[str, ...]:
-    """The claims that a container takes again when it is given back."""
-    found = to_give_back(view.target.manifest.resources.get(key), view.containers(key.name))
-    return tuple(found.original["claims"]) if found and found.original else ()
-
-
 def is_first(view: View) -> bool:
-    """Whether something is taken over on a host where nothing else is ours: then what was there is what can
-    be returned to.
+    """Whether something is taken over on a host where nothing else is ours: then the host can return to the
+    containers that were there.
     """
     ours = [c for c in view.observed.containers if c.owned]
     return any(c.original is not None for c in ours) and all(c.original is not None for c in ours)
@@ -372,41 +323,46 @@ def is_first(view: View) -> bool:
 
 
 def record(key: Key, view: View, *, proved: bool) -> Spec:
-    """What the inventory remembers of the adopted object of a resource; empty when there is none. `proved`:
+    """The inventory's entry of the adopted object of a resource; empty when there is none. `proved`: it is
     ours for good.
     """
-    there: ObservedContainer | ObservedNetwork | ObservedVolume | None = None
-    original: Spec | None = None
-    if key.kind == "container":
-        there = next((c for c in view.containers(key.name) if c.adopted), None)
-        original = there.original if there else None
-    elif key.kind in ("network", "volume"):
-        seen = (
-            view.observed.networks.get(key.name)
-            if key.kind == "network"
-            else view.observed.volumes.get(key.name)
-        )
-        there = seen if seen and seen.adopted else None
-        known = view.inventory.get(key)
-        original = (
-            {"name": key.name}
-            if there and (is_new(key, there, view) or (known and unproved(known)))
-            else None
-        )
+    there = _adopted_object(key, view)
     if there is None:
         return {}
     found: Spec = {"id": _id(there), "digest": there.digest}
+    original = _original(key, there, view)
     return found if proved or original is None else {**found, "original": original}
 
 
+def _adopted_object(key: Key, view: View) -> ObservedContainer | ObservedNetwork | ObservedVolume | None:
+    found: list[ObservedContainer | ObservedNetwork | ObservedVolume | None] = []
+    if key.kind == "container":
+        found = [*view.containers(key.name)]
+    elif key.kind == "network":
+        found = [view.observed.networks.get(key.name)]
+    elif key.kind == "volume":
+        found = [view.observed.volumes.get(key.name)]
+    return next((there for there in found if there is not None and there.adopted), None)
+
+
+def _original(
+    key: Key, there: ObservedContainer | ObservedNetwork | ObservedVolume, view: View
+) -> Spec | None:
+    """How an adopted object was found; None once a release that adopts it was proved."""
+    if isinstance(there, ObservedContainer):
+        return there.original
+    known = view.inventory.get(key)
+    return {"name": key.name} if is_new(key, there, view) or (known and unproved(known)) else None
+
+
 def put_aside(key: Key, id: str, resource: Resource) -> Spec:
-    """The record of a container that was put aside before the release that adopts it was proved, when the
+    """The entry of a container that was put aside before the release that adopts it was proved, when the
     inventory was lost: its service says how it ran.
     """
     from agent.kinds.engine.resources import restart_policy
 
-    said = restart_policy(resource.spec["config"])
-    policy = ":".join(filter(None, [said["Name"] or "no", str(said["MaximumRetryCount"] or "")]))
+    wanted = restart_policy(resource.spec["config"])
+    policy = ":".join(filter(None, [wanted["Name"] or "no", str(wanted["MaximumRetryCount"] or "")]))
     published = [claim for claim in resource.claims if claim.startswith("port/")]
     return {
         "id": id,

@@ -1,32 +1,61 @@
-"""Containers: one resource may have several instances on the host, told apart by their names. Pure.
+"""Containers: one resource may have several instances on the host (`instances`). Pure.
 
-    NAME               current    holds the name, and with it ports and addresses
-    NAME.new-XXXX      candidate  created beforehand; not started, but with `order: start-first`
-    NAME.kept-XXXX     kept       belongs to known good, or was adopted by a release that is not proved:
-    stopped, restart policy
-                                  off, until the gate has passed
-
-The order of operations makes each of them level-triggered: a candidate or kept container gets its networks
-and its restart policy before it gets the name, so a container with the final name needs nothing but a start;
-and one that gives up the name is stopped first and loses its restart policy last, so the name tells what is
-still to be done.
+The order of operations makes each of them level-triggered. A candidate or kept container gets its networks
+and its restart policy before it gets the name, so a container with the final name needs nothing but a start.
+A container that gives up the name is stopped first and loses its restart policy last. So the name tells which
+steps are still to be taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypedDict, Unpack
 
-from agent.kinds import adoption, claims, hooks, notify, oneshots
+from agent.kinds import adoption, claims, giving_back, hooks, notify, oneshots
 from agent.kinds.base import Fate, Part, Step, View, digest, ok, refuse
 from agent.kinds.engine.differences import differing_fields
-from agent.model import Key, Need, ObservedContainer, Resource, sha256
+from agent.kinds.instances import BROKEN, RUNNING, candidate_name, is_candidate, is_kept, kept_name
+from agent.model import Key, Need, ObservedContainer, Resource
 
 NAME = "container"
 RANK = 30
-RUNNING = {"running", "restarting", "paused"}
-BROKEN = {"dead", "removing"}  # of no use to anybody
-MOST_NAMES = 4  # in a cause
+MOST_NAMES = 4  # in a cause; the others are counted
+
+
+class Handling(TypedDict, total=False):
+    """How Limpet handles a container. It is in no digest: nothing is re-created because it changed.
+
+    oneshot: whether it runs once, to success
+    oneoff: whether it only prepares its service (`pre_start`)
+    irreversible: whether it cannot be undone once it was started
+    adopt: whether it takes over a container that somebody else started
+    pull_policy: when its image is pulled: always, missing (the default) or never
+    pull_every: seconds after which its registry is asked again
+    update: how it is changed (`update_policy`)
+    rollback: how it is changed on the way back to known good
+    hook_timeout: seconds that a command of a hook may take
+    on_unhealthy: "restart" when it is to be restarted while it is unhealthy
+    """
+
+    oneshot: bool
+    oneoff: bool
+    irreversible: bool
+    adopt: bool
+    pull_policy: str
+    pull_every: float
+    update: dict[str, Any] | None
+    rollback: dict[str, Any] | None
+    hook_timeout: float
+    on_unhealthy: str
+
+
+# These stand in each spec, the others only where a service sets them.
+DEFAULTS: Handling = {
+    "oneshot": False,
+    "oneoff": False,
+    "pull_policy": "missing",
+    "hook_timeout": hooks.DEADLINE,
+}
 
 
 def container_resource(
@@ -39,29 +68,25 @@ def container_resource(
     inputs: dict[str, str],
     folded: dict[str, str],
     needs: tuple[Need, ...] = (),
-    oneshot: bool = False,
     on_change: dict[str, str] | None = None,
-    pull_policy: str = "missing",
-    pull_every: float = 0.0,
     compose: dict[str, Any] | None = None,
-    update: dict[str, Any] | None = None,
-    rollback: dict[str, Any] | None = None,
-    hook_timeout: float = hooks.DEADLINE,
-    oneoff: bool = False,
-    adopt: bool = False,
-    on_unhealthy: str = "",
-    irreversible: bool = False,
     origin: str = "",
+    **handling: Unpack[Handling],
 ) -> Resource:
     """One container of a service.
 
-    `config`: canonical Compose keys, host-ready. `inputs`: host path -> content digest of every app file it
-    uses. `folded`: `kind/name` -> digest of what it must be re-created with. In no digest: `compose`, which
-    is for labels only; `adopt`, whether it takes over what somebody else started; `irreversible`, whether it
-    cannot be undone once it was started; when its image is pulled: `pull_policy` is always, missing or never,
-    `pull_every`: seconds after which its registry is asked again; what is done when it is unhealthy later:
-    `on_unhealthy` is restart or empty; how it is changed: `update`, `rollback` (`kinds/changing.py`); how
-    long a command of a hook may take: `hook_timeout`, in seconds. `oneoff`: it only prepares its service.
+    name: its final name on the host
+    app: the app that it belongs to
+    service: the name of its service
+    number: its number among the containers of its service
+    config: canonical Compose keys, host-ready
+    inputs: host path -> content digest, of each app file that it uses
+    folded: `kind/name` -> digest, of each resource with which it must be re-created
+    needs: the resources that must be ready before it
+    on_change: host path -> reaction to a change of that file (`notify`)
+    compose: for labels only; in no digest
+    origin: `file:line` in the repository, for messages; in no digest
+    handling: see `Handling`
     """
     content = {"config": config, "inputs": inputs, "folded": folded, "on_change": on_change or {}}
     spec = {
@@ -70,41 +95,14 @@ def container_resource(
         "number": number,
         "name": name,
         "image": config["image"],
-        "oneshot": oneshot,
-        "pull_policy": pull_policy,
         "compose": compose or {},
-        "hook_timeout": hook_timeout,
-        "oneoff": oneoff,
-        **({"adopt": True} if adopt else {}),
-        **({"irreversible": True} if irreversible else {}),
+        **DEFAULTS,
+        **{key: value for key, value in handling.items() if value or key in DEFAULTS},
         **content,
-    }
-    if pull_every:
-        spec["pull_every"] = pull_every
-    spec |= {
-        key: value
-        for key, value in (("update", update), ("rollback", rollback), ("on_unhealthy", on_unhealthy))
-        if value
     }
     return Resource(
         Key(NAME, name), spec, digest(NAME, content), needs, claims.of_service(name, config), origin
     )
-
-
-def candidate_name(resource: Resource, image_id: str) -> str:
-    return f"{resource.key.name}.new-{sha256(resource.digest + image_id)[:12]}"
-
-
-def kept_name(key: Key, instance: ObservedContainer) -> str:
-    return f"{key.name}.kept-{instance.id[:12]}"
-
-
-def is_kept(instance: ObservedContainer) -> bool:
-    return instance.name.startswith(f"{instance.key_name}.kept-")
-
-
-def is_candidate(instance: ObservedContainer) -> bool:
-    return instance.name.startswith(f"{instance.key_name}.new-")
 
 
 def networks(resource: Resource) -> list[str]:
@@ -114,52 +112,46 @@ def networks(resource: Resource) -> list[str]:
 
 
 def fate(key: Key, desired: Resource | None, view: View) -> Fate:
-    """What becomes of one container and of every instance that bears its name."""
+    """What becomes of one container and of each instance that bears its name."""
     instances = view.containers(key.name)
-    if found := adoption.to_give_back(desired, instances):
-        makes_way = tuple(
-            step
-            for other in instances
-            if other is not found
-            for step in _discard("release", key, other, view)
-        )
-        return adoption.given_back(key, desired, found, makes_way)
+    if found := giving_back.to_give_back(desired, instances):
+        makes_way = _steps(_discard("release", key, other, view) for other in instances if other is not found)
+        return giving_back.given_back(key, desired, found, makes_way)
     if desired is None:
-        steps = tuple(step for instance in instances for step in _discard("prune", key, instance, view))
-        return (
-            Fate(key, "delete", "no longer in the repository", steps)
-            if steps
-            else Fate(key, "forget", "is gone")
-        )
+        return _removal(key, instances, view)
     refusal = adoption.adoption_refusal(desired, view) or _taken(key, desired, instances, view)
     if refusal:
         return refusal
     keeper = _keeper(desired, instances, view)
-    others = [
-        step for instance in instances if instance is not keeper for step in _put_aside(key, instance, view)
-    ]
+    others = _steps(_put_aside(key, instance, view) for instance in instances if instance is not keeper)
     if keeper is None:
-        return _creation(key, desired, instances, tuple(others), view)
-    steps = (*others, *_mend(desired, keeper, view))
-    if adoption.is_new(key, keeper, view):
-        return adoption.adopted(key, steps, keeper.name if keeper.name != key.name else "")
-    if not steps:
-        return ok(key)
-    if is_candidate(keeper):
-        verb = _making(key, instances)
-        return Fate(key, verb, _creation_cause(key, desired, verb, view), steps)
-    return Fate(key, _verb(keeper, key, steps), _mending_cause(key, desired, keeper, steps, view), steps)
+        return _creation(desired, instances, others, view)
+    return _mending(desired, keeper, others, view)
+
+
+def _removal(key: Key, instances: list[ObservedContainer], view: View) -> Fate:
+    steps = _steps(_discard("prune", key, instance, view) for instance in instances)
+    if steps:
+        return Fate(key, "delete", "no longer in the repository", steps)
+    return Fate(key, "forget", "is gone")
+
+
+def _steps(parts: Iterable[list[Step]]) -> tuple[Step, ...]:
+    return tuple(step for part in parts for step in part)
 
 
 def give_up(key: Key, view: View) -> tuple[Step, ...]:
     """The steps by which a container that is to be deleted frees its claims now; its removal may wait for
     prune.
     """
-    return tuple(step for instance in view.containers(key.name) for step in _put_aside(key, instance, view))
+    return _steps(_put_aside(key, instance, view) for instance in view.containers(key.name))
 
 
 def _taken(key: Key, desired: Resource, instances: list[ObservedContainer], view: View) -> Fate | None:
     """A refusal when a foreign container holds the name or a published port."""
+    running = any(
+        i.name == key.name and i.state == "running" and _matches(desired, i, view) for i in instances
+    )
     for other in view.observed.containers:
         if other.owned:
             continue
@@ -169,10 +161,8 @@ def _taken(key: Key, desired: Resource, instances: list[ObservedContainer], view
                 f"the name is taken by container {other.id[:12]}, which is not ours",
                 f"{adoption.HINT}; or rename it: docker rename {key.name} {key.name}-old",
             )
-        if any(i.name == key.name and i.state == "running" and _matches(desired, i, view) for i in instances):
-            continue
-        ports = claims.clashing(desired.claims, other.ports if other.state in RUNNING else ())
-        if ports:
+        held = other.ports if other.state in RUNNING and not running else ()
+        if ports := claims.clashing(desired.claims, held):
             return refuse(
                 key,
                 f"{ports[0].removeprefix('port/')} is held by the foreign container {other.name}",
@@ -187,10 +177,11 @@ def _matches(desired: Resource, instance: ObservedContainer, view: View) -> bool
 
 
 def _keeper(desired: Resource, instances: list[ObservedContainer], view: View) -> ObservedContainer | None:
-    """The instance to use: it matches; the one with the name first, then kept ones, then candidates."""
-    useless = (
-        "created" if oneshots.has_run(desired, view.target.image(desired), view) else ""
-    )  # nobody will start it
+    """The instance to use, among those that match: the one with the name first, then kept ones, then
+    candidates.
+    """
+    # Nobody will start the candidate of a one-shot that has run.
+    useless = "created" if oneshots.has_run(desired, view.target.image(desired), view) else ""
     matching = [
         instance for instance in instances if _matches(desired, instance, view) and instance.state != useless
     ]
@@ -201,8 +192,8 @@ def _keeper(desired: Resource, instances: list[ObservedContainer], view: View) -
 
 
 def _put_aside(key: Key, instance: ObservedContainer, view: View) -> list[Step]:
-    """Known good's container, and one that may have to be given back, is kept until the gate has passed; any
-    other makes way.
+    """Known good's container, and one that may have to be given back, is kept until the gate has passed. Any
+    other container makes way.
     """
     at = {"container": instance.id}
     kept = instance.original is not None or view.known_good.has(key, instance.digest, instance.image_id)
@@ -228,7 +219,7 @@ def _discard(part: Part, key: Key, instance: ObservedContainer, view: View) -> l
 
 
 def _stop(part: Part, key: Key, instance: ObservedContainer, view: View) -> list[Step]:
-    """Its end, with what must run in it before; a kept container has done that."""
+    """Stops it, after the hooks that must run in it before. In a kept container they have run."""
     if instance.state not in RUNNING:
         return []
     before = [] if is_kept(instance) else hooks.before_stop(part, key, instance, view)
@@ -236,9 +227,9 @@ def _stop(part: Part, key: Key, instance: ObservedContainer, view: View) -> list
 
 
 def _creation(
-    key: Key, desired: Resource, instances: list[ObservedContainer], others: tuple[Step, ...], view: View
+    desired: Resource, instances: list[ObservedContainer], others: tuple[Step, ...], view: View
 ) -> Fate:
-    image = view.target.image(desired)
+    key, image = desired.key, view.target.image(desired)
     if oneshots.has_run(desired, image, view):
         return Fate(key, "delete", "an old instance is left", others) if others else ok(key)
     name = candidate_name(desired, image)
@@ -254,7 +245,7 @@ def _creation(
         *hooks.after_start(desired, key.name),
     )
     verb = _making(key, instances)
-    cause = _adoption_cause(instances) or _creation_cause(key, desired, verb, view)
+    cause = _adoption_cause(instances) or _creation_cause(desired, verb, view)
     return Fate(key, verb, cause, (*prepare, *others, *start))
 
 
@@ -273,39 +264,51 @@ def _adoption_cause(instances: list[ObservedContainer]) -> str:
     return f"what was started before differs: {_listed(words)}" if words else ""
 
 
+def _mending(desired: Resource, keeper: ObservedContainer, others: tuple[Step, ...], view: View) -> Fate:
+    """The fate of a container with an instance that matches. `others`: steps of the other instances."""
+    key, steps = desired.key, (*others, *_mend(desired, keeper, view))
+    if adoption.is_new(key, keeper, view):
+        return adoption.adopted(key, steps, keeper.name if keeper.name != key.name else "")
+    if not steps:
+        return ok(key)
+    if is_candidate(keeper):
+        verb = _making(key, view.containers(key.name))
+        return Fate(key, verb, _creation_cause(desired, verb, view), steps)
+    return Fate(key, _verb(keeper, key, steps), _mending_cause(desired, keeper, steps, view), steps)
+
+
 def _mend(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step]:
-    """What a matching instance still lacks: networks, restart policy, name, a start, a signal, hooks; in this
-    order.
+    """The steps for all that a matching instance still lacks: networks, restart policy, name, a start, a
+    signal, hooks; in this order.
     """
+    at = {"container": keeper.id}
+    steps = _attach(desired, keeper, view)
+    if keeper.name != desired.key.name:
+        whole = is_candidate(keeper) or (keeper.adopted and not is_kept(keeper))
+        steps += [] if whole else [Step("start", "policy", at)]
+        steps.append(Step("start", "rename", at | {"to": desired.key.name}))
+    if keeper.state == "paused":
+        steps.append(Step("start", "unpause", at))
+    if keeper.state in ("paused", "running"):
+        steps += hooks.while_running(notify.steps(desired, keeper, view), desired, keeper, view)
+    elif keeper.state not in RUNNING and not _done(desired, keeper, view):
+        steps += [Step("start", "start", at), *hooks.after_start(desired, keeper.id)]
+    return steps
+
+
+def _attach(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step]:
+    """The steps that attach an instance to its networks, and to none that is removed."""
     at = {"container": keeper.id}
     elsewhere = sorted((set(keeper.networks) & view.recreated) - set(networks(desired)))
     steps = [Step("release", "disconnect", at | {"network": name}) for name in elsewhere]
     for network in networks(desired):
         there, attached = view.observed.networks.get(network), keeper.networks.get(network)
         replaced = network in view.recreated
-        if attached is not None and not replaced and attached in ("", there.id if there else None):
-            continue
         if attached is not None:
+            if not replaced and attached in ("", there.id if there else None):
+                continue
             steps.append(Step("release" if replaced else "start", "disconnect", at | {"network": network}))
         steps.append(Step("start", "connect", at | {"network": network}))
-    if keeper.name != desired.key.name:
-        whole = is_candidate(keeper) or (keeper.adopted and not is_kept(keeper))
-        steps += [] if whole else [Step("start", "policy", at)]
-        steps.append(Step("start", "rename", at | {"to": desired.key.name}))
-    if keeper.state == "paused":
-        steps += [
-            Step("start", "unpause", at),
-            *hooks.while_running(notify.steps(desired, keeper, view), desired, keeper, view),
-        ]
-    elif keeper.state not in RUNNING:
-        starting = (
-            []
-            if _done(desired, keeper, view)
-            else [Step("start", "start", at), *hooks.after_start(desired, keeper.id)]
-        )
-        return [*steps, *starting]
-    elif keeper.state == "running":
-        steps += hooks.while_running(notify.steps(desired, keeper, view), desired, keeper, view)
     return steps
 
 
@@ -324,63 +327,64 @@ def _verb(keeper: ObservedContainer, key: Key, steps: tuple[Step, ...]) -> str:
     return "start" if verbs & {"start", "unpause"} else "update"
 
 
-def _mending_cause(
-    key: Key, desired: Resource, keeper: ObservedContainer, steps: tuple[Step, ...], view: View
-) -> str:
-    if keeper.name != key.name:
+def _mending_cause(desired: Resource, keeper: ObservedContainer, steps: tuple[Step, ...], view: View) -> str:
+    if keeper.name != desired.key.name:
         return "known good's container comes back" if is_kept(keeper) else f"is called {keeper.name}"
-    verbs = [step for step in steps if step.part == "start"]
-    connects = [step.args["network"] for step in verbs if step.verb == "connect"]
+    starting = [step for step in steps if step.part == "start"]
+    connects = [step.args["network"] for step in starting if step.verb == "connect"]
     if connects:
         return f"is not attached to {', '.join(connects)}"
-    if keeper.state == "running" and any(step.verb in notify.VERBS for step in verbs):
-        changed = notify.changed_files(desired, keeper.id, view)
-        return f"{_listed(changed)} changed" if changed else "is unhealthy"
-    if not verbs:
+    if not starting:
         return "an old instance is left"
     if keeper.state == "running":
-        return f"its {hooks.POST_START} has not run"
+        return _running_cause(desired, keeper, starting, view)
     if keeper.state == "exited":
         return f"is stopped (exit code {keeper.exit_code})"
     return f"is {keeper.state}"
 
 
-def _creation_cause(key: Key, desired: Resource, verb: str, view: View) -> str:
-    before = view.applied.manifest.resources.get(key)
+def _running_cause(desired: Resource, keeper: ObservedContainer, starting: list[Step], view: View) -> str:
+    if not any(step.verb in notify.VERBS for step in starting):
+        return f"its {hooks.POST_START} has not run"
+    changed = notify.changed_files(desired, keeper.id, view)
+    return f"{_listed(changed)} changed" if changed else "is unhealthy"
+
+
+def _creation_cause(desired: Resource, verb: str, view: View) -> str:
+    before = view.applied.manifest.resources.get(desired.key)
     if before is None:
         return "new"
-    if view.corrective(key):
+    if view.corrective(desired.key):
         return "is missing" if verb == "create" else "is not the one that was applied"
     return difference(before, desired, view)
 
 
 def difference(before: Resource, after: Resource, view: View) -> str:
-    """What changed between two specs, for people; names only, but for the image."""
+    """The names of the parts in which two specs differ, for people; of an image also the values."""
     if before.digest == after.digest:
         old, new = view.applied.image(before), view.target.image(after)
-        return (
-            f"image {after.spec['image']} is {_short_id(new)} now, was {_short_id(old)}"
-            if new
-            else "its image moved"
-        )
-    words = []
-    if before.spec["image"] != after.spec["image"]:
-        words.append(f"image {before.spec['image']} -> {after.spec['image']}")
-    words += [n for n in differing_fields(before.spec["config"], after.spec["config"]) if n != "image"]
-    files = {**before.spec["inputs"], **after.spec["inputs"]}
-    words += sorted(p for p in files if before.spec["inputs"].get(p) != after.spec["inputs"].get(p))
-    folded = {**before.spec["folded"], **after.spec["folded"]}
-    words += sorted(k for k in folded if before.spec["folded"].get(k) != after.spec["folded"].get(k))
+        if not new:
+            return "its image moved"
+        return f"image {after.spec['image']} is {_short_id(new)} now, was {_short_id(old)}"
+    words = [n for n in differing_fields(before.spec["config"], after.spec["config"]) if n != "image"]
+    words += _differing(before.spec["inputs"], after.spec["inputs"])
+    words += _differing(before.spec["folded"], after.spec["folded"])
     if before.spec["on_change"] != after.spec["on_change"]:
         words.append("on_change")
-    text = _listed(words)
-    return text if words[:1] and words[0].startswith("image ") and len(words) == 1 else f"{text} changed"
+    if before.spec["image"] != after.spec["image"]:
+        words.insert(0, f"image {before.spec['image']} -> {after.spec['image']}")
+        if len(words) == 1:
+            return words[0]
+    return f"{_listed(words)} changed"
+
+
+def _differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    return sorted(name for name in {**one, **other} if one.get(name) != other.get(name))
 
 
 def _listed(words: Sequence[str]) -> str:
-    return ", ".join(words[:MOST_NAMES]) + (
-        f" and {len(words) - MOST_NAMES} more" if len(words) > MOST_NAMES else ""
-    )
+    text, more = ", ".join(words[:MOST_NAMES]), len(words) - MOST_NAMES
+    return f"{text} and {more} more" if more > 0 else text
 
 
 def _short_id(image_id: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from agent.kinds import adoption, claims
+from agent.kinds import adoption, claims, giving_back
 from agent.kinds.base import Fate, Step, View, digest, ok, refuse
 from agent.kinds.engine.differences import differing_fields
 from agent.model import Key, Resource
@@ -39,7 +39,7 @@ def network_resource(
 def fate(key: Key, desired: Resource | None, view: View) -> Fate:
     """What becomes of one network."""
     there = view.observed.networks.get(key.name)
-    if passed_back := adoption.passed_back(key, desired, view):
+    if passed_back := giving_back.passed_back(key, desired, view):
         return passed_back
     if desired is None:
         return _removal(key, view)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agent.kinds import adoption
+from agent.kinds import adoption, giving_back
 from agent.kinds.base import Fate, Step, View, digest, ok, refuse
 from agent.model import Key, Resource
 
@@ -30,7 +30,7 @@ def volume_resource(
 def fate(key: Key, desired: Resource | None, view: View) -> Fate:
     """What becomes of one volume; its data is never put at risk."""
     there = view.observed.volumes.get(key.name)
-    if passed_back := adoption.passed_back(key, desired, view):
+    if passed_back := giving_back.passed_back(key, desired, view):
         return passed_back
     if desired is None:
         return Fate(

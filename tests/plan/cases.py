@@ -26,7 +26,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from agent.kinds import claims, container, files, network, oneshots, volume
+from agent.kinds import claims, container, files, instances, network, oneshots, volume
 from agent.kinds.base import Target, View
 from agent.model import (
     Inventory,
@@ -191,7 +191,7 @@ def instance(held: Target, name: str, /, *, id: str = "", **differs: Any) -> Obs
         ports=tuple(claim for claim in resource.claims if claim.startswith("port/")),
     )
     seen = replace(seen, **differs)
-    held_now = seen.ports if seen.state in container.RUNNING else ()
+    held_now = seen.ports if seen.state in instances.RUNNING else ()
     return replace(
         seen,
         ports=tuple(held_now),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.kinds import container
+from agent.kinds import container, instances
 from agent.model import Key, Need, Resource
 
 
@@ -56,9 +56,9 @@ def test_what_changes_a_container(differs: dict[str, Any]) -> None:
 
 def test_names_of_instances() -> None:
     """A candidate's name must follow from what it is, so that a killed pass finds it again."""
-    assert container.candidate_name(web(), "sha256:1") == container.candidate_name(web(), "sha256:1")
-    assert container.candidate_name(web(), "sha256:1") != container.candidate_name(web(), "sha256:2")
-    assert container.candidate_name(web(), "sha256:1").startswith("shop-web-1.new-")
+    assert instances.candidate_name(web(), "sha256:1") == instances.candidate_name(web(), "sha256:1")
+    assert instances.candidate_name(web(), "sha256:1") != instances.candidate_name(web(), "sha256:2")
+    assert instances.candidate_name(web(), "sha256:1").startswith("shop-web-1.new-")
 
 
 def test_networks_are_joined_by_priority() -> None:
