@@ -11,8 +11,8 @@ Rules:
    be changed. Equal content gets the digest of the resource and stays as it is. Other content gets no digest,
    so it is replaced like any container that changed.
 4. Until a release that adopts it is proved, it keeps its `original`, and each plan whose target does not
-   adopt it (a rollback, a revert) gives it back as it was found (`giving_back`). It is not removed before, and
-   no network is taken from under it.
+   adopt it (a rollback, a revert) gives it back as it was found (`giving_back`). It is not removed before,
+   and no network is taken from under it.
 
 The comparison (`engine.compare`) is imported only when there is something to compare: most hosts adopt
 nothing, and a pass with nothing to do must stay light.

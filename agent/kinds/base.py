@@ -1,7 +1,7 @@
-"""What a kind is: the fate of one resource, decided from what is desired and what is there. Pure.
+"""The terms of a kind: the fate of one resource, decided from its desired and its observed state. Pure.
 
 A fate is decided before any action exists (`ok`, `create`, `replace`, …). Its steps fall into parts, and the
-planner orders parts across resources; a kind knows nothing of other kinds' order:
+planner orders parts across resources. A kind knows nothing of that order:
 
     prepare      harmless beforehand: a container created under a candidate name
     start-first  the new container runs beside the old one before that gives way (`order: start-first`)
@@ -68,7 +68,7 @@ class Fate:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A release with its manifest, as the planner sees it: what is desired, was applied, or is known good.
+    """A release with its manifest, as the planner sees it: the desired, the applied, or the known good one.
 
     `release` is None for a manifest that is only looked at.
     """
@@ -87,8 +87,8 @@ class Target:
         return self.lock.get(resource.spec["image"], "")
 
     def content(self, path: str) -> str:
-        """The content digest of a file, of what else is at a path its own; empty when nothing is in this
-        release.
+        """The content digest of the file at `path`, or the resource's own digest for a directory or link;
+        empty when the release has nothing there.
         """
         resources = self.manifest.resources
         resource = next(
@@ -108,10 +108,17 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """All that a decision may look at. `recreated`: names of networks that this plan removes now, to make
-    them anew or to make room for others: whatever is attached to them gives way. `past`: earlier releases,
-    given when there are containers that belong to none of the others. `ran`: of one-shots, `kind/name` ->
-    what of them ran to success (`kinds/oneshots.py`).
+    """All that a decision may look at.
+
+    target: the release that the host is brought to
+    observed: the host
+    inventory: the resources that are ours
+    applied: the release that was applied last
+    known_good: the release that was proved last
+    recreated: names of networks that this plan removes now, to make them anew or to make room for others:
+        whatever is attached to them gives way
+    past: earlier releases, given when there are containers that belong to none of the others
+    ran: `kind/name` of one-shots -> the marks of those that ran to success (`oneshots`)
     """
 
     target: Target
@@ -124,7 +131,7 @@ class View:
     ran: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def resource(self, key: Key, digest: str) -> Resource | None:
-        """What a container was made from, whichever release it belongs to; None when that is not
+        """The resource that a container was made from, whichever release it belongs to; None when it is not
         remembered.
         """
         found = (
@@ -153,7 +160,7 @@ class View:
         return self.target.same(self.known_good) and self.target.same(self.applied)
 
     def corrective(self, key: Key) -> bool:
-        """Whether an action on `key` repairs drift: the release that was applied wanted just the same."""
+        """Whether an action on `key` repairs drift: the release that was applied wanted the same."""
         before, now = self.applied.manifest.resources.get(key), self.target.manifest.resources.get(key)
         if before is None or now is None or before.digest != now.digest:
             return False

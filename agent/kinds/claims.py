@@ -1,4 +1,4 @@
-"""Claims: what only one resource can hold. Pure.
+"""Claims: things that only one resource can hold. Pure.
 
 A claim is text: `port/tcp/0.0.0.0/8080`, `name/shop-web-1`, `address/shop_default/10.0.0.5`, `path/etc/motd`,
 `subnet/10.0.0.0/24`, `bridge/br-shop`. Two ports clash when protocol and number are equal and the addresses
@@ -32,7 +32,7 @@ def address(network: str, ip: str) -> str:
 
 
 def subnet(text: str) -> str:
-    """The claim of a network's addresses; empty when the text is no subnet, which the Engine will refuse."""
+    """The claim of a network's addresses; empty when the text is not a subnet: the Engine will refuse it."""
     try:
         return f"subnet/{ipaddress.ip_network(text, strict=False)}"
     except ValueError:
@@ -55,7 +55,7 @@ def clash(one: str, other: str) -> bool:
 
 
 def clashing(claims: Iterable[str], others: Iterable[str]) -> list[str]:
-    """Those of `claims` that clash with any of `others`, sorted."""
+    """The claims that clash with any of `others`, sorted."""
     held = list(others)
     return sorted({claim for claim in claims if any(clash(claim, other) for other in held)})
 
@@ -64,11 +64,7 @@ def of_service(container_name: str, config: Mapping[str, Any]) -> tuple[str, ...
     """The claims of a container: its name, published ports (ranges are already expanded) and static
     addresses.
     """
-    found = [name(container_name)]
-    for published in config.get("ports") or ():
-        number = str(published.get("published") or "")
-        if number and number != "0" and "-" not in number:
-            found.append(port(published.get("protocol", "tcp"), published.get("host_ip", ""), number))
+    found = [name(container_name), *filter(None, map(_published, config.get("ports") or ()))]
     for network, endpoint in sorted((config.get("networks") or {}).items()):
         for field in ("ipv4_address", "ipv6_address"):
             if endpoint and endpoint.get(field):
@@ -76,16 +72,21 @@ def of_service(container_name: str, config: Mapping[str, Any]) -> tuple[str, ...
     return tuple(sorted(set(found)))
 
 
+def _published(entry: Mapping[str, Any]) -> str:
+    """The claim of a published port; empty when the Engine chooses the port."""
+    number = str(entry.get("published") or "")
+    if not number or number == "0" or "-" in number:
+        return ""
+    return port(entry.get("protocol", "tcp"), entry.get("host_ip", ""), number)
+
+
 def of_network(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The claims of a bridge network: its subnets and its interface. What other drivers share is their own
-    business.
+    """The claims of a bridge network: its subnets and its interface. Limpet does not know what other drivers
+    share.
     """
     ipam = config.get("ipam") or {}
-    if config.get("driver") not in (None, "", "bridge", "default") or ipam.get("driver") not in (
-        None,
-        "",
-        "default",
-    ):
+    plain = (None, "", "default")
+    if config.get("driver") not in (*plain, "bridge") or ipam.get("driver") not in plain:
         return ()
     found = {subnet(str(pool.get("subnet") or "")) for pool in ipam.get("config") or ()}
     interface = (config.get("driver_opts") or {}).get("com.docker.network.bridge.name")

@@ -1,12 +1,12 @@
 """Files, directories and symbolic links of the host. Pure.
 
 Rules:
-1. What was at a path before us is saved on takeover and comes back on removal. It belongs to the path,
-   whatever we put there.
+1. The original content of a path is saved when it is taken over, and comes back when our resource is removed.
+   It belongs to the path, whatever we put there.
 2. A path of another type is never overwritten when that could lose data. A directory that is not empty is
    never removed.
-3. A directory that was made for the sake of what lies below it (`implied`) stays as long as that needs it,
-   and goes then.
+3. A directory that was made only for something below it (`implied`) stays as long as that needs it, and is
+   removed then.
 4. A path that becomes another kind is changed by the new resource alone; the old one is only forgotten.
 """
 
@@ -19,6 +19,7 @@ from agent.model import PATH_KINDS, Inventory, Key, ObservedFile, Owned, Resourc
 KINDS = ("directory", "file", "symlink")
 RANK = 10
 RANK_DIRECTORY = 5
+DROPPED = "no longer in the repository"
 
 
 def _resource(kind: str, path: str, spec: dict[str, object], origin: str) -> Resource:
@@ -37,8 +38,17 @@ def file(
     app: str = "",
     origin: str = "",
 ) -> Resource:
-    """A regular file. `content` is a SHA-256 in the content store, `size` bytes; `mode` octal text; `app`
-    when it is an app's.
+    """A regular file.
+
+    path: on the host
+    content: its SHA-256 in the content store
+    size: in bytes
+    mode: permission bits as octal text
+    owner: a name or a number
+    group: a name or a number
+    check: a command that must succeed before the file is put in place
+    app: the app that it belongs to, empty for a file of the host
+    origin: `file:line` in the repository, for messages
     """
     return _resource(
         "file",
@@ -58,13 +68,21 @@ def file(
 
 
 def absent(path: str, *, origin: str = "") -> Resource:
-    """A path at which there must be nothing; what was there is saved."""
+    """A path at which nothing may be; a file that is there is saved and removed."""
     return _resource("file", path, {"path": path, "state": "absent"}, origin)
 
 
 def directory(
     path: str, *, mode: str = "0755", owner: str = "root", group: str = "root", origin: str = ""
 ) -> Resource:
+    """A directory.
+
+    path: on the host
+    mode: permission bits as octal text
+    owner: a name or a number
+    group: a name or a number
+    origin: `file:line` in the repository, for messages
+    """
     return _resource("directory", path, {"path": path, "mode": mode, "owner": owner, "group": group}, origin)
 
 
@@ -91,13 +109,14 @@ def fate(key: Key, desired: Resource | None, view: View) -> Fate:
     found = _differences(desired.spec, there)
     if not found:
         return ok(key)
-    if "content" in found or "target" in found:
-        return Fate(key, "replace", _cause(key, desired.spec, there, found, view), _making(key, there))
-    return Fate(key, "update", _cause(key, desired.spec, there, found, view), (Step("start", "attributes"),))
+    cause = _cause(desired, there, found, view)
+    if {"content", "target"} & {*found}:
+        return Fate(key, "replace", cause, _making(key, there))
+    return Fate(key, "update", cause, (Step("start", "attributes"),))
 
 
 def is_as(resource: Resource, there: ObservedFile | None) -> bool:
-    """Whether just what a release wants lies at its path: type, content or target, mode, owner and group."""
+    """Whether a path is as a release wants it: type, content or target, mode, owner and group."""
     return (
         there is not None
         and there.type == resource.key.kind
@@ -121,63 +140,64 @@ def parents(path: str) -> list[str]:
 
 
 def implied(key: Key, inventory: Inventory) -> bool:
-    """Whether a directory was made only for the sake of what lies below it."""
+    """Whether a directory was made only for something below it."""
     return key.kind == "directory" and key in inventory and not inventory[key].digest
 
 
 def needed(view: View) -> set[Key]:
-    """The implied directories that something of the target, or something of ours that is still there,
-    needs.
+    """The implied directories that are needed by something of the target, or by something of ours that is
+    still there.
     """
     resources = view.target.manifest.resources
     ours = {key for key in view.inventory if key not in resources and implied(key, view.inventory)}
     if not ours:
         return set()
-    paths = {key.name for key in resources if key.kind in PATH_KINDS}
-    paths |= {
-        key.name
-        for key in view.inventory
-        if key.kind in ("file", "symlink") and key.name in view.observed.files
-    }
-    mounts = (
-        mount
-        for r in view.target.manifest.of_kind("container")
-        for mount in r.spec["config"].get("volumes") or ()
-    )
-    sources = {mount["source"] for mount in mounts if mount["type"] == "bind"}
-    above = {
-        path.rpartition("/")[0] for path in paths | sources
-    }  # each but once: a host may have thousands of files
+    paths = {key.name for key in resources if key.kind in PATH_KINDS} | _still_there(view)
+    sources = _bind_sources(view)
+    # Each directory once: a host may have thousands of files.
+    above = {path.rpartition("/")[0] for path in paths | sources}
     used = sources.union(above, *map(parents, above))
     return {key for key in ours if key.name in used}
 
 
+def _still_there(view: View) -> set[str]:
+    """The paths of our files and links that are on the host."""
+    there = view.observed.files
+    return {key.name for key in view.inventory if key.kind in ("file", "symlink") and key.name in there}
+
+
+def _bind_sources(view: View) -> set[str]:
+    return {
+        mount["source"]
+        for resource in view.target.manifest.of_kind("container")
+        for mount in resource.spec["config"].get("volumes") or ()
+        if mount["type"] == "bind"
+    }
+
+
 def _in_the_way(key: Key, there: ObservedFile | None, view: View) -> str:
-    """The type of what lies there and could be lost or missed, else empty. A directory replaces only what we
-    made.
-    """
-    if key.kind == "directory":
-        owned = holders(key.name, view.inventory)
-        originals = [str(entry.original["type"]) for entry in owned if entry.original]
-        if originals and originals[0] != "directory":
-            return originals[0]
-        if there is not None and there.type in ("file", "symlink") and not owned:
-            return there.type
-    kept = (
-        there is not None
-        and there.type in ("directory", "other")
-        and there.type != key.kind
-        and not there.empty
-    )
-    return there.type if there is not None and kept else ""
+    """The type of an object at the path that could be lost or missed; empty when there is none."""
+    if key.kind == "directory" and (found := _under_a_directory(key, there, view)):
+        return found
+    if there is None or there.type not in ("directory", "other") or there.type == key.kind or there.empty:
+        return ""
+    return there.type
+
+
+def _under_a_directory(key: Key, there: ObservedFile | None, view: View) -> str:
+    """A directory replaces only a file or link that we made, and that had no original."""
+    owned = holders(key.name, view.inventory)
+    originals = [str(entry.original["type"]) for entry in owned if entry.original]
+    if originals and originals[0] != "directory":
+        return originals[0]
+    foreign = there is not None and there.type in ("file", "symlink") and not owned
+    return there.type if there is not None and foreign else ""
 
 
 def _making(key: Key, there: ObservedFile | None) -> tuple[Step, ...]:
-    clear = (
-        (Step("start", "rmdir"),)
-        if there is not None and there.type == "directory" and key.kind != "directory"
-        else ()
-    )
+    clear: tuple[Step, ...] = ()
+    if there is not None and there.type == "directory" and key.kind != "directory":
+        clear = (Step("start", "rmdir"),)
     if there is not None and there.type in ("file", "symlink") and key.kind == "directory":
         clear = (Step("start", "remove"),)
     verb = {"file": "write", "directory": "mkdir", "symlink": "link"}[key.kind]
@@ -199,16 +219,17 @@ def _differences(spec: Spec, there: ObservedFile) -> list[str]:
     return found
 
 
-def _cause(key: Key, spec: Spec, there: ObservedFile, found: list[str], view: View) -> str:
+def _cause(desired: Resource, there: ObservedFile, found: list[str], view: View) -> str:
+    """`found`: the names of the properties that differ."""
+    spec, edited = desired.spec, view.corrective(desired.key)
+    present = {"mode": f"{there.mode:04o}", "owner": there.owner, "group": there.group}
     words = []
     for name in found:
-        if name == "mode":
-            words.append(f"mode is {there.mode:04o}, want {spec['mode']}")
-        elif name in ("owner", "group"):
-            words.append(f"{name} is {there.owner if name == 'owner' else there.group}, want {spec[name]}")
+        if name in present:
+            words.append(f"{name} is {present[name]}, want {spec[name]}")
         else:
-            words.append(f"{name} was edited on the host" if view.corrective(key) else f"{name} changed")
-    if not holders(key.name, view.inventory):
+            words.append(f"{name} was edited on the host" if edited else f"{name} changed")
+    if not holders(desired.key.name, view.inventory):
         words.append("the file that was there is saved")
     return ", ".join(words)
 
@@ -227,29 +248,37 @@ def _removal(key: Key, there: ObservedFile | None, view: View) -> Fate:
     owned = view.owned(key)
     if owned is None:
         return ok(key)
-    for resource in filter(None, (view.target.manifest.resources.get(Key(kind, key.name)) for kind in KINDS)):
-        if fate(resource.key, resource, view).verb != "refuse":
-            if there is not None and there.type == key.kind:
-                return Fate(key, "keep", f"makes way for a {resource.key.kind}")
-            return Fate(key, "forget", f"is a {resource.key.kind} now")
-    cause = "no longer in the repository"
+    if successor := _successor(key, view):
+        if there is not None and there.type == key.kind:
+            return Fate(key, "keep", f"makes way for a {successor.key.kind}")
+        return Fate(key, "forget", f"is a {successor.key.kind} now")
     if owned.original:
-        return _restoration(key, there, owned.original, cause)
+        return _restoration(key, there, owned.original)
     if there is None:
         return Fate(key, "forget", "is gone")
     if there.type != key.kind:
         return Fate(key, "forget", f"is a {there.type} now, which is not ours")
     if key.kind == "directory" and not there.empty:
-        return Fate(key, "forget", f"{cause}; it is not empty and stays")
-    return Fate(key, "delete", cause, (Step("prune", "rmdir" if key.kind == "directory" else "remove"),))
+        return Fate(key, "forget", f"{DROPPED}; it is not empty and stays")
+    return Fate(key, "delete", DROPPED, (Step("prune", "rmdir" if key.kind == "directory" else "remove"),))
 
 
-def _restoration(key: Key, there: ObservedFile | None, original: Spec, cause: str) -> Fate:
-    """What was there before comes back, unless it is there already or something that is not ours took its
-    place.
+def _successor(key: Key, view: View) -> Resource | None:
+    """The resource of another kind that takes the path over."""
+    resources = view.target.manifest.resources
+    wanted = (resources.get(Key(kind, key.name)) for kind in KINDS)
+    return next(
+        (resource for resource in wanted if resource and fate(resource.key, resource, view).verb != "refuse"),
+        None,
+    )
+
+
+def _restoration(key: Key, there: ObservedFile | None, original: Spec) -> Fate:
+    """The fate of a path whose original comes back, unless it is there already or something that is not ours
+    took its place.
     """
     if original["type"] == "directory":
-        return Fate(key, "forget", f"{cause}; the directory was there before and stays")
+        return Fate(key, "forget", f"{DROPPED}; the directory was there before and stays")
     if there is not None and _is_original(there, original):
         return Fate(key, "forget", "is as it was before")
     if there is not None and there.type not in ("file", "symlink"):
@@ -257,7 +286,7 @@ def _restoration(key: Key, there: ObservedFile | None, original: Spec, cause: st
     return Fate(
         key,
         "delete",
-        f"{cause}; what was there before comes back",
+        f"{DROPPED}; what was there before comes back",
         (Step("prune", "restore", {"original": original}),),
     )
 

@@ -2,15 +2,15 @@
 it. Pure.
 
 Rules:
-1. `post_start` runs whenever Limpet starts the container, in the declared order, before anybody goes on who
-   waits for it. The inventory says in which containers it ran (`Owned.hooked`); where it says nothing it has
-   not run.
-2. `pre_stop` is that of the release which the container belongs to, not of the one that takes its place. A
-   failure keeps known good's container as it is, so that the release is rolled back; it never blocks a
-   rollback, nor the end of a container that is unhealthy or that nobody would go back to.
-3. A command may hold secrets: it goes to the driver beside the arguments of the action, which are shown.
+1. `post_start` runs whenever Limpet starts the container, in the declared order, before any action that waits
+   for the container. The inventory says in which containers it ran (`Owned.hooked`); in all others it has not
+   run.
+2. `pre_stop` comes from the release that the container belongs to, not from the one that takes its place. A
+   failure keeps known good's container as it is, so that the release is rolled back. It never blocks a
+   rollback, nor the end of a container that is unhealthy or that nobody would return to.
+3. A command may hold secrets: it goes to the driver apart from the arguments of the action, which are shown.
 
-`pre_start` is no command in the container: each is a one-shot container that the service needs
+`pre_start` does not run in the container: each command is a one-shot container that the service needs
 (`agent.render.hooks`).
 """
 
@@ -21,24 +21,21 @@ from agent.kinds.base import Part, Step, View
 from agent.model import Key, ObservedContainer, Resource, Spec
 
 POST_START, PRE_STOP = "post_start", "pre_stop"
-STARTING = (
-    "start",
-    "restart",
-    POST_START,
-)  # verbs after which the hooks of a container have not run until they have
+# The verbs of actions after which the hooks of a container have not run.
+STARTING = ("start", "restart", POST_START)
 DEADLINE = 60.0  # seconds that one command may take, unless the service says otherwise
 
 
 def after_start(desired: Resource, container: str) -> list[Step]:
-    """What runs in a container that was started just now; `container` is its name or id."""
+    """The hooks of a container that was started just now; `container` is its name or id."""
     return _steps("start", POST_START, desired, container)
 
 
 def while_running(
     steps: list[Step], desired: Resource, instance: ObservedContainer, view: View
 ) -> list[Step]:
-    """The steps by which a running container is told of changed files, and its hooks: a restart stops and
-    starts it; without one, its `post_start` runs if it has not run.
+    """The steps that notify a running container of changed files, with its hooks: those of a stop and a start
+    around a restart; else its `post_start`, if that has not run.
     """
     if any(step.verb == "restart" for step in steps):
         return [
@@ -50,7 +47,7 @@ def while_running(
 
 
 def before_stop(part: Part, key: Key, instance: ObservedContainer, view: View) -> list[Step]:
-    """What runs in a container that is about to be stopped."""
+    """The hooks of a container that is about to be stopped."""
     made_from = view.resource(key, instance.digest)
     if instance.state != "running" or made_from is None:
         return []
@@ -67,6 +64,14 @@ def before_stop(part: Part, key: Key, instance: ObservedContainer, view: View) -
 def _steps(
     part: Part, event: str, resource: Resource, container: str, *, required: bool = True
 ) -> list[Step]:
+    """The commands of an event.
+
+    part: of the fate
+    event: POST_START or PRE_STOP
+    resource: the one that declares them
+    container: name or id
+    required: whether a failure stops the plan
+    """
     timeout = resource.spec.get("hook_timeout", DEADLINE)
     return [
         Step(part, event, {"container": container, "number": number, "timeout": timeout}, hook, required)
@@ -75,8 +80,8 @@ def _steps(
 
 
 def _pending(desired: Resource, instance: ObservedContainer, view: View) -> bool:
-    """Whether its `post_start` has not run, or not to its end, since Limpet started it. What is adopted
-    somebody else started.
+    """Whether its `post_start` has not run, or not to its end, since Limpet started it. An adopted container
+    was started by somebody else; its hooks count as done.
     """
     owned = view.owned(desired.key)
     known = owned is not None and instance.id in owned.hooked

@@ -1,8 +1,8 @@
 """Networks: replaced when their content changes, with everything that is attached. Pure.
 
-Networks are decided before everything else, for what is attached to one that is removed must give way: one
-whose content changed (`replace`), and one that is no longer wanted while a new one wants its subnet
-(`make_room`).
+Networks are decided before everything else, because the containers on a network that is removed must give
+way. A network is removed before the gate when its content changed (`replace`), or when it is no longer wanted
+and a new one wants its subnet (`make_room`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,15 @@ def network_resource(
     compose: dict[str, Any] | None = None,
     origin: str = "",
 ) -> Resource:
-    """A Docker network. `config`: canonical Compose keys that the user set; `compose` is for labels only."""
+    """A Docker network.
+
+    name: its name on the host
+    app: the app that it belongs to
+    config: the canonical Compose keys that the user set
+    external: whether it must be there already, and is never changed
+    compose: for labels only; in no digest
+    origin: `file:line` in the repository, for messages
+    """
     content = {"config": config, "external": external}
     spec = {"name": name, "app": app, "external": external, "config": config, "compose": compose or {}}
     held = () if external else claims.of_network(config)
@@ -78,46 +86,45 @@ def _replacement(key: Key, desired: Resource, network_id: str, view: View) -> Fa
 
 def make_room(fates: Mapping[Key, Fate], view: View) -> dict[Key, Fate]:
     """The fates of all networks, where one that is to be deleted gives way to a new one that wants its
-    addresses. A new one is refused when what holds them stays.
+    addresses. A new one is refused when the network that holds them stays.
     """
     changed = dict(fates)
-    while True:
-        holders = {
-            taker: _holders(taker, view)
-            for taker, fate in changed.items()
-            if fate.verb in ("create", "replace")
-        }
-        staying = [
-            (taker, name, claim)
-            for taker, held in sorted(holders.items())
-            for name, claim in held
-            if (other := changed.get(Key(NAME, name))) is None or other.verb not in ("delete", "replace")
-        ]
-        if not staying:
-            break
+    while staying := _staying(changed, view):
         for taker, name, claim in staying:
-            kept = changed.get(Key(NAME, name))
-            why = (
-                kept.refusal.hint
-                if kept and kept.refusal
-                else f"choose another, or remove it: docker network rm {name}"
-            )
+            other = changed.get(Key(NAME, name))
+            remedy = f"choose another, or remove it: docker network rm {name}"
             changed[taker] = refuse(
-                taker, f"{claim.partition('/')[2]} is held by the network {name}, which stays", why
+                taker,
+                f"{claim.partition('/')[2]} is held by the network {name}, which stays",
+                other.refusal.hint if other and other.refusal else remedy,
             )
-    for name in {name for held in holders.values() for name, _ in held}:
+    for name in {name for _, name, _ in _clashes(changed, view)}:
         other = changed[Key(NAME, name)]
-        changed[other.key] = replace(
-            other,
-            steps=tuple(
-                replace(step, part="release") if step.part == "prune" else step for step in other.steps
-            ),
-        )
+        changed[other.key] = replace(other, steps=tuple(_before_the_gate(step) for step in other.steps))
     return changed
 
 
+def _before_the_gate(step: Step) -> Step:
+    return replace(step, part="release") if step.part == "prune" else step
+
+
+def _clashes(fates: Mapping[Key, Fate], view: View) -> list[tuple[Key, str, str]]:
+    """(new network, network that is there, claim of it that the new one wants)."""
+    takers = sorted(key for key, fate in fates.items() if fate.verb in ("create", "replace"))
+    return [(taker, name, claim) for taker in takers for name, claim in _holders(taker, view)]
+
+
+def _staying(fates: Mapping[Key, Fate], view: View) -> list[tuple[Key, str, str]]:
+    """The clashes with a network that is neither deleted nor replaced."""
+    return [
+        (taker, name, claim)
+        for taker, name, claim in _clashes(fates, view)
+        if (other := fates.get(Key(NAME, name))) is None or other.verb not in ("delete", "replace")
+    ]
+
+
 def _holders(taker: Key, view: View) -> list[tuple[str, str]]:
-    """The other networks that hold what a new one claims, each with the claim."""
+    """The other networks that hold a claim of a new one, each with the claim."""
     wanted = view.target.manifest.resources[taker].claims
     return [
         (name, clashes[0])

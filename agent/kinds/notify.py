@@ -1,17 +1,17 @@
-"""What a running container is told of a file that changed: a signal, or a restart. Pure.
+"""How a running container is notified of a file that changed: by a signal, or by a restart. Pure.
 
 Rules:
-1. `on_change` says how: `signal:HUP` or `restart` by host path. A file that re-creates is in the digest and
-   not here. Of several changed files the stronger reaction counts: a restart tells all that a signal would
-   have told.
-2. A file that is mounted by itself is seen as it was when the container started, for it is replaced on the
-   host, never written in place. So a container that matches its digest while such a file is put back
-   (somebody edited it) is restarted.
+1. `on_change` says how: `signal:HUP` or `restart` by host path. A file that re-creates the container is in
+   its digest and not in `on_change`. Of several changed files the stronger reaction counts: a restart covers
+   all signals.
+2. A container sees a file that is mounted by itself as it was when the container started, because files are
+   replaced on the host and never written in place. So a container that matches its digest is restarted when
+   such a file is put back (somebody edited it).
 3. A container of known good that is unhealthy is restarted while drift is repaired, if its service says
-   `on_unhealthy: restart`. Of a release that is brought in the gate judges.
-4. What a container was told is remembered in the inventory under its id: of the paths of `on_change` the
-   content it knows; of a file that is mounted by itself only that it was put back and is not seen yet. An
-   adopted one knows the files that are there.
+   `on_unhealthy: restart`. In a release that is brought in, the gate judges.
+4. The inventory remembers under the container's id of which contents it was notified: for the paths of
+   `on_change` the content that it knows; for a file that is mounted by itself only that it was put back and
+   is not seen yet. An adopted container knows the files that are there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from agent.kinds import adoption
 from agent.kinds.base import Step, View
 from agent.model import Action, Key, ObservedContainer, Resource
 
-VERBS = ("signal", "restart")  # of the actions by which a container is told
+VERBS = ("signal", "restart")  # of the actions that notify a container
 RESTART = "restart"
 
 
@@ -38,17 +38,17 @@ def mounted_alone(resource: Resource) -> set[str]:
 
 
 def changed_files(desired: Resource, instance_id: str, view: View) -> list[str]:
-    """The files whose change this container must be told of and was not, sorted."""
+    """The files of whose change this container must be notified and was not, sorted."""
     on_change, content = desired.spec["on_change"], view.target.content
     known = _known(desired, instance_id, view)
     found = {path for path in on_change if known.get(path) != content(path)}
-    alone = mounted_alone(desired)
-    found |= {path for path in alone if known.get(path, content(path)) != content(path)}
-    return sorted(found | {path for path in {*on_change, *alone} if _put_back(path, view)})
+    mounted = mounted_alone(desired)
+    found |= {path for path in mounted if known.get(path, content(path)) != content(path)}
+    return sorted(found | {path for path in {*on_change, *mounted} if _put_back(path, view)})
 
 
 def _known(desired: Resource, instance_id: str, view: View) -> Mapping[str, Any]:
-    """Path -> content that an instance was told of."""
+    """Path -> content of which an instance was notified."""
     owned = view.owned(desired.key)
     if owned and owned.notified.get("id") == instance_id:
         return owned.notified
@@ -87,20 +87,20 @@ def steps(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step
 
 
 def is_unhealthy(desired: Resource, keeper: ObservedContainer, view: View) -> bool:
-    """Whether it is to be restarted because it is unhealthy."""
+    """Whether a container is to be restarted because it is unhealthy."""
     return keeper.health == "unhealthy" and desired.spec.get("on_unhealthy") == RESTART and view.repairing
 
 
 def not_notified(desired: Resource, instance_id: str, view: View) -> dict[str, Any]:
-    """What the inventory says while it is being told: a pass that is killed leaves it to the next one to tell
-    it.
+    """The inventory's record while a container is being notified: when the pass is killed, the next one
+    notifies it.
     """
     known = _known(desired, instance_id, view)
     return {**known, "id": instance_id} | dict.fromkeys(changed_files(desired, instance_id, view), "")
 
 
 def notified(desired: Resource, view: View) -> dict[str, Any]:
-    """What the inventory says of the current instance once it was told."""
+    """The inventory's record of the current instance once it was notified."""
     current = next((c for c in view.containers(desired.key.name) if c.name == desired.key.name), None)
     if current is None or current.digest != desired.digest or not desired.spec["on_change"]:
         return {}

@@ -1,11 +1,11 @@
-"""One-shots: which have run, so that they need not run again, and which cannot be undone. Pure.
+"""One-shots: which of them have run, so that they need not run again, and which cannot be undone. Pure.
 
 Rules:
-1. A one-shot runs once per content and image, for as long as a release that has it is remembered: `View.ran`
-   knows those whose containers were replaced or removed since. So no way back runs one again: no rollback,
-   none by hand, no revert.
-2. Once an irreversible one-shot was started by a release that is not proved, nothing is rolled back until one
-   is. That it was started is seen at its container, whatever became of the pass that started it.
+1. A one-shot runs once per content and image, for as long as a release that has it is remembered. `View.ran`
+   knows the one-shots whose containers were replaced or removed since. So no way back runs one again: neither
+   a rollback, nor one by hand, nor a revert.
+2. Once an irreversible one-shot was started by a release that is not proved, nothing is rolled back until a
+   release is proved. The container shows that it was started, whatever became of the pass that started it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Ran = Mapping[str, tuple[str, ...]]
 
 
 def completed_mark(resource: Resource, image_id: str) -> str:
-    """What is remembered of a one-shot that ran to success."""
+    """The mark that is remembered of a one-shot that ran to success."""
     return f"{resource.digest}@{image_id}"
 
 
 def has_run(resource: Resource, image_id: str, view: View) -> bool:
-    """Whether just this content was run to success with this image, as far as is remembered."""
+    """Whether this very content ran to success with this image, as far as is remembered."""
     owned, mark = view.owned(resource.key), completed_mark(resource, image_id)
     return bool(resource.spec["oneshot"] and image_id) and (
         (owned is not None and owned.completed == mark) or mark in view.ran.get(str(resource.key), ())
@@ -40,7 +40,9 @@ def need_not_run(view: View) -> frozenset[str]:
 
 
 def seen(view: View) -> dict[str, tuple[str, ...]]:
-    """What is remembered, and what the host shows to have run to success, whatever it is called by now."""
+    """The marks that are remembered, and those of the containers that have run to success by what the host
+    shows, whatever they are called by now.
+    """
     found = {key: {*marks} for key, marks in view.ran.items()}
     for key, owned in view.inventory.items():
         if owned.completed:
@@ -56,7 +58,9 @@ def seen(view: View) -> dict[str, tuple[str, ...]]:
 
 
 def remembered_runs(ran: Ran, releases: Iterable[Target]) -> dict[str, tuple[str, ...]]:
-    """What of it is a one-shot of one of these releases, and an ordinary service of none."""
+    """Keeps the entries that are a one-shot in at least one of these releases and a regular service in
+    none.
+    """
     known: dict[bool, set[tuple[str, str]]] = {True: set(), False: set()}
     for held in releases:
         for resource in held.manifest.of_kind("container"):
@@ -64,13 +68,13 @@ def remembered_runs(ran: Ran, releases: Iterable[Target]) -> dict[str, tuple[str
                 (str(resource.key), completed_mark(resource, held.image(resource)))
             )
     wanted = known[True] - known[False]
-    kept = {key: tuple(mark for mark in marks if (key, mark) in wanted) for key, marks in ran.items()}
-    return {key: marks for key, marks in kept.items() if marks}
+    retained = {key: tuple(mark for mark in marks if (key, mark) in wanted) for key, marks in ran.items()}
+    return {key: marks for key, marks in retained.items() if marks}
 
 
 def irrevocable(release: Target, known_good: Target, observed: Observed) -> set[str]:
-    """The irreversible one-shots of a release that were started, as `kind/name`; not those that known good
-    has as they are.
+    """The irreversible one-shots of a release that were started, as `kind/name`, without those that are the
+    same in known good.
     """
     wanted = {r.key: r for r in release.manifest.of_kind("container") if r.spec.get("irreversible")}
     found = set()

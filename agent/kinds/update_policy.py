@@ -1,13 +1,14 @@
-"""How a service wants to be changed: `deploy.update_config`, and `rollback_config` on the way back to known
+"""How a service wants to be updated: `deploy.update_config`, and `rollback_config` on the way back to known
 good. Pure.
 
 Rules:
 1. It is in no digest: nothing is re-created because it changed.
 2. `start-first`: the new container is started under the name that it has until then (candidate, kept), and
-   takes the final name when it is good and the old one has given way. A name that is not the final one so
+   takes the final name when it is good and the old one has given way. So a name that is not the final one
    still says all that is to be done.
-3. It cannot be done while the new one needs what only one can hold, or a network that is removed first, nor
-   while another resource waits for what the old one holds (`plan.py`): then the old one goes first.
+3. `start-first` is impossible when the new container needs a claim of the old one, or a network that is
+   removed first, or when another resource waits for a claim of the old one (`plan.py`). Then the old one goes
+   first.
 """
 
 from __future__ import annotations
@@ -21,14 +22,19 @@ from agent.kinds.base import Fate, Step, View
 from agent.kinds.hooks import POST_START, PRE_STOP
 from agent.model import ObservedContainer, Resource
 
-# what a new one needs besides its name and policy
+# The steps that a new container needs besides its name and policy.
 START_FIRST_VERBS = ("connect", "disconnect", "start", "unpause", "signal", "restart", POST_START, PRE_STOP)
 
 
 @dataclass(frozen=True, slots=True)
 class UpdatePolicy:
-    """`parallelism`: containers at a time, 0 for all. `delay`, `monitor`: seconds. `ratio`: share of failed
-    containers up to which it goes on, 1 when nothing stops it.
+    """How the containers of a service are changed.
+
+    start_first: whether a new container runs beside the old one before that gives way
+    parallelism: containers at a time, 0 for all
+    delay: seconds between two batches
+    monitor: seconds that a new container must stay good
+    ratio: the share of failed containers up to which the update goes on; 1 when nothing stops it
     """
 
     start_first: bool = False
@@ -39,23 +45,22 @@ class UpdatePolicy:
 
 
 def policy_of(resource: Resource, view: View) -> UpdatePolicy | None:
-    """How a container is changed now; None when nothing is said. A rollback is stopped by nothing: the gate
+    """How a container is changed now; None when its service does not say. Nothing stops a rollback: the gate
     judges its end.
     """
-    if resource.spec["oneshot"] or not (resource.spec.get("update") or resource.spec.get("rollback")):
+    if resource.spec["oneshot"]:
         return None
     returning = view.returning
-    said: Mapping[str, Any] = resource.spec.get("rollback" if returning else "update") or {}
-    if not said:
+    config: Mapping[str, Any] = resource.spec.get("rollback" if returning else "update") or {}
+    if not config:
         return None
-    ratio = (
-        1.0
-        if returning or said.get("failure_action") == "continue"
-        else float(said.get("max_failure_ratio", 0))
-    )
-    delay, monitor = float(said.get("delay", 0)), float(said.get("monitor", 0))
+    unstoppable = returning or config.get("failure_action") == "continue"
     return UpdatePolicy(
-        said.get("order") == "start-first", int(said.get("parallelism", 1)), delay, monitor, ratio
+        start_first=config.get("order") == "start-first",
+        parallelism=int(config.get("parallelism", 1)),
+        delay=float(config.get("delay", 0)),
+        monitor=float(config.get("monitor", 0)),
+        ratio=1.0 if unstoppable else float(config.get("max_failure_ratio", 0)),
     )
 
 
@@ -65,8 +70,8 @@ def serving(name: str, view: View) -> ObservedContainer | None:
 
 
 def start_first(fate: Fate, view: View) -> Fate:
-    """The fate of a container with the steps that start the new one before the old one gives way, when that
-    is wanted and can be.
+    """The fate of a container, with the steps that start the new one before the old one gives way where that
+    is wanted and possible.
     """
     desired = view.target.manifest.resources.get(fate.key)
     how, old = policy_of(desired, view) if desired else None, serving(fate.key.name, view)
@@ -90,8 +95,8 @@ def start_first(fate: Fate, view: View) -> Fate:
 
 
 def _before_the_old_one(step: Step, name: str, new: str, old: str) -> Step:
-    """What the new one needs comes before the old one goes; so does what else is in the way: a candidate of
-    an earlier try.
+    """Moves a step that the new container needs before the end of the old one, and also a step that removes
+    another instance in its way: a candidate of an earlier try.
     """
     if step.part == "release" and step.args["container"] != old:
         return replace(step, part="start-first")

@@ -21,7 +21,15 @@ def volume_resource(
     compose: dict[str, Any] | None = None,
     origin: str = "",
 ) -> Resource:
-    """A named volume. `config`: canonical Compose keys that the user set; `compose` is for labels only."""
+    """A named volume.
+
+    name: its name on the host
+    app: the app that it belongs to
+    config: the canonical Compose keys that the user set
+    external: whether it must be there already
+    compose: for labels only; in no digest
+    origin: `file:line` in the repository, for messages
+    """
     content = {"config": config, "external": external}
     spec = {"name": name, "app": app, "external": external, "config": config, "compose": compose or {}}
     return Resource(Key(NAME, name), spec, digest(NAME, content), origin=origin)
