@@ -62,10 +62,10 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_FAILED
     finally:
         if args.keep:
-            print(f"kept: limpet --root {demo.root} status")
+            print(f"everything is kept; to look around: limpet --root {demo.root} status")
         else:
             demo.clean()
-    print('\nall steps happened as they must, and nothing is left. Next: README.md, "On a host".')
+    print('\nall steps succeeded, and nothing is left behind. Next: README.md, "On a host".')
     return EXIT_OK
 
 

@@ -104,7 +104,7 @@ def _state(paths: Paths) -> Iterator[Diagnosis]:
         yield _of(error)
         return
     for note in (*state.damaged, *inventory.damaged):
-        yield Diagnosis("warning", note, "the next pass writes it anew")
+        yield Diagnosis("warning", note, "the next pass writes it again")
     if known.machine_id and known.machine_id != here:
         yield Diagnosis(
             "wrong",
@@ -216,7 +216,7 @@ def _systemd(paths: Paths) -> Iterator[Diagnosis]:
         yield Diagnosis("warning", "this machine does not run systemd", "start `limpet run` by other means")
         return
     if paths.root != Path("/"):
-        yield Diagnosis("ok", "runs; the service is for the root / only")
+        yield Diagnosis("ok", "systemd runs; limpet.service is only for the root /")
         return
     enabled, active = (
         _said("systemctl", "is-enabled", "limpet.service"),

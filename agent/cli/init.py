@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     print(
         f"a fleet repository is in {args.directory}\n\nnext:\n  cd {args.directory}\n"
         "  git init && git add -A && git commit -m First\n"
-        "  limpet validate\n  limpet render\n\nREADME.md tells what is what."
+        "  limpet validate\n  limpet render\n\nREADME.md explains the files."
     )
     return 0
 

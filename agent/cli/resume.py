@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     left = [name for name in orders.load().suspended if name != resource]
     what = "convergence" if resource == ALL else resource
     print(
-        f"{what} goes on with the next pass; to start one now: limpet sync"
+        f"{what} resumes with the next pass; to start one now: limpet sync"
         if orders.resume(resource)
         else f"{what} was not suspended"
     )

@@ -32,15 +32,15 @@ def run(args: argparse.Namespace) -> int:
     corrected = [name for name in flapping if wanted in ("all", name)]
     for name in corrected:
         orders.retry(name, time.time())
-        print(f"{name} is corrected again by the next pass; to start one now: limpet sync")
+        print(f"{name} will be corrected again by the next pass; to start one now: limpet sync")
     if wanted.partition("/")[0] in KINDS:  # a branch may have a slash, too
         if not corrected:
-            print(f"{wanted} does not flap" + "".join(f"\n  {name}" for name in flapping))
+            print(f"{wanted} is not flapping" + "".join(f"\n  {name}" for name in flapping))
         return EXIT_OK if corrected else EXIT_FAILED
     if state.held:
         orders.retry("", time.time())
         print(
-            "the rollback by hand is ended; the next pass follows the branch again; to start one now: "
+            "the rollback by hand has ended; the next pass follows the branch again; to start one now: "
             "limpet sync"
         )
         return EXIT_OK

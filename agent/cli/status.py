@@ -60,7 +60,7 @@ def lines(doc: Mapping[str, Json], *, late: float, daemon: bool, now: float) -> 
     """The text, line by line. The first is the state."""
     why, remedy = explanation(doc, doc["state"])
     if late:
-        yield f"LATE: the heartbeat is {_span(late)} overdue; what it said last is old"
+        yield f"LATE: the heartbeat is {_span(late)} overdue; the status below is out of date"
         yield "  to do       " + (
             "the daemon hangs: systemctl restart limpet"
             if daemon

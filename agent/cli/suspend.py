@@ -49,7 +49,7 @@ def checked(resource: str) -> str:
     """The resource's name, as `limpet plan` writes it. Errors: LimpetError."""
     if resource != ALL and not _RESOURCE.fullmatch(resource):
         raise LimpetError(
-            f"{resource!r} is no resource",
+            f"{resource!r} is not a resource",
             "write it as `limpet plan` does: container/shop-web-1",
             code="NoResource",
         )

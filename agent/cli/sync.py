@@ -45,7 +45,7 @@ def _pass(root: Path, progress: Progress) -> tuple[int, str]:
         answer = control.ask(Paths(root).run, {"verb": "sync"})
     except PermissionError:
         raise Stalled(
-            "only who runs the daemon may ask it for a pass", "run it as root: sudo limpet sync"
+            "only the user who runs the daemon may ask it for a pass", "run it as root: sudo limpet sync"
         ) from None
     if answer is not None:
         return _wait(answer, progress)
@@ -64,6 +64,6 @@ def _wait(answer: Iterator[Event], progress: Progress) -> tuple[int, str]:
                 return int(result.get("exit_code", EXIT_FAILED)), str(result.get("sentence", ""))
             replay(event, progress)
     except KeyboardInterrupt:
-        print("not waiting any longer; the daemon's pass goes on: limpet status", file=sys.stderr)
+        print("no longer waiting; the daemon's pass continues: limpet status", file=sys.stderr)
         raise
-    raise Transient("the daemon ended before its pass did", "the next daemon goes on with it; try again")
+    raise Transient("the daemon ended before its pass did", "the next daemon continues it; try again")

@@ -136,17 +136,23 @@ class Assembler:
         for written, path in zip(entry.paths, paths, strict=True):
             if is_host_path(written) or escapes(path):
                 raise ComposeError(
-                    f"the file {written!r} is outside the repository", *entry.place, hint="move it into it"
+                    f"the file {written!r} is outside the repository",
+                    *entry.place,
+                    hint="move it into the repository",
                 )
         if paths[0] in included or len(included) > MAX_INCLUDES:
             way = " -> ".join([*included, paths[0]])
             raise ComposeError(
-                f"the files include one another in a circle: {way}", *entry.place, hint="break the circle"
+                f"the files include one another in a circle: {way}",
+                *entry.place,
+                hint="remove one of these includes",
             )
         below = join_path(directory, entry.directory) if entry.directory else _parent(paths[0])
         if is_host_path(entry.directory) or escapes(below):
             raise ComposeError(
-                f"{entry.directory!r} is outside the repository", *entry.place, hint="move it into it"
+                f"{entry.directory!r} is outside the repository",
+                *entry.place,
+                hint="move it into the repository",
             )
         base = below if self.source.files.is_dir(below) else _parent(below)
         variables = self.included_variables(entry, environment, directory, below)

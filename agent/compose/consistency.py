@@ -51,7 +51,7 @@ class ConsistencyCheck:
 
     def image(self, name: str, service: Map) -> None:
         if "image" not in service and "build" not in service and "provider" not in service:
-            self.error(service.at, f"services.{name}: it has neither an image nor a build", "add `image:`")
+            self.error(service.at, f"services.{name} has neither an image nor a build", "add `image:`")
         policy = service.get("pull_policy")
         if policy is not None and not _PULL_POLICY.match(policy):
             hint = "use always, never, missing, build, refresh, daily, weekly or every_12h"
@@ -68,14 +68,14 @@ class ConsistencyCheck:
         build = service.get("build") or Map()
         if build.get("dockerfile") and build.get("dockerfile_inline"):
             where = build.place("dockerfile_inline")
-            message = f"services.{name}.build: dockerfile and dockerfile_inline exclude each other"
+            message = f"services.{name}.build: dockerfile and dockerfile_inline cannot be used together"
             self.error(where, message, "keep one of them")
         platform, platforms = service.get("platform"), build.get("platforms")
         if platform and platforms and platform not in platforms:
             where = build.place("platforms")
             self.error(
                 where,
-                f"services.{name}.build.platforms: {platform!r}, its platform, is missing",
+                f"services.{name}.build.platforms does not have {platform!r}, the service's `platform`",
                 f"add {platform}",
             )
         self.contexts(name, build.get("additional_contexts") or Map())
@@ -96,7 +96,7 @@ class ConsistencyCheck:
         if "network_mode" in service and service.get("networks"):
             self.error(
                 service.place("network_mode"),
-                f"services.{name}: `network_mode` and `networks` exclude each other",
+                f"services.{name}: `network_mode` and `networks` cannot be used together",
                 "keep one of them",
             )
         for section, key, place in _references(service):
@@ -114,7 +114,7 @@ class ConsistencyCheck:
                 continue
             if not secret.get("file") and not secret.get("environment"):
                 hint = "give it `file` or `environment`, or `external: true`"
-                self.error(place, f"secrets.{name}: it has no content", hint)
+                self.error(place, f"secrets.{name} has no content", hint)
 
     def depends_on(self, name: str, service: Map) -> None:
         depends = service.get("depends_on") or Map()
@@ -126,15 +126,15 @@ class ConsistencyCheck:
                 continue
             if other in self.disabled:
                 profiles = ", ".join(self.disabled[other].get("profiles", ()))
-                message = f"services.{name}: it depends on {other!r}, which no active profile enables"
+                message = f"services.{name} depends on {other!r}, which no active profile enables"
                 self.error(
                     place, message, f"activate one of its profiles ({profiles}), or set `required: false`"
                 )
             else:
                 self.error(
                     place,
-                    f"services.{name}: it depends on {other!r}, which is not defined",
-                    "define it, or remove it",
+                    f"services.{name} depends on {other!r}, which is not defined",
+                    "define the service, or remove the dependency",
                 )
 
     def counts(self, name: str, service: Map) -> None:
@@ -149,7 +149,7 @@ class ConsistencyCheck:
             if count is not None and count < 0:
                 self.error(
                     holder.place(key),
-                    f"services.{name}: {key} must not be negative, not {count}",
+                    f"services.{name}: {key} must not be negative, but is {count}",
                     "use 0 or more",
                 )
         count = next((count for count in (scale, replicas) if count is not None), 1)
@@ -169,7 +169,9 @@ class ConsistencyCheck:
                 self.differ(name, service, key, f"deploy.resources.{kind}.{other}")
         for watch in (service.get("develop") or Map()).get("watch", ()):
             if not watch.get("target") and watch.get("action") not in ("rebuild", "restart"):
-                self.error(watch.at, f"services.{name}.develop.watch: it has no target", "add `target:`")
+                self.error(
+                    watch.at, f"services.{name}.develop.watch: an entry has no target", "add `target:`"
+                )
 
     def differ(self, name: str, service: Map, key: str, other: str) -> None:
         self.error(

@@ -83,8 +83,13 @@ def _compose(file: str, text: str) -> list[YamlNode]:
             raise ComposeError(
                 _problem(error, text, line), file, line, column, _remedy(error, text, line)
             ) from None
-    hint = "use letters, digits, - and _ in the names of anchors"
-    raise ComposeError(f"more than {len(renamed)} names of anchors have other characters", file, 1, hint=hint)
+    hint = "use only letters, digits, - and _ in anchor names"
+    raise ComposeError(
+        f"more than {len(renamed)} anchor names have characters other than letters, digits, - and _",
+        file,
+        1,
+        hint=hint,
+    )
 
 
 def _read(file: str, text: str, names: dict[str, str]) -> list[YamlNode]:
@@ -142,8 +147,8 @@ def _remedy(error: Any, text: str, line: int) -> str:
     if _tab_at(text, line):
         return "YAML is indented with spaces: replace the tab"
     if str(error.context).startswith(("while scanning an anchor", "while scanning an alias")):
-        return "use letters, digits, - and _ in the names of anchors"
-    return "look at the line and the one above it for indentation, a missing colon or an unbalanced quote"
+        return "use only letters, digits, - and _ in anchor names"
+    return "check the indentation, the colons and the quotes of this line and the one above it"
 
 
 def _tab_at(text: str, line: int) -> bool:
@@ -175,7 +180,7 @@ def _nodes(parser: Any, file: str, names: dict[str, str]) -> list[YamlNode]:
 
 def _check_depth(stack: list[YamlNode], file: str) -> None:
     if len(stack) > MAX_DEPTH:
-        message, hint = f"nested more than {MAX_DEPTH} deep", "flatten the structure"
+        message, hint = f"nested more than {MAX_DEPTH} levels deep", "flatten the structure"
         raise ComposeError(message, file, stack[-1].line, stack[-1].column, hint)
 
 
@@ -232,7 +237,9 @@ class _Builder:
             return self.scalar(target)
         if id(target) in self.active or len(self.active) > MAX_DEPTH:
             raise self.fail(
-                node, "an alias stands inside its own anchor, or aliases nest too deep", "remove the cycle"
+                node,
+                "an alias is inside its own anchor, or aliases are nested too deeply",
+                "remove the cycle",
             )
         self.active.add(id(target))
         try:
@@ -267,7 +274,7 @@ class _Builder:
             key = self.key(key_node)
             if key in seen:
                 raise self.fail(
-                    key_node, f"the key {key!r} is already in line {seen[key]}", "keep one of the two"
+                    key_node, f"the key {key!r} is already on line {seen[key]}", "keep one of the two"
                 )
             seen[key] = key_node.line
             if key == "<<" and key_node.plain:

@@ -86,7 +86,7 @@ class _Parser:
                 self.grown += len(value)
             if self.grown > MAX_GROWTH:
                 raise self.fail(
-                    f"the values come to more than {MAX_GROWTH} characters", "use variables less often"
+                    f"the values add up to more than {MAX_GROWTH} characters", "use variables less often"
                 )
             self.known.put(key, value, place)
 
@@ -120,7 +120,7 @@ class _Parser:
                 line = text[start:].split("\n", 1)[0]
                 raise self.fail(
                     f"the character {char!r} is not allowed in the name {line!r}",
-                    "names have letters, digits, _ . -",
+                    "use only letters, digits, _, . and - in names",
                 )
         self.position = len(text)
         return text[start:].rstrip(), True
@@ -159,11 +159,11 @@ class _Parser:
             else:
                 pieces.append(char)
         line = text[start:].split("\n", 1)[0]
-        raise self.fail(f"the quote of {line!r} is not closed", "close it, or write the value without quotes")
+        raise self.fail(f"the quote in {line!r} is not closed", "close it, or write the value without quotes")
 
     def expand(self, value: str, place: Place) -> str:
         def undefined(name: str) -> None:
-            self.problems.warn(place, f"the variable {name} is not set; it is taken as blank")
+            self.problems.warn(place, f"the variable {name} is not set; it is replaced by an empty string")
 
         try:
             return substitute(value, self.find, undefined)

@@ -70,7 +70,7 @@ class _Resolver:
             base_file, base_services, base_removed = self.load(other, place)
         if wanted not in base_services:
             raise ComposeError(
-                f"services.{name}: it extends {wanted!r}, which {base_file} does not have",
+                f"services.{name} extends {wanted!r}, which {base_file} does not have",
                 *place,
                 hint=f"define it, or choose one of {', '.join(list(base_services)[:8]) or 'its services'}",
             )
@@ -101,9 +101,9 @@ def _target(extends: Any, place: Place, name: str) -> tuple[str, str | None]:
         if file is None or isinstance(file, str):
             return extends["service"], file
     raise ComposeError(
-        f"services.{name}.extends: it names no service",
+        f"services.{name}.extends does not name a service",
         *place,
-        hint="write `extends: {service: NAME}`, with `file:` if need be",
+        hint="write `extends: {service: NAME}`, with `file:` for another file",
     )
 
 

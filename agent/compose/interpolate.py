@@ -39,7 +39,7 @@ def substitute(
     if "$" not in text:
         return text
     if depth > MAX_NESTING:
-        raise InvalidTemplate(f"variables nest more than {MAX_NESTING} deep")
+        raise InvalidTemplate(f"variables are nested more than {MAX_NESTING} levels deep")
     return _Substitution(text, lookup, undefined, depth).run()
 
 
@@ -240,7 +240,7 @@ class _Walker:
 
     def text(self, text: str, place: Place, path: tuple[str, ...]) -> str:
         def undefined(name: str) -> None:
-            self.problems.warn(place, f"the variable {name} is not set; it is taken as blank")
+            self.problems.warn(place, f"the variable {name} is not set; it is replaced by an empty string")
 
         try:
             result = substitute(text, self.lookup, undefined)

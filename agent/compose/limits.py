@@ -51,7 +51,7 @@ class Budget:
         if self.text < 0:
             hint = "make the values shorter, or use them less often"
             raise OverBudget(
-                f"variables and environment files come to more than {MAX_TEXT} characters", place, hint
+                f"variables and environment files add up to more than {MAX_TEXT} characters", place, hint
             )
 
 

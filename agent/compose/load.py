@@ -93,7 +93,7 @@ class _Loader:
             if project_name(explicit) != explicit:
                 self.problems.error(
                     self.dotenv.place("COMPOSE_PROJECT_NAME"),
-                    f"COMPOSE_PROJECT_NAME is {explicit!r}",
+                    f"COMPOSE_PROJECT_NAME {explicit!r} is not a project name",
                     "use lower-case letters, digits, dashes and underscores, starting with a letter or digit",
                 )
             return explicit

@@ -26,7 +26,7 @@ def _refuse(place: Place, message: str) -> ComposeError:
         place.file,
         place.line,
         place.column,
-        "give it the same form in both files, or `!override` it",
+        "use the same form in both files, or mark this one with `!override`",
     )
 
 
@@ -257,7 +257,7 @@ def _target(kind: str) -> Identify:
         if isinstance(item, Map):
             if not isinstance(item.get("target"), str):
                 raise ComposeError(
-                    f"the {kind} has no `target`", *place, hint="say where it is mounted in the container"
+                    f"the {kind} has no `target`", *place, hint="name the path in the container"
                 )
             return str(item["target"])
         if kind == "volume":

@@ -198,7 +198,7 @@ def check_model(root: Map, problems: LoadProblems) -> None:
         for key in beside if item.get("external") is True else ():
             problems.error(
                 item.place(key),
-                f"volumes.{name}: `external` and {key!r} exclude each other",
+                f"volumes.{name}: `external` and {key!r} cannot be used together",
                 f"remove {key!r}",
             )
     for name, service, _ in named_mappings(root, "services"):
@@ -211,11 +211,11 @@ def _check_content(root: Map, section: str, keys: tuple[str, ...], problems: Loa
         given = [key for key in keys if key in item]
         if len(given) > 1:
             problems.error(
-                place, f"{section}.{name}: {' and '.join(given)} exclude each other", "keep one of them"
+                place, f"{section}.{name}: {' and '.join(given)} cannot be used together", "keep one of them"
             )
         elif not given and "driver" not in item and "external" not in item:
             hint = f"give it one of {', '.join(keys)}, or `external: true`"
-            problems.error(place, f"{section}.{name}: it has no content", hint)
+            problems.error(place, f"{section}.{name} has no content", hint)
 
 
 def _check_service(name: str, service: Map, problems: LoadProblems) -> None:
@@ -225,16 +225,18 @@ def _check_service(name: str, service: Map, problems: LoadProblems) -> None:
         if "count" in request and "device_ids" in request:
             where = request.place("count")
             problems.error(
-                where, f"services.{name}: count and device_ids exclude each other", "keep one of them"
+                where, f"services.{name}: count and device_ids cannot be used together", "keep one of them"
             )
     for watch in watches_of(service):
         if watch.get("path") == "":
-            message = f"services.{name}.develop.watch: the path is blank"
+            message = f"services.{name}.develop.watch: the path is empty"
             problems.error(watch.place("path"), message, "name the directory to watch")
     for volume in maps_in(service.get("volumes")):
         if volume.get("type") == "bind" and not isinstance(volume.get("source"), str):
             problems.error(
-                volume.at, f"services.{name}.volumes: the bind has no source", "name the path with `source`"
+                volume.at,
+                f"services.{name}.volumes: the bind mount has no source",
+                "name the path with `source`",
             )
 
 
@@ -243,6 +245,6 @@ def _check_address(name: str, port: Map, problems: LoadProblems) -> None:
     if isinstance(address, str) and (address.startswith("[") or not host_ip(f"[{address}]")):
         problems.error(
             port.place("host_ip"),
-            f"services.{name}.ports: {address!r} is no address",
+            f"services.{name}.ports: {address!r} is not an IP address",
             "give an IPv4 or IPv6 address",
         )

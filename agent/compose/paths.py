@@ -114,7 +114,7 @@ def finish(root: Map, working_dir: str, problems: LoadProblems) -> None:
             problems.error(
                 place,
                 f"the path {path!r} leaves the repository",
-                "move the file into the repository, or give an absolute path of the host",
+                "move the file into the repository, or write an absolute path of the host",
             )
         return dotted(path, place)
 

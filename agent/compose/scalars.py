@@ -50,7 +50,7 @@ def resolve(text: str, tag: str | None, plain: bool) -> Any:
         try:
             return base64.b64decode(text).decode("utf-8", "replace")
         except (binascii.Error, ValueError):
-            raise ValueError("!!binary is not base64") from None
+            raise ValueError("the value of !!binary is not base64") from None
     wanted = {"int": ("int",), "float": ("int", "float"), "bool": ("bool",), "null": ("NoneType",)}.get(kind)
     if wanted is None:
         return text
@@ -175,7 +175,7 @@ def duration_ns(text: str, days: bool = True) -> int:
         total += _term_ns(term)
         position = term.end()
         if total >= 1 << 63:
-            raise ValueError(f"{text!r} is too long a duration")
+            raise ValueError(f"the duration {text!r} is too long")
     return -total if text[0] == "-" else total
 
 
@@ -226,7 +226,7 @@ def parse_bytes(text: str) -> int:
         raise ValueError(f"{text!r} is not a size: unknown unit {found[2]!r}")
     amount = float(number) * 1024.0**power
     if amount >= 1 << 63:
-        raise ValueError(f"{text!r} is too large a size")
+        raise ValueError(f"the size {text!r} is too large")
     return int(amount)
 
 
@@ -279,7 +279,7 @@ class _WordSplitter:
     def quote_or_add(self, char: str) -> None:
         if char == "(" and not self.open & set("'\"`"):
             if "(" in self.open or self.word[-1:] != ["$"]:
-                raise ValueError("a bracket outside quotes")
+                raise ValueError("there is a bracket outside quotes")
             self.open.add("(")
             self.add(char)
             return

@@ -124,7 +124,7 @@ def _errors(value: Any, rule: SchemaRule, path: tuple[PathStep, ...]) -> Iterato
     if isinstance(value, float) and not math.isfinite(value):
         yield (
             path,
-            "infinity and not-a-number have no meaning here",
+            "infinity and NaN are not allowed here",
             "write a finite number, or quote the text",
         )
         return

@@ -180,7 +180,7 @@ def _ports(value: Any, place: Place) -> Any:
             result.add(port, where)
         if len(result) > MAX_PORTS:
             hint = "publish fewer ports, or use `network_mode: host`"
-            raise _unfit(where, f"more than {MAX_PORTS} ports", hint)
+            raise _unfit(where, f"there are more than {MAX_PORTS} ports", hint)
     return result
 
 

@@ -73,7 +73,7 @@ def as_count(value: Any, at: ValueContext) -> int:
         raise Unfit(f"must be a number, not {value!r}")
     number = as_int(value, at)
     if number < 0:
-        raise Unfit(f"must not be negative, not {number}")
+        raise Unfit(f"must not be negative, but is {number}")
     return number
 
 

@@ -188,7 +188,7 @@ def _load(work: Assembly, directory: str) -> Project | None:
     def hinted(error: ComposeError) -> str:
         hint = files.hint(error.message) or error.hint
         return (
-            f"{hint} (the line is that of the rendered text)"
+            f"{hint} (the line number refers to the rendered text)"
             if work.overlay.is_template(error.file)
             else hint
         )
@@ -210,7 +210,7 @@ def _load(work: Assembly, directory: str) -> Project | None:
     if isinstance(project.extensions.get("x-limpet"), Map):
         file, line = project.position("x-limpet")
         work.problems.add(
-            work.overlay.origin(file), line, "x-limpet belongs on a service", "move it into the service"
+            work.overlay.origin(file), line, "x-limpet belongs in a service", "move it into the service"
         )
     return project
 
@@ -295,7 +295,7 @@ def _check_names(work: Assembly, found: list[App]) -> None:
 def _unknown_service(app: str, service: str, apps: Mapping[str, App]) -> tuple[str, ...]:
     """Message and hint for a service that this host does not have; empty when it has it."""
     if app not in apps:
-        hint = did_you_mean(app, apps) or "say it in the layer that brings the app"
+        hint = did_you_mean(app, apps) or "write it in the layer that has the app"
         return f"on_change: this host has no app {app}", hint
     known = {*apps[app].project.services, *apps[app].project.disabled}
     if service in known:

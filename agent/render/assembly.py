@@ -15,7 +15,7 @@ from agent.render.layers import Overlay, OverlayFile
 from agent.render.problems import Problems
 
 HINTS = {
-    "port": "publish another port, or another address of the host, in one of them",
+    "port": "in one of them, publish another port, or on another address of the host",
     "name": "give one of them another container_name, or let Compose name it",
     "address": "give one of them another address, or none",
     "path": "keep one of the two",
@@ -129,7 +129,7 @@ class Assembly:
             if other in (*above, key):
                 file, line = place(draft.origin)
                 self.problems.add(
-                    file, line, f"{key} and {other} are each re-created with the other", "break the circle"
+                    file, line, f"{key} and {other} are each re-created when the other is", "break the circle"
                 )
             elif other in self.drafts:
                 folded[str(other)] = self._finish(other, (*above, key))
@@ -155,7 +155,7 @@ class Assembly:
             self.problems.add(
                 file,
                 line,
-                f"{resource.key} is also defined, in another way, at {known.origin}",
+                f"{resource.key} is also defined, differently, at {known.origin}",
                 "define it once, and refer to it with `external: true` elsewhere",
             )
         return self.resources[resource.key]
@@ -199,7 +199,7 @@ class Assembly:
                     self.problems.add(
                         file,
                         line,
-                        f"{key.name} lies below {above}, which is no directory at {solid[above].origin}",
+                        f"{key.name} is below {above}, which is not a directory at {solid[above].origin}",
                         "remove or rename one of the two",
                     )
                 above = posixpath.dirname(above)

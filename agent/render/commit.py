@@ -31,7 +31,7 @@ class GitTree(BaseTree):
             self._trees: dict[str, bytes] = {"": self._object(commit.encode(), b"commit").tree}
         except ObjectFormatException:
             raise Stalled(
-                f"{commit[:12]} is not a valid Git commit", "make the commit again, with Git itself"
+                f"{commit[:12]} is not a valid Git commit", "create the commit again with Git"
             ) from None
 
     def close(self) -> None:
@@ -55,7 +55,7 @@ class GitTree(BaseTree):
             raise self._damaged(sha, f"cannot be read ({type(error).__name__})") from error
         make = hashlib.sha1 if len(sha) == 40 else hashlib.sha256
         if make(b"%s %d\0" % (found.type_name, len(data)) + data).hexdigest().encode() != sha:
-            raise self._damaged(sha, "does not hold what its id says")
+            raise self._damaged(sha, "does not match its id")
         if found.type_name != kind:
             raise self._damaged(sha, f"is a {found.type_name.decode()}, not a {kind.decode()}")
         return found
@@ -63,7 +63,7 @@ class GitTree(BaseTree):
     def _damaged(self, sha: bytes, what: str) -> Transient:
         return Transient(
             f"object {sha.decode()[:12]} of the Git cache {what}",
-            "the cache is fetched anew",
+            "the cache is fetched again",
             code="CacheDamaged",
         )
 
@@ -73,7 +73,7 @@ class GitTree(BaseTree):
             items = self._object(self._trees[directory], b"tree").items()
         except ObjectFormatException:
             raise EntryRefused(
-                directory, "is not a valid Git tree", "make the commit again, with Git itself"
+                directory, "is not a valid Git tree", "create the commit again with Git"
             ) from None
         for raw, mode, sha in items:
             name = raw.decode(errors="surrogateescape")

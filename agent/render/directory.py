@@ -34,7 +34,7 @@ class DirTree(BaseTree):
             return ""
         if not path:
             return "Git tracks no file here yet: git add -A" if not self._tracked[""] else ""
-        return f"it is there, but Git does not track it: git add {path}"
+        return f"it exists, but Git does not track it: git add {path}"
 
     def untracked(self, most: int = 1000) -> list[str]:
         """Files that are there but neither tracked nor ignored by Git, so that no host will see them; at most
@@ -69,7 +69,7 @@ class DirTree(BaseTree):
                     }
             except OSError as error:
                 raise EntryRefused(
-                    directory, f"cannot be read: {error.strerror}", "look at its permissions"
+                    directory, f"cannot be read: {error.strerror}", "check its permissions"
                 ) from error
         entries = {}
         for name, mode in self._tracked.get(directory, {}).items():
@@ -92,9 +92,7 @@ class DirTree(BaseTree):
             with os.fdopen(descriptor, "rb") as file:
                 return file.read(MAX_FILE + 1)
         except OSError as error:
-            raise EntryRefused(
-                path, f"cannot be read: {error.strerror}", "look at its permissions"
-            ) from error
+            raise EntryRefused(path, f"cannot be read: {error.strerror}", "check its permissions") from error
 
 
 def _is_repository(above: Path, name: str) -> bool:
@@ -122,7 +120,7 @@ def _disk_entry(mode: int, tracked: int | None = None) -> TreeEntry:
     if stat.S_ISREG(mode):
         executable = mode if tracked is None or not stat.S_ISREG(tracked) else tracked
         return TreeEntry("file", executable=bool(executable & 0o100))
-    return TreeEntry("refused", reason="is neither a file nor a directory nor a link")
+    return TreeEntry("refused", reason="is not a file, a directory or a link")
 
 
 def _tracked(root: Path, pointers: set[str]) -> dict[str, dict[str, int]] | None:

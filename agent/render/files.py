@@ -4,7 +4,7 @@ Rules:
 1. `files/etc/x` is `/etc/x` on the host; `.j2` is rendered and dropped. Of the same path, the later layer
    counts.
 2. The mode is 0644, 0755 for files that are executable in Git, or what `layer.yaml` says.
-3. `state: absent` and a file for the same path exclude each other in one layer; else the later layer counts.
+3. `state: absent` and a file for the same path cannot both be in one layer; otherwise the later layer counts.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _file(work: Assembly, path: str, source: OverlayFile) -> None:
             work.problems.add(
                 at.file,
                 at.line,
-                f"{path} is {value} here, but {source.path} makes it a file",
+                f"{path} has {word}: {value} here, but {source.path} makes it a file",
                 "remove one of the two",
             )
             return
@@ -95,7 +95,7 @@ def _without_source(work: Assembly, path: str, pattern: Pattern) -> None:
             pattern.place.file,
             pattern.place.line,
             f"files: no layer has a file for {path}",
-            f"add files{path}, or say type: directory, type: symlink or state: absent",
+            f"add files{path}, or set type: directory, type: symlink or state: absent",
         )
 
 

@@ -165,12 +165,14 @@ def _pattern(text: str, entry: Section, place: Place, layer: int) -> Pattern | N
         entry.problems.add(
             place.file,
             place.line,
-            f"files: {text!r} is not an absolute host path",
+            f"files: {text!r} is not an absolute path of the host",
             "write the path on the host: /etc/app/app.conf",
         )
         return None
     if OWN_PATHS.match(path):
-        entry.problems.add(place.file, place.line, f"files: {path} is Limpet's own", "use another path")
+        entry.problems.add(
+            place.file, place.line, f"files: {path} is reserved for Limpet", "use another path"
+        )
         return None
     entry.known(*ATTRIBUTES)
     values = _values(entry)
@@ -180,7 +182,7 @@ def _pattern(text: str, entry: Section, place: Place, layer: int) -> Pattern | N
         entry.problems.add(
             place.file,
             place.line,
-            f"files: {text!r}: type, target and state need one path",
+            f"files: {text!r}: type, target and state cannot be set for a pattern",
             "write one entry for each path",
         )
         return None
@@ -188,7 +190,7 @@ def _pattern(text: str, entry: Section, place: Place, layer: int) -> Pattern | N
         entry.problems.add(
             place.file,
             place.line,
-            f"files: {text!r}: a symlink, and only that, needs a target",
+            f"files: {text!r}: type: symlink and target must be used together",
             "write {type: symlink, target: /path}",
         )
         return None
@@ -240,7 +242,7 @@ def _account_or_mode(entry: Section, key: str) -> str:
     text = entry.text(key)
     if text and not ACCOUNT.match(text):
         entry.wrong(
-            key, f"{entry.name(key)}: {text!r} cannot name a user or group", "write a name or a number"
+            key, f"{entry.name(key)}: {text!r} is not a user or group name", "write a name or a number"
         )
         return ""
     return text
@@ -275,16 +277,16 @@ def _change(value: Any, place: Place, entry: Section) -> FileReaction | None:
     target = target.strip()
     signal = signal_name(verb.removeprefix("signal:")) if verb.startswith("signal:") else ""
     if verb.startswith("signal:") and not signal:
-        wrong(f"{verb!r} names no signal", f"one of {', '.join(SIGNALS)}")
+        wrong(f"{verb!r} is not a signal", f"use one of {', '.join(SIGNALS)}")
     elif not signal and verb not in ("restart", "recreate", "reload"):
-        wrong(f"unknown action {value!r}", "restart, recreate or signal:HUP, and then app/service")
+        wrong(f"unknown action {value!r}", "write restart, recreate or signal:HUP, followed by app/service")
     elif "/" not in target:
         wrong(
             f"{value!r} acts on a systemd unit, which this version of Limpet does not support yet",
-            "name a container's service as app/service, or remove it; units come later",
+            "name a service as app/service, or remove it",
         )
     elif verb == "reload" or target.count("/") > 1 or not all(target.split("/")):
-        wrong(f"{value!r} cannot be done to a service", f"write restart {target} or signal:HUP app/service")
+        wrong(f"{value!r} is not possible for a service", f"write restart {target} or signal:HUP app/service")
     else:
         app, _, service = target.partition("/")
         return FileReaction(app, service, f"signal:{signal}" if signal else verb, place)
@@ -335,7 +337,7 @@ def _check(name: str, entry: Section) -> Check | None:
         entry.problems.add(
             entry.map.at.file,
             entry.map.at.line,
-            f"checks.{name} must have one of http, tcp and exec",
+            f"checks.{name} must have exactly one of http, tcp and exec",
             'write {http: "http://127.0.0.1:8080/healthz"}',
         )
         return None

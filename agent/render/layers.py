@@ -92,7 +92,7 @@ def misnamed(tree: Tree, directory: str, name: str, problems: Problems) -> None:
             problems.add(
                 below(directory, wrong),
                 0,
-                f"is not read: the name is {name}",
+                f"is not read: it must be named {name}",
                 f"git mv {below(directory, wrong)} {below(directory, name)}",
             )
 
@@ -121,8 +121,8 @@ def _rule(value: Any, place: Place, problems: Problems) -> LayerRule | None:
         problems.add(
             place.file,
             place.line,
-            f"the layer {path!r} lies outside the repository",
-            "a layer is a directory of this repository, relative to fleet.yaml",
+            f"the layer {path!r} is outside the repository",
+            "name a directory of this repository, relative to fleet.yaml",
         )
         return None
     return LayerRule("" if clean == "." else clean, when, optional, place)
@@ -194,7 +194,7 @@ def _near(tree: Tree, directory: str) -> str:
     while parts and tree.is_dir(below(above, parts[0])):
         above = below(above, parts.pop(0))
     near = did_you_mean(parts[0], tree.children(above)) if parts else ""
-    return near if near.startswith("did") else "add a file below it, or say optional: true"
+    return near if near.startswith("did") else "add a file below it, or set optional: true"
 
 
 def _is_there(tree: Tree, path: str) -> bool:
@@ -214,7 +214,7 @@ def _substituted(rule: LayerRule, values: Mapping[str, str], problems: Problems)
                 rule.place.file,
                 rule.place.line,
                 f"the host has no label {name}, which {rule.path} needs",
-                f"set it in the host's settings (with --repo: --label {name}=...), or say optional: true",
+                f"set it in the host's settings (with --repo: --label {name}=...), or set optional: true",
             )
             return None
         if value in ("", ".", "..") or "/" in value or "\\" in value:
@@ -222,7 +222,7 @@ def _substituted(rule: LayerRule, values: Mapping[str, str], problems: Problems)
                 rule.place.file,
                 rule.place.line,
                 f"the value {value!r} of {name} cannot be part of a path",
-                "a label used in a path holds letters, digits, dots and dashes",
+                "use only letters, digits, dots and dashes in a label that a path uses",
             )
             return None
     return PLACEHOLDER.sub(lambda found: values[found[1]], rule.path)

@@ -109,14 +109,14 @@ class AppFiles:
         clean = posixpath.normpath(source)
         if clean == ".." or clean.startswith("../"):
             raise self.wrong(
-                f"{what} {source} lies outside the app's directory",
-                "move it below the directory of the Compose file: only that is placed on the host",
+                f"{what} {source} is outside the app's directory",
+                "move it below the directory of the Compose file: only that directory is placed on the host",
                 *path,
             )
         at_root = self.project.working_dir == "."
         if at_root and (clean == FILES or clean.startswith(f"{FILES}/")) and self.work.overlay.is_dir(FILES):
             raise self.wrong(
-                f"{what} {source}: {FILES}/ is for files of the host, where {FILES}/etc/x is /etc/x",
+                f"{what} {source}: {FILES}/ is for files of the host: {FILES}/etc/x is /etc/x",
                 "rename the directory, or move the app to apps/NAME",
                 *path,
             )
@@ -152,7 +152,9 @@ class AppFiles:
         if source.startswith("/"):
             return self._host_source(posixpath.normpath(source), used)
         if source.startswith("~") or self.project.repository_path(source) is None:
-            raise self.wrong(f"{what} {source} depends on who runs it", "write an absolute path", *at)
+            raise self.wrong(
+                f"{what} {source} depends on the user who runs it", "write an absolute path", *at
+            )
         relative = self.inside(source, what, *at)
         tracked = self._tracked(relative)
         for path, item in tracked.items():
@@ -212,7 +214,7 @@ class AppFiles:
         )
         if source is None:
             raise self.wrong(
-                f"the seccomp profile {path} is not a file of the repository",
+                f"the seccomp profile {path} is not a file in the repository",
                 "add it beside the Compose file and name it by a relative path",
                 *at,
             )
@@ -220,7 +222,7 @@ class AppFiles:
             return json.dumps(json.loads(self.work.overlay.content(source)), separators=(",", ":"))
         except (ValueError, RecursionError) as error:
             raise Wrong(
-                source.path, getattr(error, "lineno", 0), f"is no JSON: {error}", "correct the profile"
+                source.path, getattr(error, "lineno", 0), f"is not valid JSON: {error}", "correct the profile"
             ) from error
 
     def place(self, relative: str, source: OverlayFile) -> Resource:
@@ -249,13 +251,13 @@ class AppFiles:
         for key in ("driver", "template_driver"):
             if self._definition(grant).get(key):
                 raise self.wrong(
-                    f"{section}.{grant.name}.{key} is for a Swarm",
+                    f"{section}.{grant.name}.{key} is only for a Swarm",
                     "remove it; for a template write the file as NAME.j2",
                     *(section, grant.name, key),
                 )
         if "mode" in owned and not MODE.match(owned["mode"]):
             raise self.wrong(
-                f"services.{service}: {section}: {owned['mode']!r} is no octal mode",
+                f"services.{service}: {section}: {owned['mode']!r} is not an octal mode",
                 "write mode: 0440",
                 *("services", service, section, index),
             )
@@ -287,7 +289,9 @@ class AppFiles:
                 )
             return self._own(grant, value.encode(), used)
         raise self.wrong(
-            f"{what} is external, which only Swarm has", "give it a file:, content: or environment:", *at
+            f"{what} is external, which works only in a Swarm",
+            "give it a file:, content: or environment:",
+            *at,
         )
 
     def _granted_file(self, grant: Grant, path: str, used: Used) -> str:

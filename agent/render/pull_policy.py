@@ -31,8 +31,8 @@ def pulling(name: str, service: Mapping[str, Any], files: AppFiles) -> dict[str,
         files.work.problems.warn(
             file,
             line,
-            f"services.{name}: pull_refresh_after counts only with pull_policy: refresh",
-            "write pull_policy: refresh, or leave it out",
+            f"services.{name}: pull_refresh_after works only with pull_policy: refresh",
+            "write pull_policy: refresh, or remove pull_refresh_after",
         )
     if policy in SIMPLE:
         return {"pull_policy": SIMPLE[policy]}

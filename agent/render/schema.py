@@ -28,7 +28,7 @@ def yaml_bound(path: str, data: bytes) -> None:
         raise Wrong(
             path,
             0,
-            f"has {len(data)} bytes; a YAML file may have {MAX_YAML >> 10} KiB",
+            f"has {len(data)} bytes; the limit of a YAML file is {MAX_YAML >> 10} KiB",
             "split it, or keep data in files of its own",
         )
 
@@ -46,7 +46,7 @@ def read_yaml(tree: Tree, path: str, problems: Problems) -> Map | None:
             raise over.error from None
         if len(documents) > 1:
             raise Wrong(
-                path, 0, f"has {len(documents)} YAML documents, where one is read", "remove the --- lines"
+                path, 0, f"has {len(documents)} YAML documents; it must have one", "remove the --- lines"
             )
         root = documents[0].root if documents else None
         if root is None:
@@ -61,7 +61,7 @@ def kind_of(value: Any) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, bool):
-        return f"the truth value {str(value).lower()}"
+        return f"the boolean {str(value).lower()}"
     if isinstance(value, int | float):
         return f"the number {value}"
     return {"str": "text", "Timestamp": "text", "Map": "a mapping", "List": "a list"}.get(
@@ -146,7 +146,9 @@ class Section:
         value = self.map.get(key, default)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             self.wrong(
-                key, f"{self.name(key)} must be a whole number, not {value!r}", f"from {low} to {high}"
+                key,
+                f"{self.name(key)} must be a whole number, not {value!r}",
+                f"use a number from {low} to {high}",
             )
             return default
         return value
@@ -163,7 +165,7 @@ class Section:
             self.wrong(
                 key,
                 f"{self.name(key)} must be a duration, not {value!r}",
-                "write number and unit: 10s, 1m30s",
+                "write a number and a unit: 10s, 1m30s",
             )
             return default
         return found

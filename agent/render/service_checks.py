@@ -48,21 +48,21 @@ def check_service(name: str, service: Map, files: AppFiles) -> None:
     for label in service.get("labels") or {}:
         if label.startswith(RESERVED):
             files.error(
-                f"services.{name}.labels: {label} is Limpet's own",
+                f"services.{name}.labels: {label} is reserved for Limpet",
                 f"use a label that does not start with {RESERVED}",
                 *("services", name, "labels", label),
             )
     mode = str(service.get("network_mode", ""))
     if service.get("ports") and mode.startswith(("service:", "container:")):
         files.error(
-            f"services.{name}: it has no network of its own to publish ports from",
-            f"publish them where its network is: {mode}",
+            f"services.{name} has no network of its own to publish ports from",
+            f"publish them on the owner of its network: {mode}",
             *("services", name, "ports"),
         )
     if not service.get("image") and "build" in service:
         raise files.wrong(
             f"services.{name} has no image, and Limpet does not build",
-            "build and push it elsewhere, and name it with `image:`",
+            "build and push the image elsewhere, and name it with `image:`",
             *("services", name, "build"),
         )
     if not service.get("image"):
@@ -96,9 +96,9 @@ def check_signals(
         if how.startswith("signal:"):
             files.work.problems.add(
                 *at,
-                f"services.{name}: {mount['target']} is mounted by itself, so a container that is "
-                "signalled goes on seeing the old file",
-                "mount its directory instead, or say restart",
+                f"services.{name}: {mount['target']} is mounted as a single file, so a container that is "
+                "signalled would keep the old file",
+                "mount its directory instead, or use restart",
             )
 
 
@@ -115,6 +115,7 @@ def check_restarts(name: str, changes: Mapping[str, Change], on_unhealthy: str, 
     for at in restarts if sharing else ():
         files.work.problems.add(
             *at,
-            f"services.{name}: a restart would leave services.{sharing[0]} without what it shares of it",
-            "say recreate: then both are made anew",
+            f"services.{name}: a restart would leave services.{sharing[0]} without the namespace that "
+            "they share",
+            "use recreate, which re-creates both",
         )

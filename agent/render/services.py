@@ -127,11 +127,11 @@ class AppServices:
                 {key: without_places(value) for key, value in hook.items() if not key.startswith("x-")}
             )
             what, at = (
-                f"services.{name}.{event}: number {index + 1}",
+                f"services.{name}.{event}: entry {index + 1}",
                 self.files.where("services", name, event, index),
             )
             if event != "pre_start" and not hook.get("command"):
-                self.work.problems.add(*at, f"{what} has no command", "say what it runs: command: [...]")
+                self.work.problems.add(*at, f"{what} has no command", "add command: [...]")
             elif problem := image_problem(str(hook.get("image") or service["image"])):
                 self.work.problems.add(*at, f"{what}: {problem[0]}", problem[1])
         return found
@@ -147,8 +147,8 @@ class AppServices:
             )
         if extension.irreversible and not oneshot:
             self.files.error(
-                f"services.{name}.x-limpet.irreversible: {name} is no one-shot",
-                "add oneshot: true, or take it out: only what runs to its end once can be irreversible",
+                f"services.{name}.x-limpet.irreversible: {name} is not a one-shot",
+                "add oneshot: true, or remove irreversible: only a one-shot can be irreversible",
                 *("services", name, "x-limpet", "irreversible"),
             )
         return oneshot
@@ -167,7 +167,7 @@ class AppServices:
         count = said["scale"] if said.get("scale") is not None else (said.get("deploy") or {}).get("replicas")
         if count is not None and int(count) > MAX_REPLICAS:
             raise self.files.wrong(
-                f"services.{service}: {count} containers are more than {MAX_REPLICAS}",
+                f"services.{service}: {count} containers are more than the limit of {MAX_REPLICAS}",
                 "use fewer",
                 "services",
                 service,
@@ -190,7 +190,7 @@ class AppServices:
             named = [there for source, there in places if source == host or source.startswith(f"{host}/")]
             if not named:
                 self.files.error(
-                    f"services.{name}.x-limpet.on_change: it does not use {path}",
+                    f"services.{name}.x-limpet.on_change: the service does not use {path}",
                     "name a tracked file that it mounts, relative to the Compose file",
                     *at,
                 )

@@ -141,7 +141,7 @@ def _printable(value: Any) -> Any:
     if callable(value) and not isinstance(value, _Undefined):
         raise SecurityError("a function cannot be printed; call it with ()")
     if isinstance(value, Iterator):
-        raise SecurityError("what a filter gives cannot be printed as it is; add | list or | join")
+        raise SecurityError("an iterator cannot be printed; add | list or | join")
     if not isinstance(value, int | float | bool | None) and ADDRESS.search(str(value)):
         raise SecurityError("the value prints differently each time")
     return value
@@ -176,7 +176,7 @@ def _compiled(file: str, data: bytes) -> tuple[nodes.Template, Template]:
             file,
             data.count(b"\n", 0, error.start) + 1,
             "the template is not UTF-8 text",
-            "save it as UTF-8, or drop the suffix .j2 if it is no template",
+            "save it as UTF-8, or remove the suffix .j2 if it is not a template",
         ) from None
     try:
         tree = ENVIRONMENT.parse(source, file, file)
@@ -194,7 +194,7 @@ def _compiled(file: str, data: bytes) -> tuple[nodes.Template, Template]:
             file,
             error.lineno,
             f"not a valid template: {error.message}",
-            "correct the line; text that is no template goes between {% raw %} and {% endraw %}",
+            "correct the line; put text that is not a template between {% raw %} and {% endraw %}",
         ) from None
 
 
@@ -233,7 +233,7 @@ class Templates:
             raise Wrong(
                 file,
                 _line(error.__traceback__, file),
-                "the template needs more memory than rendering may take",
+                "the template needs more memory than rendering may use",
                 "templates are for configuration: make it smaller or simpler",
             ) from None
         except (
@@ -249,7 +249,7 @@ class Templates:
                 file,
                 _line(error.__traceback__, file),
                 f"the template fails: {type(error).__name__}: {error}",
-                "look at the types of the values that are used in this line",
+                "check the types of the values that this line uses",
             ) from None
 
 
@@ -270,7 +270,7 @@ def _remedy(name: str, last: str, known: list[str]) -> str:
             "default('...')"
         )
     else:
-        remedy = "templates know facts, vars, host and labels"
+        remedy = "templates can use facts, vars, host and labels"
     return f"{near} Otherwise {remedy}" if near.startswith("did") else remedy
 
 

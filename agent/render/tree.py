@@ -104,7 +104,7 @@ class BaseTree:
 
     def read(self, path: str) -> bytes | None:
         if path in self._circles:
-            raise EntryRefused(path, "is a symbolic link to a directory that it stands in", "remove the link")
+            raise EntryRefused(path, "is a symbolic link to a directory that contains it", "remove the link")
         found = self._resolve(path)
         if found is None or found[1].kind == "directory":
             return None
@@ -149,8 +149,8 @@ class BaseTree:
         if len(data) > MAX_FILE:
             raise EntryRefused(
                 path,
-                f"is larger than {MAX_FILE >> 20} MiB, the limit of one file",
-                "put it into an image, or fetch it on the host; Git holds configuration",
+                f"is larger than {MAX_FILE >> 20} MiB, the limit for one file",
+                "put it into an image, or download it on the host; Git is for configuration",
             )
         if data.startswith(LFS_POINTER) and len(data) < 1024:
             raise EntryRefused(
@@ -162,7 +162,7 @@ class BaseTree:
         if self._bytes > MAX_TOTAL:
             raise EntryRefused(
                 path,
-                f"the files that this host uses have more than {MAX_TOTAL >> 20} MiB together",
+                f"the files that this host uses add up to more than {MAX_TOTAL >> 20} MiB together",
                 "put large files into images",
             )
         return data
@@ -204,8 +204,8 @@ class BaseTree:
     def _too_many(self, path: str) -> EntryRefused:
         return EntryRefused(
             path,
-            f"the repository has more than {MAX_ENTRIES} entries where this host looks",
-            "use fewer files, or set source.path to the directory that is meant",
+            f"the repository has more than {MAX_ENTRIES} entries in the directories that this host uses",
+            "use fewer files, or set source.path to the directory that this host needs",
         )
 
     def _resolve(self, path: str) -> tuple[str, TreeEntry] | None:
@@ -251,20 +251,20 @@ class BaseTree:
         if child is None and linked:
             raise EntryRefused(
                 path,
-                f"is or lies below a symbolic link to {real}, which is not in Git",
+                f"is, or is below, a symbolic link to {real}, which is not in Git",
                 "add the target to Git, or remove the link",
             )
         return child
 
     def _leaves(self, path: str, target: str) -> EntryRefused:
         return EntryRefused(
-            path, f"is or lies below a symbolic link out of the repository, to {target}", LINK_HINT
+            path, f"is, or is below, a symbolic link out of the repository, to {target}", LINK_HINT
         )
 
     def _target(self, path: str, link: str, entry: TreeEntry, links: int) -> str:
         """What a link says, relative to its directory; it is one of so many on the way of `path`."""
         if links > MAX_LINKS:
-            raise EntryRefused(path, "symbolic links run in a circle", "remove one of them")
+            raise EntryRefused(path, "symbolic links form a loop", "remove one of them")
         try:
             target = self._content(link, entry).decode()
         except UnicodeDecodeError:
@@ -290,5 +290,5 @@ def _safe(name: str, entry: TreeEntry) -> TreeEntry:
     if name in ("", ".", "..") or "/" in name or "\\" in name or lowered == ".git" or lowered == "git~1":
         return TreeEntry("refused", reason=f"has a forbidden name ({name!r})")
     if any(ord(char) < 32 or ord(char) == 127 or 0xD800 <= ord(char) < 0xE000 for char in name):
-        return TreeEntry("refused", reason="has control characters or bytes in its name that are not UTF-8")
+        return TreeEntry("refused", reason="has a name with control characters or bytes that are not UTF-8")
     return entry

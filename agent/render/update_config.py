@@ -70,13 +70,17 @@ class _Reader:
         value = self.written.get(key)
         seconds = None if value is None else _seconds(value)
         if value is not None and seconds is None:
-            self.wrong(key, f"must be a duration, not {value!r}", "write number and unit: 10s, 1m30s")
+            self.wrong(key, f"must be a duration, not {value!r}", "write a number and a unit: 10s, 1m30s")
         return seconds
 
     def failure_action(self) -> str | None:
         action = str(self.written.get("failure_action") or "rollback")
         if action not in ACTIONS:
-            self.wrong("failure_action", f"is {action!r}", did_you_mean(action, ACTIONS))
+            self.wrong(
+                "failure_action",
+                f"must be rollback, continue or pause, not {action!r}",
+                did_you_mean(action, ACTIONS),
+            )
         if action == "pause":
             self.warn(
                 "failure_action",
@@ -88,7 +92,9 @@ class _Reader:
     def ratio(self) -> float | None:
         ratio = float(self.written.get("max_failure_ratio") or 0)
         if not 0 <= ratio <= 1:
-            self.wrong("max_failure_ratio", f"is {ratio:g}", "write a share from 0 to 1")
+            self.wrong(
+                "max_failure_ratio", f"must be from 0 to 1, not {ratio:g}", "write a fraction, such as 0.5"
+            )
             return None
         return ratio or None
 
@@ -98,8 +104,8 @@ class _Reader:
         if reason := _alone(config):
             self.warn(
                 "order",
-                f"start-first cannot be: {reason}; the old container stops first",
-                "remove what only one can hold, or write stop-first",
+                f"start-first is not possible: {reason}; the old container is stopped first",
+                "remove what only one container can hold, or write stop-first",
             )
             return None
         return "start-first"

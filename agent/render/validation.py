@@ -201,7 +201,7 @@ def _unused(tree: Tree, fleet: Fleet, verdict: ValidationReport, context: Render
         )
         if verdict.problems or any(pattern.fullmatch(layer) for layer in verdict.layers):
             continue
-        text = f"the layer {rule.path} is used by no host"
+        text = f"no host uses the layer {rule.path}"
         hint = f"remove it, or add {posixpath.join(rule.path, 'layer.yaml')}"
         problem = Problem(rule.place.file, rule.place.line, text, hint)
         if context.strict:

@@ -72,7 +72,7 @@ def _hook_timeout(section: Section) -> float:
         section.wrong(
             "hook_timeout",
             f"{section.name('hook_timeout')} is longer than {LONGEST_HOOK / 60:.0f} minutes",
-            "let the command start the work and end, and a check say whether it is done",
+            "let the command only start the work, and let a check tell when it is done",
         )
     return timeout
 
@@ -87,7 +87,7 @@ def _changes(section: Section) -> dict[str, str]:
         else:
             section.wrong(
                 path,
-                f"{section.what}: {said!r} is neither restart nor recreate nor a signal",
-                f"signals are {', '.join(SIGNALS)}",
+                f"{section.what}: {said!r} is not restart, recreate or a signal",
+                f"use signal:NAME with one of {', '.join(SIGNALS)}",
             )
     return found

@@ -224,7 +224,7 @@ def test_validate_all_reports_unused_layers(tmp_path: Path, capsys: pytest.Captu
         {**FLEET, "fleet.yaml": FLEET["fleet.yaml"] + "  - {path: 'racks/{rack}', optional: true}\n"},
     )
     assert main(["validate", "--all", "--repo", str(tmp_path)]) == 0
-    assert "fleet.yaml:7: the layer racks/{rack} is used by no host" in capsys.readouterr().out
+    assert "fleet.yaml:7: no host uses the layer racks/{rack}" in capsys.readouterr().out
     assert main(["validate", "--all", "--strict", "--repo", str(tmp_path)]) == 1
 
 
@@ -349,7 +349,7 @@ def test_a_file_that_is_only_not_added_is_told(
     committed(write(tmp_path, {"compose.yaml": text}))
     write(tmp_path, {path: "TAG=1\n"})
     main(["validate", "--repo", str(tmp_path)])
-    assert f"hint: {path}: it is there, but Git does not track it: git add {path}" in capsys.readouterr().out
+    assert f"hint: {path}: it exists, but Git does not track it: git add {path}" in capsys.readouterr().out
 
 
 def test_lines_of_a_rendered_compose_file_are_explained(

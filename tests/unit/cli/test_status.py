@@ -162,7 +162,7 @@ def test_late_without_a_daemon(site: Site, capsys: pytest.CaptureFixture[str]) -
     site.edit(uptime_s=site.clock.monotonic() - 3600)
     code, out, _ = limpet(site, capsys, "status")
     lines = out.splitlines()
-    assert code == 1 and lines[0] == "LATE: the heartbeat is 57 min overdue; what it said last is old"
+    assert code == 1 and lines[0] == "LATE: the heartbeat is 57 min overdue; the status below is out of date"
     assert "no daemon runs here" in lines[1] and lines[2].startswith("  it was      Synced: at main@sha1:")
 
 
@@ -385,7 +385,7 @@ def test_retry_of_what_flaps(site: Site, capsys: pytest.CaptureFixture[str], wor
         f"flapping    {name} is left alone until a new commit, or: limpet retry {name}"
         in limpet(site, capsys, "status")[1]
     )
-    assert limpet(site, capsys, "retry", "container/x") == (1, f"container/x does not flap\n  {name}\n", "")
+    assert limpet(site, capsys, "retry", "container/x") == (1, f"container/x is not flapping\n  {name}\n", "")
     assert store.load().flapping.quarantined
     code, out, _ = limpet(site, capsys, "retry", word)
     assert code == 0 and name in out and not store.load().flapping.quarantined
@@ -419,9 +419,9 @@ def test_suspend_and_resume(site: Site, capsys: pytest.CaptureFixture[str]) -> N
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["suspend", "web", "--reason", "x"], "is no resource"),
+        (["suspend", "web", "--reason", "x"], "is not a resource"),
         (["suspend", "--reason", "x", "--for", "soon"], "no duration"),
-        (["resume", "web"], "is no resource"),
+        (["resume", "web"], "is not a resource"),
     ],
 )
 def test_wrong_suspensions(

@@ -124,7 +124,7 @@ def test_ctrl_c_ends_only_the_waiting(daemon: FakeDaemon, sync: Sync) -> None:
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=WITHIN) == (
         "",
-        "not waiting any longer; the daemon's pass goes on: limpet status\n",
+        "no longer waiting; the daemon's pass continues: limpet status\n",
     )
     assert process.returncode == 130
 
@@ -151,7 +151,7 @@ def test_who_may_not_ask_is_told_so(
     finally:
         os.seteuid(0)
     assert (refused.value.message, refused.value.hint) == (
-        "only who runs the daemon may ask it for a pass",
+        "only the user who runs the daemon may ask it for a pass",
         "run it as root: sudo limpet sync",
     )
 

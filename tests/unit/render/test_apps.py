@@ -213,7 +213,7 @@ def test_pull_policies(written: str, policy: str, every: float | None) -> None:
     assert container(found, "fleet-a-1").digest == plain.digest
     idle = "pull_refresh_after" in service and service["pull_policy"] != "refresh"
     assert (
-        [w for w in found.warnings if "counts only with pull_policy: refresh" in w]
+        [w for w in found.warnings if "works only with pull_policy: refresh" in w]
         if idle
         else not found.warnings
     )
@@ -347,7 +347,7 @@ def test_shared_networks() -> None:
             "apps/b/compose.yaml": "services: {b: {image: x, networks: [n]}}\nnetworks: {n: {name: edge}}\n",
         }
     )
-    assert "also defined, in another way, at apps/a/compose.yaml" in clash[0]
+    assert "also defined, differently, at apps/a/compose.yaml" in clash[0]
 
 
 def test_configs_and_secrets() -> None:
@@ -562,7 +562,7 @@ def test_users_of_a_shared_network_are_recreated_with_it() -> None:
 
 
 def test_circles_across_apps() -> None:
-    """Two containers of different apps that are each re-created with the other must be a problem."""
+    """Two containers of different apps that are each re-created when the other is must be a problem."""
     told = problems(
         {
             "apps/a/compose.yaml": "services: {a: {image: x, container_name: one, network_mode: "
@@ -570,7 +570,7 @@ def test_circles_across_apps() -> None:
             "apps/b/compose.yaml": "services: {b: {image: x, container_name: two, pid: 'container:one'}}\n",
         }
     )
-    assert "each re-created with the other" in told[0]
+    assert "each re-created when the other is" in told[0]
 
 
 def test_a_monorepo_with_a_directory_apps_works() -> None:

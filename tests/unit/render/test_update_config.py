@@ -77,7 +77,7 @@ def test_start_first_that_cannot_be_is_a_warning(extra: str, reason: str) -> Non
     assert "order" not in spec(found)["update"]
     (warning,) = found.warnings
     assert warning.startswith(
-        f"compose.yaml:8: services.web.deploy.update_config.order: start-first cannot be: {reason}"
+        f"compose.yaml:8: services.web.deploy.update_config.order: start-first is not possible: {reason}"
     )
 
 
@@ -112,8 +112,8 @@ def test_pause_is_a_warning() -> None:
     [
         ("{parallelism: -1}", "parallelism: must not be negative"),
         ("{delay: soon}", "delay"),
-        ("{failure_action: contineu}", "failure_action is 'contineu'"),
-        ("{max_failure_ratio: 1.5}", "max_failure_ratio is 1.5"),
+        ("{failure_action: contineu}", "failure_action must be rollback, continue or pause, not 'contineu'"),
+        ("{max_failure_ratio: 1.5}", "max_failure_ratio must be from 0 to 1, not 1.5"),
         ("{order: both}", "order"),
     ],
 )
