@@ -1,5 +1,5 @@
-"""What the branch wants: fetch, verify and render, each hostile input in a child of its own; bytes in,
-manifest out.
+"""The parent side of fetch, verify and render. Each hostile input is handled in a child process of its own:
+bytes in, manifest out.
 
 Rules:
 1. Nothing here touches the host. The tip is known by its commit id; everything is rendered from that commit's

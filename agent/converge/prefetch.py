@@ -1,16 +1,17 @@
 """Images and candidates, before anything is touched.
 
 Rules:
-1. An image reference is resolved when a release begins, and never again for it: what known good or the
-   attempt at hand resolved stays, as long as the image is on the host. Only `pull_policy` makes a registry be
-   asked again (see `images`).
-2. Nothing else is pulled that no action needs.
-3. A pull is written down before it begins and when it has ended; what a killed pass has pulled, or one whose
-   Engine was in trouble, is found by the next pull, or by the next pass that has nothing to pull.
+1. An image reference is resolved when a release begins, and never again for it: the
+   resolution of known good or of the attempt at hand stays for as long as the image is on the host. Only
+   `pull_policy` makes Limpet ask a registry again (see `decide/image_memory.py`).
+2. Only images that an action needs are pulled.
+3. A pull is written down before it begins and when it has ended. The images of a killed pass, or of one whose
+   Engine was in trouble, are found by the next pull, or by the next pass that has nothing to pull.
 4. Every `check` command has accepted its candidate file before any file is replaced.
-5. A release that does not fit on the disks is not begun, and a pull that would fill one is ended. Of a repair
-   of known good only what lacks space or an image is put off, and the rest is done.
-6. Nothing is asked of the Engine that it is too old to understand: it would ignore it, or refuse it half-way.
+5. A release that does not fit on the disks is not begun, and a pull that would fill one is ended. In a
+   repair of known good, only the parts that lack space or an image are put off; the rest is done.
+6. The Engine is not asked for anything that it is too old to understand: it would ignore the key, or refuse
+   it half-way.
 """
 
 from __future__ import annotations
@@ -39,8 +40,11 @@ INTERVAL = 1.0  # seconds between two heartbeats of pulls at least
 def lock(
     manifest: Manifest, observed: Observed, earlier: Mapping[str, str], said: Mapping[str, str]
 ) -> dict[str, str]:
-    """Reference -> image id, for all references that need no pull. `earlier`: the lock of the release it grew
-    out of; `said`: what registries said last, where that counts.
+    """Reference -> image id, for all references that need no pull.
+
+    manifest, observed: the release to be, and the host.
+    earlier: the locks of the releases that were begun before, the most similar one last.
+    said: the image ids that registries gave last, where they count.
     """
     found = {}
     for reference in manifest.images():
@@ -110,12 +114,12 @@ def pull(
 
 
 def _unheard(error: LimpetError) -> bool:
-    """Whether the Engine may have the image all the same: no registry said no."""
+    """Whether the Engine may have the image all the same, because no registry refused it."""
     return error.retryable and error.code != "RegistryUnavailable"
 
 
 def _room(host: Host, coming: int = 0) -> LimpetError | None:
-    """Why no image must be pulled (any further), when `coming` bytes are on their way."""
+    """Why no image may be pulled, or pulled any further, while `coming` bytes are on their way."""
     disk = host.disks([space.IMAGES]).get(space.IMAGES)
     return space.images_lack(disk, coming) if disk else None
 
@@ -123,9 +127,9 @@ def _room(host: Host, coming: int = 0) -> LimpetError | None:
 def feasible(
     context: Context, plan: Plan, view: View, errors: Mapping[str, LimpetError]
 ) -> tuple[Plan, LimpetError | None]:
-    """The plan as far as it can be carried out now, and why not all of it: of a release all or nothing, of a
-    repair of known good what lacks neither space nor an image. `errors`: reference -> why it was not pulled.
-    Errors: LimpetError of a release.
+    """The part of the plan that can be carried out now, and why it is not all: a release is all or nothing; a
+    repair of known good leaves out what lacks space or an image. `errors`: reference -> why it was not
+    pulled. Errors: the LimpetError that stops a release.
     """
     attempt = context.state.attempt
     repairing = attempt is None and view.target.same(view.known_good)
@@ -156,8 +160,8 @@ def _creations(plan: Plan, view: View, reference: str) -> list[Key]:
 
 
 def recover(context: Context) -> None:
-    """Finds what a killed pass has pulled. What was pulled and has not got its name yet is found by the pull
-    that repeats it.
+    """Finds the images that a killed pass has pulled. An image that has no name yet is found by the pull that
+    repeats it.
     """
     images = context.state.images
     if images.pulling:
@@ -167,7 +171,7 @@ def recover(context: Context) -> None:
 
 class PullMeter:
     """Shows pulls to a person, and in the heartbeat as bytes. A heartbeat that cannot be written does not end
-    a pull; a disk that would be full does. `room`: why so many bytes more must not come.
+    a pull; a disk that would become full does. `room`: says why that many more bytes must not come.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""What nothing needs any more goes: resources and their ownership, manifests, contents, images.
+"""Removes what nothing needs any more: resources and their ownership, manifests, contents, images.
 
-It happens after the verdict (after a commit, a rollback or a repair), and the next pass looks for what a
-killed pass left.
+It happens after the verdict (after a commit, a rollback or a repair). The next pass looks for what a killed
+pass left.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Pruned:
 def prune(
     context: Context, account: Account, wanted: Wanted, target: Target, *, applied: Target | None = None
 ) -> Pruned:
-    """Removes what nothing needs any more, and disowns it. It looks again until nothing is left: a directory
-    is empty only when its files are gone. Errors: LimpetError, after a save.
+    """Removes what nothing needs any more, and disowns it. Looks again until nothing is left, because a
+    directory is empty only when its files are gone. Errors: LimpetError, after a save.
 
     wanted: what the branch says; what it needs stays.
     target: the release that is held from now on.
@@ -55,7 +55,7 @@ def prune(
         view, plan = context.plan_for(wanted, target, target, applied=applied)
     account.saw(view.observed)
     view = replace(view, inventory=context.inventory.entries)
-    # what is right now that its place is free
+    # a resource that was in the way is right now that its place is free
     context.inventory.own(ownership.owned_entries(plan, view, context.host.save_original))
     context.inventory.disown(ownership.disowned(view.inventory, view, plan))
     context.inventory.save()
@@ -68,9 +68,9 @@ def prune(
 
 
 def collect(context: Context, wanted: Wanted, *, always: bool = False) -> None:
-    """Forgets manifests and contents that neither a remembered release needs nor what the branch says now.
-    Releases that are never begun leave them too, so each pass looks; at contents only when a manifest went or
-    others are there than after the last look (a killed pass has stored some), or `always`.
+    """Forgets manifests and contents that neither a remembered release nor the branch needs now. Releases
+    that are never begun leave some too, so each pass looks. It looks at contents only when a manifest went,
+    when other contents are there than after the last look (a killed pass has stored some), or `always`.
     """
     manifest, releases = wanted.manifest, context.state.releases()
     held = {release.manifest_digest for release in releases} | ({manifest.digest} if manifest else set())
@@ -87,8 +87,8 @@ def collect(context: Context, wanted: Wanted, *, always: bool = False) -> None:
 
 
 def collect_images(context: Context, account: Account, wanted: Wanted) -> LimpetError | None:
-    """Removes the images that Limpet pulled and no kept release needs; the first removal that failed. What is
-    in use stays, for the next release. Errors: LimpetError.
+    """Removes the images that Limpet pulled and no remembered release needs; returns the first removal that
+    failed. An image in use stays until a later release. Errors: LimpetError.
     """
     images, manifest = context.state.images, wanted.manifest
     if manifest is None:
@@ -108,7 +108,7 @@ def collect_images(context: Context, account: Account, wanted: Wanted) -> Limpet
 
 
 def _waits(context: Context, wanted: Wanted, manifest: Manifest) -> bool:
-    """Whether a release waits, and would pull its images again. On a full disk they go all the same."""
+    """Whether a release waits that would pull its images again. On a full disk they go all the same."""
     state = context.state
     decided = {release.manifest_digest for release in state.releases()}
     decided |= {rejection.manifest_digest for rejection in state.rejected.values()}

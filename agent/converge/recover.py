@@ -1,13 +1,13 @@
-"""What was lost of what Limpet knows of this host, made good from what can be proved.
+"""Makes good, from what can be proved, what Limpet has lost of its knowledge of this host.
 
 Rules:
 1. A lost inventory is rebuilt before anything is decided (`ownership.rebuilt`), from the releases that the
-   state remembers; when the state was lost too, from every manifest in the store. It is said what was rebuilt
-   and what is not known any more.
-2. An inventory that is not there is lost only when something shows that Limpet has worked here: else what a
-   first pass finds would be taken for ours.
-3. Before a release takes the place of known good, all of that is on this host. What is lost of it is rendered
-   again from its commit, which is in the cache of the source.
+   state remembers; when the state was lost too, from every manifest in the store. A note says what was
+   rebuilt and what is not known any more.
+2. A missing inventory counts as lost only when something shows that Limpet has worked here. Otherwise a first
+   pass would take what it finds for ours.
+3. Before a release takes the place of known good, all of known good is on this host. Its lost parts are
+   rendered again from its commit, which is in the cache of the source.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from agent.store.history import History
 
 
 def inventory(context: Context) -> bool:
-    """Rebuilds what is owned when that was lost; whether it was. Not durable yet. Errors: Transient."""
+    """Rebuilds a lost inventory; returns whether it was lost. Not durable yet. Errors: Transient."""
     if context.store.missing and context.inventory.entries:
         context.damage(
             "the state is missing: pin, known good and rejected releases are not known; it starts anew"
@@ -39,10 +39,8 @@ def inventory(context: Context) -> bool:
     context.inventory.rebuild(found)
     context.damage(
         "the inventory was lost: what is owned was rebuilt from the labels on this host, and from "
-        f"{proved} of "
-        f"{len(paths)} paths, which are as a remembered release has them; other paths are taken for "
-        "somebody else's, "
-        "and what was saved of files that were there before Limpet does not come back"
+        f"{proved} of {len(paths)} paths, which are as a remembered release has them; other paths count as "
+        "somebody else's, and the saved originals of files that were there before Limpet do not come back"
     )
     return True
 
@@ -58,7 +56,7 @@ def _lost(context: Context) -> bool:
 
 
 def known_good(context: Context, repo_name: str) -> None:
-    """Completes known good; says when that cannot be done. Errors: Interrupted."""
+    """Completes known good; a note says when that cannot be done. Errors: Interrupted."""
     good = context.known_good
     if good is None or _complete(context, good):
         return

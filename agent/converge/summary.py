@@ -75,7 +75,7 @@ def sentence(context: Context, account: Account, ending: Ending) -> str:
 def _what_was_done(did: Counter[str], refused: tuple[Refusal, ...]) -> str:
     parts = [f"{did[word]} {word}" for word in (*COUNTED.values(), "failed") if did[word]]
     if did["corrective"]:
-        parts.append(f"{did['corrective']} of it drift")
+        parts.append(f"{did['corrective']} of them to repair drift")
     if refused:
         parts.append(f"{len(refused)} refused ({refused[0].key}: {refused[0].cause})")
     return ", ".join(parts)

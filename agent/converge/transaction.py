@@ -106,7 +106,7 @@ def _stay(context: Context, release: Release, verdict: gate.Verdict, failure: Li
     return Ending(
         "Degraded",
         EXIT_FAILED,
-        f"{verdict.reason}; not rolled back, for {begun} and cannot be undone",
+        f"{verdict.reason}; not rolled back, because {begun} and cannot be undone",
         "; ".join(filter(None, [remedy, verdict.hint])),
         error=failure,
     )

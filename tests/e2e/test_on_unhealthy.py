@@ -62,7 +62,7 @@ def test_it_is_reported_then_restarted(sick: Site, prefix: str) -> None:
     assert "docker inspect" in sick.limpet("status").out
     sick.commit({"compose.yaml": COMPOSE.format(app=prefix, more="x-limpet: {on_unhealthy: restart}")})
     assert f"update container/{prefix}-web-1: is unhealthy" in sick.limpet("plan").out
-    assert "1 of it drift" in sick.sync().out
+    assert "1 of them to repair drift" in sick.sync().out
     id, started = life(sick, prefix)
     assert id == before[0] and started != before[1]
     eventually(lambda: health(sick, prefix) == "healthy", 60, "it is healthy again")
