@@ -18,7 +18,7 @@ from agent.model import Action, Manifest, Observed, Plan
 
 if TYPE_CHECKING:
     from agent.converge.desired import Tip
-    from agent.converge.one_pass import Preview
+    from agent.converge.preview import Preview
 
 LARGEST_DIFF = 100_000  # bytes of a file whose difference is shown
 
@@ -84,7 +84,7 @@ def _of_host(args: argparse.Namespace) -> _Found:
     from agent.clock import SystemClock
     from agent.converge.context import Context
     from agent.converge.desired import Desired
-    from agent.converge.one_pass import preview
+    from agent.converge.preview import preview
     from agent.drivers.host import RealHost
     from agent.installation import instance
     from agent.report.progress import Silent

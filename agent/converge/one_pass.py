@@ -21,15 +21,14 @@ Rules:
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from agent.clock import Clock
-from agent.converge import prefetch, recover, transaction
+from agent.converge import recover, transaction
 from agent.converge.account import Account, Ending, ending_of
-from agent.converge.choose import choose, still_held
 from agent.converge.context import Context, Wanted
 from agent.converge.desired import Desired
-from agent.converge.prepare import FirstLook, bring_in, fetch_tip, heed, render_tip, to_ask
+from agent.converge.prepare import bring_in
 from agent.converge.repair import repair
 from agent.converge.summary import report_pass
 from agent.drivers.host import RealHost
@@ -48,8 +47,7 @@ from agent.model import Plan
 from agent.report.progress import Progress
 from agent.report.writer import Reporter
 from agent.settings.values import Settings
-from agent.store.read_only import read_only
-from agent.store.state import HandRollback, Rejection
+from agent.store.state import Rejection
 
 ASK_AT_MOST = 60.0  # seconds between two passes for the sake of `pull_policy`, at least
 ROUNDS = 5  # passes in a row when newer revisions cancel the gate
@@ -107,7 +105,7 @@ def one_round(context: Context, account: Account, trigger: str) -> Ending:
 
 def converge(context: Context, account: Account) -> Ending:
     """The steps. Errors: LimpetError that left everything as it was, or that the next pass goes on from."""
-    _supported(context.settings)
+    check_supported(context.settings)
     _same_machine(context)
     if suspension := context.state.suspension("*", context.clock.wall()):
         return Ending("HeldBack", EXIT_HELD_BACK, f"suspended: {suspension.reason}", "limpet resume")
@@ -129,7 +127,7 @@ def converge(context: Context, account: Account) -> Ending:
     return _asking_again(context, wanted, ending)
 
 
-def _supported(settings: Settings) -> None:
+def check_supported(settings: Settings) -> None:
     """A setting that had no effect would be worse than none. Errors: Stalled."""
     unsupported = {
         "converge.min_age": settings.converge.min_age > 0,
@@ -204,51 +202,3 @@ def _carry_out(
             state.hold(rejection, wanted.tip.revision, context.clock.wall())
         return Ending("HoldingKnownGood", EXIT_ROLLED_BACK, rejection.reason, CORRECT_IT)
     return ending
-
-
-# --- a dry run ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What a pass would do now.
-
-    wanted: what the branch says.
-    rejection: why known good would be held instead.
-    held: the rollback by hand that would hold.
-    view, plan: what would be done, from what is seen.
-    pulls, asks: image references that would be pulled, and for which registries would be asked.
-    """
-
-    wanted: Wanted
-    rejection: Rejection | None
-    held: HandRollback | None
-    view: View
-    plan: Plan
-    pulls: tuple[str, ...]
-    asks: tuple[str, ...]
-
-
-def preview(context: Context) -> Preview:
-    """What a pass would do now, touching nothing: the state that it is given cannot be changed. Errors:
-    LimpetError.
-    """
-    _supported(context.settings)
-    context.load()
-    recover.inventory(context)
-    account = Account("preview", context.clock.wall(), context.clock.monotonic())
-    with FirstLook(context) as looking:
-        wanted = fetch_tip(context, account)
-        heed(context, wanted)
-        context.state = read_only(context.state)
-        wanted = render_tip(context, account, wanted)
-        observed = looking.observed(wanted)
-    held = still_held(context, wanted)
-    target, rejection = choose(context, wanted, held, observed)
-    if target.manifest is not wanted.manifest:
-        observed = context.observe(target)
-    view, plan = context.plan_for(wanted, target, context.target(context.known_good), observed=observed)
-    prefetch.check_engine(plan, target.manifest, observed)
-    pulls = prefetch.missing(plan, target.manifest, view.observed, target.lock)
-    asks = set().union(*to_ask(context, wanted, held, view.observed)) - set(pulls)
-    return Preview(wanted, rejection, held, view, plan, tuple(pulls), tuple(sorted(asks)))

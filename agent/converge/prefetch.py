@@ -25,6 +25,7 @@ from contextlib import suppress
 from agent.converge.context import Context
 from agent.decide import space
 from agent.decide.plan import deferred
+from agent.disk import IMAGES, STATE
 from agent.drivers.host import Host
 from agent.errors import Interrupted, LimpetError, Stalled
 from agent.kinds.base import View
@@ -120,7 +121,7 @@ def _unheard(error: LimpetError) -> bool:
 
 def _room(host: Host, coming: int = 0) -> LimpetError | None:
     """Why no image may be pulled, or pulled any further, while `coming` bytes are on their way."""
-    disk = host.disks([space.IMAGES]).get(space.IMAGES)
+    disk = host.disks([IMAGES]).get(IMAGES)
     return space.images_lack(disk, coming) if disk else None
 
 
@@ -135,7 +136,7 @@ def feasible(
     repairing = attempt is None and view.target.same(view.known_good)
     found = [(error, _creations(plan, view, reference)) for reference, error in errors.items()]
     if plan.staged("apply") and (attempt is None or attempt.phase != "rolling-back"):
-        disks = context.host.disks([space.STATE, *space.places(plan)])
+        disks = context.host.disks([STATE, *space.places(plan)])
         lacking = space.lacking(plan, view, disks, 0 if repairing else space.RESERVE)
         found += [(shortage.error, list(shortage.keys)) for shortage in lacking]
     if not found:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agent.converge.one_pass import preview
+from agent.converge.preview import preview
 from agent.store.orders import Orders
 from agent.store.read_only import read_only
 from agent.store.state import State, StateStore

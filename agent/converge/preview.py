@@ -1,0 +1,61 @@
+"""A dry run: what a pass would do now. It uses the steps of a pass, with a state that cannot be changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.converge import prefetch, recover
+from agent.converge.account import Account
+from agent.converge.choose import choose, still_held
+from agent.converge.context import Context, Wanted
+from agent.converge.one_pass import check_supported
+from agent.converge.prepare import FirstLook, fetch_tip, heed, render_tip, to_ask
+from agent.kinds.base import View
+from agent.model import Plan
+from agent.store.read_only import read_only
+from agent.store.state import HandRollback, Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a pass would do now.
+
+    wanted: what the branch says.
+    rejection: why known good would be held instead.
+    held: the rollback by hand that would hold.
+    view, plan: what would be done, from what is seen.
+    pulls, asks: image references that would be pulled, and for which registries would be asked.
+    """
+
+    wanted: Wanted
+    rejection: Rejection | None
+    held: HandRollback | None
+    view: View
+    plan: Plan
+    pulls: tuple[str, ...]
+    asks: tuple[str, ...]
+
+
+def preview(context: Context) -> Preview:
+    """What a pass would do now, touching nothing: the state that it is given cannot be changed. Errors:
+    LimpetError.
+    """
+    check_supported(context.settings)
+    context.load()
+    recover.inventory(context)
+    account = Account("preview", context.clock.wall(), context.clock.monotonic())
+    with FirstLook(context) as looking:
+        wanted = fetch_tip(context, account)
+        heed(context, wanted)
+        context.state = read_only(context.state)
+        wanted = render_tip(context, account, wanted)
+        observed = looking.observed(wanted)
+    held = still_held(context, wanted)
+    target, rejection = choose(context, wanted, held, observed)
+    if target.manifest is not wanted.manifest:
+        observed = context.observe(target)
+    view, plan = context.plan_for(wanted, target, context.target(context.known_good), observed=observed)
+    prefetch.check_engine(plan, target.manifest, observed)
+    pulls = prefetch.missing(plan, target.manifest, view.observed, target.lock)
+    asks = set().union(*to_ask(context, wanted, held, view.observed)) - set(pulls)
+    return Preview(wanted, rejection, held, view, plan, tuple(pulls), tuple(sorted(asks)))
