@@ -30,7 +30,7 @@ FLOORS = (
     ("kinds.engine",),
     ("installation", "sandbox"),
     ("model",),
-    ("compose", "errors", "clock", "redact", "references", "revision", "units"),
+    ("compose", "disk", "errors", "clock", "redact", "references", "revision", "units"),
 )
 # A module is pure when it lies in one of these, or when its docstring says so.
 PURE_ROOMS = ("decide", "kinds", "compose", "model", "errors", "redact", "references", "revision", "units")
