@@ -3,10 +3,10 @@
 Rules:
 1. A brake turns wanted actions into refusals; it never adds or changes an action.
 2. An empty manifest never empties a host. A plan that deletes more than a share of a kind, and more than
-   five, is refused for that kind, unless a person allowed so many (`Limpet-Allow-Prune: N`). What came with a
-   release that is rolled back or was never proved is free.
-3. What flaps is left alone as long as its change would only correct it.
-4. What the host's owner forbids (`policy.files_deny`, a suspended resource) is refused whatever the
+   five, is refused for that kind, unless a person allowed so many (`Limpet-Allow-Prune: N`). Resources that
+   came with a release that is rolled back or was never proved do not count.
+3. A resource that flaps is left alone as long as its change would only correct it.
+4. A change that the host's owner forbids (`policy.files_deny`, a suspended resource) is refused, whatever the
    repository says.
 """
 
@@ -27,8 +27,16 @@ FEW = 5  # so many deletions of a kind are never braked
 
 @dataclass(frozen=True, slots=True)
 class BrakePolicy:
-    """The host owner's word. `max_prune` is a share of 0 to 1; `allow_prune` a number of deletions a person
-    allowed. `undoing`: a release is rolled back, even to a known good release that holds nothing.
+    """The rules of the host's owner, and those of this pass.
+
+    prune: whether anything is deleted
+    max_prune: the share of a kind that may be deleted, 0 to 1
+    allow_prune: so many deletions a person allowed
+    files_deny: globs of paths that are never touched
+    files_allow: globs of the only paths that are touched; None for all
+    suspended: kind/name -> reason
+    undoing: a release is rolled back, even to a known good release that holds nothing
+    flapping: kind/name -> how often it was corrected within an hour
     """
 
     prune: bool = True
@@ -36,16 +44,14 @@ class BrakePolicy:
     allow_prune: int = 0
     files_deny: tuple[str, ...] = ()
     files_allow: tuple[str, ...] | None = None
-    suspended: Mapping[str, str] = field(default_factory=dict)  # kind/name -> reason
+    suspended: Mapping[str, str] = field(default_factory=dict)
     undoing: bool = False
-    flapping: Mapping[str, int] = field(
-        default_factory=dict
-    )  # kind/name -> how often it was corrected within an hour
+    flapping: Mapping[str, int] = field(default_factory=dict)
 
 
 def brakes(plan: Plan, view: View, policy: BrakePolicy) -> Plan:
-    """The plan without what policy forbids; each of it is a refusal that says which rule, numbers, and the
-    remedy.
+    """The plan without the changes that policy forbids. Each becomes a refusal that names the rule, the
+    numbers and the remedy.
     """
     refused = [
         refusal
@@ -96,40 +102,30 @@ def matches(path: str, pattern: str) -> bool:
 
 def _prune(plan: Plan, view: View, policy: BrakePolicy) -> list[Refusal]:
     deletions = [
-        c for c in plan.changes if c.verb == "delete" and c.key not in view.target.manifest.resources
+        change
+        for change in plan.changes
+        if change.verb == "delete" and _counts(change.key, view, undoing=policy.undoing)
     ]
-    if deletions and (view.target.manifest.resources or policy.undoing):
-        undone = (
-            view.applied.manifest.resources if view.target == view.known_good else {}
-        )  # of the release that is rolled back
-        deletions = [
-            change
-            for change in deletions
-            if change.key not in undone and not _was_never_proved(change.key, view)
-        ]
-    deletions = [
-        change for change in deletions if not files.implied(change.key, view.inventory)
-    ]  # empty, and nobody's wish
-    if not deletions:
-        return []
     if not policy.prune:
-        return [
-            Refusal(
-                c.key,
-                "would be deleted, but converge.prune is off",
-                "delete it by hand, or set converge.prune = true",
-            )
-            for c in deletions
-        ]
+        cause = "would be deleted, but converge.prune is off"
+        return [Refusal(c.key, cause, "delete it by hand, or set converge.prune = true") for c in deletions]
     if len(deletions) <= policy.allow_prune:
         return []
     hint = f"if it is meant, put `Limpet-Allow-Prune: {len(deletions)}` into the message of the newest commit"
     if not view.target.manifest.resources:
-        return [
-            Refusal(c.key, "would be deleted, but the repository holds nothing for this host", hint)
-            for c in deletions
-        ]
+        cause = "would be deleted, but the repository holds nothing for this host"
+        return [Refusal(c.key, cause, hint) for c in deletions]
     return _too_many(deletions, _owned_of_kind(view), policy.max_prune, hint)
+
+
+def _counts(key: Key, view: View, *, undoing: bool) -> bool:
+    """Whether the deletion of a resource is braked."""
+    if key in view.target.manifest.resources or files.implied(key, view.inventory):
+        return False  # it is desired in another form, or an empty directory that nobody wanted
+    if not view.target.manifest.resources and not undoing:
+        return True
+    rolled_back = view.target == view.known_good and key in view.applied.manifest.resources
+    return not rolled_back and not _was_never_proved(key, view)
 
 
 def _was_never_proved(key: Key, view: View) -> bool:

@@ -2,23 +2,24 @@
 clock.
 
 Rules:
-1. All of the manifest's containers are judged, not only the changed ones. Healthy means: good for `settle`
+1. All containers of the manifest are judged, not only the changed ones. Healthy means: good for `settle`
    seconds without a break.
-2. What cannot get better is rejected at once: an exited container that is no one-shot, a failed one-shot, an
-   unhealthy health check, a restart loop. The rest waits until the deadline, which is never before a
-   container that is seen to start may be healthy by its own word (`start_period`).
-3. Contrast: what failed already before the release was applied, and was not changed by it, cannot condemn it.
-4. The source must answer after the change when it answered before (commit-confirmed). What it condemns is
-   tried on known good too, after the rollback: a source that is down for everybody condemns nothing.
-5. What somebody stopped says nothing about the release: a container that Docker would restart if it had
-   exited by itself. dockerd stops all containers before it stops answering. (Of others, `transaction` asks
+2. A failure that cannot get better is rejected at once: an exited container that is not a one-shot, a failed
+   one-shot, an unhealthy health check, a restart loop. Anything else has time until the deadline, which is
+   never before a container that is seen to start may be healthy by its own word (`start_period`).
+3. Contrast: a subject that failed already before the release was applied, and was not changed by it, cannot
+   condemn the release.
+4. The source must answer after the change when it answered before (commit-confirmed). Where it does not,
+   known good is asked the same after the rollback: a source that is down for everybody condemns nothing.
+5. A container that somebody stopped says nothing about the release: Docker would restart it if it had exited
+   by itself. dockerd stops all containers before it stops answering. (Of other containers, `transaction` asks
    the host whether Docker is steady.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from agent.errors import LimpetError
@@ -46,37 +47,48 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was seen at one moment. `checks`: name -> empty when green, else what is wrong. `source`: None
-    when not asked.
+    """One observation.
+
+    at: monotonic seconds
+    containers: all containers of the host
+    checks: name -> empty when green, else the problem
+    source: empty when it answers, else the problem; None when it was not asked
     """
 
     at: float
     containers: tuple[ObservedContainer, ...]
     checks: Mapping[str, str] = field(default_factory=dict)
-    source: str | None = None  # empty: it answers; else what is wrong
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GateMemory:
-    """What the gate remembers between samples. `first`: the first look of this process, when an earlier one
-    has begun it; `patience`: seconds from there that the slowest starter may take.
+    """The gate's memory between two samples. Times are monotonic seconds.
+
+    started: when the gate began
+    first: the first sample of this process, when an earlier process began the gate
+    patience: seconds from `first` that the slowest starting container may take
+    good_since: since when everything is good; None when something is not
+    restarts: container name -> its id, and its restart count when it was first seen
+    last: container name -> its restart count in the previous sample
     """
 
     started: float
     first: float | None = None
     patience: float = 0.0
     good_since: float | None = None
-    restarts: Mapping[str, tuple[str, int]] = field(
-        default_factory=dict
-    )  # container name -> (id, count at first sight)
-    last: Mapping[str, int] = field(
-        default_factory=dict
-    )  # container name -> restart count of the previous sample
+    restarts: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    last: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def begun(self) -> float:
+        """When this process began to look."""
+        return self.started if self.first is None else self.first
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One subject that is not good. `hint` says what a person can do."""
+    """One subject that is not good. `hint` tells a person what to do."""
 
     subject: str
     grade: Grade
@@ -86,8 +98,8 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`findings`: all that is not good, the bad first. `wait_s`: seconds until a healthy verdict is possible,
-    `left_s`: until one must be.
+    """`findings`: all subjects that are not good, the bad ones first. `wait_s`: seconds until a healthy
+    verdict is possible; `left_s`: seconds until the deadline.
     """
 
     decision: Decision
@@ -113,48 +125,69 @@ class Verdict:
 def judge(
     manifest: Manifest, sample: Sample, progress: GateMemory, terms: Terms
 ) -> tuple[Verdict, GateMemory]:
-    """The decision at this sample, and what to remember for the next."""
-    found = [*_containers(manifest, sample, progress), *_checks(manifest, sample, progress, terms)]
-    if terms.source_required and sample.source:
-        found.append(
-            Finding(
-                SOURCE,
-                "wait",
-                f"does not answer any more: {sample.source}",
-                "the change may have cut the host off; look at routes, DNS and firewall in this commit",
-            )
-        )
-    found = [finding for finding in found if finding.subject not in terms.allowed_to_fail]
+    """The decision at this sample, and the memory for the next one."""
+    found = _findings(manifest, sample, progress, terms)
     judged = {r.key.name for r in manifest.of_kind("container") if str(r.key) not in terms.allowed_to_fail}
-    restarted = any(
-        count != progress.last.get(name, count) for name, count in _counts(sample).items() if name in judged
-    )
-    good = not found and not restarted
-    first = progress.started if progress.first is None else progress.first
-    patience = max(
-        [
-            progress.patience,
-            *(c.patience for c in sample.containers if c.health == "starting" and c.name in judged),
-        ]
-    )
-    deadline = max(progress.started + terms.deadline, first + patience + terms.settle if patience else 0.0)
-    since = (progress.good_since if progress.good_since is not None else sample.at) if good else None
-    remembered = GateMemory(
-        progress.started, progress.first, patience, since, _first_counts(sample, progress), _counts(sample)
-    )
+    memory = _remembered(sample, progress, judged, clean=not found)
     bad = tuple(sorted((f for f in found if f.grade == "bad"), key=lambda f: f.subject))
     waiting = tuple(f for f in found if f.grade == "wait")
     if bad:
-        return Verdict("rejected", bad + waiting), remembered
-    if since is not None and sample.at - since >= terms.settle:
-        return Verdict("healthy"), remembered
+        return Verdict("rejected", bad + waiting), memory
+    good_for = 0.0 if memory.good_since is None else sample.at - memory.good_since
+    if memory.good_since is not None and good_for >= terms.settle:
+        return Verdict("healthy"), memory
+    deadline = _deadline(memory, terms)
     if sample.at >= deadline:
-        within = f"{deadline - progress.started:.0f} s"
-        late = tuple(Finding(f.subject, "bad", f"{f.message} after {within}", f.hint) for f in waiting)
-        unsteady = Finding("gate", "bad", f"not steady for {terms.settle:.0f} s within {within}")
-        return Verdict("rejected", late or (unsteady,)), remembered
-    wait = terms.settle - (sample.at - since) if since is not None else terms.settle
-    return Verdict("wait", waiting, wait, deadline - sample.at), remembered
+        return _too_late(waiting, terms, deadline - progress.started), memory
+    return Verdict("wait", waiting, terms.settle - good_for, deadline - sample.at), memory
+
+
+def _findings(manifest: Manifest, sample: Sample, progress: GateMemory, terms: Terms) -> list[Finding]:
+    found = [*_containers(manifest, sample, progress), *_checks(manifest, sample, progress)]
+    if terms.source_required and sample.source:
+        found.append(_silent_source(sample.source))
+    return [finding for finding in found if finding.subject not in terms.allowed_to_fail]
+
+
+def _remembered(sample: Sample, progress: GateMemory, judged: set[str], *, clean: bool) -> GateMemory:
+    """The memory after a sample. `judged`: the names of the containers that count; `clean`: nothing is found
+    to be wrong.
+    """
+    counts = _restart_counts(sample)
+    restarted = any(
+        count != progress.last.get(name, count) for name, count in counts.items() if name in judged
+    )
+    starting = (c.patience for c in sample.containers if c.health == "starting" and c.name in judged)
+    since = sample.at if progress.good_since is None else progress.good_since
+    return replace(
+        progress,
+        patience=max([progress.patience, *starting]),
+        good_since=since if clean and not restarted else None,
+        restarts=_first_counts(sample, progress),
+        last=counts,
+    )
+
+
+def _deadline(memory: GateMemory, terms: Terms) -> float:
+    slowest = memory.begun + memory.patience + terms.settle if memory.patience else 0.0
+    return max(memory.started + terms.deadline, slowest)
+
+
+def _silent_source(problem: str) -> Finding:
+    return Finding(
+        SOURCE,
+        "wait",
+        f"does not answer any more: {problem}",
+        "the change may have cut the host off; look at routes, DNS and firewall in this commit",
+    )
+
+
+def _too_late(waiting: tuple[Finding, ...], terms: Terms, took: float) -> Verdict:
+    """The verdict at the deadline. `took`: seconds since the gate began."""
+    within = f"{took:.0f} s"
+    late = tuple(Finding(f.subject, "bad", f"{f.message} after {within}", f.hint) for f in waiting)
+    unsteady = Finding("gate", "bad", f"not steady for {terms.settle:.0f} s within {within}")
+    return Verdict("rejected", late or (unsteady,))
 
 
 def condemned(failure: LimpetError) -> Verdict:
@@ -163,29 +196,27 @@ def condemned(failure: LimpetError) -> Verdict:
 
 
 def allowed_to_fail(manifest: Manifest, sample: Sample, changed: set[Key]) -> frozenset[str]:
-    """Subjects that fail now, before anything is touched, and are not about to change: they can condemn no
+    """Subjects that fail now, before anything is touched, and are not about to change: they cannot condemn a
     release.
     """
     progress = GateMemory(sample.at)
-    found = [*_containers(manifest, sample, progress), *_checks(manifest, sample, progress, Terms(0, 0))]
+    found = [*_containers(manifest, sample, progress), *_checks(manifest, sample, progress)]
     return frozenset(
         f.subject for f in found if f.subject.startswith("check/") or Key.parse(f.subject) not in changed
     )
 
 
-def _counts(sample: Sample) -> dict[str, int]:
+def _restart_counts(sample: Sample) -> dict[str, int]:
     return {c.name: c.restart_count for c in sample.containers if c.restart_count is not None}
 
 
 def _first_counts(sample: Sample, progress: GateMemory) -> dict[str, tuple[str, int]]:
     first = dict(progress.restarts)
     for c in sample.containers:
+        if not c.owned or c.restart_count is None:
+            continue
         known = first.get(c.name)
-        if (
-            c.owned
-            and c.restart_count is not None
-            and (known is None or known[0] != c.id or known[1] > c.restart_count)
-        ):
+        if known is None or known[0] != c.id or known[1] > c.restart_count:
             first[c.name] = (c.id, c.restart_count)
     return first
 
@@ -233,7 +264,7 @@ def _service(resource: Resource, instance: ObservedContainer | None, progress: G
 
 
 def _restart_loop(instance: ObservedContainer, progress: GateMemory) -> str:
-    """What is said of a container that was restarted too often since the gate began; else empty."""
+    """The message about a container that was restarted too often since the gate began; else empty."""
     first = progress.restarts.get(instance.name)
     restarts = (instance.restart_count or 0) - first[1] if first and first[0] == instance.id else 0
     if restarts < RESTARTS:
@@ -263,28 +294,31 @@ def _ended(resource: Resource, instance: ObservedContainer) -> Finding:
 
 
 def probes(name: str) -> str:
-    """How a person sees what a health check said."""
+    """The command that shows a person the output of a health check."""
     return f"docker inspect -f '{{{{json .State.Health}}}}' {name}"
 
 
-def _checks(manifest: Manifest, sample: Sample, progress: GateMemory, terms: Terms) -> list[Finding]:
-    found = []
-    for check in manifest.checks:
-        wrong = sample.checks.get(check.name, "has not run")
-        if wrong:
-            first = progress.started if progress.first is None else progress.first
-            late = check.within and sample.at >= max(
-                progress.started + check.within, first + min(check.within, LEAST_LEFT)
-            )
-            message = f"{wrong} after {check.within:.0f} s" if late else wrong
-            found.append(
-                Finding(f"check/{check.name}", "bad" if late else "wait", message, describe_check(check))
-            )
-    return found
+def _checks(manifest: Manifest, sample: Sample, progress: GateMemory) -> list[Finding]:
+    return [
+        _red(check, problem, sample, progress)
+        for check in manifest.checks
+        if (problem := sample.checks.get(check.name, "has not run"))
+    ]
+
+
+def _red(check: Check, problem: str, sample: Sample, progress: GateMemory) -> Finding:
+    """The finding of a check that is not green."""
+    late = check.within and sample.at >= max(
+        progress.started + check.within, progress.begun + min(check.within, LEAST_LEFT)
+    )
+    subject, hint = f"check/{check.name}", describe_check(check)
+    if late:
+        return Finding(subject, "bad", f"{problem} after {check.within:.0f} s", hint)
+    return Finding(subject, "wait", problem, hint)
 
 
 def describe_check(check: Check) -> str:
-    """How a person can run a check by hand."""
+    """The command by which a person runs a check by hand."""
     if check.http:
         return f"curl -i {check.http} (wants status {check.status})"
     return f"nc -vz {check.tcp.replace(':', ' ')}" if check.tcp else " ".join(check.exec)

@@ -1,18 +1,18 @@
-"""Images over time: when a registry is asked again, what it said last, and which images are Limpet's to
-remove. Pure.
+"""Images over time: when a registry is asked again, its last answer, and which images are Limpet's to remove.
+Pure.
 
 Rules:
 1. A registry is asked again only where `pull_policy` says so: `always` with each new manifest; `refresh`
-   (also daily, weekly, every_…) when its interval is over, by the wall clock. A clock that was set back asks
-   once more, and counts anew from there.
-2. What a registry said last is remembered, and is what such a reference means from then on. So a killed pass
-   finds the same release again, and one that was rejected is neither pulled nor tried again until the
-   registry says something else.
-3. Own before pull: the images that are there are written down first, and only one that was not among them
-   becomes ours.
-4. Ours is removed when no kept release needs it and no container uses it: first the references it was pulled
-   as, where they still point at it, then itself when nothing names it. A name that a person gave it stays,
-   and with it the image.
+   (also daily, weekly, every_…) when its interval is over, by the wall clock. After a clock was set back it
+   is asked once more, and the interval counts from there.
+2. The last answer of a registry is remembered, and is the meaning of such a reference from then on. So a
+   killed pass finds the same release again, and a release that was rejected is neither pulled nor tried again
+   until the registry gives another answer.
+3. Own before pull: the images that are there are written down first, and only an image that was not among
+   them becomes ours.
+4. An image of ours is removed when no retained release needs it and no container uses it: first the
+   references by which it was pulled, where they still point at it, then the image itself when nothing names
+   it. A name that a person gave it stays, and with it the image.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 from agent.model import Action, Json, Key, Manifest, Observed
 
-SHORT = 12  # hex digits by which an image is known, here and to people
+SHORT = 12  # hex digits that name an image, here and for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +35,14 @@ class Asked:
 
 @dataclass(slots=True)
 class Images:
-    """What is remembered. `pulled`: image id -> the references it was pulled as. `pulling`: what a pull is
-    for that has begun and of which nobody heard the end; `before`: the images that were there then.
-    `collection_due`: a release was decided or an image was pulled, and the images and contents that nobody
-    needs have not been removed since.
+    """The memory of a host.
+
+    asked: reference -> the last answer of its registry
+    pulled: image id -> the references by which it was pulled
+    pulling: the references of a pull that has begun and whose outcome is unknown
+    before: the images that were there when that pull began
+    collection_due: a release was decided or an image was pulled, and the images and contents that nobody
+        needs have not been removed since
     """
 
     asked: dict[str, Asked] = field(default_factory=dict)
@@ -47,16 +51,18 @@ class Images:
     before: tuple[str, ...] = ()
     collection_due: bool = False
 
-    # --- when to ask, and what was said ---
+    # --- when to ask, and the answers ---
 
     def due(self, manifest: Manifest, observed: Observed, now: float) -> set[str]:
-        """The references whose interval is over. One that was never asked for counts when the host has it by
-        other means; when it has not, it is pulled as soon as it is needed.
+        """The references whose interval is over. A reference that was never asked for counts when the host
+        has the image by other means; without the image it is pulled as soon as it is needed.
         """
         found = set()
         for reference, interval in intervals(manifest).items():
             asked = self.asked.get(reference)
-            if reference in observed.images if asked is None else not 0 <= now - asked.at < interval:
+            if asked is None and reference in observed.images:
+                found.add(reference)
+            if asked is not None and not 0 <= now - asked.at < interval:
                 found.add(reference)
         return found
 
@@ -70,8 +76,8 @@ class Images:
         return max(0.0, min(waits)) if waits else None
 
     def last_resolved(self, manifest: Manifest, *, begun: bool) -> dict[str, str]:
-        """Reference -> image id where what the registry said last counts. `begun`: this manifest is known
-        good or attempted, and what was said to `always` then is in its lock.
+        """Reference -> image id, where the last answer of the registry counts. `begun`: this manifest is
+        known good or attempted, and the answers for `always` are in its lock.
         """
         wanted = {*intervals(manifest), *(() if begun else always(manifest))}
         return {reference: self.asked[reference].id for reference in wanted if reference in self.asked}
@@ -80,14 +86,14 @@ class Images:
         self.asked[reference] = Asked(image_id, at)
 
     def forget(self, references: Collection[str]) -> None:
-        """Forgets what was said of all other references."""
+        """Forgets the answers for all other references."""
         self.asked = {reference: asked for reference, asked in self.asked.items() if reference in references}
 
-    # --- what is ours ---
+    # --- images of ours ---
 
     def begin(self, references: Iterable[str], there: Iterable[str]) -> None:
-        """Before a pull. What a killed pull was for and is pulled now keeps what was there before that
-        one.
+        """Starts a pull. If it repeats an interrupted one, the record of images that existed before that one
+        is retained.
         """
         wanted = tuple(sorted(references))
         if not set(wanted) & set(self.pulling):
@@ -95,7 +101,7 @@ class Images:
         self.pulling = wanted
 
     def settle(self, resolved: Mapping[str, str]) -> None:
-        """What the references of a pull point at now: new images are ours."""
+        """Takes the images that the references of a pull point at now: new images are ours."""
         for reference, image_id in resolved.items():
             if reference in self.pulling and (
                 image_id in self.pulled or short_id(image_id) not in self.before
@@ -103,43 +109,33 @@ class Images:
                 self.pulled[image_id] = tuple(sorted({*self.pulled.get(image_id, ()), reference}))
 
     def end(self, lost: Iterable[str] = ()) -> None:
-        """A pull has ended. `lost`: the references of which nobody heard whether they came."""
+        """Ends a pull. `lost`: references whose outcome is unknown."""
         self.pulling = tuple(sorted(lost))
         self.before = self.before if self.pulling else ()
 
     def of(self, references: Collection[str]) -> set[str]:
-        """Ours that were pulled as one of these."""
+        """The images of ours that were pulled by one of these references."""
         return {image_id for image_id, names in self.pulled.items() if set(names) & set(references)}
 
     def unneeded(self, needed: Collection[str]) -> dict[str, tuple[str, ...]]:
-        """Ours that no release needs: image id -> the references it was pulled as."""
+        """The images of ours that no release needs: image id -> the references by which it was pulled."""
         return {
             image_id: references for image_id, references in self.pulled.items() if image_id not in needed
         }
 
     def removals(self, needed: Collection[str], observed: Observed) -> list[Action]:
-        """What can go now, given a look at all references of what is not needed. What is gone, or has only
-        names that others gave it, is ours no longer.
+        """The removals that are possible now, given a look at all references of the images that nobody needs.
+        An image that is gone, or has only names that others gave it, is ours no longer.
         """
         used = {container.image_id for container in observed.containers}
-        actions: list[Action] = []
+        removed: list[str] = []
         for image_id, references in sorted(self.unneeded(needed).items()):
             names = [reference for reference in references if observed.images.get(reference) == image_id]
             if image_id not in observed.image_ids or (not names and image_id in observed.tagged):
                 del self.pulled[image_id]
             elif image_id not in used:
-                for name in names or [image_id]:
-                    actions.append(
-                        Action(
-                            len(actions) + 1,
-                            "remove",
-                            Key("image", name),
-                            "no kept release needs it",
-                            {"image": name},
-                            stage="prune",
-                        )
-                    )
-        return actions
+                removed += names or [image_id]
+        return [_removal(number, name) for number, name in enumerate(removed, 1)]
 
     # --- as JSON ---
 
@@ -163,9 +159,15 @@ class Images:
         )
 
 
+def _removal(number: int, name: str) -> Action:
+    """`name`: a reference, or the id of an image that nothing names."""
+    cause = "no kept release needs it"
+    return Action(number, "remove", Key("image", name), cause, {"image": name}, stage="prune")
+
+
 def intervals(manifest: Manifest) -> dict[str, float]:
-    """Reference -> seconds between two questions, for what is refreshed; the shortest of all services
-    counts.
+    """Reference -> seconds between two questions, of the references that are refreshed; the shortest interval
+    of all services counts.
     """
     found: dict[str, float] = {}
     for resource in manifest.of_kind("container"):

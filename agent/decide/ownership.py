@@ -2,96 +2,122 @@
 
 Rules:
 1. Everything an action may bring into being is owned, durably, before the first action.
-2. What was at a path before us is saved before it is owned, once; later passes keep that original, even as
-   another kind.
-3. What could not be deleted (refused, failed, put off) stays owned.
-4. While a container changes, its entry claims what the old and the new one hold: a killed pass leaves either.
-   And what it is being told counts as not delivered until it was told, and one that is being started as one
-   without its hooks.
-5. What came with a release that was not proved is marked: when another release takes its place, it goes
-   without a brake.
-6. What is adopted is owned by its id; how it was found is forgotten when a release that adopts it is proved.
+2. The original of a path is saved before the path is owned, once; later passes keep that original, even when
+   the path becomes another kind.
+3. A resource that could not be deleted (refused, failed, deferred) stays owned.
+4. While a container changes, its entry has the claims of the old and the new one: a killed pass leaves
+   either. A container that is being notified counts as not notified until that is done, and one that is being
+   started as one whose hooks have not run.
+5. A resource that came with a release that was not proved is marked: when another release takes its place, it
+   goes without a brake.
+6. An adopted object is owned by its id. How it was found is forgotten when a release that adopts it is
+   proved.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from typing import Any
 
 from agent.kinds import adoption, files, hooks, instances, notify, oneshots
 from agent.kinds.base import Target, View
-from agent.model import Inventory, Key, Observed, Outcome, Owned, Plan, Resource, Spec
+from agent.model import Inventory, Key, Observed, ObservedContainer, Outcome, Owned, Plan, Resource, Spec
 
 UNOWNED = {"network", "volume"}  # when external
 
 
-def owned_entries(plan: Plan, view: View, save_original: Callable[[str], Spec]) -> dict[Key, Owned]:
-    """The entries to write before the plan is applied: changed resources, and those that are right but not
-    owned yet.
+@dataclass(frozen=True, slots=True)
+class Underway:
+    """The changes of a plan that its entries must foresee.
+
+    touched: the resources of its actions
+    adopted: container -> the id of the instance that it takes over as it is
+    notified: container -> the id of the instance that is notified
+    started: names and ids of the containers whose hooks are yet to run
     """
-    touched = {action.key for action in plan.actions}
-    adopted = {
-        r.key: id for r in view.target.manifest.of_kind("container") if (id := adoption.newcomer(r.key, view))
-    }
-    told = {key: id for key, id in adopted.items() if view.target.manifest.resources[key].spec["on_change"]}
-    told |= {
-        action.key: str(action.args["container"]) for action in plan.actions if action.verb in notify.VERBS
-    }
-    started = {action.args["container"] for action in plan.actions if action.verb in hooks.STARTING}
+
+    touched: Set[Key]
+    adopted: Mapping[Key, str]
+    notified: Mapping[Key, str]
+    started: Set[Any]
+
+
+def owned_entries(plan: Plan, view: View, save_original: Callable[[str], Spec]) -> dict[Key, Owned]:
+    """The entries to write before the plan is applied: of changed resources, and of those that are right but
+    not owned yet.
+    """
+    underway = _underway(plan, view)
     refused = {refusal.key for refusal in plan.refusals}
     found: dict[Key, Owned] = {}
     for key, resource in view.target.manifest.resources.items():
-        known = view.inventory.get(key)
         if key in refused or (key.kind in UNOWNED and resource.spec["external"]):
             continue
-        entry = _entry(resource, known or Owned(resource.digest), key in touched)
-        entry = replace(
-            entry,
-            adopted=adoption.record(key, view, proved=view.target == view.known_good),
-            attempted=_attempted(key, known, view),
-        )
+        known = view.inventory.get(key)
+        entry = _before_apply(resource, known, underway, view)
         if known is None and key.kind in files.KINDS:
-            entry = replace(entry, original=_original(resource, view, key in touched, save_original))
-        if key in told:
-            entry = replace(entry, notified=notify.not_notified(resource, told[key], view))
-        ran = [
-            *entry.hooked,
-            *([adopted[key]] if key in adopted else []),
-        ]  # somebody else started what is adopted
-        entry = replace(entry, hooked=tuple(id for id in ran if id not in started))
+            saved = _original(resource, view, key in underway.touched, save_original)
+            entry = replace(entry, original=saved)
         if entry != known:
             found[key] = entry
-    return found | _made_on_the_way(touched, view, save_original)
+    return found | _made_on_the_way(underway.touched, view, save_original)
+
+
+def _underway(plan: Plan, view: View) -> Underway:
+    adopted = {
+        r.key: id for r in view.target.manifest.of_kind("container") if (id := adoption.newcomer(r.key, view))
+    }
+    notified = {
+        key: id for key, id in adopted.items() if view.target.manifest.resources[key].spec["on_change"]
+    }
+    notified |= {
+        action.key: str(action.args["container"]) for action in plan.actions if action.verb in notify.VERBS
+    }
+    started = {action.args["container"] for action in plan.actions if action.verb in hooks.STARTING}
+    return Underway({action.key for action in plan.actions}, adopted, notified, started)
+
+
+def _before_apply(resource: Resource, known: Owned | None, underway: Underway, view: View) -> Owned:
+    key = resource.key
+    entry = replace(
+        _entry(resource, known or Owned(resource.digest), key in underway.touched),
+        adopted=adoption.record(key, view, proved=view.target == view.known_good),
+        attempted=_attempted(key, known, view),
+    )
+    if key in underway.notified:
+        entry = replace(entry, notified=notify.not_notified(resource, underway.notified[key], view))
+    # An adopted container was started by somebody else: its hooks count as done.
+    ran = [*entry.hooked, *([underway.adopted[key]] if key in underway.adopted else [])]
+    return replace(entry, hooked=tuple(id for id in ran if id not in underway.started))
 
 
 def _made_on_the_way(touched: Iterable[Key], view: View, look: Callable[[str], Spec]) -> dict[Key, Owned]:
     """The directories that are not there and will be made because something is put below them."""
-    resources, found = view.target.manifest.resources, dict[Key, Owned]()
+    resources = view.target.manifest.resources
+    found: dict[Key, Owned] = {}
     seen: set[str] = set()
     for path in (key.name for key in touched if key.kind in files.KINDS and key in resources):
         for parent in files.parents(path):
-            key = Key("directory", parent)
-            known = (
-                parent in seen
-                or key in view.inventory
-                or any(Key(kind, parent) in resources for kind in files.KINDS)
-            )
+            made = parent not in seen and _is_made(parent, view, look)
             seen.add(parent)
-            there = "" if known else look(parent)["type"]
-            if (
-                known
-                or there == "directory"
-                or (there != "absent" and not files.holders(parent, view.inventory))
-            ):
+            if not made:
                 break
-            found[key] = files.IMPLIED
+            found[Key("directory", parent)] = files.IMPLIED
     return found
 
 
+def _is_made(path: str, view: View, look: Callable[[str], Spec]) -> bool:
+    """Whether a directory will be made that nobody has named."""
+    resources = view.target.manifest.resources
+    if Key("directory", path) in view.inventory or any(Key(k, path) in resources for k in files.KINDS):
+        return False
+    there = look(path)["type"]
+    return there == "absent" or (there != "directory" and bool(files.holders(path, view.inventory)))
+
+
 def _entry(resource: Resource, known: Owned, touched: bool) -> Owned:
-    held = (
-        set(known.claims) if touched and resource.key.kind == "container" else set()
-    )  # of a network, the host shows it
+    # The host itself shows the claims that a network holds.
+    held = set(known.claims) if touched and resource.key.kind == "container" else set()
     return replace(
         known,
         digest=resource.digest,
@@ -110,8 +136,8 @@ def _attempted(key: Key, known: Owned | None, view: View) -> bool:
 def _original(
     resource: Resource, view: View, touched: bool, save_original: Callable[[str], Spec]
 ) -> Spec | None:
-    """What was at a path before it is owned. A file that is right and was ours before (the inventory was
-    lost) is no original.
+    """The original of a path that is not owned yet. A file that is right and was ours before (the inventory
+    was lost) is not an original.
     """
     path = resource.key.name
     if earlier := files.holders(path, view.inventory):
@@ -124,37 +150,48 @@ def _original(
 
 
 def rebuilt(remembered: Sequence[Target], proved: Target, observed: Observed) -> dict[Key, Owned]:
-    """What can be proved to be ours when the inventory was lost: paths that are as a remembered release has
-    them; what the containers of the `proved` one have done; and what was put aside by a release that adopts,
-    whose name ends in its own id.
+    """The entries that can be proved when the inventory was lost: paths that are as a remembered release has
+    them; the deeds of the containers of the `proved` release; and the containers that were put aside by a
+    release that adopts, whose names end in their own ids.
     """
-    found: dict[Key, Owned] = {}
-    for resource in (resource for held in remembered for resource in held.manifest.resources.values()):
-        if resource.key.kind in files.KINDS and files.is_as(resource, observed.files.get(resource.key.name)):
-            found.setdefault(resource.key, _entry(resource, Owned(resource.digest), False))
+    found = _paths_there(remembered, observed)
     for resource in proved.manifest.of_kind("container"):
         if entry := _proved(resource, proved, observed):
             found[resource.key] = entry
     for c in observed.containers:
-        key = Key("container", c.name.rpartition(".kept-")[0])
-        named = (held.manifest.resources.get(key) for held in remembered)
-        adopts = next((resource for resource in named if resource and resource.spec.get("adopt")), None)
-        if adopts and not c.owned and c.name == instances.kept_name(key, c):
-            good = proved.manifest.resources.get(key)
-            ours = good is not None and good.spec.get("adopt")
-            record = (
-                {"id": c.id, "digest": good.digest}
-                if good and ours
-                else adoption.put_aside(key, c.id, adopts)
-            )
-            found[key] = replace(
-                found.get(key) or _entry(adopts, Owned(adopts.digest), False), adopted=record
-            )
+        if adopts := _put_aside_for(c, remembered):
+            entry = found.get(adopts.key) or _entry(adopts, Owned(adopts.digest), False)
+            found[adopts.key] = replace(entry, adopted=_adopted_again(c, adopts, proved))
     return found
 
 
+def _paths_there(remembered: Sequence[Target], observed: Observed) -> dict[Key, Owned]:
+    """The entries of the paths that are as a remembered release has them; the first release counts."""
+    found: dict[Key, Owned] = {}
+    for resource in (resource for held in remembered for resource in held.manifest.resources.values()):
+        if resource.key.kind in files.KINDS and files.is_as(resource, observed.files.get(resource.key.name)):
+            found.setdefault(resource.key, _entry(resource, Owned(resource.digest), False))
+    return found
+
+
+def _put_aside_for(instance: ObservedContainer, remembered: Sequence[Target]) -> Resource | None:
+    """The resource for which a container was adopted and then put aside."""
+    key = Key("container", instance.name.rpartition(".kept-")[0])
+    if instance.owned or instance.name != instances.kept_name(key, instance):
+        return None
+    named = (held.manifest.resources.get(key) for held in remembered)
+    return next((resource for resource in named if resource and resource.spec.get("adopt")), None)
+
+
+def _adopted_again(instance: ObservedContainer, adopts: Resource, proved: Target) -> Spec:
+    good = proved.manifest.resources.get(adopts.key)
+    if good is not None and good.spec.get("adopt"):
+        return {"id": instance.id, "digest": good.digest}
+    return adoption.put_aside(adopts.key, instance.id, adopts)
+
+
 def _proved(resource: Resource, proved: Target, observed: Observed) -> Owned | None:
-    """What a container of known good has done for certain: its gate has passed."""
+    """The entry of a container of known good: its gate has passed, so it has done all that it was to do."""
     entry = _entry(resource, Owned(resource.digest), False)
     if resource.spec["oneshot"]:
         image = proved.image(resource)
@@ -168,36 +205,40 @@ def _proved(resource: Resource, proved: Target, observed: Observed) -> Owned | N
 
 
 def settled(view: View) -> dict[Key, Owned]:
-    """Entries that change because of what is seen now, once the target is proved: one-shots that ran to
-    success, claims that were given up, and what was adopted.
+    """The entries that change with what is seen now, once the target is proved: one-shots that ran to
+    success, claims that were given up, and adopted objects.
     """
     found: dict[Key, Owned] = {}
     wanted = adoption.handles(view.target.manifest)
-    for key in view.target.manifest.resources:
+    for key, resource in view.target.manifest.resources.items():
         owned = view.inventory.get(key)
-        adopts = view.target.manifest.resources[key].spec.get("adopt") or str(key) in wanted
-        if owned is not None and adoption.unproved(owned) and adopts:
+        if owned is None:
+            continue
+        if adoption.unproved(owned) and (resource.spec.get("adopt") or str(key) in wanted):
             found[key] = replace(owned, adopted=adoption.record(key, view, proved=True), attempted=False)
-        elif owned is not None and owned.attempted:
+        elif owned.attempted:
             found[key] = replace(owned, attempted=False)
     for resource in view.target.manifest.of_kind("container"):
         owned = found.get(resource.key, view.inventory.get(resource.key))
-        current = next((c for c in view.containers(resource.key.name) if c.name == resource.key.name), None)
-        if owned is None or current is None or current.digest != resource.digest:
-            continue
-        entry = replace(
-            owned, claims=resource.claims, completed=owned.completed if resource.spec["oneshot"] else ""
-        )
-        if resource.spec["oneshot"] and current.state == "exited" and current.exit_code == 0:
-            entry = replace(entry, completed=oneshots.completed_mark(resource, current.image_id))
-        if entry != owned:
+        if owned is not None and (entry := _as_seen(resource, owned, view)) != owned:
             found[resource.key] = entry
     return found
 
 
+def _as_seen(resource: Resource, owned: Owned, view: View) -> Owned:
+    """The entry of a container, by its current instance."""
+    current = next((c for c in view.containers(resource.key.name) if c.name == resource.key.name), None)
+    if current is None or current.digest != resource.digest:
+        return owned
+    completed = owned.completed if resource.spec["oneshot"] else ""
+    if resource.spec["oneshot"] and current.state == "exited" and current.exit_code == 0:
+        completed = oneshots.completed_mark(resource, current.image_id)
+    return replace(owned, claims=resource.claims, completed=completed)
+
+
 def notified_entries(keys: Iterable[Key], view: View) -> dict[Key, Owned]:
-    """The entries of containers that were just told of their changed files: a pass that goes on does not tell
-    them again.
+    """The entries of containers that were just notified of their changed files, so a resumed pass does not
+    notify them again.
     """
     resources = view.target.manifest.resources
     return {
@@ -208,7 +249,7 @@ def notified_entries(keys: Iterable[Key], view: View) -> dict[Key, Owned]:
 
 
 def hooked(outcomes: Iterable[Outcome], observed: Observed, inventory: Inventory) -> dict[Key, Owned]:
-    """Entries of the containers whose `post_start` commands have all run: they need not run again."""
+    """The entries of the containers whose `post_start` commands have all run: they need not run again."""
     results: dict[Key, set[str]] = {}
     for outcome in outcomes:
         if outcome.action.verb == hooks.POST_START:
@@ -227,12 +268,12 @@ def hooked(outcomes: Iterable[Outcome], observed: Observed, inventory: Inventory
 
 
 def disowned(inventory: Inventory, view: View, remaining: Plan) -> Iterable[Key]:
-    """What is owned no longer: not desired or needed, and nothing of it is left to delete. `remaining`: the
-    plan of `view`.
+    """The resources that are owned no longer: neither desired nor needed, and nothing of them is left to
+    delete. `remaining`: the plan of `view`.
     """
-    kept = files.needed(view).union(view.target.manifest.resources)
+    needed = files.needed(view).union(view.target.manifest.resources)
     forgotten = {change.key for change in remaining.changes if change.verb == "forget"}
     pending = {change.key for change in remaining.changes} - forgotten | {
         refusal.key for refusal in remaining.refusals
     }
-    return [key for key in inventory if key in forgotten or (key not in kept and key not in pending)]
+    return [key for key in inventory if key in forgotten or (key not in needed and key not in pending)]

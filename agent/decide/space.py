@@ -2,12 +2,12 @@
 them. Pure; sizes in bytes.
 
 Rules:
-1. What lies at a path stays until the new content beside it is complete, so both must fit; AT_ONCE files are
-   written at a time. What was there before us is saved with the state; there RESERVE is left besides: for the
+1. The old content of a path stays until the new content beside it is complete, so both must fit; AT_ONCE
+   files are written at a time. Originals are saved with the state; there RESERVE is left besides, for the
    state, the journal, and the way back.
-2. How large an image is on the disk is not known before it is there: a pull leaves IMAGE_RESERVE, and is
-   ended when it would eat it.
-3. A reserve of bytes is never more than a share of its disk, so that small ones can be used too.
+2. The size of an image on the disk is not known before it is there: a pull leaves IMAGE_RESERVE, and is ended
+   when it would use that up.
+3. A reserve of bytes is never more than a share of its disk, so that small disks can be used too.
 """
 
 from __future__ import annotations
@@ -15,16 +15,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from agent.disk import STATE, Disk
 from agent.errors import Transient
 from agent.kinds import files
 from agent.kinds.base import View
 from agent.model import Key, Plan
 from agent.units import shown_bytes
 
-STATE, IMAGES = (
-    "state",
-    "images",
-)  # places that are no host paths: where the state is, and where the Engine keeps its images
 RESERVE = 16 * 2**20
 INODE_RESERVE = 64
 IMAGE_RESERVE = 512 * 2**20
@@ -34,26 +31,14 @@ AT_ONCE = 4
 WRITING = ("write", "restore", "link", "mkdir")
 
 
-@dataclass(frozen=True, slots=True)
-class Disk:
-    """The file system of a place. `device` tells them apart; `at` is a directory on it, for people; `inodes`:
-    how many are free, None when they have no limit.
-    """
-
-    device: int
-    free: int
-    total: int
-    at: str
-    inodes: int | None = None
-
-    def reserve(self, most: int) -> int:
-        return min(most, self.total // SHARE)
-
-
 @dataclass(slots=True)
 class Shortage:
-    """What is to be written to one disk. `grows`, `inodes`: by how much it is fuller afterwards; `beside`:
-    what each content needs more while the old one is still there; `keys`: for which resources.
+    """The needs of a plan on one disk.
+
+    grows: bytes by which the disk is fuller afterwards
+    inodes: inodes by which the disk is fuller afterwards
+    beside: the bytes that each content needs besides while the old one is still there
+    keys: the resources that are written
     """
 
     disk: Disk
@@ -79,11 +64,8 @@ class Shortage:
     def error(self) -> Transient:
         first = self.keys[0] if self.keys else "the state and the way back"
         what = f"{first} and {len(self.keys) - 1} more need" if len(self.keys) > 1 else f"{first} needs"
-        wants, has, look = (
-            shown_bytes(self.bytes),
-            shown_bytes(self.disk.free),
-            f"free space there (df -h {self.disk.at})",
-        )
+        wants, has = shown_bytes(self.bytes), shown_bytes(self.disk.free)
+        look = f"free space there (df -h {self.disk.at})"
         if self.bytes <= self.disk.free:
             wants, has = f"{self.names} inode{'' if self.names == 1 else 's'}", f"{self.disk.inodes}"
             look = f"remove small files there (df -i {self.disk.at})"
@@ -101,50 +83,64 @@ def places(plan: Plan) -> list[str]:
 
 
 def lacking(plan: Plan, view: View, disks: Mapping[str, Disk], reserve: int = RESERVE) -> list[Shortage]:
-    """What does not fit, disk by disk. A place whose disk is not known is not judged. `reserve`: what must be
-    left with the state.
+    """The disks on which the plan does not fit. A place whose disk is not known is not judged. `reserve`:
+    bytes that must be left with the state.
     """
-    needs: dict[int, Shortage] = {}
     state = disks.get(STATE)
-    if state is not None:
-        needs[state.device] = Shortage(state, state.reserve(reserve), INODE_RESERVE if reserve else 0)
+    needs = {} if state is None else {state.device: _reserved(state, reserve)}
     for action in plan.staged("apply"):
         disk = disks.get(action.key.name) if action.verb in WRITING else None
         if disk is None:
             continue
-        resource, there = (
-            view.target.manifest.resources.get(action.key),
-            view.observed.files.get(action.key.name),
-        )
-        new = blocks(int(resource.spec.get("size", 0)) if resource else 0)
-        old = blocks(there.size) if there is not None and there.type == "file" else 0
-        need = needs.setdefault(disk.device, Shortage(disk))
-        need.grows += max(0, new - old)
-        need.inodes += there is None
-        need.beside.append(min(new, old))
-        need.keys.append(action.key)
+        old = _written(action.key, view, needs.setdefault(disk.device, Shortage(disk)))
         if old and state is not None and not files.holders(action.key.name, view.inventory):
-            needs[state.device].grows += old
-            needs[state.device].inodes += 1
-            needs[state.device].keys += [action.key] if state.device != disk.device else []
+            _saved(action.key, old, needs[state.device], disk)
     return [need for need in needs.values() if not need.fits]
 
 
+def _written(key: Key, view: View, need: Shortage) -> int:
+    """Adds a path that is written; returns the bytes of the old content."""
+    resource, there = view.target.manifest.resources.get(key), view.observed.files.get(key.name)
+    new = blocks(int(resource.spec.get("size", 0)) if resource else 0)
+    old = blocks(there.size) if there is not None and there.type == "file" else 0
+    need.grows += max(0, new - old)
+    need.inodes += there is None
+    need.beside.append(min(new, old))
+    need.keys.append(key)
+    return old
+
+
+def _saved(key: Key, size: int, state: Shortage, disk: Disk) -> None:
+    """Adds an original that is saved with the state. `disk`: the one that it is on."""
+    state.grows += size
+    state.inodes += 1
+    state.keys += [key] if state.disk.device != disk.device else []
+
+
+def _reserved(state: Disk, reserve: int) -> Shortage:
+    return Shortage(state, _reserve(state, reserve), INODE_RESERVE if reserve else 0)
+
+
+def _reserve(disk: Disk, most: int) -> int:
+    return min(most, disk.total // SHARE)
+
+
 def images_lack(disk: Disk, coming: int = 0) -> Transient | None:
-    """Why images must not be pulled any further, when `coming` bytes are on their way."""
-    reserve = disk.reserve(IMAGE_RESERVE)
+    """The reason why no more images may be pulled when `coming` bytes are on their way; None when there is
+    none.
+    """
+    reserve = _reserve(disk, IMAGE_RESERVE)
     if disk.free - coming >= reserve:
         return None
     more = f", {shown_bytes(coming)} are still to come" if coming else ""
     return Transient(
         f"there is no room for images: {shown_bytes(disk.free)} are free on the file system of "
-        f"{disk.at}{more}, and "
-        f"{shown_bytes(reserve)} must be left",
+        f"{disk.at}{more}, and {shown_bytes(reserve)} must be left",
         "free space there: docker system df; df -h; nothing was changed, and the next pass tries again",
         code="DiskFull",
     )
 
 
 def blocks(size: int) -> int:
-    """What a file of this size takes: at least one block."""
+    """The bytes that a file of this size takes on a disk: at least one block."""
     return max(BLOCK, -(-size // BLOCK) * BLOCK)

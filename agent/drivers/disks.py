@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from agent.decide.space import Disk
+from agent.disk import Disk
 
 
 def disk_at(path: Path) -> Disk | None:

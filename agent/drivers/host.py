@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from agent.decide.space import IMAGES, STATE, Disk
+from agent.disk import IMAGES, STATE, Disk
 from agent.drivers.engine import Engine
 from agent.drivers.files import Blobs, HostFiles
 from agent.drivers.observe import Look, observe

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agent.decide.space import IMAGES, Disk
+from agent.disk import IMAGES, Disk
 from agent.drivers.observe import Look
 from agent.drivers.registry import PullProgress
 from agent.errors import Failed, LimpetError, Stalled, Transient

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from agent.decide.plan import plan
-from agent.decide.space import IMAGE_RESERVE, IMAGES, RESERVE, STATE, Disk, lacking, places
+from agent.decide.space import IMAGE_RESERVE, RESERVE, lacking, places
+from agent.disk import IMAGES, STATE, Disk
 from agent.drivers.disks import disk_at
 from agent.kinds import files
 from agent.model import Action, Resource
