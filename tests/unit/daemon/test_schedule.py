@@ -236,3 +236,106 @@ def test_shorter_intervals_count_at_once() -> None:
     it.change(MINUTE, 1000.0)
     assert it.poll_at <= 1066.0
     assert it.pass_at <= 1660.0
+
+
+def test_a_poll_may_be_asked_for_at_once() -> None:
+    """A poll that somebody asks for must be due at once, and one that runs must not be followed by another
+    for it.
+    """
+    it = schedule()
+    it.poll_soon(1001.0)
+    assert it.poll_at == 1001.0
+    it.polling()
+    it.poll_soon(1002.0)
+    assert it.poll_at == NEVER
+    it.polled(1003.0, succeeded=True)
+    assert it.poll_at > 1003.0
+
+
+def test_new_intervals_disturb_nothing_that_runs() -> None:
+    """While a poll or a pass runs, other intervals must not start a second one beside it."""
+    it = schedule()
+    it.polling()
+    it.passing()
+    it.change(Cadence(poll=1.0, resync=2.0), 1000.0)
+    assert (it.poll_at, it.pass_at) == (NEVER, NEVER)
+    it.polled(1000.0, succeeded=True)
+    it.passed(1000.0, EXIT_OK)
+    assert it.poll_at <= 1002.2 and 1002.0 <= it.pass_at <= 1002.2
+
+
+def test_longer_intervals_put_nothing_off() -> None:
+    """What is due sooner than the new intervals say must stay due."""
+    it = schedule()
+    poll_at = it.poll_at
+    it.change(Cadence(poll=86400.0, resync=86400.0), 999.0)
+    assert (it.poll_at, it.pass_at) == (poll_at, 1000.0)
+
+
+def test_an_answer_during_a_good_spell_moves_no_poll() -> None:
+    """A pass that reaches a source which never failed must leave the polls where they are."""
+    it = schedule()
+    poll_at = it.poll_at
+    it.source_answered(poll_at - 1.0)
+    assert it.poll_at == poll_at
+
+
+@pytest.mark.parametrize(
+    ("wishes", "told"),
+    [
+        (("resync", "poll"), "poll"),
+        (("poll", "resync"), "poll"),
+        (("sync", "settings"), "sync"),
+        (("retry", "poll"), "poll"),
+        (("poll", "poll"), "poll"),
+    ],
+)
+def test_the_weightiest_reason_is_told(wishes: tuple[str, ...], told: str) -> None:
+    """Of several reasons for a pass that is due, the weightiest must be told, whatever came first."""
+    it = schedule()
+    it.passing()
+    it.passed(1000.0, EXIT_OK)
+    for wish in wishes:
+        it.want(wish, 1001.0)
+    assert (it.pass_at, it.passing()) == (1001.0, told)
+
+
+def test_a_reason_that_is_not_due_yet_is_not_told() -> None:
+    """A pass that is brought forward must be told why, not what it would have been for later."""
+    it = schedule()
+    it.passing()
+    it.passed(1000.0, EXIT_TEMPORARY)
+    it.want("resync", 1000.5)
+    assert (it.pass_at, it.passing()) == (1000.5, "resync")
+
+
+def test_a_wish_never_puts_off_what_is_overdue() -> None:
+    """A pass that is due already must stay due at its time when something more is wanted."""
+    it = schedule(now=1000.0)
+    it.want("sync", 1005.0)
+    assert (it.pass_at, it.trigger) == (1000.0, "sync")
+
+
+def test_repairs_that_fail_are_retried_sooner_than_repairs_that_work() -> None:
+    """What could not be repaired must be tried again within the retry's bound; what could be is looked at
+    within a poll.
+    """
+    waits: dict[bool, list[float]] = {True: [], False: []}
+    for seed in range(200):
+        for failed in (True, False):
+            it = schedule(seed=seed)
+            it.passing()
+            it.passed(0.0, EXIT_FAILED if failed else EXIT_OK, corrected=not failed)
+            waits[failed].append(it.pass_at)
+    assert 8.0 < max(waits[True]) <= 10.0 and 50.0 < max(waits[False]) <= 60.0
+
+
+def test_the_backoff_is_at_least_a_second() -> None:
+    """However the dice fall, a failure must not be retried within the second."""
+    for seed in range(200):
+        it = schedule(seed=seed)
+        it.polling()
+        it.polled(1000.0, succeeded=False)
+        it.passing()
+        it.passed(1000.0, EXIT_TEMPORARY)
+        assert it.poll_at >= 1001.0 and it.pass_at >= 1001.0
