@@ -1,4 +1,4 @@
-"""Compose projects, loaded as the Compose Specification's reference loader does. The README describes the
+"""Loads Compose projects as the Compose Specification's reference loader does. The README describes the
 interface.
 """
 

@@ -1,9 +1,9 @@
-"""Several files to one model: parsed, interpolated, included, extended, laid over one another, checked,
-expanded.
+"""Turns several files into one model: parses, interpolates, includes, extends, merges, checks and expands
+them.
 
-Rules: this is the reference loader's order for each file; includes are resolved before extends, so what they
-bring can be extended; the schema sees the merged tree before short forms are expanded; an entry that fails is
-reported and left out, and the rest goes on.
+Rules: the steps for each file are in the reference loader's order; includes are resolved before extends, so
+an included service can be extended; the schema is applied to the merged tree before short forms are expanded;
+an entry that fails is reported and left out, and the rest is still processed.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class Assembler:
     ) -> Map:
         """The merged files of one project or include.
 
-        paths: the files, in the order in which they lie over one another
+        paths: the files; later ones override earlier ones
         environment: the variables that interpolation sees
         seen_from: the directory of the files, relative to the one that the paths in the result start from
         directory: the directory of the files, below the virtual root
-        included: the files that lead here, for finding circles
+        included: the chain of files that include this one, for finding circles
         place: where the files are named; by default their own beginning
         """
         root = Map(at=Place(paths[0] if paths else directory))
@@ -100,7 +100,9 @@ class Assembler:
     def base(
         self, file: str, place: Place, environment: dict[str, str], seen_from: str
     ) -> tuple[Map, list[Path]]:
-        """The services of a file that is only extended: interpolated and expanded, not checked on its own."""
+        """The services of a file that is only extended. They are interpolated and expanded, but not
+        checked.
+        """
         root, removed = Map(at=Place(file)), []
         for document in self.source.documents(file, place):
             if isinstance(document.root, Map):
@@ -164,7 +166,7 @@ class Assembler:
     def included_variables(
         self, entry: Include, environment: dict[str, str], directory: str, below: str
     ) -> dict[str, str]:
-        """The variables of an include's environment files; by default, of the `.env` in its own directory.
+        """The variables of an include's environment files, which default to the `.env` in its own directory.
 
         `directory` is that of the including file, `below` that of the included one.
         """
@@ -180,8 +182,8 @@ class Assembler:
         return variables
 
     def lay_over(self, root: Map, over: Map, checked: bool = True) -> Map:
-        """A file's tree laid over the earlier ones, checked and expanded; what is wrong is reported and left
-        out.
+        """Merges a file's tree over the earlier ones, then checks and expands the result. Entries with errors
+        are reported and left out.
         """
         problems = self.problems
         if root:
@@ -210,7 +212,7 @@ class Assembler:
         return root
 
     def merge_entries(self, section: str, base: Map, over: Map) -> None:
-        """Merges a section entry by entry, so that one that fails does not take the others with it."""
+        """Merges a section entry by entry, so that an entry that fails does not affect the others."""
         rules = SPECIAL.step(section)
         for name, item in over.items():
             place, below = over.place(name), rules.step(name) if rules else None
@@ -220,7 +222,7 @@ class Assembler:
                 self.broken(error, section, name)
 
     def each(self, root: Map, rules: Rules[Any], action: Callable[[Any, Any], Any]) -> None:
-        """Does something to every entry of every section; an entry that fails is reported and left out."""
+        """Applies an action to every entry of every section. An entry that fails is reported and left out."""
         for section in SECTIONS:
             entries, below = root.get(section), rules.step(section)
             if below is None or not isinstance(entries, Map):
@@ -240,7 +242,7 @@ class Assembler:
         self.problems.broken.add(f"{section}.{name}")
 
     def check_schema(self, root: Map) -> None:
-        """Reports what the schema forbids, and takes the entries that it is in out of the tree."""
+        """Reports violations of the schema, and removes the entries that contain them from the tree."""
         bad: set[tuple[str, ...]] = set()
         for path, message, hint in islice(validate(root), MAX_SHOWN):
             owner = path[:-1] if message.startswith("unknown key") else path
@@ -275,7 +277,9 @@ def _parent(path: str) -> str:
 
 
 def _promote_develop(root: Map, problems: LoadProblems) -> None:
-    """`x-develop` and `x-initialSync`, older spellings of `develop` and `initial_sync`, which win."""
+    """Renames `x-develop` and `x-initialSync`, older spellings of `develop` and `initial_sync`. The new
+    spelling wins.
+    """
     for name, service, _ in named_mappings(root, "services"):
         try:
             _promote_x_develop(service)
@@ -301,8 +305,8 @@ def _promote_initial_sync(watch: Map) -> None:
 
 
 def _own_environment(root: Map, environment: dict[str, str]) -> None:
-    """Names without a value in an `environment` list get theirs from the variables of the model that they
-    stand in.
+    """Completes names without a value in `environment` lists from the variables of the model that contains
+    them.
     """
     for _, service, _ in named_mappings(root, "services"):
         names = service.get("environment")

@@ -1,8 +1,8 @@
-"""A project as Compose YAML that any Compose loads to the same meaning.
+"""Writes a project as Compose YAML that any version of Compose loads with the same meaning.
 
-Rules: text is quoted wherever a YAML reader could take it for something else; a dollar sign is doubled;
+Rules: text is quoted wherever a YAML parser could read it as another type; dollar signs are doubled;
 resources that no active service uses are left out; a service that no profile enables is written only when an
-active one may depend on it or build from it. Short forms are written where they mean the same.
+active service may depend on it or build from it. Short forms are used where they are equivalent.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _BREAKS = {code: f"\\u{code:04x}" for code in (*range(0x7F, 0xA0), 0x2028, 0x202
 
 
 def canonical(project: Project) -> str:
-    """The YAML of a project; paths are relative to its directory."""
+    """The project as YAML. Paths are relative to its directory."""
     project = project.used_by_services()
     services = {**project.services, **_wanted_by_active(project)}
     document: dict[str, Any] = {
@@ -40,7 +40,7 @@ def canonical(project: Project) -> str:
 
 
 def _wanted_by_active(project: Project) -> dict[str, Map]:
-    """The services that no profile enables, and that an active one may depend on or build from."""
+    """The services that no profile enables, but that an active service may depend on or build from."""
     found = {}
     for service in project.services.values():
         contexts = (service.get("build") or {}).get("additional_contexts") or {}
@@ -52,13 +52,13 @@ def _wanted_by_active(project: Project) -> dict[str, Map]:
 
 
 def _stated(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A config that says nothing of its content must say that it is not external."""
+    """A config without any content must state explicitly that it is not external."""
     known = {"file", "environment", "content", "external", "driver"} & config.keys()
     return config if known else {**config, "external": False}
 
 
 def _short_forms(service: Mapping[str, Any]) -> dict[str, Any]:
-    """The service with short forms where they mean the same: older versions of Compose know only those."""
+    """The service with short forms where they are equivalent: older versions of Compose know only those."""
     result = dict(service)
     for key, shorten in _SHORTEN.items():
         if key in result:
@@ -69,7 +69,7 @@ def _short_forms(service: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _port(port: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What is blank was written so: left out, it would be the default."""
+    """The port with blank values written out. Compose would replace missing ones by the default."""
     return {**{key: "" for key in ("mode", "protocol") if key not in port}, **port}
 
 
@@ -139,7 +139,7 @@ def _mapping(value: Mapping[str, Any], depth: int, path: tuple[str, ...]) -> Ite
 
 
 def _listed(value: Mapping[str, Any]) -> list[str]:
-    """The mapping as a list: the schema has no nameless key, but in a list it may stand."""
+    """The mapping as a list. The schema forbids an empty key in a mapping, but not in a list."""
     return [name if text is None else f"{name}={text}" for name, text in value.items()]
 
 
@@ -163,7 +163,7 @@ def _scalar(value: Any, path: tuple[str, ...]) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        # the schema wants the memory of `deploy` as text
+        # the schema requires text for the memory limits of `deploy`
         return f'"{value}"' if path[-1] == "memory" and "deploy" in path else str(value)
     if isinstance(value, float):
         return _float(value)

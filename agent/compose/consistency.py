@@ -1,5 +1,5 @@
-"""Whether the active services fit together: every reference has its target, nothing contradicts itself, no
-circles.
+"""Checks that the active services are consistent: every reference has a target, no setting contradicts
+another, and there are no dependency circles.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PULL_POLICY = re.compile(r"(?:always|never|build|missing|refresh|daily|weekly|e
 
 
 class ConsistencyCheck:
-    """The checks of one project; `services` are the active ones, `disabled` those that no profile enables."""
+    """The checks of one project. `services` are active; `disabled` ones are enabled by no profile."""
 
     def __init__(self, root: Map, services: Services, disabled: Services, problems: LoadProblems) -> None:
         self.root, self.services, self.disabled, self.problems = root, services, disabled, problems
@@ -138,7 +138,7 @@ class ConsistencyCheck:
                 )
 
     def counts(self, name: str, service: Map) -> None:
-        """The number of containers, which the service itself and its `deploy` may both give."""
+        """Checks the number of containers, which `scale` and `deploy.replicas` may both give."""
         deploy = service.get("deploy", Map())
         scale, replicas = service.get("scale"), deploy.get("replicas")
         if scale is not None and replicas is not None and scale != replicas:
@@ -161,7 +161,7 @@ class ConsistencyCheck:
             )
 
     def limits(self, name: str, service: Map) -> None:
-        """Limits that the service itself and its `deploy` may both give."""
+        """Checks limits that the service itself and its `deploy.resources` may both give."""
         resources = service.get("deploy", Map()).get("resources") or Map()
         for key, kind, other in _LIMITS:
             given = resources.get(kind)
@@ -195,10 +195,10 @@ class ConsistencyCheck:
             mounted[target] = kind
 
     def circles(self) -> None:
-        """Services that wait for one another for ever, each circle once."""
+        """Reports services that depend on one another in a circle. Each circle is reported once."""
         done: set[str] = set()
         for start in sorted(self.services):
-            # the services on the way to where the search is, each with those that it has yet to go on to
+            # the path of the depth-first search: each service with its dependencies that are not visited yet
             way = {} if start in done else {start: self.dependencies(start)}
             while way:
                 name, rest = next(reversed(way.items()))
@@ -226,7 +226,7 @@ class ConsistencyCheck:
 
 
 def _references(service: Map) -> Iterator[tuple[str, str, Place]]:
-    """Section, key and place of every resource that a service names."""
+    """The section, key and place of every resource that a service names."""
     for section in ("networks", "models"):
         named = service.get(section) or Map()
         for key in named:

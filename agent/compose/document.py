@@ -1,9 +1,9 @@
-"""YAML text to trees with places, as the reference loader's YAML library reads it.
+"""Parses YAML text into trees with places, as the reference loader's YAML library does.
 
 Rules: scalars are YAML 1.2's (only true and false are booleans, `80:80` is text, `0777` and `0o777` are
 octal); a duplicate key, a key that is not text, an unknown alias and a tab used for indentation are errors;
-aliases and merge keys are expanded under a budget, so a small file can never become a large tree; `!reset`
-and `!override` are recorded as the paths that are to be removed from what was merged before.
+aliases and merge keys are expanded under a budget, so a small file can never become a huge tree; `!reset` and
+`!override` are recorded as paths to remove from the files merged earlier.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def parse_yaml(file: str, data: bytes, budget: Budget) -> list[YamlDocument]:
 
 
 def _compose(file: str, text: str) -> list[YamlNode]:
-    """The documents' nodes. The parser reads fewer names of anchors than YAML allows: those are read under
-    another name.
+    """The root nodes of all documents. The parser accepts fewer anchor names than YAML allows, so the others
+    are renamed before parsing.
     """
     import yaml
 
@@ -93,7 +93,7 @@ def _compose(file: str, text: str) -> list[YamlNode]:
 
 
 def _read(file: str, text: str, names: dict[str, str]) -> list[YamlNode]:
-    """`names`: what anchors are called that are read under another name. Raises MarkedYAMLError or
+    """Parses the text. `names`: the original names of renamed anchors. Raises MarkedYAMLError or
     ComposeError.
     """
     import yaml
@@ -117,8 +117,8 @@ def _read(file: str, text: str, names: dict[str, str]) -> list[YamlNode]:
 
 
 def _rename_anchor(text: str, error: Any, renamed: dict[str, str]) -> str | None:
-    """The text with a name of the same length for the anchor or alias at an error; None when it is another
-    error.
+    """The text with the anchor or alias at the error renamed, to a name of the same length. None if the error
+    has another cause.
     """
     mark = error.context_mark
     if mark is None or not str(error.context).startswith(
@@ -185,7 +185,9 @@ def _check_depth(stack: list[YamlNode], file: str) -> None:
 
 
 def _node(event: Any, file: str, anchors: dict[str, YamlNode], names: dict[str, str]) -> YamlNode | None:
-    """The node that an event begins, which `anchors` then knows; None for an event that begins none."""
+    """The node that an event begins, also added to `anchors`; None for an event that does not begin
+    a node.
+    """
     kind = _KINDS.get(type(event).__name__)
     if kind is None:
         return None
@@ -208,7 +210,9 @@ def _node(event: Any, file: str, anchors: dict[str, YamlNode], names: dict[str, 
 
 
 class _Builder:
-    """Turns nodes into trees: aliases and merge keys expanded, tags applied, every node paid for."""
+    """Turns nodes into trees: expands aliases and merge keys, applies tags, and charges every node to the
+    budget.
+    """
 
     def __init__(self, file: str, budget: Budget) -> None:
         self.file = file
@@ -297,7 +301,7 @@ class _Builder:
         return key
 
     def tagged(self, item: YamlNode, path: Path) -> bool:
-        """Records `!reset` and `!override`; true when the entry is to be left out."""
+        """Records `!reset` and `!override`. True if the entry must be left out."""
         tag = (item.value if item.kind == ALIAS else item).tag
         if tag not in ("!reset", "!override"):
             return False
@@ -305,7 +309,9 @@ class _Builder:
         return tag == "!reset"
 
     def merge(self, into: Map, item: YamlNode, path: Path) -> None:
-        """`<<`: entries of the mapping, or of each in a list, that are not there yet."""
+        """Applies a merge key (`<<`): adds the entries of a mapping, or of a list of mappings, that are not
+        present yet.
+        """
         target = item.value if item.kind == ALIAS else item
         sources = target.value if target.kind == SEQUENCE else [item]
         for source in sources:

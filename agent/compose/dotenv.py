@@ -1,9 +1,9 @@
-"""Compose's dialect of environment files.
+"""Parses environment files in Compose's dialect.
 
-`KEY=value`, `KEY: value`, `export KEY=value`, `KEY` alone (taken from what is known already), comments,
-single quotes (literal), double quotes (escapes and variables, may span lines), no quotes (variables, ends at
-` #`). Variables see the caller's names first, then the names above. `format: raw` is `KEY=value` to the end
-of the line and nothing else.
+It has `KEY=value`, `KEY: value`, `export KEY=value`, `KEY` alone (the value is inherited), comments, single
+quotes (literal), double quotes (escapes and variables, may span lines) and unquoted values (variables, end at
+` #`). A variable is looked up first with the caller, then in the lines above. `format: raw` has only
+`KEY=value` up to the end of the line.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v"
 
 
 def parse_dotenv(file: str, data: bytes, lookup: Lookup, problems: LoadProblems, known: Map) -> None:
-    """Lays the variables of a file over `known`, with their places.
+    """Adds the variables of a file to `known`, with their places.
 
     file: the path, for messages
     data: the content
-    lookup: the variables that count more than `known`
-    problems: where warnings go
+    lookup: looks up variables that take precedence over `known`
+    problems: collects warnings
     known: the variables so far
 
-    Raises ComposeError; what stands above the error is known by then.
+    Raises ComposeError; `known` then has the variables above the error.
     """
     _Parser(file, text_of(file, data), lookup, problems, known).run()
 
@@ -103,7 +103,7 @@ class _Parser:
         return False
 
     def key(self) -> tuple[str, bool]:
-        """The name of a statement; true when it stands alone on its line."""
+        """The name of a statement, and whether it is alone on its line."""
         text, start = self.text, self.position
         if re.compile(r"export\s+").match(text, start):
             start = self.after_space(start + len("export"))

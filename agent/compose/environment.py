@@ -1,7 +1,7 @@
-"""`env_file` and `label_file`: read, and laid below what the service sets itself.
+"""Reads `env_file` and `label_file`. Values that the service sets itself take precedence.
 
-Variables in an env file see the project's variables first, then the service's own environment, then the names
-above.
+A variable in an env file is looked up first in the project's variables, then in the service's own
+environment, then in the lines above.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def resolve_environment(
 
 
 def _own_environment(service: Map, environment: dict[str, str]) -> Map:
-    """What the service sets itself; names without a value get the project's."""
+    """The environment that the service sets itself; names without a value take the project's."""
     found = service.get("environment")
     own = found if isinstance(found, Map) else Map(at=service.at)
     for key, value in own.items():
@@ -49,12 +49,12 @@ def _own_environment(service: Map, environment: dict[str, str]) -> Map:
 
 
 def _parse_env_file(entry: Map, where: Place, files: _Files, lookup: Lookup, known: Map) -> None:
-    """Lays the variables of one env file over `known`; what is wrong is reported.
+    """Adds the variables of one env file to `known`, and reports errors.
 
-    entry: the entry of `env_file`
-    where: where that is written
+    entry: the item of `env_file`
+    where: the place of the item
     files: reads the file
-    lookup: the variables that count more than `known`
+    lookup: looks up variables that take precedence over `known`
     known: the variables so far
     """
     kind = entry.get("format", "")
@@ -98,7 +98,7 @@ def _put_all(into: Map, entries: Map) -> None:
 
 
 def _put_sorted(service: Map, key: str, value: Map) -> None:
-    """Sets a key of a service whose keys are sorted, and keeps them so."""
+    """Sets a key of a service, and keeps its keys sorted."""
     service.put(key, value, service.place(key))
     entries = sorted(service.items(), key=lambda entry: entry[0])
     service.clear()
@@ -111,15 +111,15 @@ def _placed(value: object) -> list[tuple[Map, Place]]:
 
 @dataclass(frozen=True, slots=True)
 class _Files:
-    """The files that a service names under `key`."""
+    """Reads the files that a service names under `key`."""
 
     read: ReadFile
     problems: LoadProblems
     key: str
 
     def get(self, path: object, where: Place, required: bool = True) -> tuple[str, bytes] | None:
-        """Path and content of a file; None when it may be missing and is, or is reported. Raises
-        ComposeError.
+        """The path and content of a file. None if it is optional and missing, or if the problem is reported.
+        Raises ComposeError.
         """
         if not isinstance(path, str) or not path:
             self.problems.error(where, f"the {self.key} has no path", "name the file")
@@ -135,12 +135,13 @@ class _Files:
 def read_dotenv(
     path: str, data: bytes, environment: dict[str, str], problems: LoadProblems, known: Map
 ) -> None:
-    """Lays the variables of a `.env` file over `known`; a syntax error is reported and leaves those above it.
+    """Adds the variables of a `.env` file to `known`. A syntax error is reported, and the lines above it
+    count.
 
     path: the file
     data: its content
-    environment: the variables that count more than `known`
-    problems: where what is wrong goes
+    environment: the variables that take precedence over `known`
+    problems: collects errors and warnings
     known: the variables so far
     """
 

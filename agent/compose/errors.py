@@ -1,8 +1,7 @@
-"""What can be wrong with a project, and where: one error, all of them together, a warning, and their
-collector.
+"""Errors and warnings of a project with their places, and the collector of one load.
 
-Every error has a place in a file. Loading goes on after an error as far as it makes sense, so that a person
-sees all of them at once; nothing of a project with an error is ever handed out.
+Every error has a place in a file. Loading continues after an error as far as possible, so that a person sees
+all of them at once. A project with an error is never returned, not even in part.
 """
 
 from __future__ import annotations
@@ -23,7 +22,9 @@ class Place(NamedTuple):
 
 
 class ComposeError(Exception):
-    """One thing that is wrong, its place, and what to do about it."""
+    """One problem, its place, and a hint that says what to do about it. A line or column of 0 is
+    not known.
+    """
 
     def __init__(self, message: str, file: str = "", line: int = 0, column: int = 0, hint: str = "") -> None:
         super().__init__(message)
@@ -35,7 +36,7 @@ class ComposeError(Exception):
 
 
 class ComposeErrors(Exception):
-    """Everything that is wrong with a project, sorted by file and line; `errors` is never empty."""
+    """All problems of a project, sorted by file and line. `errors` is never empty."""
 
     def __init__(self, errors: list[ComposeError]) -> None:
         self.errors = tuple(sorted(errors, key=lambda e: (e.file, e.line, e.column, e.message)))
@@ -44,7 +45,7 @@ class ComposeErrors(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Warning:
-    """Something that Compose accepts and a person should look at."""
+    """Something that Compose accepts, but a person should look at."""
 
     message: str
     file: str = ""
@@ -56,10 +57,10 @@ class Warning:
 
 @dataclass(slots=True)
 class LoadProblems:
-    """Collects errors and warnings of one load, each once.
+    """Collects the errors and warnings of one load without duplicates.
 
-    `broken` holds the paths of entries with an error (`services.web`): later checks of them would only
-    mislead.
+    `broken` holds the paths of entries with an error, such as `services.web`. They are not checked further,
+    because follow-up errors would mislead.
     """
 
     errors: list[ComposeError] = field(default_factory=list)

@@ -1,8 +1,8 @@
-"""`extends`: a service that starts from another one, of the same file or of another.
+"""Resolves `extends`: a service that is based on another one, in the same or another file.
 
-Rules: what is extended is resolved first, so chains work; a chain that comes back to itself is an error; the
-extending service is laid over the extended one by the merge rules; what it marks with `!reset` or `!override`
-is removed first.
+Rules: the base is resolved first, so chains work; a chain that returns to itself is an error; the extending
+service is merged over its base; keys that it marks with `!reset` or `!override` are first removed from the
+base.
 """
 
 from __future__ import annotations
@@ -25,7 +25,12 @@ def apply_extends(
 ) -> None:
     """Resolves the `extends` of every service of a file in place.
 
-    `load` reads another file and gives its name, its services and the paths it removes.
+    root: the tree of the file
+    file: the path of the file
+    removed: the paths that the file marks with `!reset` or `!override`
+    load: reads another file; returns its path, its services and the paths that it removes
+    problems: collects errors
+    budget: pays for the copies of services
     """
     services = root.get("services")
     if not isinstance(services, Map):
@@ -45,7 +50,7 @@ def apply_extends(
 
 
 class Circle(ComposeError):
-    """Services that extend one another; one error stands for all of them."""
+    """Services that extend one another. One error covers all of them."""
 
     def __init__(self, services: list[str], place: Place) -> None:
         self.services = services
@@ -60,6 +65,14 @@ class _Resolver:
         self.load, self.budget = load, budget
 
     def service(self, name: str, services: Map, file: str, removed: list[Path], chain: Chain) -> Map | None:
+        """A service with its `extends` resolved in place; None if it is not a mapping.
+
+        name: the service
+        services: all services of its file
+        file: the path of the file
+        removed: the paths that the file marks with `!reset` or `!override`
+        chain: the services that extend this one, each with its file
+        """
         service = services[name]
         if not isinstance(service, Map) or "extends" not in service:
             return service if isinstance(service, Map) else None
@@ -108,7 +121,7 @@ def _target(extends: Any, place: Place, name: str) -> tuple[str, str | None]:
 
 
 def remove(tree: Any, removed: Iterable[Path], prefix: Path = ()) -> None:
-    """Removes the recorded paths from a tree that stands at `prefix`."""
+    """Removes the recorded paths from a tree whose root is at `prefix`."""
     for path in removed:
         if len(path) <= len(prefix) or path[: len(prefix)] != prefix:
             continue

@@ -1,7 +1,7 @@
 """The type of every key of the canonical form.
 
-The tables mirror the reference model: what a key accepts, what it becomes, and whether its zero means "not
-set" (then it is left out) or is a value of its own (KEPT).
+The tables mirror the reference model: the values that a key accepts, the canonical type, and whether a zero
+value means "not set" (it is left out) or is a value of its own (KEPT).
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ _HOOK = {
     "working_dir": TEXT,
     "environment": ENVIRONMENT,
 }
-# What such a hook leaves out is its service's, so what it says is kept, whatever it is.
+# A key that such a hook leaves out is taken from its service, so an explicit zero value must be kept.
 _PRE_START = {
     key: replace(field, keep=True) for key, field in (_HOOK | {"image": TEXT, "per_replica": FLAG}).items()
 }
@@ -218,7 +218,7 @@ _HEALTH = {
 
 
 def _repeated(value: Any, at: ValueContext) -> Map:
-    """Options that may be given several times; one without a value is not given."""
+    """Options that may be repeated. An option without a value is left out."""
     result = map_of(as_shown)(value, at)
     for key in [key for key, items in result.items() if not items]:
         del result[key]
@@ -334,7 +334,7 @@ SERVICE = struct_of(
     }
 )
 
-_NAME = Field(as_text, True)  # a blank one is not the same as none
+_NAME = Field(as_text, True)  # an empty name is not the same as no name
 _POOL = {"subnet": TEXT, "gateway": TEXT, "ip_range": TEXT, "aux_addresses": LABELS}
 _FILE = {
     "name": _NAME,

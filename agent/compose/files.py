@@ -1,5 +1,5 @@
-"""How files come in: a Protocol over POSIX paths relative to a virtual root, and an implementation in
-memory.
+"""Access to a project's files: a protocol over POSIX paths relative to a virtual root, and an implementation
+in memory.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ class ProjectFiles(Protocol):
     """
 
     def read(self, path: str) -> bytes | None:
-        """The content of a file, None when there is no such file."""
+        """The content of a file, or None if it does not exist."""
 
     def exists(self, path: str) -> bool:
-        """Whether there is a file or directory."""
+        """Whether a file or directory exists."""
 
     def is_dir(self, path: str) -> bool:
-        """Whether there is a directory."""
+        """Whether a directory exists."""
 
 
 class MemoryFiles:

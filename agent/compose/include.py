@@ -1,8 +1,8 @@
-"""`include`: other projects' files taken into this one.
+"""Resolves `include`: takes other projects' files into this one.
 
-Rules: an included file is loaded as a project of its own, with its directory and its `.env`, then its
-resources are taken over; the including file may add to them, by the merge rules; the same resource reached
-twice is one.
+Rules: an included file is loaded as a project of its own, with its own directory and `.env`, and then its
+resources are imported; the including file may override them by the merge rules; a resource that is included
+twice is imported once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ _KEYS = ("services", "volumes", "networks", "secrets", "configs", "models")
 
 @dataclass(frozen=True, slots=True)
 class Include:
-    """One entry: the first path is the project, the others lie over it. `env_files` is None when not set."""
+    """One item: the first path is the project; the others override it. `env_files` is None if it is
+    not set.
+    """
 
     paths: tuple[str, ...]
     directory: str
@@ -59,7 +61,7 @@ def _entry(item: Any, place: Place) -> Include:
 
 
 def _mapping_entry(item: Map, place: Place) -> Include | None:
-    """None when a value has the wrong type."""
+    """The include that a mapping describes. None if a value has the wrong type."""
     for key in item:
         if key not in ("path", "project_directory", "env_file"):
             hint = "use path, project_directory and env_file"
@@ -79,7 +81,7 @@ def _texts(value: Any) -> tuple[str, ...] | None:
 
 
 def import_model(source: Map, target: Map, removed: list[Path], problems: LoadProblems) -> None:
-    """Takes the resources of an included model into the including file's tree."""
+    """Imports the resources of an included model into the including file's tree."""
     for section in _KEYS:
         found = source.get(section)
         if not isinstance(found, Map):
@@ -97,13 +99,13 @@ def import_model(source: Map, target: Map, removed: list[Path], problems: LoadPr
 
 
 def _import_entry(section: str, name: str, source: Map, into: Map, removed: list[Path]) -> None:
-    """Takes in one resource.
+    """Imports one resource.
 
-    section: what it is: services, networks and so on
+    section: the section: services, networks and so on
     name: its name in both
     source: the included section
     into: the section of the including file
-    removed: the paths that the including file removes from what it includes
+    removed: the paths that the including file removes from included files
     """
     if name not in into:
         into.put(name, source[name], source.place(name))

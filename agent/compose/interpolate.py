@@ -1,9 +1,9 @@
-"""Variables in values: `$X`, `${X}` and the operators `:-` `-` `:?` `?` `:+` `+`, nested; `$$` is a dollar
-sign.
+"""Replaces variables in values: `$X`, `${X}`, and the operators `:-` `-` `:?` `?` `:+` `+`, which may be
+nested. `$$` is a dollar sign.
 
-Only values are interpolated, never keys, in each file on its own before it is merged. Values that have to be
-numbers or booleans are converted here, as the schema sees them afterwards. An undefined variable is blank and
-a warning.
+Only values are interpolated, never keys, and each file is interpolated before it is merged. Values that must
+be numbers or booleans are converted here, before the schema is applied. An undefined variable becomes an
+empty string, with a warning.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _OPERATOR = re.compile(r":?[-+?]")
 
 
 class InvalidTemplate(ValueError):
-    """A `${` that does not begin a variable."""
+    """A `${` is not the start of a valid variable."""
 
 
 class MissingVariable(ValueError):
-    """A variable that the text demands with `?` is not set."""
+    """A variable that is required with `?` is not set."""
 
 
 def substitute(
@@ -44,7 +44,7 @@ def substitute(
 
 
 class _Substitution:
-    """One text whose variables are being replaced."""
+    """The replacement of the variables in one text."""
 
     def __init__(
         self, text: str, lookup: Lookup, undefined: Callable[[str], None] | None, depth: int
@@ -66,7 +66,7 @@ class _Substitution:
         return "".join(pieces)
 
     def variable(self, dollar: int) -> tuple[str, int]:
-        """What stands for the dollar sign at an index, and where the text goes on."""
+        """The replacement for the expression at a dollar sign, and the index after the expression."""
         follow = self.text[dollar + 1 : dollar + 2]
         if follow == "$":
             return "$", dollar + 2
@@ -83,7 +83,7 @@ class _Substitution:
         return value or ""
 
     def braced(self, dollar: int) -> tuple[str, int]:
-        """The same for the `${` at an index."""
+        """The same for an expression that starts with `${`."""
         text, name = self.text, _NAME.match(self.text, dollar + 2)
         if not name:
             raise InvalidTemplate("`${` is not followed by a name")
@@ -107,7 +107,7 @@ class _Substitution:
         return expanded
 
     def last_brace_of_line(self, dollar: int) -> int:
-        """The index of the last `}` of the line; it is searched once a line."""
+        """The index of the last `}` on the line, which is searched once for each line."""
         text = self.text
         if dollar > self.line_end:
             self.line_end = text.find("\n", dollar) if "\n" in text else len(text)
@@ -117,8 +117,8 @@ class _Substitution:
 
 
 def _closing(text: str, start: int, last: int) -> int:
-    """Where the brace that opens after `start` closes; the last brace of the line when they do not
-    balance.
+    """The index of the brace that closes the first one after `start`; the last brace on the line if they do
+    not balance.
     """
     opened, position = 0, start
     while position <= last:
@@ -205,8 +205,8 @@ CASTS: Rules[Cast] = Rules(
 
 
 def interpolate(root: Map, lookup: Lookup, problems: LoadProblems, budget: Budget) -> None:
-    """Replaces the variables of all values of a tree in place; every failure is reported, its value kept as
-    written.
+    """Replaces the variables in all values of a tree in place. Every failure is reported, and its value stays
+    as written.
     """
     walker = _Walker(lookup, problems, budget)
     for key, value in root.items():

@@ -1,8 +1,8 @@
-"""What one project may cost, however small its files are: aliases, ranges, includes and variables multiply.
+"""Limits the cost of a project. Even a small file may expand a lot: aliases, ranges, includes and variables
+multiply.
 
-Every step that can make much out of little pays here first; a project over its budget is an error with a
-place, never a long run. The limits are far above what people write (a service of a usual file costs about 40
-nodes).
+Every step that can expand its input pays here first. A project over its budget is an error with a place,
+never a long run. The limits are far above real projects: a typical service costs about 40 nodes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_EXTENDS = 50
 
 
 class OverBudget(Exception):
-    """A project costs too much; nothing more is done with it."""
+    """A project is over its budget. Loading stops."""
 
     def __init__(self, message: str, place: Place, hint: str) -> None:
         super().__init__(message)
@@ -28,7 +28,7 @@ class OverBudget(Exception):
 
 
 class Budget:
-    """How many nodes and characters are left for all files of a project together."""
+    """The nodes and characters that are left for all files of a project together."""
 
     __slots__ = ("nodes", "text")
 
@@ -36,7 +36,7 @@ class Budget:
         self.nodes, self.text = nodes, text
 
     def spend_nodes(self, count: int, place: Place) -> None:
-        """Pays for entries of the tree. Raises OverBudget."""
+        """Pays for nodes of the tree. Raises OverBudget."""
         self.nodes -= count
         if self.nodes < 0:
             hint = (
@@ -46,7 +46,7 @@ class Budget:
             raise OverBudget(f"the project expands to more than {MAX_NODES} nodes", place, hint)
 
     def spend_text(self, count: int, place: Place) -> None:
-        """Pays for characters of variables and environment files. Raises OverBudget."""
+        """Pays for characters from variables and environment files. Raises OverBudget."""
         self.text -= count
         if self.text < 0:
             hint = "make the values shorter, or use them less often"
@@ -56,7 +56,7 @@ class Budget:
 
 
 def node_count(value: object) -> int:
-    """How many nodes a tree has."""
+    """The number of nodes in a tree."""
     if isinstance(value, dict):
         return 1 + sum(map(node_count, value.values()))
     if isinstance(value, list):

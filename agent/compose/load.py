@@ -1,7 +1,7 @@
-"""Files to a project, in the reference loader's order.
+"""Loads a project from files, in the reference loader's order.
 
-The variables and the name first, then the merged model (`assemble`), then what is implied, types, profiles,
-consistency, and last the environment files of the services that are active.
+The variables and the name come first, then the merged model (`assemble`), implied values, types, profiles,
+consistency, and last the environment files of the active services.
 """
 
 from __future__ import annotations
@@ -34,7 +34,16 @@ def load_project(
     default_name: str = "",
     preprocess: Preprocess | None = None,
 ) -> Project:
-    """The project in `working_dir`. Raises ComposeErrors with everything that is wrong."""
+    """The project in `working_dir`. Raises ComposeErrors with all problems.
+
+    files: access to the files below the virtual root
+    working_dir: the project directory, relative to the root
+    config_files: the Compose files, relative to `working_dir`; None for COMPOSE_FILE or the default names
+    env_overrides: variables that take precedence over the `.env` file
+    profiles: the active profiles; empty for COMPOSE_PROFILES
+    default_name: the project name, if neither a variable nor a file sets it
+    preprocess: renders a Compose file before it is parsed
+    """
     loader = _Loader(files, join_path(".", working_dir), preprocess)
     try:
         return loader.project(config_files, dict(env_overrides or {}), tuple(profiles), default_name)
@@ -44,7 +53,7 @@ def load_project(
 
 
 class _Loader:
-    """One load: what was read, what is left of the budget, what is wrong."""
+    """One load: its source with the remaining budget, and its problems."""
 
     def __init__(self, files: ProjectFiles, working_dir: str, preprocess: Preprocess | None) -> None:
         self.working_dir = working_dir
@@ -81,7 +90,9 @@ class _Loader:
             read_dotenv(*found, environment, self.problems, self.dotenv)
 
     def chosen(self, environment: dict[str, str]) -> list[str]:
-        """The Compose files that nobody named: those of COMPOSE_FILE, else the usual ones that are there."""
+        """The Compose files if the caller names none: those in COMPOSE_FILE, else those with a
+        default name.
+        """
         if named := environment.get("COMPOSE_FILE"):
             return named.split(environment.get("COMPOSE_PATH_SEPARATOR") or ":")
         return self.source.discover(self.working_dir)
@@ -109,7 +120,7 @@ class _Loader:
         return found
 
     def written_name(self, paths: list[str]) -> tuple[str, Place]:
-        """The last `name:` of the files, as it is written, and where; empty when there is none."""
+        """The last `name:` of the files, not interpolated, and its place; empty if there is none."""
         written, place = "", Place(paths[0], 1) if paths else Place(self.working_dir)
         for path in paths:
             try:
@@ -130,7 +141,7 @@ class _Loader:
         root: the model, which is completed in place
         name: the project's name
         environment: the variables that interpolation saw
-        profiles: those that are active
+        profiles: the active profiles
         paths: the Compose files, below the virtual root
         """
         problems = self.problems
@@ -186,7 +197,7 @@ class _Loader:
     def read_beside(self, path: str, place: Place, required: bool) -> tuple[str, bytes] | None:
         full = join_path(self.working_dir, path)
         if escapes(full):
-            return None  # reported with all paths
+            return None  # reported together with the other paths
         return self.source.read_variables(full, place, required)
 
 

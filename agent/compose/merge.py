@@ -1,8 +1,8 @@
-"""Laying one tree over another by Compose's rules.
+"""Merges one tree over another by Compose's rules.
 
-Rules: mappings merge key by key, lists are joined without repeating an equal item, any other value is
-replaced. What differs by path stands in `SPECIAL`; what identifies an item of a list, so that a later one
-replaces an earlier one, in `IDENTITY`. Places go with the entries.
+Rules: mappings are merged key by key, lists are joined without duplicates, and any other value is replaced.
+`SPECIAL` has the paths with other rules. `IDENTITY` has the lists whose items have an identity, so that a
+later item replaces an earlier one. Entries keep their places.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _refuse(place: Place, message: str) -> ComposeError:
 
 
 def merge(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> Any:
-    """`over` laid over `base`, which is changed in place. `place` is where `over` was written. Raises
+    """Merges `over` over `base`, which is changed in place. `place` is the place of `over`. Raises
     ComposeError.
     """
     if rules is not None and rules.value is not None:
@@ -69,7 +69,9 @@ def _join(base: List, over: List, place: Place, rules: Rules[Merger] | None) -> 
 
 
 def _token(value: Any) -> Hashable:
-    """Equal for values that are the same; 1, 1.0 and true are not, as they differ when printed."""
+    """A hashable that is equal for equal values. 1, 1.0 and true are different, because they print
+    differently.
+    """
     if isinstance(value, dict):
         return "map", frozenset((key, _token(item)) for key, item in value.items())
     if isinstance(value, list):
@@ -82,7 +84,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def sequence(value: Any, place: Place) -> List:
-    """A mapping or a single value as the list it stands for: `{A: 1}` is `[A=1]`."""
+    """A mapping or a single value as the equivalent list: `{A: 1}` is `[A=1]`."""
     if isinstance(value, List):
         return value
     result = List(at=place)
@@ -121,7 +123,7 @@ def _key_values(base: Any, over: Any, place: Place, rules: Rules[Merger] | None)
 
 
 def _mapping(value: Any, place: Place, default: dict[str, Any] | None) -> Map:
-    """A list of names as the mapping it stands for."""
+    """A list of names as the equivalent mapping."""
     if isinstance(value, Map):
         return value
     if value is not None and not isinstance(value, str | List):
@@ -155,7 +157,9 @@ def _build(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> A
 
 
 def _logging(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> Any:
-    """Options of different drivers have nothing to do with one another."""
+    """Merges `logging`. The options of one driver do not apply to another, so a new driver replaces
+    everything.
+    """
     if not isinstance(base, Map) or not isinstance(over, Map):
         raise _refuse(place, "`logging` must be a mapping")
     if "driver" in base and "driver" in over and base["driver"] != over["driver"]:
@@ -168,7 +172,7 @@ def _ulimit(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> 
 
 
 def _ipam_config(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> Any:
-    """Address pools with the same subnet are one pool."""
+    """Merges address pools with the same subnet."""
     if not isinstance(base, List) or not isinstance(over, List):
         raise _refuse(place, "`ipam.config` must be a list")
     if len(base) * len(over) > MAX_POOLS:
@@ -187,13 +191,13 @@ def _ipam_config(base: Any, over: Any, place: Place, rules: Rules[Merger] | None
 
 
 def _pool(pools: List, wanted: Map) -> int:
-    """The index of the pool with the same subnet, -1 when there is none."""
+    """The index of the pool with the same subnet, or -1."""
     same_subnet = (i for i, pool in enumerate(pools) if pool.get("subnet") == wanted.get("subnet"))
     return next(same_subnet, -1)
 
 
 def _put_pool(pools: List, pool: Map, place: Place) -> None:
-    """Puts a pool in the place of the one with the same subnet, or at the end."""
+    """Replaces the pool with the same subnet, or adds the pool at the end."""
     at = _pool(pools, pool)
     if at >= 0:
         pools[at] = pool
@@ -348,7 +352,7 @@ IDENTITY: Rules[Identify] = Rules(
 
 
 def unique(items: List, identify: Identify) -> List:
-    """One item for each identity: the last one, at the place in the list of the first."""
+    """Keeps one item for each identity: the last one, at the position of the first."""
     result = List(at=items.at)
     index: dict[Hashable, int] = {}
     for item, place in items.placed():
@@ -363,7 +367,7 @@ def unique(items: List, identify: Identify) -> List:
 
 
 def enforce_unique(value: Any, rules: Rules[Identify] | None = IDENTITY) -> Any:
-    """Removes from every list the items that a later one of the same identity replaces. Raises
+    """Removes the items of every list that a later item with the same identity replaces. Raises
     ComposeError.
     """
     if rules is None:

@@ -1,5 +1,5 @@
-"""What the reference loader fills in: defaults of long forms, the default network, implied dependencies,
-names.
+"""Fills in the same values as the reference loader: defaults of long forms, the default network, implied
+dependencies and names.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _NAMESPACES = ("network_mode", "ipc", "pid", "uts", "cgroup")
 
 
 def named_mappings(root: Map, section: str) -> list[tuple[str, Map, Place]]:
-    """The named mappings of a section: services, networks and so on."""
+    """The entries of a section that are mappings: name, mapping and place."""
     below = root.get(section)
     if not isinstance(below, Map):
         return []
@@ -24,12 +24,12 @@ def named_mappings(root: Map, section: str) -> list[tuple[str, Map, Place]]:
 
 
 def maps_in(value: Any) -> list[Map]:
-    """The mappings in a list; none when it is not a list."""
+    """The mappings in a list; empty if the value is not a list."""
     return [item for item in value if isinstance(item, Map)] if isinstance(value, List) else []
 
 
 def set_defaults(root: Map) -> None:
-    """Values that a long form has when it does not name them."""
+    """Fills in the defaults of long forms."""
     for _, service, _ in named_mappings(root, "services"):
         _set_service_defaults(service)
 
@@ -58,7 +58,7 @@ def watches_of(service: Map) -> list[Map]:
 
 
 def _device_requests(service: Map) -> list[Map]:
-    """The devices that a service asks for, in both places where it may."""
+    """The device requests of a service, in `gpus` and in `deploy.resources.reservations`."""
     node: Any = service
     for key in ("deploy", "resources", "reservations"):
         node = node.get(key) if isinstance(node, Map) else None
@@ -67,7 +67,7 @@ def _device_requests(service: Map) -> list[Map]:
 
 
 def normalize(root: Map, name: str, environment: dict[str, str]) -> None:
-    """Fills in what follows from the rest; `root` is merged and valid."""
+    """Fills in implied values. `root` is merged and valid."""
     for _, service, place in named_mappings(root, "services"):
         _normalize_service(service, place, environment)
     _add_default_network(root)
@@ -99,7 +99,9 @@ def _normalize_build(build: Map, environment: dict[str, str]) -> None:
 
 
 def _add_dependencies(service: Map, place: Place) -> None:
-    """Sharing a namespace, a link or volumes with another service means starting after it."""
+    """Adds implied dependencies: a service starts after the services whose namespaces, links or volumes it
+    uses.
+    """
     found = service.get("depends_on")
     depends = found if isinstance(found, Map) else Map(at=place)
     for other, restart, where in _implied_dependencies(service):
@@ -111,8 +113,8 @@ def _add_dependencies(service: Map, place: Place) -> None:
 
 
 def _implied_dependencies(service: Map) -> Iterator[tuple[str, bool, Place]]:
-    """The services that a service needs without saying so, whether it restarts with them, and where that
-    follows from.
+    """The implied dependencies of a service: the other service, whether it is restarted together with it, and
+    the place that implies it.
     """
     for link, where in _placed_texts(service.get("links")):
         yield link.split(":")[0] if link.count(":") == 1 else link, True, where
@@ -126,12 +128,14 @@ def _implied_dependencies(service: Map) -> Iterator[tuple[str, bool, Place]]:
 
 
 def _placed_texts(value: Any) -> list[tuple[str, Place]]:
-    """The items of a list as text, with their places; none when it is not a list."""
+    """The items of a list as text, with their places; empty if the value is not a list."""
     return [(str(item), where) for item, where in value.placed()] if isinstance(value, List) else []
 
 
 def _known_values(value: Any, environment: dict[str, str], keep: bool) -> Any:
-    """Names without a value get the one that is known; others stay when `keep`, else go."""
+    """Completes names without a value from `environment`. Names that are not there stay only if `keep` is
+    set.
+    """
     if isinstance(value, Map):
         result = Map(at=value.at)
         for key, item in value.items():
@@ -173,7 +177,7 @@ def _add_default_network(root: Map) -> None:
 
 
 def _add_names(resources: Any, project: str) -> None:
-    """Gives every resource of a section the name that the Engine will know it by."""
+    """Gives every resource of a section its name in the Engine."""
     for key, item in resources.items() if isinstance(resources, Map) else ():
         if item is None:
             resources[key] = item = Map(at=resources.place(key))
@@ -182,15 +186,17 @@ def _add_names(resources: Any, project: str) -> None:
 
 
 def project_name(text: str) -> str:
-    """A name as Compose makes it fit: lower-case letters, digits, `-` and `_`, starting with a letter or
-    digit.
+    """A text normalised as Compose does it: lower-case letters, digits, `-` and `_`, starting with a letter
+    or digit.
     """
     kept = "".join(char for char in text.lower() if char in "abcdefghijklmnopqrstuvwxyz0123456789_-")
     return kept.lstrip("_-")
 
 
 def check_model(root: Map, problems: LoadProblems) -> None:
-    """What the schema cannot say about the merged model, before defaults hide it."""
+    """Checks rules of the merged model that the schema cannot express. It must run before defaults are filled
+    in.
+    """
     _check_content(root, "configs", ("file", "environment", "content"), problems)
     _check_content(root, "secrets", ("file", "environment"), problems)
     for name, item, _ in named_mappings(root, "volumes"):
@@ -206,7 +212,7 @@ def check_model(root: Map, problems: LoadProblems) -> None:
 
 
 def _check_content(root: Map, section: str, keys: tuple[str, ...], problems: LoadProblems) -> None:
-    """A config or secret has exactly one content, or comes from elsewhere."""
+    """Checks that a config or secret has exactly one content, or is external."""
     for name, item, place in named_mappings(root, section):
         given = [key for key in keys if key in item]
         if len(given) > 1:

@@ -1,8 +1,10 @@
-"""Paths of the repository and of the host, and making the first relative to the project directory.
+"""Tells paths of the repository from paths of the host, and makes the former relative to the project
+directory.
 
-Rules: a path that starts with `/`, `~` or a Windows drive is the host's and is never touched. Every other
-path is relative to the directory of the file that names it; included and extended files have theirs rewritten
-when they are taken in, and at the end each is written from the project directory, as `./x` or `../x`.
+Rules: a path that starts with `/`, `~` or a Windows drive is a path of the host, and is never changed. Every
+other path is relative to the directory of the file that names it. Paths of included and extended files are
+rewritten when those files are imported. At the end every path is relative to the project directory: `./x` or
+`../x`.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ def is_host_path(path: str) -> bool:
 
 
 def clean_path(path: str) -> str:
-    """A path without needless parts; "" is the directory itself."""
+    """A path in its shortest form; "" is the directory itself."""
     return posixpath.normpath(path[1:] if path.startswith("//") else path)
 
 
@@ -40,7 +42,7 @@ def escapes(path: str) -> bool:
 
 
 def relative(path: str, start: str) -> str:
-    """`path` as seen from the directory `start`; both below the same virtual root."""
+    """`path` relative to the directory `start`; both are below the same virtual root."""
     return posixpath.relpath(posixpath.join("/", path), posixpath.join("/", start))
 
 
@@ -57,7 +59,7 @@ def _context(value: Any, place: Place, change: PathRewrite) -> Any:
 
 
 def _file(value: Any, place: Place, change: PathRewrite) -> Any:
-    """Like a path, but an empty one is the directory itself."""
+    """Like `_path`, but an empty path is the directory itself."""
     return _path("." if value == "" else value, place, change)
 
 
@@ -68,7 +70,7 @@ def _mount(value: Any, place: Place, change: PathRewrite) -> Any:
 
 
 def _device(value: Any, place: Place, change: PathRewrite) -> Any:
-    """A local volume that is a bind mount in disguise."""
+    """The device of a local volume that is in fact a bind mount."""
     options = value.get("driver_opts") if isinstance(value, Map) and value.get("driver") == "local" else None
     if isinstance(options, Map) and options.get("o") == "bind" and "device" in options:
         options["device"] = _path(options["device"], options.place("device"), change)
@@ -85,7 +87,7 @@ _READ: dict[str, Visit] = {
     "secrets.*.file": _file,
     "volumes.*": _device,
 }
-# Only building and developing use these; they may lie anywhere.
+# Only builds and `develop` use these, so they may be outside the repository.
 _BUILT: dict[str, Visit] = {
     "services.*.build.context": _context,
     "services.*.build.additional_contexts.*": _context,
@@ -96,14 +98,14 @@ PATHS: Rules[Visit] = Rules(_READ | _BUILT)
 
 
 def rebase(root: Map, base: str) -> None:
-    """Rewrites the paths of a tree, which are relative to the directory `base`, to be relative to where
-    `base` starts.
+    """Rewrites the paths of a tree from relative to `base` to relative to the directory that `base` is
+    relative to.
     """
     visit(root, NOWHERE, lambda path, _: join_path(base, path), PATHS)
 
 
 def finish(root: Map, working_dir: str, problems: LoadProblems) -> None:
-    """Writes every path of the repository as the canonical form does, and refuses those that leave it."""
+    """Writes every path of the repository in canonical form, and reports paths that leave the repository."""
 
     def dotted(path: str, place: Place) -> str:
         path = posixpath.normpath(path)

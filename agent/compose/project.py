@@ -1,4 +1,4 @@
-"""A loaded project: values only."""
+"""The value of a loaded project."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ class Project:
     _root: Map = field(repr=False, compare=False)
 
     def position(self, *path: str | int) -> tuple[str, int]:
-        """File and line of the deepest part of the path that was written somewhere."""
+        """The file and line of the deepest part of the path that is written in a file."""
         place = place_of(self._root, path)
         return place.file, place.line
 
     def repository_path(self, path: str) -> str | None:
-        """The virtual-root path of a path of the canonical form; None for a path of the host."""
+        """The path below the virtual root of a path in canonical form; None for a path of the host."""
         return None if is_host_path(path) else join_path(self.working_dir, path)
 
     def used_by_services(self) -> Project:
-        """The project without the resources that no active service uses; Compose does not make those
+        """The project without the resources that no active service uses. Compose does not create them
         either.
         """
         used: dict[str, set[str]] = {
@@ -59,7 +59,7 @@ class Project:
 
 
 def _resources_of(service: Map) -> Iterator[tuple[str, str]]:
-    """Section and name of what a service uses."""
+    """The section and name of every resource that a service uses."""
     for section in ("networks", "models"):
         yield from ((section, name) for name in service.get(section) or ())
     for volume in service.get("volumes", ()):

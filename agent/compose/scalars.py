@@ -1,7 +1,7 @@
-"""Single values as the reference loader reads and prints them: YAML scalars, durations, byte sizes, shell
+"""Reads and prints single values as the reference loader does: YAML scalars, durations, byte sizes, shell
 words.
 
-Go prints and parses these; the formats here are its formats.
+The formats are those of Go.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _TAGS = "tag:yaml.org,2002:"
 
 
 class Timestamp(str):
-    """A date that was written without quotes; the text is how Go prints the time."""
+    """An unquoted date. The text is the time as Go prints it."""
 
     __slots__ = ()
 
 
 def resolve(text: str, tag: str | None, plain: bool) -> Any:
-    """The value of a scalar. Raises ValueError when an explicit tag does not fit."""
+    """The value of a scalar. Raises ValueError if an explicit tag does not fit."""
     if tag is None:
         return _implicit(text) if plain else text
     if not tag.startswith(_TAGS):
@@ -160,7 +160,7 @@ _TERM = re.compile(r"(?=\.?[0-9])([0-9]*)(?:\.([0-9]*))?([^0-9.]+)")
 
 
 def duration_ns(text: str, days: bool = True) -> int:
-    """A duration like `1m30s` in nanoseconds; `days` allows the units d and w. Raises ValueError."""
+    """A duration such as `1m30s` in nanoseconds. `days` allows the units d and w. Raises ValueError."""
     rest = text[1:] if text[:1] in ("-", "+") else text
     if rest == "0":
         return 0
@@ -211,7 +211,7 @@ _SIZE = re.compile(r"(.*[0-9. ])([^0-9. ]*)\Z", re.DOTALL)
 
 
 def parse_bytes(text: str) -> int:
-    """A size like `1.5g` or `64 MiB` in bytes; units are powers of 1024. Raises ValueError."""
+    """A size such as `1.5g` or `64 MiB` in bytes. Units are powers of 1024. Raises ValueError."""
     if re.fullmatch(r"[-+]?[0-9]{1,30}", text):
         return int(text)
     found = _SIZE.match(text)
@@ -231,8 +231,8 @@ def parse_bytes(text: str) -> int:
 
 
 def split_words(line: str) -> list[str]:
-    """A command line split as the reference loader splits it: quotes, backslashes, no expansion. Raises
-    ValueError.
+    """Splits a command line as the reference loader does: with quotes and backslashes, without expansion.
+    Raises ValueError.
     """
     splitter = _WordSplitter()
     for char in line:
@@ -241,7 +241,7 @@ def split_words(line: str) -> list[str]:
     return splitter.finish()
 
 
-# character -> what it opens or closes, what it means nothing within, and whether it is part of the word
+# character -> the quote that it opens or closes, the quotes in which it is plain text, and whether it is kept
 _QUOTES = {
     "'": ("'", frozenset('"('), False),
     '"': ('"', frozenset("'("), False),
@@ -251,7 +251,9 @@ _QUOTES = {
 
 
 class _WordSplitter:
-    """Takes a command line one character at a time; `open` holds the quotes and brackets not closed yet."""
+    """Splits a command line, one character at a time. `open` holds the quotes and brackets that are not
+    closed yet.
+    """
 
     def __init__(self) -> None:
         self.words: list[str] = []
@@ -260,7 +262,7 @@ class _WordSplitter:
         self.open: set[str] = set()
 
     def take(self, char: str) -> bool:
-        """False at a character that ends the command."""
+        """Processes a character. False if it ends the command."""
         if self.escaped:
             self.escaped = False
             self.add(char)

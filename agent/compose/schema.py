@@ -1,9 +1,7 @@
-"""Validation against the Compose Specification's JSON Schema (`compose-spec.json`, shipped as it is
-published).
+"""Validates against the Compose Specification's JSON Schema (`compose-spec.json`, shipped as published).
 
-Speaks the part of JSON Schema that this schema uses, and reports every error with the path of the offending
-key. Where a value may have several forms, the errors of the form that was meant (the one of the same type)
-are reported.
+It supports the part of JSON Schema that this schema uses, and reports every error with the path of its key.
+If a value may have several forms, the errors of the intended form (the one of the same type) are reported.
 """
 
 from __future__ import annotations
@@ -166,7 +164,7 @@ def _object(value: dict[str, Any], rule: SchemaRule, path: tuple[PathStep, ...])
 
 
 def _rules_of(key: str, rule: SchemaRule) -> list[SchemaRule]:
-    """The rules for the value of a key; none when the key is unknown, or may hold anything."""
+    """The rules for the value of a key; empty if the key is unknown or may have any value."""
     named = rule.properties.get(key) if rule.properties is not None else None
     found = [below for search, below in rule.patterns if search(key)]
     if named is not None:
@@ -184,9 +182,9 @@ def _array(value: list[Any], rule: SchemaRule, path: tuple[PathStep, ...]) -> It
 
 
 def _repeated(items: list[Any]) -> Iterator[int]:
-    """The indexes of items that are already in the list.
+    """The indexes of items that occur earlier in the list.
 
-    A number after the same number in quotes is equal to the reference loader, the other way round it is not.
+    For the reference loader a number equals the same number in quotes before it, but not after it.
     """
     seen: set[str] = set()
     for index, item in enumerate(items):

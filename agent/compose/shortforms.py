@@ -1,7 +1,7 @@
-"""Short forms to long forms: `"8080:80"`, `./conf:/etc/conf:ro`, `depends_on: [db]` and their like.
+"""Expands short forms into long forms: `"8080:80"`, `./conf:/etc/conf:ro`, `depends_on: [db]` and others.
 
-`EXPAND` names, by path, what is expanded; everything else is left as it is. Expanding an expanded tree
-changes nothing.
+`EXPAND` has the paths that are expanded; everything else stays as it is. Expanding an expanded tree changes
+nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _unfit(place: Place, what: str, hint: str) -> ComposeError:
 
 
 def _split_volume(spec: str, place: Place) -> tuple[str, str, list[str]]:
-    """Source, target and options of a volume's short form."""
+    """The source, target and options of a volume's short form."""
     form = "write it as SOURCE:TARGET[:OPTIONS], or use the long form"
     if not spec:
         raise _unfit(place, "the volume is empty", form)
@@ -96,7 +96,7 @@ def _volume(value: Any, place: Place) -> Any:
 
 
 def _bind_options(options: list[str], place: Place) -> Map:
-    """What the options of a short form say of a bind mount."""
+    """The `bind` settings in the options of a short form."""
     bind = Map(at=place)
     for option in options:
         if option in PROPAGATIONS:
@@ -115,7 +115,7 @@ def _port_range(text: str) -> _Range | None:
 
 
 def host_ip(text: str) -> str | None:
-    """The address without its brackets; None when it is none."""
+    """The address without its brackets; None if it is not an address."""
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if not text:
         return ""
@@ -129,8 +129,8 @@ def host_ip(text: str) -> str | None:
 
 
 def split_port(spec: str, place: Place) -> list[Map]:
-    """The ports of a short form `[[IP:]HOST:]CONTAINER[/PROTOCOL]`, one for each port of a range, in text
-    order.
+    """The ports of a short form `[[IP:]HOST:]CONTAINER[/PROTOCOL]`: one for each port of a range, sorted as
+    text.
     """
     ip, host, container, protocol = _parse_port(spec, place)
     width = container[1] - container[0]
@@ -147,8 +147,8 @@ def split_port(spec: str, place: Place) -> list[Map]:
 
 
 def _parse_port(spec: str, place: Place) -> tuple[str, _Range | None, _Range, str]:
-    """Address, ports of the host, ports of the container and protocol of a short form; None when it names
-    no port of the host.
+    """The address, host ports, container ports and protocol of a short form. The host ports are None if there
+    are none.
     """
     head, _, container = spec.rpartition(":")
     address, _, host = head.rpartition(":")
@@ -266,7 +266,7 @@ def _ssh(value: Any, place: Place) -> Any:
 
 
 def _external(value: Any, place: Place) -> Any:
-    """`external: {name: x}` of old files."""
+    """Expands `external: {name: x}`, a form that old files use."""
     if isinstance(value, Map) and isinstance(old := value.get("external"), Map):
         where = value.place("external")
         value["external"] = True
@@ -347,13 +347,13 @@ EXPAND: Rules[Expand] = Rules(
 def expand(
     value: Any, place: Place, problems: LoadProblems, budget: Budget, rules: Rules[Expand] | None = EXPAND
 ) -> Any:
-    """The tree with every short form expanded; each that cannot be is reported and left out.
+    """The tree with every short form expanded. Invalid short forms are reported and left out.
 
     value: the tree, or a part of it
-    place: where it was written
-    problems: where what is wrong goes
+    place: the place of the value
+    problems: collects errors
     budget: pays for ranges of ports
-    rules: what is expanded in it
+    rules: the expansions that apply to it
     """
     if rules is None:
         return value

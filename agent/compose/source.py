@@ -1,4 +1,6 @@
-"""Reading the files of a project: every file once, no path outside the root, `.j2` rendered by the caller."""
+"""Reads the files of a project: each file once, no path outside the root; `.j2` files are rendered by the
+caller.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ Preprocess = Callable[[str, bytes], bytes]
 
 
 class ProjectSource:
-    """The files below the virtual root, what was read of them, and what reading may still cost."""
+    """The files below the virtual root, those read so far, and the budget for reading more."""
 
     def __init__(self, files: ProjectFiles, preprocess: Preprocess | None, problems: LoadProblems) -> None:
         self.files, self.preprocess, self.problems = files, preprocess, problems
@@ -33,7 +35,7 @@ class ProjectSource:
         self._copied: set[str] = set()
 
     def is_file(self, path: str) -> bool:
-        """Whether there is something other than a directory."""
+        """Whether the path exists and is not a directory."""
         return self.files.exists(path) and not self.files.is_dir(path)
 
     def read(self, path: str, place: Place, what: str = "file") -> bytes:
@@ -51,7 +53,7 @@ class ProjectSource:
         return data
 
     def read_variables(self, path: str, place: Place, required: bool = True) -> tuple[str, bytes] | None:
-        """An environment file: its path and content; None when it may be missing and is. Raises
+        """The path and content of an environment file; None if it is optional and missing. Raises
         ComposeError.
         """
         if not required and not escapes(path) and not self.files.exists(path):
@@ -61,7 +63,7 @@ class ProjectSource:
         return path, data
 
     def parsed(self, path: str, place: Place) -> list[YamlDocument]:
-        """The documents of a compose file, not to be changed; `x.yaml.j2` stands in for a missing
+        """The documents of a Compose file, which must not be changed. `x.yaml.j2` replaces a missing
         `x.yaml`.
         """
         if not escapes(path) and not self.files.exists(path) and self.files.exists(f"{path}.j2"):
@@ -73,7 +75,7 @@ class ProjectSource:
         return self._documents[path]
 
     def documents(self, path: str, place: Place) -> list[YamlDocument]:
-        """The documents of a compose file, a copy each time; every copy but the first costs."""
+        """A copy of the documents of a Compose file. Every copy after the first is charged to the budget."""
         documents = self.parsed(path, place)
         if path in self._copied:
             self.budget.spend_nodes(sum(node_count(document.root) for document in documents), place)
@@ -81,7 +83,9 @@ class ProjectSource:
         return [YamlDocument(copy(document.root), list(document.removed)) for document in documents]
 
     def discover(self, directory: str) -> list[str]:
-        """The usual names in a directory, the project and its override; several of a kind are a warning."""
+        """The Compose file with a default name in a directory, and its override. Several candidates are a
+        warning.
+        """
         chosen: list[str] = []
         for names in (NAMES, OVERRIDES):
             present = [

@@ -1,8 +1,7 @@
-"""Mappings and lists that know where they and their entries were written, and rules that apply to paths in
-them.
+"""Mappings and lists that know the places of their entries, and rules that apply to paths in them.
 
-A scalar has no place of its own: the container that holds it does. Whoever moves an entry moves its place
-with it, so a place survives merging, extending and expanding short forms.
+A scalar has no place of its own: its container keeps it. Code that moves an entry moves its place too, so
+places survive merging, extending and expanding short forms.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ NOWHERE = Place("")
 
 
 class Map(dict[str, Any]):
-    """A mapping; `at` is its own place, `places` those of its keys."""
+    """A mapping. `at` is its own place; `places` has the places of its keys."""
 
     __slots__ = ("at", "places")
 
@@ -34,7 +33,7 @@ class Map(dict[str, Any]):
 
 
 class List(list[Any]):
-    """A list; `at` is its own place, `places` those of its items, always of the same length."""
+    """A list. `at` is its own place; `places` has the place of each item."""
 
     __slots__ = ("at", "places")
 
@@ -65,7 +64,7 @@ def copy(value: Any) -> Any:
 
 
 def place_of(root: Any, path: Iterable[str | int]) -> Place:
-    """The best known place of a path: that of the deepest entry that exists."""
+    """The best known place of a path: the place of the deepest entry that exists."""
     node, best = root, getattr(root, "at", NOWHERE)
     for part in path:
         if isinstance(node, Map) and part in node:
@@ -81,10 +80,10 @@ Value = TypeVar("Value")
 
 
 class Rules(Generic[Value]):
-    """Values by path pattern (`services.*.ports`); `*` stands for any key or item, `[]` for an item of a
-    list.
+    """Values by path pattern, such as `services.*.ports`. `*` matches any key or item; `[]` matches a list
+    item.
 
-    Walked step by step beside a tree, so that a lookup costs one dictionary access.
+    Rules are walked step by step along with a tree, so that a lookup costs one dictionary access.
     """
 
     __slots__ = ("_any", "_next", "value")
@@ -108,7 +107,7 @@ class Rules(Generic[Value]):
         node.value = value
 
     def _spread(self) -> None:
-        """Lays the subtree below `*` under every named sibling, so that a step never has to look twice."""
+        """Copies the subtree of `*` into every named sibling, so that a step needs a single lookup."""
         for child in self._next.values():
             if self._any is not None:
                 child._under(self._any)

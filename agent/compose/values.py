@@ -1,8 +1,7 @@
-"""How values become what the canonical form has: text, numbers, sizes, durations, lists, mappings,
-structures.
+"""Decodes values into their canonical form: text, numbers, sizes, durations, lists, mappings and structures.
 
-A decoder takes a value and gives its canonical form, or raises ValueError with what is wrong; structures
-report the errors of their keys, each at its place, and go on.
+A decoder returns the canonical form of a value, or raises ValueError with the problem. Structures report the
+errors of their keys, each at its own place, and continue.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from .tree import List, Map
 
 
 class Unfit(ValueError):
-    """A value that a key cannot take; the text says why."""
+    """A value is not valid for its key; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class ValueContext:
-    """Where a value stands, for errors."""
+    """The place and path of a value, for errors."""
 
     problems: LoadProblems
     place: Place
@@ -39,7 +38,7 @@ Decode = Callable[[Any, ValueContext], Any]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """How a key is decoded; `keep` its zero, `null` its explicit null."""
+    """The decoder of a key. `keep`: a zero value is kept. `null`: an explicit null is kept."""
 
     decode: Decode
     keep: bool = False
@@ -225,7 +224,7 @@ def list_of(of: Decode) -> Decode:
 
 
 def distinct(of: Decode) -> Decode:
-    """A list whose equal items are kept once."""
+    """A list without duplicates."""
 
     def decode(value: Any, at: ValueContext) -> List:
         items, result, seen = of(value, at), List(at=at.place), set()
@@ -254,7 +253,7 @@ def map_of(of: Decode) -> Decode:
 
 
 def struct_of(fields: dict[str, Field]) -> Decode:
-    """A mapping with known keys; extensions stay as they are, and what the schema let pass goes."""
+    """A mapping with known keys. Extensions stay as they are; other unknown keys are dropped."""
     return lambda value, at: _struct(fields, value, at)
 
 
@@ -272,7 +271,7 @@ def _struct(fields: dict[str, Field], value: Any, at: ValueContext) -> Map:
 
 
 def _field(field: Field, value: Any, at: ValueContext) -> Any:
-    """The decoded value of a key, or nothing when it is left out."""
+    """The decoded value of a key, or _NOTHING if it is left out."""
     if field is _EXTENSION:
         return value
     if value is None:
@@ -286,7 +285,7 @@ _EXTENSION = Field(as_is)
 
 
 def _guard(decode: Decode, value: Any, at: ValueContext) -> Any:
-    """The decoded value, or nothing and an error at its place."""
+    """The decoded value; _NOTHING, and an error at its place, if it is not valid."""
     try:
         return decode(value, at)
     except ValueError as error:
@@ -298,8 +297,13 @@ def _guard(decode: Decode, value: Any, at: ValueContext) -> Any:
 def decode(
     kind: Decode, value: Any, place: Place, path: tuple[str, ...], problems: LoadProblems
 ) -> Map | None:
-    """A service or resource in canonical types; None when it is no mapping at all. Errors go to
-    `problems`.
+    """A service or resource in canonical form; None if it is not a mapping.
+
+    kind: the decoder of the service or resource
+    value: the value as it is written
+    place: its place
+    path: its section and name
+    problems: collects errors
     """
     result = _guard(kind, value, ValueContext(problems, place, path))
     return result if isinstance(result, Map) else None
