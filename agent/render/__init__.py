@@ -1,3 +1,3 @@
-"""Rendering: a revision of the repository to the manifest of one host. Start at `render.py`; `facts` alone is
+"""Renders a revision of the repository into the manifest of one host. Start at `render.py`. Only `facts` is
 light.
 """

@@ -1,9 +1,10 @@
-"""Apps: each Compose project of the layers to networks, volumes, app files and containers.
+"""Turns each Compose project in the layers (an app) into networks, volumes, app files and containers.
 
 Rules:
 1. An app is a Compose file at the root of the layers, or one in a directory below `apps/`.
-2. Its name is `name:` in the file, else its directory's; at the root of the repository, the repository's.
-3. Loading is Compose's own (`agent.compose`); the environment of the agent is never seen.
+2. Its name is the `name:` in the file, else the name of its directory, or of the repository if it is at the
+   root.
+3. It is loaded by Compose's rules (`agent.compose`); the agent's environment variables are never used.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ DIRECTORY = "apps"
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """One loaded app. `directory` is where its files lie on the host."""
+    """One loaded app. `directory` is the directory of its files on the host."""
 
     project: Project
     directory: str
 
 
 class ComposeFiles:
-    """The overlay as the Compose loader reads it: `NAME.j2` is seen as `NAME`, rendered."""
+    """The overlay as the Compose loader reads it: `NAME.j2` appears as `NAME`, rendered."""
 
     def __init__(self, overlay: Overlay) -> None:
         self._overlay = overlay
@@ -57,8 +58,8 @@ class ComposeFiles:
         return data
 
     def hint(self, message: str) -> str:
-        """What to know of a file that was looked for, is meant by a message, and is there without being in
-        Git.
+        """A note about a file that a message is about, and that exists but is not tracked by Git; usually
+        empty.
         """
         for path in sorted(self._missed):
             name = posixpath.basename(path)
@@ -79,7 +80,7 @@ class ComposeFiles:
 
 
 def apps(work: Assembly) -> list[App]:
-    """Adds the resources of all apps; gives those that could be loaded."""
+    """Adds the resources of all apps. Returns the apps that could be loaded."""
     found: list[App] = []
     whole = True
     for directory in _directories(work):
@@ -109,10 +110,10 @@ def apps(work: Assembly) -> list[App]:
 
 
 def _directories(work: Assembly) -> list[str]:
-    """The overlay's directories that hold an app.
+    """The directories of the overlay that contain an app.
 
-    A directory below `apps/` without a Compose file is a mistake, unless none there has one and the app is at
-    the root: then `apps/` is that app's own.
+    A directory below `apps/` without a Compose file is an error. The exception: if the app is at the root and
+    no directory below `apps/` has a Compose file, `apps/` belongs to that app.
     """
     overlay = work.overlay
     found = [ROOT] if _has_app(overlay, "") else []
@@ -122,10 +123,8 @@ def _directories(work: Assembly) -> list[str]:
         directory = f"{DIRECTORY}/{name}"
         with work.problems.collect():
             if not overlay.is_dir(directory):
-                if source := overlay.find(
-                    directory
-                ):  # a submodule or a bad link would be an app, and says so
-                    overlay.tree.read(source.path)
+                if source := overlay.find(directory):
+                    overlay.tree.read(source.path)  # a submodule or a bad link raises its own error
                 continue
             if _has_app(overlay, directory):
                 found.append(directory)
@@ -135,7 +134,7 @@ def _directories(work: Assembly) -> list[str]:
 
 
 def _compose_file(overlay: Overlay, directory: str) -> str:
-    """The main Compose file of a directory, empty when there is none."""
+    """The main Compose file of a directory; empty if there is none."""
     for name in NAMES:
         path = f"{directory}/{name}" if directory else name
         if overlay.find(path) or overlay.find(path + SUFFIX):
@@ -144,7 +143,7 @@ def _compose_file(overlay: Overlay, directory: str) -> str:
 
 
 def _has_app(overlay: Overlay, directory: str) -> bool:
-    """Whether a directory has a Compose file, or an `.env` that names some."""
+    """Whether a directory has a Compose file, or an `.env` with COMPOSE_FILE."""
     if _compose_file(overlay, directory):
         return True
     source = overlay.find(f"{directory}/.env" if directory else ".env")
@@ -172,7 +171,7 @@ def _no_compose_file(work: Assembly, directory: str) -> None:
 
 
 def _default_name(work: Assembly, directory: str) -> str:
-    """The name of an app whose file has none."""
+    """The name of an app whose file does not set it."""
     if directory != ROOT:
         return posixpath.basename(directory)
     for layer in work.overlay.layers:
@@ -245,8 +244,8 @@ def _network(files: AppFiles, key: str, value: Map) -> Resource:
 
 
 def _volume(files: AppFiles, key: str, value: Map, used: Used) -> Resource:
-    """A named volume. A local one may be a bind mount in disguise: its relative device is a path of the
-    app.
+    """Adds a named volume. A local volume may in fact be a bind mount; a relative `device` is then a path of
+    the app.
     """
     config, external, at = _definition(files, "volumes", key, value)
     options = config.get("driver_opts") or {}
@@ -268,7 +267,7 @@ def _volume(files: AppFiles, key: str, value: Map, used: Used) -> Resource:
 
 
 def _definition(files: AppFiles, section: str, key: str, value: Map) -> tuple[dict[str, Any], bool, str]:
-    """Configuration, whether it is external, and the origin of a network or volume."""
+    """The configuration of a network or volume, whether it is external, and its origin."""
     config = {
         name: without_places(item)
         for name, item in value.items()
@@ -279,7 +278,7 @@ def _definition(files: AppFiles, section: str, key: str, value: Map) -> tuple[di
 
 
 def _check_names(work: Assembly, found: list[App]) -> None:
-    """What `layer.yaml` says of apps and services must mean some that this host has."""
+    """Checks that the apps and services named in `layer.yaml` exist on this host."""
     names = {app.project.name: app for app in found}
     for name, (_, at) in work.settings.directories.items():
         if name not in names:
@@ -293,7 +292,7 @@ def _check_names(work: Assembly, found: list[App]) -> None:
 
 
 def _unknown_service(app: str, service: str, apps: Mapping[str, App]) -> tuple[str, ...]:
-    """Message and hint for a service that this host does not have; empty when it has it."""
+    """The message and hint for a service that this host does not have; empty if it has the service."""
     if app not in apps:
         hint = did_you_mean(app, apps) or "write it in the layer that has the app"
         return f"on_change: this host has no app {app}", hint

@@ -1,4 +1,6 @@
-"""What one rendering gathers: resources, file contents and problems; and the checks across all resources."""
+"""Collects the resources, file contents and problems of one rendering, and checks resources against each
+other.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +32,7 @@ Change = tuple[str, Position]  # `signal:HUP`, `restart` or `recreate`, and wher
 
 @dataclass(frozen=True, slots=True)
 class RenderContext:
-    """What a rendering depends on besides the tree. `path` is `source.path`; `root` is for the record
-    only.
-    """
+    """The inputs of a rendering besides the tree. `path` is `source.path`; `root` is only informational."""
 
     host: str
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -45,11 +45,11 @@ class RenderContext:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A container before its digest can be known: `arguments` are the constructor's, `folded` what it is
-    re-created with.
+    """A container whose digest is not known yet. `arguments` are those of its constructor. It is re-created
+    whenever a resource in `folded` is.
 
-    Keys in `folded` that this host does not have are left out: a namespace may be that of a foreign
-    container. `stated`: the digests of what else it is re-created with.
+    Keys in `folded` that this host does not have are ignored, because a namespace may belong to a foreign
+    container. `stated` has further digests whose change re-creates the container.
     """
 
     arguments: Mapping[str, Any]
@@ -61,8 +61,8 @@ class Draft:
 
 @dataclass(slots=True)
 class Reaction:
-    """What changed host files do to one service: `folded` re-create it; `changes`, by path, signal or restart
-    it.
+    """The reaction of one service to changed host files. Those in `folded` re-create it; those in `changes`,
+    by path, signal or restart it.
     """
 
     folded: set[Key] = field(default_factory=set)
@@ -85,18 +85,18 @@ class Assembly:
     loaded: bool = False
 
     def keep(self, data: bytes) -> str:
-        """Takes a file's content in; its digest."""
+        """Stores the content of a file, and returns its digest."""
         digest = sha256(data)
         self.content[digest] = data
         return digest
 
     def mode(self, source: OverlayFile) -> str:
-        """The mode that Git records: 0755 for an executable file, else 0644."""
+        """The mode recorded in Git: 0755 for an executable file, else 0644."""
         return f"{self.overlay.tree.mode(source.path):04o}"
 
     def add(self, resource: Resource) -> Resource:
-        """Takes a resource in. A second one of the same key is a problem, except for equal networks and
-        volumes.
+        """Adds a resource. A second one with the same key is a problem, unless both are the same network or
+        volume.
         """
         known = self.resources.get(resource.key)
         if known is None:
@@ -109,18 +109,22 @@ class Assembly:
         return self.resources[resource.key]
 
     def draft(self, key: Key, draft: Draft) -> None:
-        """Takes a container in; a second one of the same name is a problem."""
+        """Adds a container. A second one with the same name is a problem."""
         known = self.drafts.setdefault(key, draft)
         if known is not draft:
             self._clash((key, known.origin), (key, draft.origin), claims.name(key.name))
 
     def finish_containers(self) -> None:
-        """Makes the containers, those first that others are re-created with, whatever app they belong to."""
+        """Creates the resources of all containers. Those that others are re-created with come first, across
+        apps.
+        """
         for key in sorted(self.drafts):
             self._finish(key, ())
 
     def _finish(self, key: Key, above: tuple[Key, ...]) -> str:
-        """The digest of a container."""
+        """Creates the resource of a container, and returns its digest. `above`: the containers that
+        need it.
+        """
         if key in self.resources:
             return self.resources[key].digest
         draft = self.drafts[key]
@@ -147,7 +151,9 @@ class Assembly:
         return made.digest
 
     def _shared(self, known: Resource, resource: Resource) -> Resource:
-        """Two apps that name one network or volume: one may define it, the others refer to it as external."""
+        """Handles a network or volume that two apps name. One may define it; the others must refer to it as
+        external.
+        """
         if known.spec["external"] and not resource.spec["external"]:
             self.resources[resource.key] = resource
         elif known.digest != resource.digest and not resource.spec["external"]:
@@ -161,7 +167,7 @@ class Assembly:
         return self.resources[resource.key]
 
     def _clash(self, one: tuple[Key, str], other: tuple[Key, str], claim: str) -> None:
-        """Two resources, each with its origin, that claim the same."""
+        """Reports two resources, each with its origin, that claim the same thing."""
         file, line = place(other[1])
         self.problems.add(
             file,
@@ -171,7 +177,7 @@ class Assembly:
         )
 
     def check_claims(self) -> None:
-        """What only one resource can hold must be held by one."""
+        """Reports claims that more than one resource holds."""
         held: dict[tuple[str, ...], list[tuple[str, Resource]]] = {}
         for key in sorted(self.resources):
             resource = self.resources[key]
@@ -185,7 +191,7 @@ class Assembly:
         self._check_parents()
 
     def _check_parents(self) -> None:
-        """A path cannot be a file and the directory of another file."""
+        """Reports paths that are a file and also the directory of another file."""
         solid = {
             key.name: resource for key, resource in self.resources.items() if key.kind in ("file", "symlink")
         }
@@ -206,7 +212,7 @@ class Assembly:
 
 
 def origin(file: str, line: int) -> str:
-    """How a resource remembers where it was written."""
+    """The file and line of a resource as one text."""
     return f"{file}:{line}" if line else file
 
 
@@ -217,7 +223,7 @@ def place(origin: str) -> tuple[str, int]:
 
 
 def _group(claim: str) -> tuple[str, ...]:
-    """What a claim must have in common with another that it can clash with."""
+    """The group of a claim. Only claims of the same group can clash."""
     kind, *parts = claim.split("/")
     if kind == "port":
         return (kind, parts[0], parts[-1])

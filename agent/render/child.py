@@ -1,8 +1,7 @@
-"""The render child: `{git_dir, commit, path, context}` to a header with the manifest, and the contents after
-it.
+"""The render child. The request is `{git_dir, commit, path, context}`; the answer is a header with the
+manifest, followed by the file contents.
 
-The header is `{"manifest": ..., "blobs": [[sha256, size], ...]}`; the blobs follow one after another in that
-order.
+The header is `{"manifest": ..., "blobs": [[sha256, size], ...]}`; the blobs follow in that order.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ KNOWN = {item.name for item in fields(RenderContext)}
 
 
 def handle_render(request: dict[str, Any]) -> tuple[dict[str, Any], Iterable[bytes]]:
-    """Renders one commit. Raises BadInput with all problems, Transient when the cache is damaged."""
+    """Renders one commit. Raises BadInput with all problems, and Transient if the cache is damaged."""
     given = {key: value for key, value in request["context"].items() if key in KNOWN}
     context = RenderContext(**{**given, "path": request.get("path") or ""})
     tree = GitTree(request["git_dir"], request["commit"], context.repo_name)

@@ -1,5 +1,5 @@
-"""A commit in a bare repository as a tree: read object by object from the Git database, nothing is checked
-out.
+"""A commit in a bare repository as a tree. Objects are read from the Git database one by one; nothing is
+checked out.
 """
 
 from __future__ import annotations
@@ -35,23 +35,21 @@ class GitTree(BaseTree):
             ) from None
 
     def close(self) -> None:
-        with contextlib.suppress(
-            BufferError
-        ):  # a damaged object's error still holds a piece of the mapped pack
+        # the error of a damaged object still refers to the mapped pack
+        with contextlib.suppress(BufferError):
             self._store.close()
 
     def _object(self, sha: bytes, kind: bytes) -> Any:
-        """An object of a kind, its id checked against its content. Raises Transient: the cache is to
-        blame.
+        """An object of a kind, whose id is checked against its content. Raises Transient if it is damaged:
+        the cache is to blame.
         """
         try:
             number, data = self._store.get_raw(ObjectID(sha))
             found = ShaFile.from_raw_string(number, data)
         except MemoryError:
             raise
-        except (
-            Exception
-        ) as error:  # damaged objects raise what they like: zlib, struct, assertion and dulwich errors
+        except Exception as error:
+            # damaged objects raise anything: zlib, struct, assertion and dulwich errors
             raise self._damaged(sha, f"cannot be read ({type(error).__name__})") from error
         make = hashlib.sha1 if len(sha) == 40 else hashlib.sha256
         if make(b"%s %d\0" % (found.type_name, len(data)) + data).hexdigest().encode() != sha:

@@ -1,5 +1,5 @@
-"""A directory as a tree, for `--repo`: what Git tracks in it when it is a checkout, as it lies there now;
-else everything.
+"""A directory as a tree, for `--repo`. In a checkout it has the files that Git tracks, with their current
+content; elsewhere it has all files.
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ from agent.render.tree import LFS_POINTER, MAX_FILE, BaseTree, EntryRefused, Tre
 
 
 class DirTree(BaseTree):
-    """A directory for `--repo`: what Git tracks in it when it is a checkout, as it lies there now; else
-    everything.
-    """
+    """A directory for `--repo`: the tracked files of a checkout, or all files elsewhere."""
 
     def __init__(self, directory: str | Path, name: str = "") -> None:
         self._root = Path(directory).resolve()
@@ -37,8 +35,8 @@ class DirTree(BaseTree):
         return f"it exists, but Git does not track it: git add {path}"
 
     def untracked(self, most: int = 1000) -> list[str]:
-        """Files that are there but neither tracked nor ignored by Git, so that no host will see them; at most
-        `most`.
+        """Files that exist, but are neither tracked nor ignored by Git, so that no host will see them; at
+        most `most`.
         """
         if self._tracked is None:
             return []
@@ -76,7 +74,7 @@ class DirTree(BaseTree):
             try:
                 disk = (there / name).lstat().st_mode
             except OSError:
-                continue  # tracked, and removed in the working tree
+                continue  # tracked, but removed in the working tree
             entries[name] = (
                 TreeEntry("submodule") if stat.S_IFMT(mode) == 0o160000 else _disk_entry(disk, mode)
             )
@@ -86,7 +84,7 @@ class DirTree(BaseTree):
         if entry.kind == "link":
             return os.fsencode((self._root / path).readlink())
         if path in self._pointers:
-            return LFS_POINTER  # what hosts will see, whatever the checkout holds
+            return LFS_POINTER  # hosts will see the pointer, whatever the checkout has
         try:
             descriptor = os.open(self._root / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             with os.fdopen(descriptor, "rb") as file:
@@ -96,12 +94,14 @@ class DirTree(BaseTree):
 
 
 def _is_repository(above: Path, name: str) -> bool:
-    """Whether a directory is a repository of its own, or the database of this one."""
+    """Whether a directory is a Git repository of its own, or the `.git` of this one."""
     return name == ".git" or (above / name / ".git").exists()
 
 
 def _ignored_by(repo: Repo, root: Path) -> Callable[[str, bool], bool]:
-    """Whether Git ignores a path below `root`, which is a directory or not."""
+    """A function that tells whether Git ignores a path below `root`; its second argument: whether that is a
+    directory.
+    """
     manager = IgnoreFilterManager.from_repo(repo)
     prefix = os.path.relpath(root, Path(repo.path).resolve())
 
@@ -124,11 +124,11 @@ def _disk_entry(mode: int, tracked: int | None = None) -> TreeEntry:
 
 
 def _tracked(root: Path, pointers: set[str]) -> dict[str, dict[str, int]] | None:
-    """Directory -> name -> mode of what the index of the checkout around `root` holds below it; None outside
-    of Git.
+    """The tracked entries below `root`, from the index of the checkout: directory -> name -> mode. None
+    outside of a checkout.
 
-    Adds to `pointers` the paths that are Git LFS pointers in the repository, though the checkout may have
-    their content.
+    Adds to `pointers` the paths that are Git LFS pointers in the repository, even if the checkout has their
+    content.
     """
     try:
         repo = Repo.discover(str(root))

@@ -1,7 +1,6 @@
-"""Facts of the machine that templates can use. They change only when the machine does, never from one pass to
-the next.
+"""Facts about the machine that templates can use. They change only when the machine does, not between passes.
 
-Only the standard library is imported, and nothing is run: the light pass gathers them, too.
+Only the standard library is imported, and no command is run, because the light pass gathers them too.
 """
 
 from __future__ import annotations
@@ -16,7 +15,9 @@ GIB = 1 << 30
 
 
 def gather(root: Path = Path("/")) -> dict[str, Any]:
-    """All facts, sorted. `root` is where the files of the machine lie; what cannot be found is empty or 0."""
+    """All facts, sorted. `root` is the root of the machine's files. A fact that cannot be found is empty or
+    0.
+    """
     kernel = os.uname()
     release = _release(root)
     return {
@@ -53,7 +54,7 @@ def _release(root: Path) -> dict[str, str]:
 
 
 def _memory(root: Path) -> int:
-    """The machine's memory in GiB, rounded: what the kernel reserves differs between kernels."""
+    """The machine's memory in GiB, rounded, because kernels reserve different amounts."""
     for line in _text(root / "proc/meminfo").splitlines():
         if line.startswith("MemTotal:"):
             return round(int(line.split()[1]) * 1024 / GIB)

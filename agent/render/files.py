@@ -1,9 +1,9 @@
-"""Host files: what lies below `files/` in the layers, and what `layer.yaml` says about host paths.
+"""Renders host files: the files below `files/` in the layers, and the paths in `files:` of `layer.yaml`.
 
 Rules:
-1. `files/etc/x` is `/etc/x` on the host; `.j2` is rendered and dropped. Of the same path, the later layer
-   counts.
-2. The mode is 0644, 0755 for files that are executable in Git, or what `layer.yaml` says.
+1. `files/etc/x` is `/etc/x` on the host; `.j2` files are rendered, without the suffix. A later layer
+   overrides an earlier one.
+2. The mode is the one in `layer.yaml`, else 0755 for files that are executable in Git, else 0644.
 3. `state: absent` and a file for the same path cannot both be in one layer; otherwise the later layer counts.
 """
 
@@ -22,7 +22,9 @@ STRENGTH = ("signal", "restart", "recreate")
 
 
 def host_files(work: Assembly) -> None:
-    """Adds the host's files, directories, links and absent paths; notes which services react to them."""
+    """Adds the host's files, directories, links and absent paths, and records the services that react to
+    them.
+    """
     sources = _sources(work)
     for path in sorted(sources):
         with work.problems.collect():
@@ -36,7 +38,7 @@ def host_files(work: Assembly) -> None:
 
 
 def _sources(work: Assembly) -> dict[str, OverlayFile]:
-    """Host path -> the file that makes it."""
+    """Host path -> the file in the repository that it is rendered from."""
     found: dict[str, OverlayFile] = {}
     for path in work.overlay.files(FILES):
         stem = path.removesuffix(SUFFIX)
@@ -84,7 +86,9 @@ def _file(work: Assembly, path: str, source: OverlayFile) -> None:
 
 
 def _without_source(work: Assembly, path: str, pattern: Pattern) -> None:
-    """A path that only `layer.yaml` names: a directory, a link, an absence, or attributes of nothing."""
+    """Adds a path that only `layer.yaml` names: a directory, a link or an absent path. Anything else is a
+    warning.
+    """
     attributes = work.settings.attributes(path)
     if attributes.state == "absent":
         _path(work, path, attributes, "state")
@@ -118,8 +122,8 @@ def _path(work: Assembly, path: str, attributes: Attributes, word: str) -> None:
 
 
 def _react(work: Assembly, resource: Resource, attributes: Attributes) -> None:
-    """Notes which services are re-created, restarted or signalled when this path changes; the strongest word
-    counts.
+    """Records the services that are re-created, restarted or signalled when this path changes. The strongest
+    reaction counts.
     """
     for change in sorted(
         attributes.on_change, key=lambda change: STRENGTH.index(change.reaction.partition(":")[0])

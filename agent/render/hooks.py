@@ -1,15 +1,15 @@
-"""`pre_start` of a service: one-shot containers that run to their end, in the declared order, before its
-containers start.
+"""Renders `pre_start` of a service: one-shot containers that run to completion, in the declared order, before
+the service's own containers start.
 
 Rules:
-1. Each inherits what its service says of a container, and may say otherwise. It inherits nothing by which
-   others find the service or by which the service lives on: ports, labels, aliases, fixed addresses, health
-   check, restart, hooks.
-2. `user`, `command` and `entrypoint` are inherited with the service's image; another image has its own.
-3. They run once for each content of the service and of its `pre_start`: when any of it changes, all of them
-   run again.
-4. Their service is re-created with them, and so waits for them: while they run, the container that it
-   replaces runs on.
+1. Each inherits the container settings of its service, and may override them. It does not inherit settings by
+   which others find the service or that keep it running: ports, labels, aliases, fixed addresses, health
+   check, restart policy, hooks.
+2. `user`, `command` and `entrypoint` are inherited only with the service's image; another image has its own.
+3. They run once for each version of the service and its `pre_start`: when either changes, all of them run
+   again.
+4. Their service is re-created with them, and so waits for them. The container that it replaces keeps running
+   meanwhile.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ from agent.render.assembly import Assembly, Draft
 
 LEFT_OUT = {"ports", "expose", "labels", "healthcheck", "restart", "post_start", "pre_stop", "mac_address"}
 WITH_IMAGE = {"user", "command", "entrypoint"}
-ENDPOINT = ("priority", "gw_priority", "driver_opts")  # what of a network's endpoint is inherited
+ENDPOINT = ("priority", "gw_priority", "driver_opts")  # the inherited settings of a network endpoint
 OWN = ("image", "command", "user", "privileged", "working_dir")
 
 
 def draft_pre_start(
     work: Assembly, hooks: Sequence[Mapping[str, Any]], service: Draft, replicas: list[Key]
 ) -> dict[Key, Draft]:
-    """Drafts the containers of a service's `pre_start`; the drafts of its own containers, which need them."""
+    """Drafts the containers of a service's `pre_start`. Returns the drafts of its own containers, which need
+    them.
+    """
     name, config = service.arguments["service"], service.arguments["config"]
     content = sha256(canonical_json([config, service.arguments["on_change"], hooks]))
     stated = {f"service/{name}": content}
@@ -46,8 +48,8 @@ def draft_pre_start(
 def _containers(
     hooks: Sequence[Mapping[str, Any]], service: Draft, replicas: list[Key]
 ) -> Iterator[tuple[Mapping[str, Any], int, Key, list[Key]]]:
-    """The containers of all steps in their order: hook, number among those of the hook, key, and the replicas
-    that it runs for.
+    """The containers of all steps, in order: the hook, the container's number for that hook, its key, and the
+    replicas that it runs for.
     """
     for step, hook in enumerate(hooks, 1):
         groups = [(f"{service.arguments['app']}-{service.arguments['service']}", replicas)]
@@ -58,7 +60,9 @@ def _containers(
 
 
 def _replica(service: Draft, number: int, steps: list[Key]) -> Draft:
-    """A container of the service itself: re-created with its steps, and started after the last of them."""
+    """A container of the service itself. It is re-created with its steps, and started after the last
+    of them.
+    """
     return replace(
         service,
         arguments={**service.arguments, "number": number},
@@ -93,7 +97,7 @@ def _arguments(service: Draft, hook: Mapping[str, Any], number: int) -> dict[str
 
 
 def _config(service: Mapping[str, Any], hook: Mapping[str, Any]) -> dict[str, Any]:
-    """The host-ready configuration of one of them."""
+    """The host-ready configuration of a hook's container."""
     other_image = (hook.get("image") or service["image"]) != service["image"]
     left_out = LEFT_OUT | WITH_IMAGE if other_image else LEFT_OUT
     config = {key: value for key, value in service.items() if key not in left_out}

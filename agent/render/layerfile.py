@@ -1,10 +1,11 @@
-"""`layer.yaml`: variables, app directories, attributes of host files, checks.
+"""Reads `layer.yaml`: variables, app directories, attributes of host files and checks.
 
 Rules:
-1. The files of all layers are read in order; of the same thing, the later layer's word counts.
-2. Attributes of a path come from every pattern that matches it; of each attribute, the most specific value
-   counts: an exact path before any glob, then the pattern with more literal characters, then the later one.
-3. What this version cannot do (units, hooks) is an error, never ignored.
+1. The files of all layers are read in order; a later layer overrides an earlier one.
+2. The attributes of a path come from every pattern that matches it. The most specific pattern wins for each
+   attribute: an exact path before any glob, then the pattern with more literal characters, then the later
+   one.
+3. Sections that this version does not support (units, hooks) are an error, never ignored.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ ACCOUNT = re.compile(r"(?:[a-z_][a-z0-9_.-]{0,31}\$?|[0-9]{1,10})\Z")
 
 @dataclass(frozen=True, slots=True)
 class FileReaction:
-    """What a changed host file does to a service: `reaction` is `signal:HUP`, `restart` or `recreate`."""
+    """The reaction of a service to a changed host file. `reaction` is `signal:HUP`, `restart` or
+    `recreate`.
+    """
 
     app: str
     service: str
@@ -44,8 +47,8 @@ class FileReaction:
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What `files:` says about one path. `places` tells where each value was written; empty text is not
-    set.
+    """The attributes of one path from `files:`. `places` has the place of each value. An empty text means
+    "not set".
     """
 
     mode: str = ""
@@ -57,12 +60,12 @@ class Attributes:
     target: str = ""
     state: str = "present"
     places: Mapping[str, Place] = field(default_factory=dict)
-    layer: int = 0  # of the last word on type or state
+    layer: int = 0  # the layer that sets type or state
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One entry of `files:`. `values` holds what was written, already checked."""
+    """One entry of `files:`. `values` has the values that are set, already checked."""
 
     text: str
     layer: int
@@ -81,7 +84,7 @@ class Pattern:
 
 @dataclass(slots=True)
 class LayerFiles:
-    """What the `layer.yaml` of all layers say together."""
+    """The `layer.yaml` files of all layers, combined."""
 
     vars: list[Mapping[str, Any]] = field(default_factory=list)
     directories: dict[str, tuple[str, Place]] = field(default_factory=dict)
@@ -115,7 +118,7 @@ def read_layer_files(tree: Tree, layers: tuple[str, ...], problems: Problems) ->
 
 
 def _read(layer: Section, index: int, result: LayerFiles) -> None:
-    """Takes in what one `layer.yaml` says."""
+    """Adds one `layer.yaml` to the result."""
     layer.known("vars", "apps", "files", "units", "checks", "hooks")
     result.vars.append(without_places(layer.section("vars").map))
     _directories(layer.section("apps"), result)
@@ -199,7 +202,7 @@ def _pattern(text: str, entry: Section, place: Place, layer: int) -> Pattern | N
 
 
 def _values(entry: Section) -> dict[str, Any]:
-    """The checked values of one entry of `files:`; only those that were written."""
+    """The checked values of one entry of `files:`; only those that are set."""
     read: dict[str, Callable[[], Any]] = {
         "mode": lambda: _account_or_mode(entry, "mode"),
         "owner": lambda: _account_or_mode(entry, "owner"),
@@ -249,7 +252,7 @@ def _account_or_mode(entry: Section, key: str) -> str:
 
 
 def _argv(section: Section, key: str) -> tuple[str, ...]:
-    """A command as an argv: a list as it is, a text split into words; no shell ever sees it."""
+    """A command as an argv. A list is taken as it is; a text is split into words. No shell is used."""
     value = section.map[key]
     try:
         words = shlex.split(value) if isinstance(value, str) else value
@@ -294,17 +297,17 @@ def _change(value: Any, place: Place, entry: Section) -> FileReaction | None:
 
 
 def signal_name(text: str) -> str:
-    """`HUP` for HUP, SIGHUP or sighup; empty when it is no signal."""
+    """`HUP` for HUP, SIGHUP or sighup; empty if it is not a signal."""
     name = text.upper().removeprefix("SIG")
     return name if name in SIGNALS else ""
 
 
 def glob_matches(pattern: str, path: str) -> bool:
-    """`*`, `?` and `[...]` stay within one directory, `**` stands for any number of them; its cost is
-    bounded.
+    """Whether a path matches a glob. `*`, `?` and `[...]` match within one directory; `**` matches any number
+    of directories. The cost is bounded.
     """
     parts = pattern.split("/")
-    reached = {0}  # how many parts of the pattern the path may have used up so far
+    reached = {0}  # the numbers of pattern parts that the path may have matched so far
     for name in path.split("/"):
         following: set[int] = set()
         for index in _skipping(reached, parts):
@@ -318,7 +321,7 @@ def glob_matches(pattern: str, path: str) -> bool:
 
 
 def _skipping(reached: set[int], parts: list[str]) -> set[int]:
-    """The positions, and those behind every `**` in them, which may stand for nothing unless it is the last
+    """The positions, and the positions after each `**` at them: `**` may match nothing, unless it is the last
     part.
     """
     found = set(reached)

@@ -1,11 +1,11 @@
-"""Layers: which directories of the repository make this host, and their files laid over one another.
+"""Selects the directories of the repository that apply to a host (its layers), and overlays their files.
 
 Rules:
 1. Without `fleet.yaml` the directory itself is the only layer.
-2. A layer counts when all labels of its `when` match; `{label}` and `{host}` in its path are substituted.
-3. Files are overlaid file by file: of the same path, the one of the later layer counts. `NAME.j2` stands for
-   `NAME`.
-4. `layer.yaml` is not overlaid: each layer's is read, in order.
+2. A layer applies if all labels of its `when` match. `{label}` and `{host}` in its path are substituted.
+3. Layers are overlaid file by file: a file of a later layer replaces one of an earlier layer. `NAME.j2`
+   provides `NAME`.
+4. `layer.yaml` is not overlaid: the file of each layer is read, in order.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class LayerRule:
-    """One entry of `layers:`. `when`: label -> patterns, one of which must match."""
+    """One entry of `layers:`. `when`: label -> patterns, of which one must match."""
 
     path: str
     when: Mapping[str, tuple[str, ...]]
@@ -45,13 +45,15 @@ class LayerRule:
         )
 
     def names(self) -> list[str]:
-        """What its path substitutes: labels and `host`."""
+        """The placeholders in its path: labels and `host`."""
         return PLACEHOLDER.findall(self.path)
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """What `fleet.yaml` says. `base` is the directory that everything is relative to, empty for the root."""
+    """The content of `fleet.yaml`. `base` is the directory that all paths are relative to; empty for the
+    root.
+    """
 
     base: str
     rules: tuple[LayerRule, ...]
@@ -63,7 +65,7 @@ def below(base: str, path: str) -> str:
 
 
 def read_fleet(tree: Tree, base: str, problems: Problems) -> Fleet:
-    """Reads `fleet.yaml` in `base`; a missing one is the single layer `base`."""
+    """Reads `fleet.yaml` in `base`. If it is missing, `base` is the only layer."""
     misnamed(tree, base, FLEET, problems)
     if base and not tree.is_dir(base):
         problems.add(
@@ -85,7 +87,7 @@ def read_fleet(tree: Tree, base: str, problems: Problems) -> Fleet:
 
 
 def misnamed(tree: Tree, directory: str, name: str, problems: Problems) -> None:
-    """Notes a file whose suffix is `.yml` where `name` is the file that is read."""
+    """Reports a file with the suffix `.yml`, if only `name` (with `.yaml`) is read."""
     wrong = name.replace(".yaml", ".yml")
     with problems.collect():
         if wrong in tree.children(directory):
@@ -129,7 +131,7 @@ def _rule(value: Any, place: Place, problems: Problems) -> LayerRule | None:
 
 
 def _patterns(when: Section, label: str) -> tuple[str, ...]:
-    """The patterns of one label; truth values and numbers as they are written."""
+    """The patterns of one label. Booleans and numbers are taken as text."""
     found = []
     for value, place in when.items(label):
         if isinstance(value, Map | List) or value is None:
@@ -147,13 +149,13 @@ def _patterns(when: Section, label: str) -> tuple[str, ...]:
 def select(
     tree: Tree, fleet: Fleet, host: str, labels: Mapping[str, str], problems: Problems
 ) -> tuple[str, ...]:
-    """The directories of a host's layers, in order. Missing ones that are not optional are noted.
+    """The directories of a host's layers, in order. Missing layers are reported, unless they are optional.
 
     tree: the repository
-    fleet: its rules
+    fleet: the layers in `fleet.yaml`
     host: the host's name
     labels: the host's labels
-    problems: where what is wrong goes
+    problems: collects errors
     """
     chosen: list[str] = []
     for rule in fleet.rules:
@@ -171,17 +173,17 @@ def select(
 
 
 def _missing(tree: Tree, rule: LayerRule, directory: str, path: str, problems: Problems) -> None:
-    """Notes a layer that is not a directory.
+    """Reports a layer that is not a directory.
 
     tree: the repository
     rule: the layer's entry in `fleet.yaml`
-    directory: where it should be in the repository
-    path: the same as the rule names it
-    problems: where what is wrong goes
+    directory: its path in the repository
+    path: its path as the rule names it
+    problems: collects errors
     """
     file, line = rule.place.file, rule.place.line
     if _is_there(tree, directory):
-        tree.read(directory)  # a submodule or a link to nowhere says so itself
+        tree.read(directory)  # a submodule or a broken link raises its own error
         problems.add(file, line, f"the layer {path} is a file", "name a directory")
     elif not rule.optional:
         hint = tree.note(directory) or _near(tree, directory)
@@ -189,7 +191,7 @@ def _missing(tree: Tree, rule: LayerRule, directory: str, path: str, problems: P
 
 
 def _near(tree: Tree, directory: str) -> str:
-    """What may be meant by a directory that is not there."""
+    """A hint for a directory that does not exist."""
     above, parts = "", directory.split("/")
     while parts and tree.is_dir(below(above, parts[0])):
         above = below(above, parts.pop(0))
@@ -202,8 +204,8 @@ def _is_there(tree: Tree, path: str) -> bool:
 
 
 def _substituted(rule: LayerRule, values: Mapping[str, str], problems: Problems) -> str | None:
-    """The path with its names filled in; None when one is missing, which is noted unless the layer is
-    optional.
+    """The path with its placeholders filled in. None if a label is missing, which is an error unless the
+    layer is optional.
     """
     for name in rule.names():
         value = values.get(name)
@@ -230,8 +232,8 @@ def _substituted(rule: LayerRule, values: Mapping[str, str], problems: Problems)
 
 @dataclass(frozen=True, slots=True)
 class OverlayFile:
-    """Where a file of the overlay comes from: path in the repository, index of the layer, whether it is a
-    template.
+    """The source of a file in the overlay: its path in the repository, the index of its layer, and whether it
+    is a template.
     """
 
     path: str
@@ -240,9 +242,7 @@ class OverlayFile:
 
 
 class Overlay:
-    """The files of all layers as one tree of paths relative to a layer; `.j2` files are rendered by
-    `template`.
-    """
+    """The files of all layers as one tree, with paths relative to a layer. `template` renders `.j2` files."""
 
     def __init__(self, tree: Tree, layers: tuple[str, ...], template: Callable[[str, bytes], bytes]) -> None:
         self.tree, self.layers = tree, layers
@@ -250,7 +250,7 @@ class Overlay:
         self._rendered: dict[str, bytes] = {}
 
     def find(self, path: str) -> OverlayFile | None:
-        """The file at exactly this path, of the last layer that has it."""
+        """The file at exactly this path, in the last layer that has it."""
         for index in range(len(self.layers) - 1, -1, -1):
             place = below(self.layers[index], path)
             if self.tree.is_file(place):
@@ -258,7 +258,7 @@ class Overlay:
         return None
 
     def named(self, path: str) -> OverlayFile | None:
-        """The file at this path, or the template that makes it. Raises Refused when one layer has both."""
+        """The file at this path, or the template for it. Raises EntryRefused if one layer has both."""
         exact, template = self.find(path), self.find(path + SUFFIX)
         if template is None or (exact is not None and exact.layer > template.layer):
             return exact
@@ -267,7 +267,7 @@ class Overlay:
         return OverlayFile(template.path, template.layer, True)
 
     def content(self, source: OverlayFile) -> bytes:
-        """The bytes, rendered when it is a template. Raises Refused, Wrong."""
+        """The content, rendered if it is a template. Raises EntryRefused or Wrong."""
         if source.template and source.path in self._rendered:
             return self._rendered[source.path]
         data = self.tree.read(source.path)
@@ -293,7 +293,7 @@ class Overlay:
         return sorted({name for layer in self.layers for name in self.tree.children(below(layer, path))})
 
     def is_template(self, path: str) -> bool:
-        """Whether a path is made by a template. False for what is refused."""
+        """Whether a path is rendered from a template. False if it is refused."""
         try:
             source = self.named(path) if path else None
         except EntryRefused:
@@ -301,11 +301,11 @@ class Overlay:
         return source is not None and source.template
 
     def note(self, path: str) -> str:
-        """What a person should know about a path that is not there; usually empty."""
+        """A note for people about a path that does not exist in the tree; usually empty."""
         return next((note for layer in self.layers if (note := self.tree.note(below(layer, path)))), "")
 
     def origin(self, path: str) -> str:
-        """The path in the repository that messages about `path` should name."""
+        """The path in the repository that messages about `path` should show."""
         path = "" if path == "." else path
         try:
             source = self.named(path) if path else None
@@ -318,7 +318,7 @@ class Overlay:
 
 
 def layer_vars(fleet: Fleet, settings: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """The fleet's variables with each layer's laid over them."""
+    """The fleet's variables, overridden by each layer's in order."""
     result: Any = dict(fleet.vars)
     for values in settings:
         result = merged(result, dict(values))

@@ -1,6 +1,4 @@
-"""A repository in a directory, for `--repo`: the options that say which host is meant, and how they become a
-context.
-"""
+"""A repository in a directory, for `--repo`: the options that select a host, and their context."""
 
 from __future__ import annotations
 
@@ -26,12 +24,15 @@ def add_repository_arguments(parser: argparse.ArgumentParser) -> None:
         "--label", action="append", default=[], metavar="K=V", help="a label of the host; may be repeated"
     )
     parser.add_argument(
-        "--path", default="", metavar="DIR", help="the directory in it that source.path would name"
+        "--path",
+        default="",
+        metavar="DIR",
+        help="the directory in the repository that source.path would name",
     )
 
 
 def open_tree(args: argparse.Namespace) -> DirTree:
-    """The repository. Errors: Stalled when there is no such directory."""
+    """The repository. Raises Stalled if the directory does not exist."""
     directory = args.repo or Path()
     if not directory.is_dir():
         raise Stalled(
@@ -41,7 +42,7 @@ def open_tree(args: argparse.Namespace) -> DirTree:
 
 
 def labels_of(args: argparse.Namespace) -> dict[str, str]:
-    """The labels given. Errors: Stalled for one without a value."""
+    """The labels in the options. Raises Stalled for a label without a value."""
     found = {}
     for text in args.label:
         key, equals, value = text.partition("=")
@@ -52,7 +53,7 @@ def labels_of(args: argparse.Namespace) -> dict[str, str]:
 
 
 def context_of(args: argparse.Namespace, tree: DirTree, *, strict: bool = False) -> RenderContext:
-    """The context of the host that the options name. With `strict`, warnings are errors."""
+    """The context of the host that the options select. With `strict`, warnings are errors."""
     facts = gather()
     name = args.host or facts["hostname"]
     return RenderContext(

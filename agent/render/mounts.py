@@ -1,11 +1,11 @@
-"""What a service mounts from its app's directory: tracked files become resources, everything else is data.
+"""Renders what services mount from their app's directory: tracked files become resources; the rest is data.
 
 Rules:
-1. A relative source lies below the app's directory on the host, at the same relative path. What Git tracks
-   there is placed by us; what it does not track is data, which is left alone: only its absolute path is set.
-2. A path that is named and only exists as `NAME.j2` is rendered; files in a mounted directory are taken as
-   they are.
-3. Configs and secrets are files; those with content of their own or with an owner or mode get a place below
+1. A relative source is below the app's directory on the host, at the same relative path. Limpet places the
+   files that Git tracks. Untracked files are data, which Limpet never touches: only the absolute path is set.
+2. A path that only exists as `NAME.j2` is rendered if it is named itself. Files in a mounted directory are
+   taken as they are.
+3. Configs and secrets are files. Those with inline content, or with an owner or mode, are placed below
    `.limpet`.
 """
 
@@ -27,7 +27,7 @@ from agent.render.layerfile import MODE
 from agent.render.layers import OverlayFile
 from agent.render.problems import Wrong
 
-OWN = ".limpet"  # below an app's directory: files that have no path of their own in the repository
+OWN = ".limpet"  # below an app's directory: files without a path of their own in the repository
 FILES = "files"  # at the root of a layer: host files
 ELSEWHERE = {"npipe": "are for Windows hosts", "cluster": "need a Swarm"}
 GrantKind = Literal["config", "secret"]
@@ -36,10 +36,11 @@ PLURAL: dict[GrantKind, str] = {"config": "configs", "secret": "secrets"}
 
 @dataclass(slots=True)
 class Used:
-    """What one service uses: host path -> content digest of tracked files, and what must be there before it.
+    """What one service uses. `inputs`: host path of a tracked file -> content digest. `needs`: resources that
+    must exist before it.
 
-    `folded`: what it is re-created with. `copies`: host path of a file of the app -> where its own copy of it
-    lies.
+    `folded`: resources that it is re-created with. `copies`: host path of an app file -> host path of the
+    service's own copy.
     """
 
     inputs: dict[str, str] = field(default_factory=dict)
@@ -55,7 +56,7 @@ class Used:
         self.needs[resource.key] = Need(resource.key)
 
     def fold(self, key: Key) -> None:
-        """Must be there, and when it changes the service is re-created."""
+        """Adds a resource that must exist first, and whose change re-creates the service."""
         self.needs[key] = Need(key)
         self.folded.add(key)
 
@@ -72,9 +73,7 @@ class Grant:
 
 @dataclass(slots=True)
 class AppFiles:
-    """The files of one app. `directory` is the app's directory on the host; `overlay` its directory in the
-    overlay.
-    """
+    """The files of one app. `directory` is the app's directory on the host."""
 
     work: Assembly
     project: Project
@@ -82,17 +81,17 @@ class AppFiles:
     placed: dict[str, Resource] = field(default_factory=dict)
 
     def where(self, *path: str | int) -> tuple[str, int]:
-        """The file in the repository and the line of a part of the project."""
+        """The file and line, in the repository, of a part of the project."""
         file, line = self.project.position(*path)
         return self.work.overlay.origin(file), line
 
     def wrong(self, message: str, hint: str, *path: str | int) -> Wrong:
-        """The problem that ends the work on a part of the project, to be raised."""
+        """An exception for a problem with a part of the project."""
         file, line = self.where(*path)
         return Wrong(file, line, message, hint)
 
     def error(self, message: str, hint: str, *path: str | int) -> None:
-        """Notes a problem with a part of the project."""
+        """Adds a problem with a part of the project."""
         file, line = self.where(*path)
         self.work.problems.add(file, line, message, hint)
 
@@ -105,7 +104,7 @@ class AppFiles:
         return posixpath.normpath(posixpath.join(self.directory, relative))
 
     def inside(self, source: str, what: str, *path: str | int) -> str:
-        """The path below the app's directory. Raises Wrong when it leaves it."""
+        """The path relative to the app's directory. Raises Wrong if it is outside."""
         clean = posixpath.normpath(source)
         if clean == ".." or clean.startswith("../"):
             raise self.wrong(
@@ -148,7 +147,7 @@ class AppFiles:
         }
 
     def bind(self, source: str, used: Used, what: str, at: tuple[str | int, ...]) -> str:
-        """The host path of a bind source; tracked files below it are placed and become inputs."""
+        """The host path of a bind source. Tracked files below it are placed, and become inputs."""
         if source.startswith("/"):
             return self._host_source(posixpath.normpath(source), used)
         if source.startswith("~") or self.project.repository_path(source) is None:
@@ -165,7 +164,7 @@ class AppFiles:
         return self.host(relative)
 
     def _tracked(self, relative: str) -> dict[str, OverlayFile]:
-        """Path below the app's directory -> source of what Git tracks at or below a path."""
+        """The tracked files at or below a path: path relative to the app's directory -> source."""
         overlay = self.work.overlay
         full = self._virtual(relative)
         if full and not overlay.is_dir(full):
@@ -179,8 +178,8 @@ class AppFiles:
         return "" if full == "." else full
 
     def _host_source(self, path: str, used: Used) -> str:
-        """An absolute source: host files that we manage there must be written first; a single one is an
-        input.
+        """An absolute source. Managed host files below it must be written first. If it is a managed file
+        itself, it is an input.
         """
         for key, resource in self.work.resources.items():
             if key.kind not in PATH_KINDS or resource.spec.get("app"):
@@ -192,7 +191,9 @@ class AppFiles:
         return path
 
     def _misspelt(self, relative: str, what: str, at: tuple[str | int, ...]) -> None:
-        """Warns when an untracked source looks like a slip of the pen: it would be an empty directory."""
+        """Warns if an untracked source looks like a typing error, because it would become an empty
+        directory.
+        """
         directory, _, name = relative.rpartition("/")
         names = [
             child for child in self.work.overlay.children(self._virtual(directory or ".")) if child != name
@@ -206,7 +207,7 @@ class AppFiles:
             )
 
     def seccomp(self, path: str, at: tuple[str | int, ...]) -> str:
-        """What a seccomp profile of the app says, as JSON without spaces. Raises Wrong."""
+        """The content of a seccomp profile of the app, as JSON without spaces. Raises Wrong."""
         source = (
             None
             if path.startswith("/")
@@ -226,7 +227,7 @@ class AppFiles:
             ) from error
 
     def place(self, relative: str, source: OverlayFile) -> Resource:
-        """The resource of a tracked file, each once. Raises Refused, Wrong."""
+        """The resource of a tracked file, which is added once. Raises EntryRefused or Wrong."""
         path = self.host(relative)
         if path not in self.placed:
             data = self.work.overlay.content(source)
@@ -243,7 +244,7 @@ class AppFiles:
         return self.placed[path]
 
     def grant(self, service: str, kind: GrantKind, index: int, used: Used) -> dict[str, Any]:
-        """A config or secret of a service, the one at an index, as a read-only bind mount. Raises Wrong."""
+        """The config or secret at an index of a service, as a read-only bind mount. Raises Wrong."""
         section = PLURAL[kind]
         use = self.project.services[service][section][index]
         owned = {key: str(use[key]) for key in ("uid", "gid", "mode") if use.get(key) not in (None, "")}
@@ -311,7 +312,7 @@ class AppFiles:
         return copy
 
     def _untracked(self, what: str, relative: str, at: tuple[str, ...]) -> str:
-        """A file that is not in Git is the host's own: it must be there."""
+        """The host path of a file that is not in Git. It belongs to the host, and must exist there."""
         if self.work.overlay.is_dir(self._virtual(relative)):
             raise self.wrong(f"{what}: {relative} is a directory", "name a file", *at)
         note = self.work.overlay.note(self._virtual(relative))
@@ -323,8 +324,8 @@ class AppFiles:
         return self.host(relative)
 
     def _own(self, grant: Grant, data: bytes, used: Used) -> str:
-        """A file of ours below the app's directory: shared, or a service's own when it wants an owner or
-        mode.
+        """The host path of a generated file below the app's directory. It is shared, unless the service sets
+        an owner or mode.
         """
         section, owned = PLURAL[grant.kind], grant.owned
         path = self.host("/".join([OWN, section, *([grant.service] if owned else []), grant.name]))

@@ -1,4 +1,4 @@
-"""Everything wrong in one rendering, collected: a person sees all of it at once, each with its place and
+"""Collects all problems of one rendering, so that a person sees them at once, each with its place and
 remedy.
 """
 
@@ -11,11 +11,11 @@ from agent.compose.errors import ComposeError, ComposeErrors
 from agent.errors import BadInput, Problem
 from agent.render.tree import EntryRefused
 
-MAX_SHOWN = 500  # a broken generator can make thousands
+MAX_SHOWN = 500  # a broken generator can cause thousands
 
 
 class Wrong(Exception):
-    """One problem that ends the work on one thing; the rest goes on."""
+    """One problem that stops the work on one item. The rest continues."""
 
     def __init__(self, file: str, line: int, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -60,7 +60,7 @@ class Problems:
         return tuple(sorted(self._warnings))
 
     def collect(self) -> _Collect:
-        """Ends the block at its first problem and keeps it."""
+        """A context manager that ends its block at the first problem, and collects it."""
         return _Collect(self)
 
     def keep(
@@ -69,9 +69,9 @@ class Problems:
         shown: Callable[[str], str] = str,
         hinted: Callable[[ComposeError], str] = lambda error: error.hint,
     ) -> bool:
-        """Notes what one of our exceptions tells; false for any other.
+        """Collects the problems of an exception. False if it is not one of ours.
 
-        `shown`: how messages call a Compose file; `hinted`: the hint of an error in it.
+        `shown`: turns a Compose file into the path to show. `hinted`: the hint for an error in it.
         """
         if isinstance(error, EntryRefused):
             self.add(error.path, 0, error.message, error.hint)
@@ -90,7 +90,7 @@ class Problems:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`did you mean X?`, or the words that are known; empty when there are none."""
+    """`did you mean X?`, or the list of known words; empty if there are none."""
     words = sorted(set(known))
     close = difflib.get_close_matches(word, words, 1, 0.6)
     if close:

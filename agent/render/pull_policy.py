@@ -1,4 +1,4 @@
-"""When the image of a service is pulled: `pull_policy` and `pull_refresh_after` of Compose in two values."""
+"""Turns Compose's `pull_policy` and `pull_refresh_after` into two values that say when an image is pulled."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SIMPLE = {
     "always": "always",
     "never": "never",
     "build": "missing",
-}  # nothing is built here: the image is used
+}  # Limpet does not build, so `build` uses the image
 
 
 def pulling(name: str, service: Mapping[str, Any], files: AppFiles) -> dict[str, Any]:
     """`pull_policy` (always, missing or never) and `pull_every` (seconds) of a service. Raises Wrong.
 
-    `refresh` without an interval asks with each new manifest, as Compose's `up` would each time: that is
-    `always`.
+    `refresh` without an interval means `always`: the registry is asked with each new manifest, as by each
+    `up` of Compose.
     """
     policy, after = str(service.get("pull_policy") or ""), service.get("pull_refresh_after")
     if after is not None and policy != "refresh":

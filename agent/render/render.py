@@ -1,9 +1,9 @@
-"""A revision to the manifest of one host: `render(tree, context)`, the steps in order. No network, no clock,
-no host.
+"""Renders a revision into the manifest of one host: `render(tree, context)` has the steps in order. It uses
+no network, no clock and no host.
 
     fleet.yaml -> layers -> layer.yaml -> host files -> apps -> claims
 
-Equal tree and context, equal manifest and content. Everything that is wrong is raised together, as BadInput.
+An equal tree and context give an equal manifest and content. All problems are raised together, as BadInput.
 """
 
 from __future__ import annotations
@@ -38,9 +38,7 @@ UNIT_SUFFIXES = (
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The manifest, and the bytes of every file in it by their SHA-256. `apps` and `layers` are for
-    people.
-    """
+    """The manifest, and the content of its files by SHA-256. `apps` and `layers` are for people."""
 
     manifest: Manifest
     content: dict[str, bytes]
@@ -49,7 +47,7 @@ class Rendered:
 
 
 def render(tree: Tree, context: RenderContext) -> Rendered:
-    """The desired state of one host. Raises BadInput with all problems, Transient when the Git cache is
+    """The desired state of one host. Raises BadInput with all problems, and Transient if the Git cache is
     damaged.
     """
     problems = Problems(context.strict)
@@ -73,9 +71,9 @@ def render(tree: Tree, context: RenderContext) -> Rendered:
 
 
 def read_apps(tree: Tree, context: RenderContext) -> tuple[list[Project], list[Problem], tuple[str, ...]]:
-    """The apps of one host as Compose reads them, and the problems and warnings of rendering them.
+    """The apps of one host as Compose reads them, with the problems and warnings from rendering them.
 
-    An app that could not be run can still be read. Raises BadInput when one cannot even be loaded.
+    An app that this host cannot run is included. Raises BadInput if an app cannot be loaded at all.
     """
     problems = Problems(context.strict)
     work, found = _assemble(tree, context, problems)
@@ -91,7 +89,7 @@ def context_base(context: RenderContext) -> str:
 
 
 def _assemble(tree: Tree, context: RenderContext, problems: Problems) -> tuple[Assembly, list[App]]:
-    """All steps; what is wrong is noted."""
+    """Runs all steps, and collects problems."""
     work = _prepare(tree, context, problems)
     found: list[App] = []
     with problems.collect():
@@ -124,7 +122,7 @@ def _prepare(tree: Tree, context: RenderContext, problems: Problems) -> Assembly
 
 
 def _unsupported(work: Assembly) -> None:
-    """Parts of a layer that this version cannot do: said, never ignored."""
+    """Reports parts of a layer that this version does not support. They are never ignored."""
     for path, source in work.overlay.files("units").items():
         if path.endswith(UNIT_SUFFIXES):
             work.problems.add(

@@ -1,7 +1,7 @@
-"""Reading our own YAML files (`fleet.yaml`, `layer.yaml`): every value is checked and every complaint has its
+"""Reads Limpet's own YAML files (`fleet.yaml`, `layer.yaml`). Every value is checked; every problem has a
 line.
 
-The loader is the one of `agent.compose`, so places, limits and duplicate keys are treated alike everywhere.
+The loader is that of `agent.compose`, so places, limits and duplicate keys are treated the same everywhere.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def yaml_bound(path: str, data: bytes) -> None:
 
 
 def read_yaml(tree: Tree, path: str, problems: Problems) -> Map | None:
-    """The mapping in a YAML file; None when there is no such file, or it is wrong, which is then noted."""
+    """The mapping in a YAML file; None if the file does not exist, or if it has errors, which are
+    collected.
+    """
     with problems.collect():
         data = tree.read(path)
         if data is None:
@@ -81,7 +83,7 @@ def without_places(value: Any) -> Any:
 
 
 def merged(below: Any, above: Any) -> Any:
-    """Mappings merged deeply; anything else is replaced by what lies above."""
+    """Merges mappings deeply. Any other value of `above` replaces that of `below`."""
     if isinstance(below, dict) and isinstance(above, dict):
         return {
             **below,
@@ -91,7 +93,7 @@ def merged(below: Any, above: Any) -> Any:
 
 
 def host_path(text: str) -> str | None:
-    """An absolute host path in its one form, None when it is not one."""
+    """An absolute host path in canonical form; None if the text is not one."""
     if not text.startswith("/") or "\0" in text or ".." in text.split("/"):
         return None
     return "/" + posixpath.normpath(text).strip("/")
@@ -99,8 +101,8 @@ def host_path(text: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One mapping that is being read; `what` is how messages call it (`checks.shop`), `shown` how they call
-    its file.
+    """One mapping that is being read. Messages call it `what` (such as `checks.shop`), and its file
+    `shown(file)`.
     """
 
     map: Map
@@ -119,7 +121,7 @@ class Section:
         return f"{self.what}.{key}" if self.what else key
 
     def known(self, *keys: str) -> None:
-        """Notes every key that is none of these."""
+        """Reports every key that is not one of these."""
         for key in self.map:
             if key not in keys:
                 self.wrong(key, f"unknown key {self.name(key)}", did_you_mean(key, keys))
@@ -182,7 +184,7 @@ class Section:
         return value
 
     def section(self, key: str) -> Section:
-        """The mapping at `key`, an empty one when it is missing or wrong."""
+        """The mapping at `key`; an empty one if it is missing or not a mapping."""
         value = self.map.get(key)
         if value is None or not isinstance(value, Map):
             if value is not None:

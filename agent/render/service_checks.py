@@ -2,7 +2,7 @@
 
 Rules:
 1. A key is never ignored silently: one that is not supported is an error.
-2. Without an image there is nothing to draft; everything else is noted, and the service is looked at further.
+2. A service without an image cannot be drafted. After any other problem the checks continue.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ TAKEN_OUT = frozenset(
         "extends",
         "pre_start",
     }
-)  # what other steps are concerned with
-DEPLOY = ("resources", "restart_policy")  # what of `deploy` concerns one container
+)  # other steps handle these
+DEPLOY = ("resources", "restart_policy")  # the parts of `deploy` that concern one container
 DEPLOY_ELSEWHERE = ("replicas", "update_config", "rollback_config")
 DEPLOY_IGNORED = ("mode", "endpoint_mode", "labels", "placement")
 RESERVED = "io.limpet."
@@ -43,7 +43,7 @@ NAMESPACES = ("network_mode", "ipc", "pid")
 
 
 def check_service(name: str, service: Map, files: AppFiles) -> None:
-    """Notes what is wrong with a service. Raises Wrong when it has no image that can be run."""
+    """Reports the problems of a service. Raises Wrong if it has no usable image."""
     _check_keys(name, service, files)
     for label in service.get("labels") or {}:
         if label.startswith(RESERVED):
@@ -88,8 +88,8 @@ def _check_keys(name: str, service: Map, files: AppFiles) -> None:
 def check_signals(
     name: str, config: Mapping[str, Any], changes: Mapping[str, Change], files: AppFiles
 ) -> None:
-    """A file that is mounted by itself is seen as it was at the start: after a signal the container would
-    read the old one.
+    """Reports signals for a file that is mounted as a single file: the container would still see the file of
+    its start.
     """
     for mount in config.get("volumes") or ():
         how, at = changes.get(mount.get("source"), ("", ("", 0)))
@@ -103,7 +103,7 @@ def check_signals(
 
 
 def check_restarts(name: str, changes: Mapping[str, Change], on_unhealthy: str, files: AppFiles) -> None:
-    """A namespace that another service shares does not outlive a restart."""
+    """Reports restarts of a service whose namespace another service shares: it does not survive a restart."""
     sharing = [
         other
         for other, service in files.project.services.items()

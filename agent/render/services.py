@@ -1,11 +1,12 @@
-"""One Compose service to containers: host-ready configuration, what it uses, and what it waits for.
+"""Turns one Compose service into containers: host-ready configuration, used resources and dependencies.
 
 Rules:
-1. The configuration holds only what the user set; what concerns other steps (dependencies, replicas,
-   profiles, build, extensions) is taken out.
-2. Names become real ones: networks, volumes, and containers whose namespace, volumes or links are used.
-3. A container is re-created with what it cannot outlive: a container whose namespace it shares, one it
-   depends on with `restart: true`, a network it is in, a host file that says so.
+1. The configuration has only what the user set. Keys that other steps handle (dependencies, replicas,
+   profiles, build, extensions) are taken out.
+2. Names are replaced by those in the Engine: networks, volumes, and containers whose namespace, volumes or
+   links are used.
+3. A container is re-created with everything that it cannot outlive: a container whose namespace it shares,
+   one that it depends on with `restart: true`, its networks, and host files whose `on_change` says so.
 """
 
 from __future__ import annotations
@@ -42,12 +43,14 @@ CONDITIONS: dict[str, Condition] = {
 }
 MAX_REPLICAS = 1000
 SECURITY_WORDS = ("no-new-privileges", "writable-cgroups")  # options without a value
-SECCOMP_WORDS = ("unconfined", "builtin")  # profiles that are no file
+SECCOMP_WORDS = ("unconfined", "builtin")  # profiles that are not a file
 
 
 @dataclass(slots=True)
 class AppServices:
-    """The services of one app on their way to containers. `devices`: what a volume is made of, by its key."""
+    """Turns the services of one app into containers. `devices`: the files that a bind-type volume uses, by
+    its key.
+    """
 
     work: Assembly
     files: AppFiles
@@ -58,7 +61,7 @@ class AppServices:
     completed: frozenset[str] = frozenset()
 
     def run(self) -> None:
-        """Drafts the containers of all services; one that is wrong does not hide what is wrong with the
+        """Drafts the containers of all services. A problem with one does not hide the problems of the
         others.
         """
         services = self.files.project.services
@@ -111,8 +114,8 @@ class AppServices:
             self.work.draft(key, each)
 
     def _take_out(self, path: str, used: Used) -> None:
-        """A path whose change restarts or signals a service is no input of it, but must still be there
-        first.
+        """Removes a path from the inputs of a service that its change restarts or signals. The path must
+        still exist first.
         """
         used.inputs.pop(path, None)
         known = (key for kind in PATH_KINDS if (key := Key(kind, path)) in self.work.resources)
@@ -120,7 +123,7 @@ class AppServices:
         used.needs.setdefault(key, Need(key))
 
     def _commands(self, name: str, service: Map, event: str) -> list[dict[str, Any]]:
-        """The commands of a lifecycle hook, in their order."""
+        """The commands of a lifecycle hook, in order."""
         found = []
         for index, hook in enumerate(service.get(event) or ()):
             found.append(
@@ -154,7 +157,7 @@ class AppServices:
         return oneshot
 
     def containers(self, service: str) -> list[Key]:
-        """The containers of a service, by their numbers. Raises Wrong when there are too many."""
+        """The containers of a service, in the order of their numbers. Raises Wrong if there are too many."""
         return [Key("container", self.name(service, number)) for number in range(1, self._count(service) + 1)]
 
     def name(self, service: str, number: int) -> str:
@@ -176,9 +179,9 @@ class AppServices:
         return 1 if count is None else int(count)
 
     def _changes(self, name: str, extension: Extension, used: Used) -> dict[str, Change]:
-        """Host path -> what a change does, and where that is written, for the app files that
-        `x-limpet.on_change` names. A directory stands for its files; of a file and its directory the file
-        counts. What re-creates is left an input.
+        """Host path -> the change, for the app files in `x-limpet.on_change`. A directory stands for its
+        files; an entry for a file overrides one for its directory. Files whose change re-creates the service
+        stay inputs.
         """
         found: dict[str, Change] = {}
         hosts = {
@@ -219,7 +222,9 @@ class AppServices:
         return config
 
     def _mounts(self, name: str, service: Map, used: Used) -> list[dict[str, Any]]:
-        """Volumes, configs and secrets, host-ready; a wrong one does not hide what is wrong with others."""
+        """Host-ready mounts for volumes, configs and secrets. A problem with one does not hide those of the
+        others.
+        """
         mounts: list[dict[str, Any]] = []
         volumes = [without_places(volume) for volume in service.get("volumes") or ()]
         for index, volume in enumerate(volumes):
@@ -237,8 +242,8 @@ class AppServices:
         return mounts
 
     def _security(self, options: list[Any], service: str) -> list[str]:
-        """The security options; the file of a seccomp profile is replaced by what it says, as the Engine
-        wants it.
+        """The security options. The path of a seccomp profile is replaced by its content, as the Engine
+        requires.
         """
         found = []
         for index, option in enumerate(map(str, options)):
@@ -266,7 +271,7 @@ class AppServices:
         config["networks"] = real
 
     def _namespaces(self, config: dict[str, Any], used: Used) -> None:
-        """Services named in namespaces, volumes_from and links become containers."""
+        """Replaces services in namespaces, volumes_from and links by containers."""
         for key in NAMESPACES:
             kind, _, other = str(config.get(key) or "").partition(":")
             if kind == "service":
@@ -300,9 +305,9 @@ class AppServices:
         return key.name
 
     def _depend(self, service: str, how: Mapping[str, Any], used: Used) -> None:
-        """Waits for all containers of another service."""
+        """Adds a dependency on all containers of another service."""
         if service not in self.files.project.services:
-            return  # not enabled by any profile, and not required
+            return  # no profile enables it, and it is not required
         condition = CONDITIONS[how.get("condition") or "service_started"]
         for key in self.containers(service):
             used.needs[key] = Need(key, condition, how.get("required", True) is not False)

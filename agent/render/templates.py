@@ -1,12 +1,12 @@
-"""Templates: Jinja2 in its sandbox, with strict names and own limits.
+"""Renders templates with sandboxed Jinja2, strict names and additional limits.
 
 Rules:
-1. A template sees `facts`, `vars`, `host`, `labels`, Jinja's own filters and tests; nothing random, no other
-   template.
+1. A template can use `facts`, `vars`, `host`, `labels`, and Jinja's own filters and tests. Nothing is random,
+   and other templates cannot be used.
 2. An undefined name is an error that names it; `x is defined` and `x | default(...)` work.
 3. Output, intermediate texts and numbers are bounded, so that a small template cannot eat the host.
-4. Lines that hold only a block tag leave no empty line behind; the final newline stays.
-5. Equal input, equal output: nothing that prints differently from run to run can be printed.
+4. A line with only a block tag leaves no empty line; the final newline is kept.
+5. Equal input gives equal output: values that print differently on each run cannot be printed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from agent.render.problems import Wrong, did_you_mean
 
 MAX_OUTPUT = 4 << 20  # characters
 MAX_TEXT = 1 << 20  # characters of one value
-MAX_COUNT = 10_000  # of a width, an indentation, a repetition
+MAX_COUNT = 10_000  # for a width, an indentation or a repetition
 MAX_BITS = 4096  # of a number
 ADDRESS = re.compile(r"<[^<>\n]* at 0x[0-9a-f]{6,}>")
 WIDTH = re.compile(r"[0-9]{5,}")
@@ -34,7 +34,7 @@ FORBIDDEN = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
 
 
 class _Missing(UndefinedError):
-    """A name that is not defined, and its siblings that are."""
+    """A name that is not defined, with the names that are defined beside it."""
 
     def __init__(self, name: str, known: list[str]) -> None:
         super().__init__(name)
@@ -42,7 +42,7 @@ class _Missing(UndefinedError):
 
 
 class _Undefined(StrictUndefined):
-    """Fails on every use but a test, and tells the name."""
+    """Fails on every use except a test, and names the undefined name."""
 
     __slots__ = ()
 
@@ -58,7 +58,7 @@ class _Undefined(StrictUndefined):
 
 
 class _Generator(CodeGenerator):
-    """Sends `~` through the environment, which bounds it."""
+    """Routes `~` through the environment, which limits its result."""
 
     def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
         self.write("environment.join_text((")
@@ -102,7 +102,7 @@ class _Environment(SandboxedEnvironment):
         return super().wrap_str_format(value)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """A key of a mapping wins over its methods: `vars.items` is the variable."""
+        """A key of a mapping takes precedence over its methods: `vars.items` is the variable."""
         if isinstance(obj, Mapping) and attribute in obj:
             return obj[attribute]
         return super().getattr(obj, attribute)
@@ -125,9 +125,9 @@ def _count_bound(*values: Any) -> None:
 
 
 def _bounded_filter(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter that takes a width, a count or a format, with that bounded."""
+    """A filter whose width, count or format is limited."""
 
-    @functools.wraps(function)  # takes Jinja's marks along
+    @functools.wraps(function)  # keeps Jinja's markers
     def filtered(*args: Any, **kwargs: Any) -> Any:
         _count_bound(*args[1:], *kwargs.values())
         if args and isinstance(args[0], str) and "%" in args[0]:
@@ -168,7 +168,7 @@ ENVIRONMENT = _environment()
 
 @functools.lru_cache(maxsize=4096)
 def _compiled(file: str, data: bytes) -> tuple[nodes.Template, Template]:
-    """A template's syntax tree and code; many hosts of one fleet share them. Raises Wrong."""
+    """A template's syntax tree and code, which many hosts of a fleet share. Raises Wrong."""
     try:
         source = data.decode()
     except UnicodeDecodeError as error:
@@ -205,7 +205,7 @@ class Templates:
         self._names = dict(names)
 
     def render(self, file: str, data: bytes) -> bytes:
-        """The rendered file. Raises Wrong with the line at fault."""
+        """The rendered file. Raises Wrong with the line of the problem."""
         return self._run(file, *_compiled(file, data))
 
     def _run(self, file: str, tree: nodes.Template, template: Template) -> bytes:
@@ -285,7 +285,7 @@ def _line(trace: TracebackType | None, file: str) -> int:
 
 
 def _spelled(tree: nodes.Template, line: int, name: str) -> str:
-    """The whole expression that ends in the missing name, as it is written in that line."""
+    """The whole expression that ends with the missing name, as it is written on that line."""
     for node in tree.find_all((nodes.Getattr, nodes.Getitem)):
         if node.lineno == line and (text := _dotted(node)) and text.rpartition(".")[2] == name:
             return text

@@ -1,13 +1,12 @@
 """A revision of the repository as a read-only tree. Nothing is ever checked out.
 
 Rules, the same for every implementation:
-1. Paths are relative to the root of the repository, with `/`, and never hold `.`, `..`, `.git`, NUL or a
+1. Paths are relative to the root of the repository, use `/`, and never contain `.`, `..`, `.git`, NUL or a
    backslash.
-2. Symbolic links are followed inside the tree, as if their target stood in their place. A link that leaves
-   the tree, dangles or runs in a circle, a submodule and a hostile name are refused when they are used, and
-   only then.
-3. `files` lists what is refused too, so that a reader meets it; `read` raises `Refused` for it.
-4. Budgets bound what one rendering may list and read.
+2. Symbolic links are followed inside the tree, as if they were their targets. Links that leave the tree,
+   dangle or form a loop, submodules and hostile names are refused, but only when they are used.
+3. `files` also lists refused entries, so that readers notice them; `read` raises EntryRefused for them.
+4. Budgets limit what one rendering may list and read.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import Literal, Protocol
 MAX_FILE = 8 << 20  # bytes
 MAX_TOTAL = 128 << 20  # bytes, every file counted once
 MAX_ENTRIES = 100_000
-MAX_LINKS = 40  # followed on the way to one file
+MAX_LINKS = 40  # followed to reach one file
 LINK_HINT = "put the file itself in the repository"
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
@@ -27,7 +26,7 @@ EntryType = Literal["file", "directory", "link", "submodule", "refused"]
 
 
 class EntryRefused(Exception):
-    """Something in the tree that must not be used. `path` is where it stands in the repository."""
+    """An entry of the tree must not be used. `path` is its path in the repository."""
 
     def __init__(self, path: str, message: str, hint: str = "") -> None:
         super().__init__(f"{path}: {message}")
@@ -35,7 +34,7 @@ class EntryRefused(Exception):
 
 
 class Tree(Protocol):
-    """What rendering reads."""
+    """The tree that rendering reads."""
 
     name: str
 
@@ -43,27 +42,27 @@ class Tree(Protocol):
         """The files below a directory (or the file itself), sorted, links to files included."""
 
     def read(self, path: str) -> bytes | None:
-        """The content of a file, None when there is none. Raises Refused."""
+        """The content of a file; None if it does not exist. Raises EntryRefused."""
 
     def mode(self, path: str) -> int:
         """0o755 for an executable file, else 0o644."""
 
     def is_dir(self, path: str) -> bool:
-        """Whether there is a directory; "" is the root. Raises Refused."""
+        """Whether a directory exists; "" is the root. Raises EntryRefused."""
 
     def is_file(self, path: str) -> bool:
-        """Whether there is something else than a directory, which may be refused when it is read."""
+        """Whether something other than a directory exists. Reading it may still raise EntryRefused."""
 
     def children(self, path: str) -> list[str]:
-        """The names directly below a directory, sorted; empty when there is none."""
+        """The names directly below a directory, sorted; empty if it does not exist."""
 
     def note(self, path: str) -> str:
-        """What a person should know about a path that is not there; usually empty."""
+        """A note for people about a path that does not exist in the tree; usually empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class TreeEntry:
-    """One name in a directory. `ref` is what the implementation needs to read it, `reason` why it is
+    """One entry of a directory. The implementation needs `ref` to read it. `reason` says why it is
     refused.
     """
 
@@ -75,7 +74,9 @@ class TreeEntry:
 
 @dataclass
 class BaseTree:
-    """The rules above over two primitives: the entries of a real directory and the bytes of an entry."""
+    """Implements the rules above on two primitives: the entries of a real directory and the content of an
+    entry.
+    """
 
     name: str
     _listed: dict[str, Mapping[str, TreeEntry]] = field(default_factory=dict, init=False)
@@ -90,7 +91,7 @@ class BaseTree:
         raise NotImplementedError
 
     def _content(self, path: str, entry: TreeEntry) -> bytes:
-        """The bytes of a file or the target of a link, at most MAX_FILE + 1 of them."""
+        """The content of a file or the target of a link, at most MAX_FILE + 1 bytes."""
         raise NotImplementedError
 
     def files(self, prefix: str = "") -> list[str]:
@@ -177,7 +178,7 @@ class BaseTree:
         return self._listed[directory]
 
     def _walk(self, shown: str, real: str, above: tuple[str, ...]) -> Iterator[str]:
-        """The files below the real directory `real`, with the paths by which they were asked for."""
+        """The files below the real directory `real`, with paths that start with `shown`."""
         for name, entry in self._children(real).items():
             path = child_path(shown, name)
             self._walked += 1
@@ -192,7 +193,7 @@ class BaseTree:
             yield path
 
     def _directory_behind(self, path: str, real: str, entry: TreeEntry) -> str | None:
-        """The real path of an entry that is a directory, or a link to one; None for anything else."""
+        """The real path of an entry that is a directory or a link to one; None for anything else."""
         if entry.kind != "link":
             return real if entry.kind == "directory" else None
         try:
@@ -209,8 +210,8 @@ class BaseTree:
         )
 
     def _resolve(self, path: str) -> tuple[str, TreeEntry] | None:
-        """The real path and entry behind `path`, links followed; None when it is not there. Raises
-        Refused.
+        """The real path and entry of `path`, with links followed; None if it does not exist. Raises
+        EntryRefused.
         """
         if path not in self._resolved:
             self._resolved[path] = self._follow(path)
@@ -239,13 +240,15 @@ class BaseTree:
         return real, directory
 
     def _above(self, path: str, real: str, target: str) -> str:
-        """The directory above a real one, where a link to `target` leads. Raises EntryRefused at the root."""
+        """The parent of a real directory, for `..` in a link to `target`. Raises EntryRefused at the root."""
         if not real:
             raise self._leaves(path, target)
         return real.rpartition("/")[0]
 
     def _child(self, path: str, real: str, linked: bool) -> TreeEntry | None:
-        """The entry at a real path. Raises EntryRefused when a link on the way of `path` leads to nothing."""
+        """The entry at a real path; None if it does not exist. Raises EntryRefused if a link of `path` leads
+        there.
+        """
         directory, _, name = real.rpartition("/")
         child = self._children(directory).get(name)
         if child is None and linked:
@@ -262,7 +265,9 @@ class BaseTree:
         )
 
     def _target(self, path: str, link: str, entry: TreeEntry, links: int) -> str:
-        """What a link says, relative to its directory; it is one of so many on the way of `path`."""
+        """The target of a link, relative to its directory. `links`: the number of links followed for
+        `path`.
+        """
         if links > MAX_LINKS:
             raise EntryRefused(path, "symbolic links form a loop", "remove one of them")
         try:
@@ -279,13 +284,13 @@ def child_path(directory: str, name: str) -> str:
 
 
 def _steps(path: str, linked: bool) -> list[tuple[str, bool]]:
-    """The parts of a path, or of a link's target, the last one first, each marked with which it is of."""
+    """The parts of a path or of a link's target, in reverse order. `linked` marks the parts of a target."""
     nothing = ("", ".") if linked else ("",)
     return [(part, linked) for part in reversed(path.split("/")) if part not in nothing]
 
 
 def _safe(name: str, entry: TreeEntry) -> TreeEntry:
-    """The entry, or a refused one when its name could mislead whoever writes or reads it."""
+    """The entry, or a refused one if its name could mislead those who write or read it."""
     lowered = name.lower().rstrip(". ")
     if name in ("", ".", "..") or "/" in name or "\\" in name or lowered == ".git" or lowered == "git~1":
         return TreeEntry("refused", reason=f"has a forbidden name ({name!r})")

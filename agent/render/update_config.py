@@ -1,10 +1,10 @@
-"""`deploy.update_config` and `deploy.rollback_config` of a service: how its containers are changed.
+"""Reads `deploy.update_config` and `deploy.rollback_config` of a service: how its containers are updated.
 
 Rules:
-1. Only what was written counts; with either of them given, one container at a time is changed, as Swarm does
-   it.
-2. `start-first` needs that two containers of the service can run at once; where they cannot, a warning says
-   why, and the old one goes first.
+1. Only what is written counts. If either section is present, one container is updated at a time, as in a
+   Swarm.
+2. `start-first` requires that two containers of the service can run at once. If they cannot, a warning says
+   why, and the old container is stopped first.
 3. A failed update is undone as a whole, so `pause` is taken as `rollback`.
 """
 
@@ -21,13 +21,13 @@ from agent.render.mounts import AppFiles
 from agent.render.problems import did_you_mean
 
 ACTIONS = ("rollback", "continue", "pause")
-SHARED = ("host", "service:", "container:")  # network modes whose ports two containers would both want
+SHARED = ("host", "service:", "container:")  # network modes in which both containers would use the same ports
 
 
 def update_policies(
     service: Map, name: str, config: Mapping[str, Any], files: AppFiles
 ) -> dict[str, dict[str, Any]]:
-    """`update` and `rollback`, as `kinds/update_policy.py` reads them; what is wrong is noted."""
+    """`update` and `rollback` in the form that `kinds/update_policy.py` reads. Problems are collected."""
     deploy = service.get("deploy") or {}
     found = {}
     for key, section in (("update", "update_config"), ("rollback", "rollback_config")):
@@ -38,7 +38,7 @@ def update_policies(
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads one of the two sections; a value that is not set, or is wrong, is None."""
+    """Reads one of the two sections. A value that is not set or not valid is None."""
 
     written: Mapping[str, Any]
     files: AppFiles
@@ -120,7 +120,7 @@ def _seconds(value: Any) -> float | None:
 
 
 def _alone(config: Mapping[str, Any]) -> str:
-    """Why two containers of a service cannot run at once, empty when they can."""
+    """The reason why two containers of a service cannot run at once; empty if they can."""
     for claim in claims.of_service("", config):
         kind, *parts = claim.split("/")
         if kind == "port":

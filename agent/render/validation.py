@@ -1,11 +1,12 @@
-"""Checking a repository for every host that it lets one know.
+"""Checks a repository for every host that can be derived from it.
 
-Nobody but the hosts knows their labels, so `validate --all` tries what the repository mentions:
+Only the hosts themselves know their labels, so `validate --all` tries the labels that the repository
+mentions:
 
 1. Every combination of the label values in `when` and in directories that `{label}` matches, for an unnamed
    host.
-2. Every host that has a directory for a `{host}` in a layer's path. Its labels are unknown, so only what is
-   wrong with every combination is wrong with the host.
+2. Every host that has a directory for a `{host}` in a layer's path. Its labels are unknown, so only problems
+   that occur with every combination count for the host.
 3. A layer that no combination and no host uses is reported.
 """
 
@@ -30,7 +31,7 @@ UNNAMED = "a-host"
 
 @dataclass
 class ValidationReport:
-    """What validation found. `subject` says what was looked at."""
+    """The result of a validation. `subject` says what was checked."""
 
     problems: list[Problem] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -59,7 +60,7 @@ def _order(problem: Problem) -> tuple[str, int, str]:
 
 
 def validate_one(tree: Tree, context: RenderContext) -> ValidationReport:
-    """One host as the context says."""
+    """Validates the host of the context."""
     try:
         rendered = render(tree, context)
     except BadInput as error:
@@ -71,7 +72,9 @@ def validate_one(tree: Tree, context: RenderContext) -> ValidationReport:
 
 
 def validate_all(tree: Tree, context: RenderContext) -> ValidationReport:
-    """Every host that the repository lets one know; labels of the context hold for all of them."""
+    """Validates every host that can be derived from the repository. Labels of the context apply to all of
+    them.
+    """
     problems = Problems()
     try:
         fleet = read_fleet(tree, context_base(context), problems)
@@ -104,7 +107,7 @@ def _try(tree: Tree, context: RenderContext, host: str, labels: Mapping[str, str
 
 
 def _in_all(verdicts: list[ValidationReport]) -> ValidationReport:
-    """What holds whatever the labels are."""
+    """The problems and warnings that occur with all labels."""
     result = ValidationReport()
     for verdict in verdicts:
         result.layers |= verdict.layers
@@ -115,7 +118,7 @@ def _in_all(verdicts: list[ValidationReport]) -> ValidationReport:
 
 
 def _known(tree: Tree, fleet: Fleet) -> dict[str, list[str]]:
-    """Label (or `host`) -> values that the repository mentions, sorted; of a pattern, a text that it
+    """Label (or `host`) -> values that the repository mentions, sorted. A pattern counts as a text that it
     matches.
     """
     found: dict[str, set[str]] = {}
@@ -142,7 +145,7 @@ def _example(pattern: str) -> str:
 
 
 def _matching(tree: Tree, fleet: Fleet, rule: LayerRule) -> dict[str, set[str]]:
-    """Name -> values for which the rule's directory is there."""
+    """Placeholder -> values for which the rule's directory exists."""
     found: dict[str, set[str]] = {name: set() for name in rule.names()}
     todo = [(fleet.base, rule.path.split("/"), dict[str, str]())] if found else []
     while todo:
@@ -155,7 +158,7 @@ def _matching(tree: Tree, fleet: Fleet, rule: LayerRule) -> dict[str, set[str]]:
 
 
 def _children(tree: Tree, directory: str, part: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """The directories that one part of a layer's path matches, with the values of the names in it."""
+    """The directories that one part of a layer's path matches, with the values of its placeholders."""
     names, pattern = _pattern_of(part)
     for child in tree.children(directory):
         match = pattern.fullmatch(child)
@@ -164,7 +167,7 @@ def _children(tree: Tree, directory: str, part: str) -> Iterator[tuple[str, dict
 
 
 def _pattern_of(part: str) -> tuple[list[str], re.Pattern[str]]:
-    """The names in one part of a layer's path, and what the part matches, with a group for each of them."""
+    """The placeholders in one part of a layer's path, and its pattern, which has a group for each of them."""
     names = PLACEHOLDER.findall(part)
     if len(set(names)) < len(names):
         return names, re.compile("(?!)")
@@ -174,8 +177,8 @@ def _pattern_of(part: str) -> tuple[list[str], re.Pattern[str]]:
 
 
 def _combinations(known: Mapping[str, list[str]], given: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """All combinations of label values; a label with one known value may also be missing, unless it is
-    given.
+    """All combinations of label values. A label with one known value may also be missing, unless it
+    is given.
     """
     choices: list[list[tuple[str, str] | None]] = []
     for label, values in known.items():
@@ -188,7 +191,7 @@ def _combinations(known: Mapping[str, list[str]], given: Mapping[str, str]) -> I
 
 
 def _unused(tree: Tree, fleet: Fleet, verdict: ValidationReport, context: RenderContext) -> None:
-    """Reports layers that nothing used."""
+    """Reports layers that no host uses."""
     for rule in fleet.rules:
         pattern = re.compile(
             PLACEHOLDER.sub(

@@ -1,4 +1,4 @@
-"""`x-limpet` of a service: what Compose has no word for."""
+"""Reads `x-limpet` of a service: settings that Compose does not have."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from agent.render.problems import did_you_mean
 from agent.render.schema import Section
 
 KNOWN = ("oneshot", "irreversible", "on_change", "on_unhealthy", "hook_timeout", "adopt")
-LONGEST_HOOK = 600.0  # seconds: a pass that stands still for longer is taken for hung
+LONGEST_HOOK = 600.0  # seconds: a pass without progress for longer counts as hung
 LATER = ("protect",)
 
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """What `x-limpet` of one service says. `changes`: path below the app's directory -> `signal:HUP`,
-    `restart` or `recreate`. `on_unhealthy`: `restart`, or nothing. `hook_timeout` in seconds.
+    """The `x-limpet` of one service. `changes`: path below the app's directory -> `signal:HUP`, `restart` or
+    `recreate`. `on_unhealthy`: `restart` or empty. `hook_timeout` is in seconds.
     """
 
     oneshot: bool = False
@@ -32,7 +32,9 @@ class Extension:
 
 
 def read_extension(service: Map, name: str, files: AppFiles) -> Extension:
-    """The `x-limpet` of a service. Raises Wrong; single wrong keys are noted."""
+    """The `x-limpet` of a service. Raises Wrong if it is not a mapping; problems of single keys are
+    collected.
+    """
     value = service.get("x-limpet")
     if value is None:
         return Extension()
