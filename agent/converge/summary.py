@@ -20,7 +20,7 @@ from agent.errors import (
 )
 from agent.kinds.health import FINE, health_word
 from agent.model import Manifest, ObservedContainer, Refusal
-from agent.report.writer import PassReport
+from agent.report.sections import PassReport
 from agent.store.history import History, HistoryEntry
 
 COUNTED = {

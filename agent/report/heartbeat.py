@@ -1,26 +1,23 @@
-"""What the heartbeat says, as a pure function of the facts in it: state, conditions, bounds, redaction. No
+"""The conclusions of the heartbeat, as a pure function of its facts: state, conditions, bounds, redaction. No
 I/O, no clock.
 
 Rules:
 1. A heartbeat is one JSON value (schema: `limpet schema heartbeat`). Facts come from the pass and the daemon;
    `concluded` derives `state` and `conditions` from them, so that they can never disagree.
 2. `since` of a condition is kept while its status and reason stay the same.
-3. It fits into 64 KiB: lists are bounded first, then whole sections are cut short in a fixed order, and
+3. It fits into 64 KiB: lists are bounded first, then whole sections are shortened in a fixed order, and
    `truncated` names them.
-4. No URL with credentials leaves here.
+4. No URL with credentials gets into it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
 from agent.kinds.health import FINE, PENDING
-from agent.model import Json, canonical_json
-from agent.redact import redact
+from agent.model import Json
 
 SCHEMA = 1
-MAX_BYTES = 64 * 1024
 STATES = ("Synced", "Progressing", "Degraded", "RolledBack", "Stalled", "Suspended", "Offline")
 OUTCOMES = (
     "Converged",
@@ -35,13 +32,8 @@ OUTCOMES = (
     "Inconclusive",
     "Superseded",
 )
-FAILURES = (
-    "RollbackFailed",
-    "Degraded",
-    "Failed",
-    "Temporary",
-    "Inconclusive",
-)  # outcomes that make a host `Degraded`
+# The outcomes that make a host `Degraded`.
+FAILURES = ("RollbackFailed", "Degraded", "Failed", "Temporary", "Inconclusive")
 PHASES = (
     "idle",
     "fetch",
@@ -57,47 +49,10 @@ PHASES = (
     "prune",
 )
 CHANGING = ("prefetch", "apply", "gate", "commit", "rollback")  # phases that bring in a release
-ALWAYS = (
-    "Ready",
-    "Healthy",
-    "SourceVerified",
-    "SourceFresh",
-)  # the other conditions are there only while they are true
+# The other conditions are there only while they are true.
+ALWAYS = ("Ready", "Healthy", "SourceVerified", "SourceFresh")
 STALE_AFTER = 3  # failed polls in a row
 LOW_DISK = 256 * 1024 * 1024  # free bytes of the state's file system
-
-_LISTS = {
-    "problems": 20,
-    "history": 10,
-    "rejected": 20,
-    "refused": 20,
-    "warnings": 20,
-    "damaged": 10,
-    "suspended": 20,
-    "now": 50,
-    "flapping": 20,
-    "blocked_by": 10,
-    "images": 100,
-    "pulls": 20,
-}
-_LONGEST_TEXT = 600
-_CUT = (
-    ("warnings",),
-    ("images",),
-    ("pulls",),
-    ("drift", "now"),
-    ("refused",),
-    ("history",),
-    ("rejected",),
-    ("resources", "problems"),
-    ("damaged",),
-    ("suspended",),
-    ("drift", "flapping"),
-    ("host", "labels"),
-    ("last_pass",),
-    ("counters",),
-    ("system",),
-)
 
 
 def state_of(doc: Mapping[str, Json]) -> str:
@@ -142,7 +97,7 @@ def troubles(doc: Mapping[str, Json]) -> list[str]:
     """Why the host is `Degraded`, one sentence each; empty when it is not."""
     found = []
     error = doc["last_pass"].get("error") if doc["last_pass"] else None
-    if doc["outcome"] in FAILURES and (doc["outcome"] == "RollbackFailed" or not _excused(error)):
+    if doc["outcome"] in FAILURES and (doc["outcome"] == "RollbackFailed" or not _ended_early(error)):
         found.append(error["message"] if error else f"the last pass ended {doc['outcome']}")
     bad = unhealthy(doc)
     if bad:
@@ -177,43 +132,73 @@ def source_stale(doc: Mapping[str, Json]) -> bool:
 
 def explanation(doc: Mapping[str, Json], state: str) -> tuple[str, str]:
     """Why the host is in `state`, and what to do (may be empty), for the condition Ready and for people."""
-    error = (doc["last_pass"] or {}).get("error")
-    hint = error["hint"] if error else ""
-    if state == "Suspended":
-        entry = next(entry for entry in doc["suspended"] if entry["resource"] == "*")
-        until = f" (until {entry['until']})" if entry["until"] else ""
-        return f"{entry['reason']}{until}", "limpet resume"
-    if state == "RolledBack" and doc["rolled_back"]:
-        back = doc["rolled_back"]
-        return (
-            f"rolled back from {back['from_revision'] or back['from_release']}: {back['reason']}",
-            "push a commit that corrects or reverts it; to try it again: limpet retry "
-            f"{back['from_release']}",
-        )
-    if state == "RolledBack":
-        return (
-            f"a person holds release {doc['held']['release']}: {doc['held']['reason']}",
-            "the next commit ends it",
-        )
-    if state == "Stalled":
-        return (error["message"] if error else "a person or a new commit is needed"), hint
-    if state == "Degraded":
-        hints = [hint, *(entry.get("hint", "") for entry in (*doc["refused"], *doc["resources"]["problems"]))]
-        return "; ".join(troubles(doc)), next(filter(None, hints), "")
-    if state == "Offline":
-        error = doc["source"]["error"] or {}
-        last = doc["source"]["last_success_at"] or "never"
-        said = f": {error['message']}" if error.get("message") else ""
-        return f"the source does not answer (last success: {last}){said}", error.get("hint", "")
-    if state == "Progressing":
-        about = doc["revision"]["attempted"] or doc["revision"]["observed"] or "the first revision"
-        waits = f", waiting: {doc['waiting']}" if doc.get("waiting") else ""
-        return f"{doc['phase']} of {about}{waits}" if doc[
-            "phase"
-        ] != "idle" else "no release is applied yet", hint
+    return EXPLANATIONS[state](doc)
+
+
+def _suspended(doc: Mapping[str, Json]) -> tuple[str, str]:
+    entry = next(entry for entry in doc["suspended"] if entry["resource"] == "*")
+    until = f" (until {entry['until']})" if entry["until"] else ""
+    return f"{entry['reason']}{until}", "limpet resume"
+
+
+def _rolled_back(doc: Mapping[str, Json]) -> tuple[str, str]:
+    back = doc["rolled_back"]
+    if not back:
+        held = doc["held"]
+        return f"a person holds release {held['release']}: {held['reason']}", "the next commit ends it"
+    return (
+        f"rolled back from {back['from_revision'] or back['from_release']}: {back['reason']}",
+        f"push a commit that corrects or reverts it; to try it again: limpet retry {back['from_release']}",
+    )
+
+
+def _stalled(doc: Mapping[str, Json]) -> tuple[str, str]:
+    error = _last_error(doc)
+    return error.get("message", "a person or a new commit is needed"), error.get("hint", "")
+
+
+def _degraded(doc: Mapping[str, Json]) -> tuple[str, str]:
+    entries = (_last_error(doc), *doc["refused"], *doc["resources"]["problems"])
+    hints = (entry.get("hint", "") for entry in entries)
+    return "; ".join(troubles(doc)), next(filter(None, hints), "")
+
+
+def _offline(doc: Mapping[str, Json]) -> tuple[str, str]:
+    error = doc["source"]["error"] or {}
+    last = doc["source"]["last_success_at"] or "never"
+    why = f": {error['message']}" if error.get("message") else ""
+    return f"the source does not answer (last success: {last}){why}", error.get("hint", "")
+
+
+def _progressing(doc: Mapping[str, Json]) -> tuple[str, str]:
+    hint = _last_error(doc).get("hint", "")
+    if doc["phase"] == "idle":
+        return "no release is applied yet", hint
+    about = doc["revision"]["attempted"] or doc["revision"]["observed"] or "the first revision"
+    waits = f", waiting: {doc['waiting']}" if doc.get("waiting") else ""
+    return f"{doc['phase']} of {about}{waits}", hint
+
+
+def _synced(doc: Mapping[str, Json]) -> tuple[str, str]:
     if held := doc["next"]["blocked_by"]:
         return f"{doc['revision']['observed']} waits: {', '.join(held)}", ""
     return f"at {doc['revision']['applied']}", ""
+
+
+EXPLANATIONS: dict[str, Callable[[Mapping[str, Json]], tuple[str, str]]] = {
+    "Suspended": _suspended,
+    "RolledBack": _rolled_back,
+    "Stalled": _stalled,
+    "Degraded": _degraded,
+    "Offline": _offline,
+    "Progressing": _progressing,
+    "Synced": _synced,
+}
+
+
+def _last_error(doc: Mapping[str, Json]) -> Mapping[str, Json]:
+    """The error of the last pass; empty when there is none."""
+    return (doc["last_pass"] or {}).get("error") or {}
 
 
 def concluded(doc: dict[str, Json], previous: Mapping[str, Json], now: str) -> dict[str, Json]:
@@ -238,68 +223,41 @@ def concluded(doc: dict[str, Json], previous: Mapping[str, Json], now: str) -> d
 
 
 def _conditions(doc: Mapping[str, Json], state: str) -> list[tuple[str, str, str, str]]:
-    """(type, status, reason, message) of every condition that is to be said now."""
+    """(type, status, reason, message) of every condition that is to be reported now."""
     ready = {"Synced": "True", "Progressing": "Unknown"}.get(state, "False")
-    found = [
+    return [
         ("Ready", ready, state, explanation(doc, state)[0]),
         _health(doc),
         _verification(doc),
         _freshness(doc),
+        *((kind, "True", reason, message) for kind, holds, reason, message in _troubles(doc) if holds),
     ]
-    error = (doc["last_pass"] or {}).get("error") or {}
 
-    def add(kind: str, holds: object, reason: str, message: str) -> None:
-        if holds:
-            found.append((kind, "True", reason, message))
 
-    add("Reconciling", doc["phase"] != "idle", doc["phase"].capitalize(), f"in phase {doc['phase']}")
-    add("Stalled", doc["outcome"] == "Stalled", error.get("code", "Stalled"), error.get("message", ""))
-    add("Drifted", doc["drift"]["now"], "NotRepaired", ", ".join(doc["drift"]["now"][:5]))
-    add(
-        "Refused",
-        doc["refused"],
-        "Policy",
-        "; ".join(f"{r['resource']}: {r['cause']}" for r in doc["refused"][:5]),
-    )
-    add(
-        "RolledBack",
-        _returned(doc),
-        "GateFailed" if doc["rolled_back"] else "HeldByHand",
-        explanation(doc, "RolledBack")[0] if _returned(doc) else "",
-    )
-    add(
-        "Inconclusive",
-        doc["outcome"] == "Inconclusive",
-        error.get("code", "NoContrast"),
-        error.get("message", ""),
-    )
-    add(
-        "Suspended",
-        doc["suspended"],
-        "Asked",
-        ", ".join(f"{s['resource']}: {s['reason']}" for s in doc["suspended"][:5]),
-    )
-    add(
-        "RebootRequired",
-        doc["system"].get("reboot_required"),
-        "PackagesUpdated",
-        "the system asks for a reboot",
-    )
+def _troubles(doc: Mapping[str, Json]) -> Iterator[tuple[str, object, str, str]]:
+    """(type, whether it holds, reason, message) of the conditions that are reported only while they hold."""
+    error = _last_error(doc)
+    code, message = error.get("code", ""), error.get("message", "")
+    yield "Reconciling", doc["phase"] != "idle", doc["phase"].capitalize(), f"in phase {doc['phase']}"
+    yield "Stalled", doc["outcome"] == "Stalled", error.get("code", "Stalled"), message
+    yield "Drifted", doc["drift"]["now"], "NotRepaired", ", ".join(doc["drift"]["now"][:5])
+    refused = "; ".join(f"{r['resource']}: {r['cause']}" for r in doc["refused"][:5])
+    yield "Refused", doc["refused"], "Policy", refused
+    if _returned(doc):
+        reason = "GateFailed" if doc["rolled_back"] else "HeldByHand"
+        yield "RolledBack", True, reason, explanation(doc, "RolledBack")[0]
+    inconclusive = doc["outcome"] == "Inconclusive"
+    yield "Inconclusive", inconclusive, error.get("code", "NoContrast"), message
+    suspended = ", ".join(f"{s['resource']}: {s['reason']}" for s in doc["suspended"][:5])
+    yield "Suspended", doc["suspended"], "Asked", suspended
+    reboot = doc["system"].get("reboot_required")
+    yield "RebootRequired", reboot, "PackagesUpdated", "the system asks for a reboot"
     free = doc["system"].get("disk_free_bytes")
-    full = error.get("code") == "DiskFull"
-    add(
-        "DiskPressure",
-        full or (free is not None and free < LOW_DISK),
-        "DiskFull" if full else "LowSpace",
-        error["message"] if full else f"{free} bytes are free for the state",
-    )
-    add(
-        "RuntimeUnavailable",
-        error.get("code") == "RuntimeUnavailable",
-        "RuntimeUnavailable",
-        error.get("message", ""),
-    )
-    return found
+    if code == "DiskFull":
+        yield "DiskPressure", True, "DiskFull", error["message"]
+    elif free is not None:
+        yield "DiskPressure", free < LOW_DISK, "LowSpace", f"{free} bytes are free for the state"
+    yield "RuntimeUnavailable", code == "RuntimeUnavailable", "RuntimeUnavailable", message
 
 
 def _health(doc: Mapping[str, Json]) -> tuple[str, str, str, str]:
@@ -339,55 +297,9 @@ def _freshness(doc: Mapping[str, Json]) -> tuple[str, str, str, str]:
     return "SourceFresh", "True", "Retrying" if source["failures"] else "Answered", message
 
 
-# --- bounds -------------------------------------------------------------------------------------------------
-
-
-def bounded(doc: dict[str, Json]) -> dict[str, Json]:
-    """Redacted, lists and texts cut, at most MAX_BYTES as canonical JSON."""
-    cut: list[str] = []
-    doc = _trim(doc, "", cut)
-    for path in _CUT:
-        if len(canonical_json({**doc, "truncated": cut}).encode()) < MAX_BYTES:
-            break
-        holder: Any = doc
-        for part in path[:-1]:
-            holder = holder[part]
-        if holder[path[-1]]:
-            holder[path[-1]] = _least(holder[path[-1]])
-            cut.append(".".join(path))
-    return {**doc, "truncated": cut}
-
-
-def _least(section: Any) -> Any:
-    """A section cut to the least that `state_of` still judges alike: the first entry of a list, nothing of a
-    map.
-    """
-    if isinstance(section, dict) and "error" in section:
-        return {key: section[key] for key in ("trigger", "started_at", "duration_s", "error")}
-    return section[:1] if isinstance(section, list) else {}
-
-
-def _trim(value: Any, name: str, cut: list[str]) -> Any:
-    if isinstance(value, str):
-        text = redact(value)
-        return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
-    if isinstance(value, dict):
-        return {
-            key: _trim(item, key, cut)
-            for key, item in value.items()
-            if not (key == "truncated" and isinstance(item, list))
-        }
-    if isinstance(value, list | tuple):
-        bound = _LISTS.get(name, 100)
-        if len(value) > bound and name not in cut:
-            cut.append(name)
-        return [_trim(item, "", cut) for item in value[:bound]]
-    return value
-
-
-def _excused(error: Mapping[str, Json] | None) -> bool:
-    """Whether a pass ended early for a reason that is told otherwise: the source did not answer, or it was
-    asked to stop.
+def _ended_early(error: Mapping[str, Json] | None) -> bool:
+    """Whether a pass ended early for a reason that is reported elsewhere: the source did not answer, or it
+    was asked to stop.
     """
     if error is None:
         return False

@@ -33,83 +33,51 @@ def text(doc: Mapping[str, Json]) -> str:
 
 
 def _metrics(doc: Mapping[str, Json]) -> Iterator[tuple[str, str, str, list[Metric]]]:
-    info = {
+    """(name, type, help, samples) of every metric."""
+    yield "info", "gauge", "What is applied.", [(_info(doc), 1)]
+    states: list[Metric] = [({"state": s}, float(s == doc["state"])) for s in STATES]
+    yield "state", "gauge", "1 for the state that the host is in.", states
+    for name, about, value in _times(doc):
+        yield name, "gauge", about, [({}, _seconds(value))]
+    yield "source_failures", "gauge", "Failed polls in a row.", [({}, float(doc["source"]["failures"]))]
+    health: list[Metric] = [
+        ({"health": h}, float(count)) for h, count in sorted(doc["resources"]["by_health"].items())
+    ]
+    yield "resources", "gauge", "Resources by health.", health
+    drifted = float(len(doc["drift"]["now"]))
+    yield "drifted", "gauge", "Resources that differ and are not repaired.", [({}, drifted)]
+    corrected = float(doc["drift"]["corrected_total"])
+    yield "drift_corrected_total", "counter", "Resources repaired.", [({}, corrected)]
+    yield "rejected", "gauge", "Releases that failed their gate.", [({}, float(len(doc["rejected"])))]
+    conditions: list[Metric] = [
+        ({"type": c["type"], "reason": c["reason"]}, float(c["status"] == "True")) for c in doc["conditions"]
+    ]
+    yield "condition", "gauge", "1 while the condition is true.", conditions
+    if doc["last_pass"]:
+        duration = float(doc["last_pass"]["duration_s"])
+        yield "last_pass_duration_seconds", "gauge", "Of the last pass.", [({}, duration)]
+    events: list[Metric] = [({"event": n}, float(count)) for n, count in sorted(doc["counters"].items())]
+    yield "events_total", "counter", "Passes, rollbacks and the like.", events
+
+
+def _info(doc: Mapping[str, Json]) -> dict[str, str]:
+    return {
         "version": doc["agent_version"],
         "branch": doc["source"]["branch"],
         "applied": doc["revision"]["applied"],
         "observed": doc["revision"]["observed"],
         "release": doc["release"],
     }
-    yield "info", "gauge", "What is applied.", [(info, 1)]
-    yield (
-        "state",
-        "gauge",
-        "1 for the state that the host is in.",
-        [({"state": s}, float(s == doc["state"])) for s in STATES],
-    )
-    yield (
-        "heartbeat_timestamp_seconds",
-        "gauge",
-        "When the heartbeat was written.",
-        [({}, _seconds(doc["written_at"]))],
-    )
-    yield (
-        "heartbeat_due_timestamp_seconds",
-        "gauge",
-        "When the next one is due.",
-        [({}, _seconds(doc["due_by"]))],
-    )
-    yield (
-        "source_success_timestamp_seconds",
-        "gauge",
-        "When the source answered last.",
-        [({}, _seconds(doc["source"]["last_success_at"]))],
-    )
-    yield "source_failures", "gauge", "Failed polls in a row.", [({}, float(doc["source"]["failures"]))]
-    yield (
-        "resources",
-        "gauge",
-        "Resources by health.",
-        [
-            ({"health": health}, float(count))
-            for health, count in sorted(doc["resources"]["by_health"].items())
-        ],
-    )
-    yield (
-        "drifted",
-        "gauge",
-        "Resources that differ and are not repaired.",
-        [({}, float(len(doc["drift"]["now"])))],
-    )
-    yield (
-        "drift_corrected_total",
-        "counter",
-        "Resources repaired.",
-        [({}, float(doc["drift"]["corrected_total"]))],
-    )
-    yield "rejected", "gauge", "Releases that failed their gate.", [({}, float(len(doc["rejected"])))]
-    yield (
-        "condition",
-        "gauge",
-        "1 while the condition is true.",
-        [
-            ({"type": c["type"], "reason": c["reason"]}, float(c["status"] == "True"))
-            for c in doc["conditions"]
-        ],
-    )
-    if doc["last_pass"]:
-        yield (
-            "last_pass_duration_seconds",
-            "gauge",
-            "Of the last pass.",
-            [({}, float(doc["last_pass"]["duration_s"]))],
-        )
-    yield (
-        "events_total",
-        "counter",
-        "Passes, rollbacks and the like.",
-        [({"event": name}, float(count)) for name, count in sorted(doc["counters"].items())],
-    )
+
+
+def _times(doc: Mapping[str, Json]) -> list[tuple[str, str, str]]:
+    """(name, help, RFC 3339) of the metrics that are times."""
+    last = doc["source"]["last_success_at"]
+    return [
+        ("heartbeat_timestamp_seconds", "When the heartbeat was written.", doc["written_at"]),
+        ("heartbeat_due_timestamp_seconds", "When the next one is due.", doc["due_by"]),
+        ("source_success_timestamp_seconds", "When the source answered last.", last),
+    ]
 
 
 def _seconds(time: str) -> float:

@@ -1,44 +1,46 @@
 """Writes and reads the heartbeat: the small file by which a host reports. Standard library only.
 
 Rules:
-1. Several processes write it (the daemon, the pass, `sync`): each takes the heartbeat's lock, merges its
-   facts into what is there, and replaces the file atomically and durably, mode 0644.
-2. What it says of state and conditions is derived in `heartbeat`, never set.
+1. Several processes write it (the daemon, the pass, `sync`). Each takes the heartbeat's lock, merges its
+   facts into the file, and replaces it atomically and durably, mode 0644.
+2. State and conditions are derived in `heartbeat`, never set.
 3. When the file is gone or damaged (after a reboot), the facts that must not be forgotten are taken from the
    state.
-4. It is also sent by HTTP PUT only from a pass (`finish`), and a receiver that is down never fails a pass.
+4. Only a pass sends it by HTTP PUT (`finish`), and a receiver that is down never fails a pass.
 
 How it is used::
 
     reporter = Reporter(paths, settings, clock)
-    reporter.alive(poll_at=wall + 60, blocked_by=[])                     # the daemon, at least once per poll
+    # the daemon, at least once per poll
+    reporter.alive(poll_at=wall + 60, blocked_by=[])
     reporter.source(commit="1f2e...")
-    reporter.source(error=Transient("git.example.org did not answer in 30 s", "check the network"),
-    failures=2) reporter.phase("gate", revision="1f2e...", release=release.id)       # the pass, at every
-    change of phase reporter.finish(PassReport(trigger="poll", started_at=..., duration_s=3.2,
-    outcome="Converged", created=2), state) reporter.crashed(Transient("the pass was killed by signal 9", "see
-    the log"))    # the daemon, for a pass without a result read(reporter.path)["state"]
+    reporter.source(error=Transient("git.example.org did not answer in 30 s", "..."), failures=2)
+    # the pass, at every change of phase, and at its end
+    reporter.phase("gate", revision="1f2e...", release=release.id)
+    reporter.finish(PassReport(trigger="poll", started_at=..., duration_s=3.2, outcome="Converged"), state)
+    # the daemon, for a pass without a result
+    reporter.crashed(Transient("the pass was killed by signal 9", "see the log"))
+    # everybody
+    read(reporter.path)["state"]
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from agent import __version__
 from agent.clock import Clock
-from agent.decide.image_memory import short_id
 from agent.errors import LimpetError, Stalled
 from agent.installation import Paths
-from agent.kinds.health import FINE, PENDING
-from agent.model import Json, Refusal, canonical_json
+from agent.model import Json, canonical_json
 from agent.redact import redact
-from agent.report import heartbeat
+from agent.report import heartbeat, sections
+from agent.report.bounds import bounded
+from agent.report.sections import FIRST, MERGED, PassReport, error_section, seconds_of, time_text, with_times
 from agent.revision import Revision
 from agent.settings.values import Settings
 from agent.store import durable
@@ -50,45 +52,6 @@ from agent.store.state import State, StateStore
 _LOCK_WAIT = 5.0  # seconds for another writer
 _PUT_TIMEOUT = 10.0  # seconds
 _GRACE = 60.0  # seconds that a heartbeat may be late, at least
-
-
-@dataclass(frozen=True, slots=True)
-class PassReport:
-    """What one pass has to say. Times: `started_at` wall, `duration_s` seconds. Counts are resources.
-
-    `observed` and `attempted` are commits (or revisions); empty keeps what is known. `outcome` is one of
-    heartbeat.OUTCOMES. `health` maps `kind/name` to a word (FINE and PENDING are not a problem), None
-    keeps what is known; `messages` says why one of them has a problem, `hints` what to do. `drift` is what
-    differs and stays so; what was repaired counts as `corrective`.
-    """
-
-    trigger: str
-    started_at: float
-    duration_s: float
-    outcome: str
-    created: int = 0
-    replaced: int = 0
-    deleted: int = 0
-    corrective: int = 0
-    failed: int = 0
-    error: LimpetError | None = None
-    phase: str = (
-        ""  # where `error` arose; default: fetch when the source did not answer, else the phase at hand
-    )
-    observed: str = ""
-    attempted: str = ""
-    health: Mapping[str, str] | None = None
-    messages: Mapping[str, str] = field(default_factory=dict)
-    hints: Mapping[str, str] = field(default_factory=dict)
-    drift: Collection[str] = ()
-    flapping: Collection[str] = ()
-    refusals: Sequence[Refusal] = ()
-    warnings: Sequence[str] = ()
-    damaged: Sequence[str] = ()
-    blocked_by: Sequence[str] = ()  # why the observed revision waits: window, min_age, suspended
-    fetched: bool | None = (
-        None  # the source answered this pass, or did not (`error` says why), or was not asked
-    )
 
 
 class Reporter:
@@ -108,8 +71,8 @@ class Reporter:
         blocked_by: Sequence[str] | None = None,
         backoff: Mapping[str, int] | None = None,
     ) -> None:
-        """The daemon lives. `poll_at`: when it looks next, wall time. `backoff`: passes in a row, by what
-        they wait for.
+        """The daemon lives. `poll_at`: when it looks next, wall time. `backoff`: failures in a row, by their
+        kind.
         """
         upcoming: dict[str, Json] = {"poll_at": poll_at}
         upcoming |= {} if blocked_by is None else {"blocked_by": list(blocked_by)}
@@ -123,31 +86,29 @@ class Reporter:
         failures: int = 0,
     ) -> None:
         """The source was asked: it is at `commit`, or did not answer, `failures` times in a row."""
-        facts: dict[str, Json] = {"failures": failures, "error": _error(error)}
+        facts: dict[str, Json] = {"failures": failures, "error": error_section(error)}
         if error is None:
             facts["last_success_at"] = self._clock.wall()
         self.update(source=facts, revision={"observed": self._revision(commit)} if commit else {})
 
     def phase(self, name: str, *, revision: Revision | str = "", release: str = "") -> None:
-        """The pass goes into a phase (heartbeat.PHASES); it is about `revision`, and about the release id
-        `release`.
-
-        Without `release` it is about the attempt that the state holds, if any.
+        """The pass enters a phase (heartbeat.PHASES). It is about `revision`, and about the release with the
+        id `release`, or else about the attempt in the state, if there is one.
         """
-        sections: dict[str, Any] = {
+        facts: dict[str, Any] = {
             "phase": name,
             "last_progress_at": self._clock.wall(),
             "pulls": [],
             "waiting": "",
         }
         if revision:
-            sections["revision"] = {"attempted": self._revision(revision)}
+            facts["revision"] = {"attempted": self._revision(revision)}
         if release or name in heartbeat.CHANGING:
-            sections["attempted_release"] = release or self._attempted()
-        self.update(**sections)
+            facts["attempted_release"] = release or self._attempted()
+        self.update(**facts)
 
     def pulls(self, progress: Mapping[str, tuple[int, int]]) -> None:
-        """Images are being pulled: reference -> bytes so far, bytes known of."""
+        """Images are being pulled: reference -> bytes so far, bytes in all as far as known."""
         self.update(
             last_progress_at=self._clock.wall(),
             pulls=[
@@ -157,7 +118,7 @@ class Reporter:
         )
 
     def waiting(self, text: str) -> None:
-        """The phase at hand waits, for what and for how long at most."""
+        """The phase at hand waits. `text`: for what, and for how long at most."""
         self.update(last_progress_at=self._clock.wall(), waiting=text)
 
     def _attempted(self) -> str:
@@ -168,38 +129,32 @@ class Reporter:
         return attempt.release.id if attempt else ""
 
     def finish(self, report: PassReport, state: State) -> None:
-        """The pass is over: what it did, and what is known now. Also sends the heartbeat where the settings
-        say so.
+        """The pass is over. `state`: all that is known now. Also sends the heartbeat where the settings say
+        so.
         """
         now, before = self._clock.wall(), self._previous()
-        sections = self._of_state(state) | {
+        facts = sections.of_state(state, self._settings) | {
             "phase": "idle",
             "outcome": report.outcome,
             "last_progress_at": now,
             "pulls": [],
             "waiting": "",
-            "last_pass": self._last_pass(report, before["phase"]),
-            "source": self._source_of(report, before, now),
+            "last_pass": sections.last_pass(report, before["phase"]),
+            "source": sections.source_of(report, before, now),
             "refused": [{"resource": str(r.key), "cause": r.cause, "hint": r.hint} for r in report.refusals],
             "warnings": list(report.warnings),
             "damaged": list(report.damaged),
             "system": self._system(),
-            "history": [
-                self._times(entry.to_json(), "at") for entry in History(self._paths.history).tail(10)
-            ],
+            "history": self._history(),
             "next": {"blocked_by": list(report.blocked_by)},
         }
-        sections["drift"] = {
-            **sections["drift"],
-            "now": sorted(report.drift),
-            "flapping": sorted(report.flapping),
-        }
+        facts["drift"] |= {"now": sorted(report.drift), "flapping": sorted(report.flapping)}
         for name in ("observed", "attempted"):
             if getattr(report, name):
-                sections["revision"][name] = self._revision(getattr(report, name))
+                facts["revision"][name] = self._revision(getattr(report, name))
         if report.health is not None:
-            sections["resources"] = _resources(report.health, report.messages, report.hints)
-        self.update(**sections)
+            facts["resources"] = sections.resources(report.health, report.messages, report.hints)
+        self.update(**facts)
         if self._settings.heartbeat.url:
             self._put()
 
@@ -208,19 +163,21 @@ class Reporter:
         doc = self._previous()
         last = doc["last_pass"] or {
             "trigger": "",
-            "started_at": self._text(self._clock.wall()),
+            "started_at": time_text(self._clock.wall()),
             "duration_s": 0.0,
         }
-        outcome = "Temporary" if error.retryable else "Stalled" if isinstance(error, Stalled) else "Failed"
+        outcome = "Stalled" if isinstance(error, Stalled) else "Failed"
+        if error.retryable:
+            outcome = "Temporary"
         self.update(
             phase="idle",
             outcome=outcome,
             pulls=[],
             waiting="",
-            last_pass={**last, "error": {**(_error(error) or {}), "phase": doc["phase"]}},
+            last_pass={**last, "error": {**(error_section(error) or {}), "phase": doc["phase"]}},
         )
 
-    def update(self, **sections: Any) -> None:
+    def update(self, **facts: Any) -> None:
         """Merges facts into the heartbeat, section by section, and writes it. Times are wall seconds.
 
         Errors: Transient, Stalled (cannot be written).
@@ -230,14 +187,12 @@ class Reporter:
             durable.remove_temporaries(self.path.parent, self.path.name)
             previous = self._previous()
             doc = dict(previous)
-            for name, value in sections.items():
-                value = (
-                    self._times(value, "poll_at", "last_success_at") if isinstance(value, Mapping) else value
-                )
-                doc[name] = {**doc[name], **value} if name in _MERGED else value
-            doc = heartbeat.bounded(
-                heartbeat.concluded(doc | self._alive(doc), previous, self._text(self._clock.wall()))
-            )
+            for name, value in facts.items():
+                if isinstance(value, Mapping):
+                    value = with_times(value, "poll_at", "last_success_at")
+                doc[name] = {**doc[name], **value} if name in MERGED else value
+            doc |= self._alive(doc)
+            doc = bounded(heartbeat.concluded(doc, previous, time_text(self._clock.wall())))
             durable.write_file(self.path, canonical_json(doc).encode() + b"\n", mode=0o644)
         if self._settings.heartbeat.prometheus:
             from agent.report import prometheus
@@ -253,12 +208,12 @@ class Reporter:
             "schema": heartbeat.SCHEMA,
             "agent_version": __version__,
             "seq": doc["seq"] + 1,
-            "written_at": self._text(now),
+            "written_at": time_text(now),
             "uptime_s": round(self._clock.monotonic(), 3),
             "boot_id": self._clock.boot_id(),
             "interval_s": interval,
-            "due_by": self._text(due),
-            "last_progress_at": self._text(doc["last_progress_at"] or now),
+            "due_by": time_text(due),
+            "last_progress_at": time_text(doc["last_progress_at"] or now),
             "suspended": self._suspended(now),
             "host": {"name": self._settings.host.name, "labels": dict(self._settings.host.labels)},
         }
@@ -268,109 +223,38 @@ class Reporter:
         source = self._settings.source
         try:
             doc = read(self.path)
-            if doc["schema"] == heartbeat.SCHEMA and set(_FIRST) <= set(doc):
+            if doc["schema"] == heartbeat.SCHEMA and set(FIRST) <= set(doc):
                 about = {"url": source.url, "branch": source.ref_name}
                 same = all(doc["source"][name] == redact(value) for name, value in about.items())
-                return doc if same else {**doc, "source": _first_source(self._settings)}
+                return doc if same else {**doc, "source": sections.first_source(self._settings)}
         except (LimpetError, KeyError, TypeError):
             pass
-        doc = {**_FIRST, "source": _first_source(self._settings)}
+        doc = {**FIRST, "source": sections.first_source(self._settings)}
         try:
             state = StateStore(self._paths.state).load()
         except LimpetError:
             return doc
-        for name, value in self._of_state(state).items():
-            doc[name] = {**doc[name], **value} if name in _MERGED else value
-        doc["history"] = [
-            self._times(entry.to_json(), "at") for entry in History(self._paths.history).tail(10)
-        ]
-        return doc
+        for name, value in sections.of_state(state, self._settings).items():
+            doc[name] = {**doc[name], **value} if name in MERGED else value
+        return doc | {"history": self._history()}
+
+    def _history(self) -> list[dict[str, Json]]:
+        return [with_times(entry.to_json(), "at") for entry in History(self._paths.history).tail(10)]
+
+    def _revision(self, known: Revision | str) -> str:
+        return sections.revision_text(known, self._settings)
 
     def _suspended(self, now: float) -> list[dict[str, Json]]:
-        """As a person ordered it, also since the last pass."""
+        """The suspensions that a person ordered, also those since the last pass."""
         try:
             orders = Orders(self._paths.state).load()
         except LimpetError:
             return []
         return [
-            {"resource": name, "reason": s.reason, "since": self._text(s.since), "until": self._text(s.until)}
+            {"resource": name, "reason": s.reason, "since": time_text(s.since), "until": time_text(s.until)}
             for name, s in sorted(orders.suspended.items())
             if s.holds(now)
         ]
-
-    def _of_state(self, state: State) -> dict[str, Any]:
-        back, held = state.rolled_back, state.held
-        good = state.known_good[0] if state.known_good else None
-        pin = state.pin.commit if state.pin else ""
-        return {
-            "revision": {
-                "applied": self._revision(state.applied_revision),
-                "applied_at": self._text(state.applied_at),
-                "known_good": self._revision(pin or (good.revision if good else "")),
-                "pin": self._revision(pin),
-            },
-            "release": state.applied.id if state.applied else "",
-            "manifest_digest": state.applied.manifest_digest if state.applied else "",
-            "images": [
-                {"reference": reference, "id": short_id(image_id)}
-                for reference, image_id in sorted(state.applied.lock.items())
-            ]
-            if state.applied
-            else [],
-            "attempted_release": state.attempt.release.id if state.attempt else "",
-            "rejected": [
-                {
-                    "release": id,
-                    "revision": self._revision(r.revision),
-                    "reason": r.reason,
-                    "at": self._text(r.at),
-                }
-                for id, r in reversed(state.rejected.items())
-            ],
-            "rolled_back": {
-                "from_release": back.from_release,
-                "from_revision": self._revision(back.from_revision),
-                "reason": back.reason,
-                "at": self._text(back.at),
-            }
-            if back
-            else None,
-            "held": {
-                "release": held.release,
-                "revision": self._revision(held.revision),
-                "reason": held.reason,
-                "at": self._text(held.at),
-            }
-            if held
-            else None,
-            "drift": {
-                "mode": self._settings.converge.mode,
-                "corrected_total": state.counters.get("corrected_total", 0),
-            },
-            "counters": dict(state.counters),
-        }
-
-    def _source_of(self, report: PassReport, before: Mapping[str, Json], now: float) -> dict[str, Json]:
-        facts: dict[str, Json] = {}
-        if report.fetched:
-            facts |= {"failures": 0, "error": None, "last_success_at": now}
-        elif report.fetched is False:
-            facts |= {"failures": before["source"]["failures"] + 1, "error": _error(report.error)}
-        return facts
-
-    def _last_pass(self, report: PassReport, at_hand: str) -> dict[str, Json]:
-        error, phase = _error(report.error), report.phase or ("fetch" if report.fetched is False else at_hand)
-        return {
-            "trigger": report.trigger,
-            "started_at": self._text(report.started_at),
-            "duration_s": round(report.duration_s, 3),
-            "created": report.created,
-            "replaced": report.replaced,
-            "deleted": report.deleted,
-            "corrective": report.corrective,
-            "failed": report.failed,
-            "error": error and {**error, "phase": phase},
-        }
 
     def _system(self) -> dict[str, Json]:
         found: dict[str, Json] = {"reboot_required": self._paths.host("/run/reboot-required").exists()}
@@ -383,23 +267,6 @@ class Reporter:
             "disk_total_bytes": disk.f_blocks * disk.f_frsize,
         }
 
-    def _revision(self, known: Revision | str) -> str:
-        """The revision as text, with the name of the branch where only the commit is known."""
-        revision = Revision.parse(known) if isinstance(known, str) else known
-        if revision and not revision.ref:
-            revision = Revision(self._settings.source.ref_name, revision.commit)
-        return str(revision)
-
-    @staticmethod
-    def _text(time: float | str) -> str:
-        """RFC 3339 in UTC of wall seconds; empty for 0."""
-        if isinstance(time, str):
-            return time
-        return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if time else ""
-
-    def _times(self, section: Mapping[str, Json], *names: str) -> dict[str, Json]:
-        return {key: self._text(value or 0.0) if key in names else value for key, value in section.items()}
-
     def _put(self) -> None:
         from agent.report import push
 
@@ -410,7 +277,7 @@ class Reporter:
 
 
 def read(path: Path) -> dict[str, Json]:
-    """The heartbeat at `path`. Errors: Stalled when there is none, or it is none."""
+    """The heartbeat at `path`. Errors: Stalled when there is none, or when the file is damaged."""
     try:
         doc = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -430,90 +297,3 @@ def read(path: Path) -> dict[str, Json]:
     if not isinstance(doc, dict):
         raise Stalled(f"the heartbeat {path} is damaged", "the next poll writes it anew", code="NoHeartbeat")
     return doc
-
-
-def seconds_of(text: str | None) -> float:
-    """Wall seconds of an RFC 3339 time of the heartbeat; 0 for none."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp() if text else 0.0
-
-
-def _error(error: LimpetError | None) -> dict[str, Json] | None:
-    if error is None:
-        return None
-    return {
-        "code": error.code,
-        "phase": "",
-        "resource": error.resource,
-        "retryable": error.retryable,
-        "message": error.message,
-        "hint": error.hint,
-    }
-
-
-def _resources(
-    health: Mapping[str, str], messages: Mapping[str, str], hints: Mapping[str, str]
-) -> dict[str, Json]:
-    by_health: dict[str, int] = {}
-    for word in health.values():
-        by_health[word] = by_health.get(word, 0) + 1
-    bad = [
-        {
-            "resource": name,
-            "health": word,
-            "message": messages.get(name, ""),
-            **({"hint": hints[name]} if name in hints else {}),
-        }
-        for name, word in sorted(health.items())
-        if word not in (*FINE, *PENDING)
-    ]
-    return {"total": len(health), "by_health": by_health, "problems": bad, "truncated": len(bad) > 20}
-
-
-def _first_source(settings: Settings) -> dict[str, Json]:
-    source = settings.source
-    return {
-        "url": source.url,
-        "branch": source.ref_name,
-        "last_success_at": "",
-        "failures": 0,
-        "error": None,
-        "verification": {"mode": source.verify, "result": "", "signer": ""},
-    }
-
-
-_MERGED = ("revision", "source", "drift", "resources", "next")
-_FIRST: dict[str, Json] = {
-    "seq": 0,
-    "phase": "idle",
-    "outcome": "",
-    "last_progress_at": "",
-    "waiting": "",
-    "revision": {
-        "observed": "",
-        "attempted": "",
-        "applied": "",
-        "applied_at": "",
-        "known_good": "",
-        "pin": "",
-    },
-    "release": "",
-    "attempted_release": "",
-    "manifest_digest": "",
-    "images": [],
-    "pulls": [],
-    "source": {},
-    "rejected": [],
-    "rolled_back": None,
-    "held": None,
-    "suspended": [],
-    "drift": {"mode": "enforce", "now": [], "corrected_total": 0, "flapping": []},
-    "refused": [],
-    "resources": {"total": 0, "by_health": {}, "problems": [], "truncated": False},
-    "warnings": [],
-    "damaged": [],
-    "last_pass": None,
-    "history": [],
-    "next": {"poll_at": "", "blocked_by": []},
-    "counters": {},
-    "system": {},
-}

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 from agent.settings import values
 
-Wrong = tuple[tuple[str, ...], str, str]  # the parts of a key, message, hint
+Contradiction = tuple[tuple[str, ...], str, str]  # the parts of a key, message, hint
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _REF = re.compile(r"(?!.*(?:\.\.|@\{|//|[\x00-\x20\x7f~^:?*\[\\]))(?![/.-])[^/].*(?<![/.])")
 _REGISTRY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?")
 
 
-def contradictions(settings: values.Settings) -> Iterator[Wrong]:
+def contradictions(settings: values.Settings) -> Iterator[Contradiction]:
     """All that is wrong, in the order of the file."""
     yield from _source(settings.source)
     if not settings.host.name or re.search(r"[/\s]", settings.host.name):
@@ -27,7 +27,7 @@ def contradictions(settings: values.Settings) -> Iterator[Wrong]:
         yield from _registry(("engine", "registries", name), name, table)
 
 
-def _source(source: values.SourceSettings) -> Iterator[Wrong]:
+def _source(source: values.SourceSettings) -> Iterator[Contradiction]:
     if (source.branch != "") + (source.tag != "") + (source.commit != "") > 1:
         yield ("source", "branch"), "is given beside tag or commit", "keep one of branch, tag, commit"
     for name in ("branch", "tag"):
@@ -43,7 +43,7 @@ def _source(source: values.SourceSettings) -> Iterator[Wrong]:
         yield ("source", "path"), f"{source.path!r} leaves the repository", hint
 
 
-def _times(settings: values.Settings) -> Iterator[Wrong]:
+def _times(settings: values.Settings) -> Iterator[Contradiction]:
     gate = settings.gate
     for section, name, seconds in (
         ("source", "poll", settings.source.poll),
@@ -58,14 +58,14 @@ def _times(settings: values.Settings) -> Iterator[Wrong]:
         yield ("gate", "settle"), message, "make gate.deadline longer: no release could pass"
 
 
-def _window(loc: tuple[str, ...], window: values.Window) -> Iterator[Wrong]:
+def _window(loc: tuple[str, ...], window: values.Window) -> Iterator[Contradiction]:
     if bool(window.allow) == bool(window.deny):
         yield loc, "has not exactly one of allow and deny", "keep one of them"
     if window.duration <= 0:
         yield loc, "does not say for how long", 'add for = "2h"'
 
 
-def _registry(loc: tuple[str, ...], name: str, table: values.RegistrySettings) -> Iterator[Wrong]:
+def _registry(loc: tuple[str, ...], name: str, table: values.RegistrySettings) -> Iterator[Contradiction]:
     if name in ("index.docker.io", "registry-1.docker.io") or not _REGISTRY.fullmatch(name):
         yield loc, "is no name of a registry", "write HOST or HOST:PORT as images name it, or docker.io"
     for mirror in table.mirrors:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from agent.errors import Failed, Interrupted, LimpetError, Stalled, Transient
 from agent.model import Key, Refusal, Release
-from agent.report import heartbeat, writer
+from agent.report import heartbeat, sections
 from agent.revision import Revision
 from agent.store.orders import Orders, Suspension
 from agent.store.state import Attempt, HandRollback, Pin, RolledBack, State
@@ -319,7 +319,7 @@ def test_pulls_are_shown_in_bytes_while_they_run(site: Site) -> None:
         {"reference": "a:1", "bytes": 10, "total": 20},
         {"reference": "b:1", "bytes": 0, "total": 0},
     ]
-    assert writer.seconds_of(site.doc["last_progress_at"]) == int(site.clock.wall())
+    assert sections.seconds_of(site.doc["last_progress_at"]) == int(site.clock.wall())
     site.reporter.phase("apply")
     assert site.doc["pulls"] == []
     site.reporter.pulls({"a:1": (10, 20)})

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from agent.errors import Failed, Stalled, Transient
 from agent.model import Key, Refusal
-from agent.report import heartbeat, writer
-from agent.report.writer import PassReport, Reporter, read
+from agent.report import bounds, sections
+from agent.report.sections import PassReport
+from agent.report.writer import Reporter, read
 from agent.revision import Revision
 from agent.settings.values import HeartbeatSettings, Settings, SourceSettings
 from agent.store.history import History, HistoryEntry
@@ -170,7 +171,7 @@ def test_never_larger_than_promised(
         error=Failed(long, long),
         damaged=[long] * count,
     )
-    assert site.reporter.path.stat().st_size <= heartbeat.MAX_BYTES
+    assert site.reporter.path.stat().st_size <= bounds.MAX_BYTES
     doc = site.doc
     assert doc["resources"]["total"] == len(names) and doc["state"] == ("Degraded" if names else "Synced")
     site.reporter.alive()
@@ -234,5 +235,5 @@ def test_read_says_what_to_do(tmp_path: Path) -> None:
 
 def test_times() -> None:
     """Times must come back as they were written; nothing is 0."""
-    assert writer.seconds_of("2023-11-14T22:13:20Z") == 1_700_000_000.0
-    assert writer.seconds_of("") == writer.seconds_of(None) == 0.0
+    assert sections.seconds_of("2023-11-14T22:13:20Z") == 1_700_000_000.0
+    assert sections.seconds_of("") == sections.seconds_of(None) == 0.0
