@@ -1,6 +1,4 @@
-"""The hidden verb behind which the fetch child runs: request on stdin, answer on stdout (see
-`agent.sandbox`).
-"""
+"""The hidden verb of the fetch child: the request is on stdin, the answer on stdout (see `agent.sandbox`)."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ from agent.sandbox import serve
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None: everything is in the request."""
+    """Adds no arguments: everything is in the request."""
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""One pass, as a child of the daemon: progress and the result are JSON lines on stdout."""
+"""Runs one pass as a child of the daemon. Progress and the result are JSON lines on stdout."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def one_pass(root: Path, *, trigger: str, progress: Progress, cancel: threading.Event) -> Ending:
-    """A pass in this process. Errors: Transient when one runs already, BadInput when the settings are
-    wrong.
+    """Runs a pass in this process. Raises Transient if one is running already, and BadInput if the settings
+    are wrong.
     """
     from agent.converge.one_pass import run_pass
     from agent.report.writer import Reporter
@@ -73,8 +73,8 @@ def one_pass(root: Path, *, trigger: str, progress: Progress, cancel: threading.
 
 
 def cancelled_by_signals() -> threading.Event:
-    """Is set by the first SIGTERM or SIGINT: the pass ends after the action at hand. A second SIGINT
-    interrupts.
+    """An event that the first SIGTERM or SIGINT sets: the pass ends after the current action. A second SIGINT
+    interrupts it.
     """
     cancel = threading.Event()
 
@@ -89,8 +89,8 @@ def cancelled_by_signals() -> threading.Event:
 
 
 def _take_stdout() -> int:
-    """The answer's descriptor, which no child inherits; whatever else prints to stdout goes to stderr from
-    now on.
+    """A descriptor for the answer, which no child inherits. From now on, anything else printed to stdout goes
+    to stderr.
     """
     answer = os.dup(1)
     os.dup2(2, 1)

@@ -1,4 +1,4 @@
-"""The hidden verb behind which the render child runs: request on stdin, manifest and contents on stdout."""
+"""The hidden verb of the render child: the request is on stdin, the manifest and contents on stdout."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from agent.sandbox import serve
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None: everything is in the request."""
+    """Adds no arguments: everything is in the request."""
 
 
 def run(args: argparse.Namespace) -> int:

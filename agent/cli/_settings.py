@@ -1,5 +1,5 @@
-"""Reads and checks the settings for the daemon, which must not import what checks them; answers with one JSON
-line.
+"""Reads and checks the settings for the daemon, which must not import the code that checks them. The answer
+is one JSON line.
 """
 
 from __future__ import annotations

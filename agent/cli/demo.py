@@ -1,8 +1,8 @@
-"""The main job on an embedded example: on this machine, below a directory of its own, in under two minutes.
+"""Runs the main job on an embedded example: on this machine, in a directory of its own, in under two minutes.
 
-Every step says what it did, what came of it, and how long it took, and is checked; the exit code is 0 only
-when all happened. Containers, networks, volumes, the image and the directory are removed at the end. Another
-Limpet on this machine is not touched: the demo is an installation of its own.
+Every step reports its result and its duration, and is checked; the exit code is 0 only if all steps
+succeeded. Containers, networks, volumes, the image and the directory are removed at the end. Another Limpet
+on this machine is not affected: the demo is an installation of its own.
 """
 
 from __future__ import annotations
@@ -43,14 +43,12 @@ socket = "{socket}"
 
 
 class StepFailed(Exception):
-    """A step did not come out as it must."""
+    """A step did not have the expected result."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--socket", default="/var/run/docker.sock", help="the Docker Engine to use")
-    parser.add_argument(
-        "--keep", action="store_true", help="leave everything as it is at the end, to look around"
-    )
+    parser.add_argument("--keep", action="store_true", help="keep everything at the end, to look around")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -70,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 class Demo:
-    """The story, and the place where it is told."""
+    """The steps of the demo, and the installation that they use."""
 
     def __init__(self, engine_socket: str) -> None:
         self.socket = engine_socket
@@ -83,7 +81,7 @@ class Demo:
         self.client = _client(engine_socket)
 
     def play(self) -> None:
-        """The steps, in order. Errors: StepFailed."""
+        """Runs the steps in order. Raises StepFailed."""
         print(f"Limpet demo, all of it below {self.home}\n")
         self.step("make an image from this machine's busybox", self.make_image)
         self.step(
@@ -99,7 +97,7 @@ class Demo:
         self.step("limpet history", self.history)
 
     def step(self, title: str, do: Callable[[], str]) -> None:
-        """One step: its title, what came of it, its duration."""
+        """Runs one step, and prints its title, result and duration."""
         self.number += 1
         print(f"[{self.number:2}] {title}", flush=True)
         started = time.monotonic()
@@ -224,10 +222,10 @@ class Demo:
         )
         return said
 
-    # --- means ---
+    # --- helpers ---
 
     def limpet(self, *arguments: str, expect: int = EXIT_OK, root: bool = True) -> str:
-        """Runs the real command; what it said. Errors: StepFailed on another exit code."""
+        """Runs the real command, and returns its output. Raises StepFailed on another exit code."""
         argv = [
             sys.executable,
             "-I",
@@ -283,7 +281,7 @@ class Demo:
             return f"nothing ({error})"
 
     def clean(self) -> None:
-        """Removes all that the demo made, by its instance label, and its directory."""
+        """Removes everything that the demo created, by its instance label, and its directory."""
         from agent.installation import Paths, instance
 
         mine: dict[str, str | list[str] | bool] = {"label": f"{INSTANCE_LABEL}={instance(Paths(self.root))}"}

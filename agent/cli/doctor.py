@@ -1,7 +1,7 @@
 """Checks what Limpet needs on this host, and says what to do: settings, credentials, state, source, Docker,
-systemd, disk, clock.
+systemd, disk and clock.
 
-Changes nothing. Exit code: 0 nothing is wrong (there may be warnings), 1 otherwise.
+It changes nothing. Exit code: 0 if nothing is wrong (there may be warnings), else 1.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from agent.settings.values import Settings
 SECRET_FILES = ("ssh_key", "token_file")
 SOURCE_TIMEOUT = 60.0  # seconds
 COMMAND_TIMEOUT = 10.0
-BUILT = 1_700_000_000  # no clock that is right shows an earlier time (2023-11-14)
+BUILT = 1_700_000_000  # a correct clock never shows an earlier time (2023-11-14)
 
 Level = Literal["ok", "warning", "wrong"]
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What one check says. `hint` is what to do."""
+    """The result of one check. `hint` says what to do."""
 
     level: Level
     message: str
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def examine(paths: Paths) -> Iterator[tuple[str, Diagnosis]]:
-    """The checks, in the order in which their troubles should be mended."""
+    """The results of all checks, in the order in which problems should be solved."""
     current: Settings | None = None
     try:
         current = load_settings(paths.root)
@@ -109,13 +109,13 @@ def _state(paths: Paths) -> Iterator[Diagnosis]:
         yield Diagnosis(
             "wrong",
             "the state belongs to another machine",
-            "limpet accept machine, if this is the same host restored",
+            "if this is the same host on new hardware: limpet accept machine",
         )
     directory = next(path for path in (paths.state, *paths.state.parents) if path.exists())
     if not os.access(directory, os.W_OK):
         yield Diagnosis("wrong", f"{directory} cannot be written", "run as root")
     applied = known.applied_revision or "nothing was applied yet"
-    yield Diagnosis("ok", f"{paths.state}: {applied}, {len(inventory.entries)} owned")
+    yield Diagnosis("ok", f"{paths.state}: {applied}, {len(inventory.entries)} resources owned")
 
 
 def _credentials(paths: Paths, current: Settings) -> Iterator[Diagnosis]:
@@ -137,7 +137,7 @@ def _credentials(paths: Paths, current: Settings) -> Iterator[Diagnosis]:
 
 
 def _credential(name: str, path: Path) -> Diagnosis | None:
-    """What is wrong with the file that a setting names."""
+    """The problem with the file that a setting names, if there is one."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
         path.read_bytes()
@@ -262,12 +262,14 @@ def _clock() -> Iterator[Diagnosis]:
     else:
         yield Diagnosis(
             "ok",
-            "synchronised" if synchronized == "yes" else "plausible; nothing says whether it is synchronised",
+            "synchronised"
+            if synchronized == "yes"
+            else "plausible; it is not known whether it is synchronised",
         )
 
 
 def _said(*argv: str) -> str:
-    """The first line that a command prints, whatever its exit code; empty when it cannot run or hangs."""
+    """The first line that a command prints, whatever its exit code; empty if it cannot run or hangs."""
     try:
         done = subprocess.run(
             argv,

@@ -1,4 +1,4 @@
-"""The facts that templates can use as `facts.NAME`. They change only when the machine does."""
+"""Prints the facts that templates can use as `facts.NAME`. They change only when the machine does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """None beyond `--root`."""
+    """Adds no arguments besides `--root`."""
 
 
 def run(args: argparse.Namespace) -> int:

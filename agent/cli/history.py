@@ -1,5 +1,5 @@
-"""What was applied on this host: when, from which commit, with what result, how long it took, and by whom.
-Newest first.
+"""Shows what was applied on this host: when, from which commit, with what result, how long it took, and by
+whom. The newest entry is first.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Writes a small, working fleet repository into DIR, which must be empty or new.
+"""Writes a small, working fleet repository into DIR, which must be new or empty.
 
-It holds one app of three services and two host files. `limpet validate` is content with it; read its README
-first.
+It has one app with three services, and two host files. `limpet validate` finds no problem in it. Read its
+README first.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}\Z")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("directory", type=Path, metavar="DIR")
     parser.add_argument(
-        "--image", default=IMAGE, metavar="REF", help=f"what the services run (default: {IMAGE})"
+        "--image", default=IMAGE, metavar="REF", help=f"the image of the services (default: {IMAGE})"
     )
     parser.add_argument("--name", default="hello", metavar="APP", help="the app's name (default: hello)")
     parser.add_argument(
@@ -56,7 +56,7 @@ What the hosts of this fleet run. Each host follows a branch of this repository:
 it, makes the host what it says, checks that the result is healthy, and goes back to the last good state when
 it is not. A change is a commit; undoing it is `git revert`.
 
-| path | what it is |
+| path | purpose |
 | --- | --- |
 | `apps/@APP@/compose.yaml` | a Compose project; the files beside it belong to it |
 | `files/etc/@APP@/app.conf.j2` | the host file `/etc/@APP@/app.conf`, rendered with Jinja2 |
@@ -96,7 +96,7 @@ checks:
 COMPOSE = """\
 name: @APP@
 services:
-  prepare:                       # runs to its end, before web starts
+  prepare:                       # runs to completion before web starts
     image: @IMAGE@
     command: ["sh", "-c", "echo prepared > /shared/state"]
     volumes: ["shared:/shared"]
@@ -105,7 +105,7 @@ services:
     image: @IMAGE@
     command: ["httpd", "-f", "-p", "8080", "-h", "/www"]
     ports: ["127.0.0.1:@PORT@:8080"]
-    volumes: ["./www:/www:ro"]   # tracked by Git: a change re-creates web, and nothing else
+    volumes: ["./www:/www:ro"]   # tracked by Git: a change re-creates only web
     depends_on:
       prepare: {condition: service_completed_successfully}
     healthcheck:

@@ -1,5 +1,5 @@
-"""What a pass would do now and why; touches nothing. Exit 0: nothing to do, 2: there are changes, 1: an
-error.
+"""Shows what a pass would do now and why, without changing anything. Exit code: 0 nothing to do, 2 there are
+changes, 1 an error.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _as_failure(error: LimpetError) -> LimpetError:
-    """`plan` knows one exit code for errors."""
+    """The error with the single exit code that `plan` has for errors."""
     error.exit_code = EXIT_FAILED
     return error
 
 
 class _Contents:
-    """Where the two sides of a file's difference come from."""
+    """The old and new content of files, for showing differences."""
 
     def __init__(self, paths: Paths | None, new: Any) -> None:
         self.paths, self._new = paths, new
@@ -70,7 +70,7 @@ class _Contents:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What is shown: `head` says what the plan is about; `revision` is empty for a directory."""
+    """A plan to show. `head` introduces it; `revision` is empty for a directory."""
 
     revision: str
     head: str
@@ -80,7 +80,7 @@ class _Found:
 
 
 def _of_host(args: argparse.Namespace) -> _Found:
-    """The plan of this host: fetches and renders as a pass does, looks, and stops there."""
+    """The plan of this host. It fetches, renders and observes as a pass does, and stops there."""
     from agent.clock import SystemClock
     from agent.converge.context import Context
     from agent.converge.desired import Desired
@@ -111,7 +111,9 @@ def _of_host(args: argparse.Namespace) -> _Found:
 
 
 def _head(found: Preview, tip: Tip) -> str:
-    """What the plan is about: the newest commit, what is held instead, and what registries are asked."""
+    """The lines above a plan: the newest commit, the release held instead, and the images to ask registries
+    for.
+    """
     lines = [f"{tip.revision} {(tip.message.splitlines() or [''])[0]}".rstrip()]
     release = found.view.target.release
     holding = f"holding {release.revision if release else ''}"
@@ -125,7 +127,7 @@ def _head(found: Preview, tip: Tip) -> str:
 
 
 def _of_repository(args: argparse.Namespace) -> _Found:
-    """What a host with nothing on it would do: needs no settings, Docker, network or root."""
+    """The plan of an empty host. It needs no settings, Docker, network or root."""
     from agent.decide.plan import plan as planned
     from agent.render import local
     from agent.render.render import render
@@ -166,7 +168,7 @@ def _count(plan: Plan) -> str:
 
 
 def _file_differences(plan: Plan, manifest: Manifest, contents: _Contents) -> list[str]:
-    """Unified differences of the text files that are written; not of those that only their owner may read."""
+    """Unified diffs of the text files that are written, except for files that only their owner may read."""
     found = []
     for action in plan.actions:
         resource = manifest.resources.get(action.key)
@@ -188,7 +190,7 @@ def _file_differences(plan: Plan, manifest: Manifest, contents: _Contents) -> li
 
 
 def as_json(plan: Plan, revision: str) -> dict[str, Any]:
-    """The plan as data; schema: `limpet schema plan`."""
+    """The plan as JSON data (`limpet schema plan`)."""
     return {
         "revision": revision,
         "changes": [

@@ -1,10 +1,11 @@
 """Renders a checked-out fleet repository for one host: files, apps and manifest.
 
-limpet render --repo . --host web-01 --label role=web      the list of resources
-limpet render -o out                                       the files below out/files, manifest.json,
-compose/APP.yaml limpet render --compose shop                               one app as canonical Compose YAML;
-what this host could not
-                                                           run is a warning
+limpet render --repo . --host web-01 --label role=web
+    lists the resources
+limpet render -o out
+    writes the files below out/files, each app as out/compose/APP.yaml, and manifest.json
+limpet render --compose shop
+    prints one app as canonical Compose YAML; what this host could not run is a warning
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     local.add_repository_arguments(parser)
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="DIR", help="writes everything below DIR, which must be empty"
+        "-o", "--output", type=Path, metavar="DIR", help="write everything below DIR, which must be empty"
     )
     parser.add_argument(
         "--compose",
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="",
         default=None,
         metavar="APP",
-        help="prints one app as canonical Compose YAML; APP may be left out when there is one",
+        help="print one app as canonical Compose YAML; APP may be left out if there is only one",
     )
 
 
@@ -82,8 +83,8 @@ def _warn(warnings: Iterable[object]) -> None:
 
 
 def _print_compose(apps: list[Project], problems: list[Problem], warnings: tuple[str, ...], name: str) -> int:
-    """One app as YAML; what keeps it from being run here is said beside it. Errors: Stalled when it is not
-    clear which.
+    """Prints one app as YAML. Problems that prevent it from running here are warnings. Raises Stalled if it
+    is not clear which app is meant.
     """
     from agent.compose import canonical
 
@@ -102,7 +103,7 @@ def _print_compose(apps: list[Project], problems: list[Problem], warnings: tuple
 
 
 def _write(rendered: Rendered, output: Path) -> None:
-    """All files below `output/files`, each app as Compose YAML, and the manifest."""
+    """Writes all files below `output/files`, each app as Compose YAML, and the manifest."""
     from agent.compose import canonical
 
     if output.exists() and any(output.iterdir()):

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default=ALL,
         metavar="RESOURCE",
-        help="what was suspended (default: everything)",
+        help="the suspended resource (default: everything)",
     )
 
 

@@ -1,5 +1,5 @@
-"""Forgets that a release was rejected, so that the next pass tries it again; ends what `limpet rollback`
-holds, and lets what flaps (`kind/name`) be corrected again.
+"""Forgets that a release was rejected, so that the next pass tries it again. Also ends a rollback by hand
+(`limpet rollback`), and lets a flapping resource (`kind/name`) be corrected again.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default="all",
         metavar="RELEASE|RESOURCE",
-        help="a release, manifest digest or commit, or the beginning of one; or what flaps, such as "
-        "container/shop-web-1 (default: all)",
+        help="a release, manifest digest or commit, or the beginning of one; or a flapping resource, such "
+        "as container/shop-web-1 (default: all)",
     )
 
 
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _retry_rejected(state: State, wanted: str, orders: Orders, *, quiet: bool) -> int:
-    """Lets rejected releases be tried again; `quiet`: that there is none is not worth a word."""
+    """Lets rejected releases be tried again. With `quiet`, nothing is printed if there is none."""
     rejected = dict(state.rejected)
     gone = state.forget_rejected(wanted)
     for id in gone:

@@ -1,7 +1,8 @@
 """Goes back to a known good release of this host, and holds it until the branch changes or `limpet retry`.
 
-Without RELEASE: to the one before what the host runs now. `git revert` and push is the way to take a commit
-back from all hosts; this is for one host, now. exit: as `limpet sync`; 4 when the release is held.
+Without RELEASE, it goes back to the release before the current one. To undo a commit on all hosts, use `git
+revert` and push; this command is for one host, now. Exit code: as for `limpet sync`; 4 if the release is
+held.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a known good release or commit, or the beginning of one",
     )
     parser.add_argument(
-        "--reason", default="asked for on this host", help="for those who find the host held back"
+        "--reason", default="asked for on this host", help="shown to others who look at this host"
     )
     sync.add_arguments(parser)
 
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def chosen(state: State, which: str) -> Release:
-    """The release that is meant. Errors: Stalled, with those that can be had."""
+    """The selected release. Raises Stalled, with the releases that can be selected."""
     running = state.attempt.release if state.attempt else state.applied
     others = [good for good in state.known_good if running is None or good.id != running.id]
     found = [good for good in state.known_good if _begins(good, which)] if which else others[:1]
@@ -49,7 +50,7 @@ def chosen(state: State, which: str) -> Release:
     what = "there is no other known good release"
     if which:
         what = f"{len(found)} known good releases begin with {which}"
-    raise Stalled(what, f"known good besides what runs now: {known}", code="NoRelease")
+    raise Stalled(what, f"known good besides the current release: {known}", code="NoRelease")
 
 
 def _begins(release: Release, which: str) -> bool:

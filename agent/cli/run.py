@@ -43,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def child_command(root: Path) -> Command:
-    """Children are our interpreter, isolated, with the installed package: an upgrade takes effect at the next
-    child.
+    """The command of a child: this interpreter, isolated, with the installed package. An upgrade takes effect
+    with the next child.
     """
     return lambda verb, *arguments: [
         sys.executable,
@@ -59,8 +59,8 @@ def child_command(root: Path) -> Command:
 
 
 def settings_from_child(command: Command) -> Settings:
-    """The settings, checked by a child. Errors: Stalled with what is wrong with them; Transient: the child
-    failed.
+    """The settings, checked by a child. Raises Stalled if they are wrong, and Transient if the
+    child fails.
     """
     try:
         child = subprocess.run(
@@ -69,7 +69,7 @@ def settings_from_child(command: Command) -> Settings:
         answer = json.loads(child.stdout)
     except (OSError, subprocess.TimeoutExpired, ValueError) as error:
         raise Transient(
-            f"the settings could not be checked: {error}", "see the log for what the check said"
+            f"the settings could not be checked: {error}", "see the log for the output of the check"
         ) from error
     if "error" in answer:
         said = answer["error"]

@@ -1,4 +1,4 @@
-"""Prints the JSON Schema of one of the formats; without a name, lists them."""
+"""Prints the JSON Schema of a format; without a name, lists the formats."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def names() -> list[str]:
 
 
 def schema_text(name: str) -> str:
-    """The schema of a format. Errors: LimpetError for an unknown name."""
+    """The schema of a format. Raises LimpetError for an unknown name."""
     if name not in names():
         raise LimpetError(f"there is no schema {name!r}", f"use one of {', '.join(names())}", code="NoSchema")
     if name == "settings":

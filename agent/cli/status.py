@@ -1,7 +1,7 @@
-"""The heartbeat, for a person: the state first, why, what to do, since when; then what is there, the last
-pass, the next look.
+"""Shows the heartbeat for a person: the state, the reason, what to do and since when; then the resources, the
+last pass and the next look.
 
-Exit code: 0 Synced or on its way with nothing wrong, 1 otherwise, or when the heartbeat is late.
+Exit code: 0 if the host is Synced or Progressing and the heartbeat is not late, else 1.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _COLOURS = {"Synced": "green", "Progressing": "cyan", "Suspended": "yellow", "Of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="the heartbeat as it is")
+    parser.add_argument("--json", action="store_true", help="print the heartbeat as it is")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,8 +48,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def lateness(doc: Mapping[str, Json], *, now: float, monotonic: float, boot_id: str) -> float:
-    """Seconds since the heartbeat was due; 0 when it is on time. In the same boot the wall clock may have
-    jumped.
+    """The seconds since the heartbeat was due; 0 if it is on time. Within one boot the monotonic clock is
+    used, because the wall clock may jump.
     """
     allowed = seconds_of(doc["due_by"]) - seconds_of(doc["written_at"])
     same_boot = bool(boot_id) and boot_id == doc["boot_id"]
@@ -58,7 +58,7 @@ def lateness(doc: Mapping[str, Json], *, now: float, monotonic: float, boot_id: 
 
 
 def lines(doc: Mapping[str, Json], *, late: float, daemon: bool, now: float) -> Iterator[str]:
-    """The text, line by line. The first is the state."""
+    """The lines of the text. The first one is the state."""
     why, remedy = explanation(doc, doc["state"])
     if late:
         yield f"LATE: the heartbeat is {_span(late)} overdue; the status below is out of date"
@@ -89,7 +89,7 @@ def lines(doc: Mapping[str, Json], *, late: float, daemon: bool, now: float) -> 
 
 
 def _conditions(doc: Mapping[str, Json], now: float) -> Iterator[str]:
-    """The bad conditions that the first line does not tell already."""
+    """The bad conditions that the first line does not mention."""
     told = {"Ready", "Reconciling", "Healthy", doc["state"]}
     if doc["state"] == "Offline":
         told.add("SourceFresh")
@@ -146,7 +146,7 @@ def _next(doc: Mapping[str, Json], daemon: bool, now: float) -> Iterator[str]:
     elif daemon:
         yield "  next        look is due now"
     else:
-        yield "  next        nobody looks: no daemon runs here"
+        yield "  next        no look is planned: no daemon runs here"
     failures = {kind: count for kind, count in doc["next"].get("backoff", {}).items() if count}
     if failures:
         yield (
@@ -169,7 +169,7 @@ def _print(text: list[str]) -> None:
 
 
 def _file(root: Path) -> Path:
-    """Where the heartbeat is; at its usual place when the settings are wrong."""
+    """The path of the heartbeat; the default path if the settings are wrong."""
     from agent.settings.load import load_settings
     from agent.settings.values import HeartbeatSettings
 

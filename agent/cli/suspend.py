@@ -1,7 +1,8 @@
-"""Freezes convergence, of everything or of one resource, until `limpet resume` or for a time. Survives
+"""Suspends convergence of everything or of one resource, until `limpet resume` or for a time. Survives
 reboots.
 
-A running pass finishes; the next one holds still. The heartbeat says who is suspended, and why.
+A running pass finishes; the next one changes nothing that is suspended. The heartbeat shows what is
+suspended, and why.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RESOURCE",
         help="such as container/shop-web-1 or file/etc/motd (default: everything)",
     )
-    parser.add_argument("--reason", required=True, help="for those who find the host suspended")
+    parser.add_argument("--reason", required=True, help="shown to others who look at this host")
     parser.add_argument(
         "--for",
         dest="duration",
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def checked(resource: str) -> str:
-    """The resource's name, as `limpet plan` writes it. Errors: LimpetError."""
+    """The name of the resource, if it is written as `limpet plan` does. Raises LimpetError."""
     if resource != ALL and not _RESOURCE.fullmatch(resource):
         raise LimpetError(
             f"{resource!r} is not a resource",
@@ -57,7 +58,7 @@ def checked(resource: str) -> str:
 
 
 def seconds(duration: str) -> float:
-    """Errors: LimpetError."""
+    """The seconds of a duration. Raises LimpetError."""
     from agent.units import parse_duration
 
     try:

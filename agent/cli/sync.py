@@ -1,10 +1,14 @@
-"""One pass now. Beside a running daemon, asks the daemon, shows its progress and waits; ctrl-C ends only the
-waiting.
+"""Runs one pass now. If a daemon is running, the command asks the daemon for the pass, shows its progress and
+waits; ctrl-C ends only the waiting.
 
-exit: 0 converged, 1 failed, 4 rolled back (or still holding known good against a rejected release), 5 a
-rollback
-      failed, 6 held back (suspended, window, brake), 75 temporary: try again, 78 needs a person or a new
-      commit
+Exit codes:
+   0  converged
+   1  failed
+   4  rolled back, or still holding known good instead of a rejected release
+   5  a rollback failed
+   6  held back (suspended, window, brake)
+  75  a temporary problem: try again
+  78  needs a person or a new commit
 """
 
 from __future__ import annotations
@@ -24,7 +28,10 @@ from agent.report.progress import Event, Progress, for_person, replay
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "-q", "--quiet", action="store_true", help="no progress; a sentence only when it did not converge"
+        "-q",
+        "--quiet",
+        action="store_true",
+        help="print no progress, and a sentence only if the host did not converge",
     )
 
 
@@ -40,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _pass(root: Path, progress: Progress) -> tuple[int, str]:
-    """A pass by the daemon, or here when there is none. Errors: LimpetError."""
+    """Runs a pass in the daemon, or in this process if there is no daemon. Raises LimpetError."""
     try:
         answer = control.ask(Paths(root).run, {"verb": "sync"})
     except PermissionError:
@@ -56,7 +63,7 @@ def _pass(root: Path, progress: Progress) -> tuple[int, str]:
 
 
 def _wait(answer: Iterator[Event], progress: Progress) -> tuple[int, str]:
-    """The result of the daemon's pass. Errors: Transient when the daemon ends before."""
+    """The result of the daemon's pass. Raises Transient if the daemon ends before the pass does."""
     try:
         for event in answer:
             result = event.get("result")

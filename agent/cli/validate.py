@@ -1,6 +1,7 @@
-"""Checks a fleet repository for one host, or with --all for every host that the repository lets one know.
+"""Checks a fleet repository for one host, or with --all for every host that can be derived from it.
 
-All problems are shown at once, each with file, line and remedy. Needs no settings, Docker, network or root.
+All problems are shown at once, each with file, line and remedy. It needs no settings, Docker, network or
+root.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from agent.render import local
 
     local.add_repository_arguments(parser)
-    parser.add_argument("--strict", action="store_true", help="warnings are errors")
+    parser.add_argument("--strict", action="store_true", help="treat warnings as errors")
     parser.add_argument(
-        "--all", action="store_true", help="all hosts and labels that the repository mentions"
+        "--all", action="store_true", help="check all hosts and labels that the repository mentions"
     )
 
 

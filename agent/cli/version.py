@@ -1,4 +1,4 @@
-"""The version of Limpet, of its digests' scheme, and of the Python that runs it."""
+"""Prints the version of Limpet, of its digest scheme, and of Python."""
 
 from __future__ import annotations
 

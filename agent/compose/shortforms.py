@@ -303,7 +303,9 @@ def _gpus(value: Any, place: Place) -> Any:
 
 
 def _text(value: Any, place: Place) -> Any:
-    return ("true" if value else "false") if isinstance(value, bool) else value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value
 
 
 _CONTAINER: dict[str, Expand] = {

@@ -47,7 +47,7 @@ def test_healthy_parts_are_ok(root: Path, capsys: pytest.CaptureFixture[str]) ->
     """What is right must be said to be ok, with what was found."""
     _, found = doctor(root, capsys)
     assert found["settings"][0].startswith("ok: ") and found["settings"][0].endswith("fleet main")
-    assert found["state"] == [f"ok: {root}/var/lib/limpet: nothing was applied yet, 0 owned"]
+    assert found["state"] == [f"ok: {root}/var/lib/limpet: nothing was applied yet, 0 resources owned"]
     assert found["credentials"] == ["ok: none are given"]
     assert found["source"][0].startswith("ok: answers in ")
     assert found["disk"][0].startswith("ok: ")

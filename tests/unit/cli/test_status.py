@@ -177,11 +177,11 @@ def test_late_with_a_daemon(site: Site, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_after_one_pass_by_hand(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    """After a single `limpet sync` the status must be healthy, and say that nobody looks again."""
+    """After a single `limpet sync` the status must be healthy, and say that no further look is planned."""
     site.finish(site.proved())
     site.reporter.update(next={"poll_at": None})
     code, out, _ = limpet(site, capsys, "status")
-    assert code == 0 and "nobody looks: no daemon runs here" in out
+    assert code == 0 and "no look is planned: no daemon runs here" in out
 
 
 @pytest.mark.parametrize(
@@ -421,7 +421,7 @@ def test_suspend_and_resume(site: Site, capsys: pytest.CaptureFixture[str]) -> N
     ("argv", "said"),
     [
         (["suspend", "web", "--reason", "x"], "is not a resource"),
-        (["suspend", "--reason", "x", "--for", "soon"], "no duration"),
+        (["suspend", "--reason", "x", "--for", "soon"], "not a duration"),
         (["resume", "web"], "is not a resource"),
     ],
 )
