@@ -100,33 +100,43 @@ def peel(store: DiskObjectStore, oid: ObjectID) -> ObjectID:
 
 
 def inspect(store: DiskObjectStore, commit: ObjectID, rehash: bool = False) -> None:
-    """Every tree of the commit is read, every blob is there; with `rehash` all content is read and compared
-    with its id.
+    """Reads every tree of the commit and makes sure that every blob is there; with `rehash`, reads all
+    content and compares it with its id.
 
-    Errors: Damaged; Stalled `BadTree` for names that Git forbids, `TooLarge`.
+    Errors: CacheDamaged; Stalled `BadTree` for names that Git forbids, `TooLarge`.
     """
+    for blob in _blobs(store, commit, rehash):
+        if rehash:
+            raw(store, blob, BLOB, rehash)
+        elif blob not in store:
+            raise CacheDamaged(f"object {blob[:12].decode()} is missing")
+
+
+def _blobs(store: DiskObjectStore, commit: ObjectID, rehash: bool) -> Iterator[ObjectID]:
+    """The files of a commit, each object once."""
     root = head(store, commit, rehash).tree
     seen, todo = {root}, [(root, b"")]
     while todo:
         tree, path = todo.pop()
         for name, mode, oid in _entries(tree, raw(store, tree, TREE, rehash)):
-            place = path + b"/" + name if path else name
-            _check_name(name, place, commit)
+            _check_name(name, path + name, commit)
             if oid in seen or mode & TYPE == SUBMODULE:
                 continue
             seen.add(oid)
-            if len(seen) > OBJECTS:
-                raise Stalled(
-                    f"the revision {commit[:12].decode()} holds more than {OBJECTS} files and directories",
-                    "split the repository",
-                    code="TooLarge",
-                )
+            _check_number(len(seen), commit)
             if mode & TYPE == DIRECTORY:
-                todo.append((oid, place))
-            elif rehash:
-                raw(store, oid, BLOB, rehash)
-            elif oid not in store:
-                raise CacheDamaged(f"object {oid[:12].decode()} is missing")
+                todo.append((oid, path + name + b"/"))
+            else:
+                yield oid
+
+
+def _check_number(objects: int, commit: ObjectID) -> None:
+    if objects > OBJECTS:
+        raise Stalled(
+            f"the revision {commit[:12].decode()} holds more than {OBJECTS} files and directories",
+            "split the repository",
+            code="TooLarge",
+        )
 
 
 def _entries(tree: ObjectID, data: bytes) -> Iterator[tuple[bytes, int, ObjectID]]:
@@ -174,9 +184,10 @@ def descends(store: DiskObjectStore, commit: ObjectID, ancestor: ObjectID) -> bo
             raise Stalled(
                 f"the history is longer than {COMMITS} commits", "use a younger repository", code="TooLarge"
             )
-        for parent in head(store, oid).parents:
-            if parent == ancestor:
-                return True
+        parents = head(store, oid).parents
+        if ancestor in parents:
+            return True
+        for parent in parents:
             if parent not in seen:
                 seen.add(parent)
                 heapq.heappush(queue, (-head(store, parent).time, parent))

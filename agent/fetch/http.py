@@ -13,6 +13,7 @@ import http.client
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -59,7 +60,12 @@ class HttpSource:
         meter: TransferMeter,
         recalled: Sequence[str] = (),
     ) -> None:
-        """`recalled` is what `offer` gave for this address before."""
+        """address: where the source is
+        credentials: what it may be shown
+        timeout: seconds of silence after which it counts as gone
+        meter: counts what comes
+        recalled: what `offer` gave for this address before
+        """
         self._recalled = tuple(recalled)
         self.address = address
         self.meter = meter
@@ -203,19 +209,14 @@ class HttpSource:
             return self._send(method, target, headers, body)
 
     def _connect(self) -> http.client.HTTPConnection:
-        host, port, proxy = self.address.host, self.address.port, self._credentials.proxy
-        at = urlsplit(proxy if "://" in proxy or not proxy else f"http://{proxy}")
-        if proxy and (at.scheme != "http" or not at.hostname):
-            raise Stalled("source.proxy cannot be used", "write http://host:port", code="Proxy")
-        first = (at.hostname, at.port or 3128) if at.hostname else (host, port)
+        proxy = _proxy(self._credentials.proxy)
+        host, port = (proxy.host, proxy.port) if proxy else (self.address.host, self.address.port)
         if self.address.scheme == "http":
-            connection = http.client.HTTPConnection(*first, timeout=self.timeout)
+            connection = http.client.HTTPConnection(host, port, timeout=self.timeout)
         else:
-            connection = http.client.HTTPSConnection(*first, timeout=self.timeout, context=self._tls())
+            connection = http.client.HTTPSConnection(host, port, timeout=self.timeout, context=self._tls())
         if proxy:
-            user = f"{unquote(at.username)}:{unquote(at.password or '')}" if at.username else ""
-            token = base64.b64encode(user.encode()).decode()
-            connection.set_tunnel(host, port, {"Proxy-Authorization": f"Basic {token}"} if user else {})
+            connection.set_tunnel(self.address.host, self.address.port, proxy.headers)
         return connection
 
     def _tls(self) -> ssl.SSLContext:
@@ -289,6 +290,29 @@ class HttpAnswer:
         found = self.header("Content-Type").partition(";")[0].strip()
         if found != content_type:
             raise wire.NotGit(f"it sent {wire.printable(found) or 'content without a type'}")
+
+
+@dataclass(frozen=True, slots=True)
+class HttpProxy:
+    """A proxy, and the headers with which it is asked for a tunnel."""
+
+    host: str
+    port: int
+    headers: dict[str, str]
+
+
+def _proxy(written: str) -> HttpProxy | None:
+    """What `source.proxy` says, as `http://user:password@host:port` or less. Errors: Stalled."""
+    if not written:
+        return None
+    at = urlsplit(written if "://" in written else f"http://{written}")
+    if at.scheme != "http" or not at.hostname:
+        raise Stalled("source.proxy cannot be used", "write http://host:port", code="Proxy")
+    headers = {}
+    if at.username:
+        user = f"{unquote(at.username)}:{unquote(at.password or '')}"
+        headers["Proxy-Authorization"] = f"Basic {base64.b64encode(user.encode()).decode()}"
+    return HttpProxy(at.hostname, at.port or 3128, headers)
 
 
 def _netloc(address: Address) -> str:

@@ -7,24 +7,22 @@ what it is, because only the caller knows whether the cache or the source is to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import IO, TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 from dulwich.client import AbstractHttpGitClient, GitClient, LocalGitClient, TraditionalGitClient
 from dulwich.errors import GitProtocolError, HangupException, SendPackError, UnexpectedCommandError
-from dulwich.protocol import Protocol
+from dulwich.protocol import Protocol as GitProtocol
 
 from agent.errors import LimpetError, Transient
 from agent.fetch import trouble, wire
 from agent.fetch.address import Address
+from agent.fetch.source import Pipe, TransferMeter
 
 if TYPE_CHECKING:
     from dulwich.object_store import DiskObjectStore, ObjectStoreGraphWalker
     from dulwich.objects import ObjectID
-
-    from agent.fetch.http import HttpSource
-    from agent.fetch.source import TransferMeter
-    from agent.fetch.stream import StreamSource
 
 
 def receive(
@@ -35,7 +33,14 @@ def receive(
     walker: ObjectStoreGraphWalker,
     address: Address,
 ) -> None:
-    """One pack with what `wants` need and `walker` lacks.
+    """Brings one pack into the store.
+
+    client: dulwich's client over the transport
+    path: the repository, as the client asks for it
+    store: where the pack is written
+    wants: the objects that are wanted, with all that they need
+    walker: what the store has already
+    address: the source, for messages
 
     Errors: those of the transport, Transient, and dulwich's about objects.
     """
@@ -65,12 +70,38 @@ def receive(
     commit()
 
 
-class HttpClient(AbstractHttpGitClient):
-    """dulwich's HTTP client over `HttpSource`; what the source has already discovered is not asked for
-    again.
-    """
+class Answer(Protocol):
+    """The body of an HTTP answer."""
 
-    def __init__(self, source: HttpSource) -> None:
+    def read(self, size: int) -> bytes: ...
+
+
+class HttpConversation(Protocol):
+    """What is needed of a source behind HTTP."""
+
+    @property
+    def address(self) -> Address: ...
+
+    @property
+    def offered(self) -> wire.Advertisement:
+        """What the server offers; without capabilities when it was not asked yet."""
+
+    def refs(self, prefixes: Sequence[str]) -> dict[str, str]: ...
+
+    def post(self, body: bytes) -> AbstractContextManager[Answer]:
+        """One command of the protocol."""
+
+
+class StreamConversation(Protocol):
+    """What is needed of a source behind a plain stream."""
+
+    def open(self) -> Pipe: ...
+
+
+class HttpClient(AbstractHttpGitClient):
+    """dulwich's HTTP client over our connection; what the source has discovered is not asked for again."""
+
+    def __init__(self, source: HttpConversation) -> None:
         super().__init__(source.address.shown, thin_packs=False)
         self._source = source
 
@@ -99,17 +130,17 @@ class _Open:
 
 
 class StreamClient(TraditionalGitClient):
-    """dulwich's client for the protocol as a plain stream, over a `StreamSource`."""
+    """dulwich's client for the protocol as a plain stream."""
 
-    def __init__(self, source: StreamSource) -> None:
+    def __init__(self, source: StreamConversation) -> None:
         super().__init__(thin_packs=False)
         self._source = source
 
     def _connect(
         self, cmd: bytes, path: str | bytes, protocol_version: int | None = None
-    ) -> tuple[Protocol, Callable[[], bool], IO[bytes] | None]:
+    ) -> tuple[GitProtocol, Callable[[], bool], IO[bytes] | None]:
         pipe = self._source.open()
-        return Protocol(pipe.read, pipe.write, pipe.close), pipe.readable, None
+        return GitProtocol(pipe.read, pipe.write, pipe.close), pipe.readable, None
 
 
 class LocalClient(LocalGitClient):

@@ -9,12 +9,12 @@ when the fresh one is incomplete too, the source is.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agent.errors import LimpetError, Stalled, Transient
 from agent.fetch import trouble
@@ -26,6 +26,10 @@ from agent.sandbox import JsonObject
 
 if TYPE_CHECKING:
     from dulwich.objects import ObjectID
+
+
+OUR_OWN = ("Locked", "Deadline", "DiskFull")  # codes of errors that a mirror cannot mend
+Work = Callable[[Request, Source, bool, JsonObject], JsonObject]  # the bool: whether the source is a mirror
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ def handle_fetch(document: JsonObject) -> tuple[JsonObject, tuple[bytes, ...]]:
         return (_each(request, _probe) if request.probe else _each(request, _fetch)), ()
 
 
-def _each(request: Request, work: Any) -> JsonObject:
+def _each(request: Request, work: Work) -> JsonObject:
     """`work` with the first source that can be reached."""
     meter = TransferMeter(request.max_bytes)
     stamp = {} if request.check else Cache(request.git_dir).stamp()
@@ -52,22 +56,26 @@ def _each(request: Request, work: Any) -> JsonObject:
         address = parse_address(url)
         source = connect(address, request, meter, stamp.get("offers", {}).get(address.shown, []))
         try:
-            answer: JsonObject = work(request, source, position > 0, stamp)
+            with closing(source):
+                answer = work(request, source, position > 0, stamp)
         except LimpetError as error:
             if position == 0 and not error.retryable:
                 raise
             failures.append(error)
-            if error.code in ("Locked", "Deadline", "DiskFull"):
+            if error.code in OUR_OWN:
                 break
-            continue
-        finally:
-            source.close()
-        return answer | {"requests": meter.requests, "bytes": meter.received, "url": source.address.shown}
-    first = failures[0]
-    if len(failures) > 1:
-        others = "; ".join(error.message for error in failures[1:])
-        raise Transient(f"{first.message}; nor does a mirror help: {others}", first.hint, code=first.code)
-    raise first
+        else:
+            return answer | {"requests": meter.requests, "bytes": meter.received, "url": address.shown}
+    raise _together(failures)
+
+
+def _together(failures: list[LimpetError]) -> LimpetError:
+    """One error for a source and its mirrors, none of which could be reached."""
+    first, *rest = failures
+    if not rest:
+        return first
+    others = "; ".join(error.message for error in rest)
+    return Transient(f"{first.message}; nor does a mirror help: {others}", first.hint, code=first.code)
 
 
 def connect(address: Address, request: Request, meter: TransferMeter, recalled: list[str]) -> Source:
@@ -153,36 +161,40 @@ def _ask(request: Request, source: Source) -> RemoteTip:
 
 
 def _bring(request: Request, source: Source, tip: RemoteTip, mirror: bool) -> JsonObject:
-    """Under the lock: the tip's objects into a cache that is sound. The answer."""
+    """Under the lock: brings the tip's objects into a cache that is sound. The answer."""
     cache = Cache(request.git_dir)
     cache.tidy()
     before, known = cache.observed(), cache.stamp()
-    replaced = _problem(request, cache)
-    fresh = bool(replaced) or not cache.exists()
-    work = Cache.create(cache.path) if fresh else cache
-    try:
-        try:
-            answer = _obtain(request, source, tip, work, before if mirror else "")
-        except CacheDamaged as damage:
-            if fresh:
-                raise _incomplete(source, damage) from None
-            replaced, fresh, work = str(damage), True, Cache.create(cache.path)
+    answer = None
+    with closing(cache):
+        damage = _problem(request, cache)
+        if cache.exists() and not damage:
             try:
-                answer = _obtain(request, source, tip, work, "")
-            except CacheDamaged as again:
-                raise _incomplete(source, again) from None
-        work.settle(answer["commit"])
-        if fresh:
-            work.swap(cache.path)
-        ancestry = known["ancestry"] if known and known["answer"]["commit"] == answer["commit"] else {}
-        if request.pin:
-            ancestry[request.pin] = answer["descends"]
-        work.remember(answer, ancestry, {source.address.shown: source.offer()})
+                answer = _obtain(request, source, tip, cache, before if mirror else "")
+            except CacheDamaged as error:
+                damage = str(error)
+    if answer is None:
+        answer = _obtain_anew(request, source, tip, cache.path)
+    ancestry = known["ancestry"] if known and known["answer"]["commit"] == answer["commit"] else {}
+    if request.pin:
+        ancestry[request.pin] = answer["descends"]
+    cache.remember(answer, ancestry, {source.address.shown: source.offer()})
+    return answer | {"changed": answer["commit"] != before, "replaced": damage}
+
+
+def _obtain_anew(request: Request, source: Source, tip: RemoteTip, place: Path) -> JsonObject:
+    """The tip's objects in a fresh cache, which replaces the one at `place` when it is whole."""
+    fresh = Cache.create(place)
+    try:
+        answer = _obtain(request, source, tip, fresh, "")
+        fresh.swap(place)
+    except CacheDamaged as damage:
+        raise _incomplete(source, damage) from None
     finally:
-        work.close()
-        if work.path != cache.path:
-            work.discard()
-    return answer | {"changed": answer["commit"] != before, "replaced": replaced}
+        fresh.close()
+        if fresh.path != place:
+            fresh.discard()
+    return answer
 
 
 def _problem(request: Request, cache: Cache) -> str:
@@ -215,11 +227,16 @@ def _problem(request: Request, cache: Cache) -> str:
 
 
 def _obtain(request: Request, source: Source, tip: RemoteTip, cache: Cache, ahead: str) -> JsonObject:
-    """The tip's objects, from the cache when they are there, else from the source. The answer, less what
-    `_each` adds.
+    """Brings the tip's objects into the cache, from the source unless they are there, and makes them durable.
+    The answer, without what `_each` adds.
 
-    `ahead` is the commit that was seen last when this source is a mirror: one that lags behind it moves
-    nothing back. Errors: Damaged, and those of the source.
+    request: what is asked for
+    source: where the objects come from
+    tip: what the source has
+    cache: where the objects go
+    ahead: the commit that was seen last when the source is a mirror; one that lags behind moves nothing back
+
+    Errors: CacheDamaged, and those of the source.
     """
     from agent.fetch import check, packs
 
@@ -240,6 +257,7 @@ def _obtain(request: Request, source: Source, tip: RemoteTip, cache: Cache, ahea
     told = check.commit_details(store, commit)
     cache.close()
     packs.join_packs(cache.path / "objects" / "pack")
+    cache.settle(commit.decode())
     return {"commit": commit.decode(), "oid": tip.oid, "tag": tag, "descends": descends, **told}
 
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from agent.errors import LimpetError, Stalled
+from agent.fetch.address import Address
 
 if TYPE_CHECKING:
     from dulwich.object_store import DiskObjectStore, ObjectStoreGraphWalker
     from dulwich.objects import ObjectID
-
-    from agent.fetch.address import Address
 
 
 @dataclass(slots=True)
@@ -32,6 +31,20 @@ class TransferMeter:
                 "take large files out of the repository and its history",
                 code="TooLarge",
             )
+
+
+class Pipe(Protocol):
+    """A running upload-pack on the other side."""
+
+    def read(self, size: int) -> bytes:
+        """`size` bytes, fewer only at the end."""
+
+    def write(self, data: bytes) -> int | None: ...
+
+    def readable(self) -> bool:
+        """Whether a read would give something at once."""
+
+    def close(self) -> None: ...
 
 
 class Source(Protocol):

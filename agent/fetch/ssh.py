@@ -20,8 +20,8 @@ from agent.errors import LimpetError, Stalled, Transient
 from agent.fetch import trouble, wire
 from agent.fetch.address import Address
 from agent.fetch.request import Credentials, reason
-from agent.fetch.source import TransferMeter
-from agent.fetch.stream import SERVICE, Pipe, StreamSource
+from agent.fetch.source import Pipe, TransferMeter
+from agent.fetch.stream import SERVICE, StreamSource
 
 if TYPE_CHECKING:
     from paramiko.channel import Channel

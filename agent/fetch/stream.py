@@ -6,32 +6,18 @@ import contextlib
 import select
 import socket
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from agent.errors import LimpetError
 from agent.fetch import trouble, wire
 from agent.fetch.address import Address
-from agent.fetch.source import TransferMeter, sha1_only
+from agent.fetch.source import Pipe, TransferMeter, sha1_only
 
 if TYPE_CHECKING:
     from dulwich.object_store import DiskObjectStore, ObjectStoreGraphWalker
     from dulwich.objects import ObjectID
 
 SERVICE = b"git-upload-pack"
-
-
-class Pipe(Protocol):
-    """A running upload-pack on the other side."""
-
-    def read(self, size: int) -> bytes:
-        """`size` bytes, fewer only at the end."""
-
-    def write(self, data: bytes) -> int | None: ...
-
-    def readable(self) -> bool:
-        """Whether a read would give something at once."""
-
-    def close(self) -> None: ...
 
 
 class StreamSource:

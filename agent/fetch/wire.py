@@ -108,15 +108,20 @@ def advertisement(read: ReadBytes, http: bool = False) -> Advertisement:
 def _refs(lines: Iterable[bytes]) -> Iterator[tuple[str, str]]:
     for line in lines:
         oid, _, rest = line.rstrip(b"\n").partition(b" ")
-        if oid == b"unborn" or oid == b"shallow":
-            continue
-        if not rest or not _OID.fullmatch(oid):
-            raise NotGit("the list of refs cannot be read")
-        name, *attributes = rest.split(b" ")
-        yield name.decode("utf-8", "replace"), oid.decode()
-        for attribute in attributes:
-            if attribute.startswith(b"peeled:") and _OID.fullmatch(attribute[7:]):
-                yield f"{name.decode('utf-8', 'replace')}^{{}}", attribute[7:].decode()
+        if oid not in (b"unborn", b"shallow"):
+            yield from _ref(oid, rest)
+
+
+def _ref(oid: bytes, rest: bytes) -> Iterator[tuple[str, str]]:
+    """The name of one ref and its object; `NAME^{}` with what a tag points at, when the server says it."""
+    if not rest or not _OID.fullmatch(oid):
+        raise NotGit("the list of refs cannot be read")
+    written, *attributes = rest.split(b" ")
+    name = written.decode("utf-8", "replace")
+    yield name, oid.decode()
+    for attribute in attributes:
+        if attribute.startswith(b"peeled:") and _OID.fullmatch(attribute[7:]):
+            yield f"{name}^{{}}", attribute[7:].decode()
 
 
 def ls_refs(offered: Advertisement, prefixes: Iterable[str]) -> bytes:
