@@ -308,7 +308,7 @@ def test_source_must_answer() -> None:
     assert judged(at(0), at(10, source=""), terms=terms).decision == "healthy"
     assert judged(at(0), at(10, source="no route to host"), terms=terms).decision == "wait"
     verdict = judged(at(0), at(10, source="no route to host"), at(60, source="no route to host"), terms=terms)
-    assert verdict.reason == "source: does not answer any more: no route to host after 60 s"
+    assert verdict.reason == "source: no longer answers: no route to host after 60 s"
     assert judged(at(0), at(10, source="no route to host")).decision == "healthy"
 
 

@@ -1,4 +1,4 @@
-"""The inventory's entries: own before create, disown after delete, what was there before comes back."""
+"""The inventory's entries: own before create, disown after delete, the original comes back."""
 
 from __future__ import annotations
 

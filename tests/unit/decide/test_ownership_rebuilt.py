@@ -29,7 +29,7 @@ def rebuilt(proved: Target, *containers: ObservedContainer, remembered: Target |
 
 
 def test_what_a_container_of_known_good_did_is_done() -> None:
-    """Its `post_start` must count as run and its files as told; of another container nothing must be known."""
+    """Its `post_start` must count as run and its files as told; of another one nothing must be known."""
     proved = target(
         file={"/etc/app": {"content": "one"}},
         container={"web": {"image": "web:1", "on_change": {"/etc/app": "signal:HUP"}}},
