@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.kinds import files
-from agent.model import Manifest
+from agent.model import Action, Change, Key, Manifest, Plan, Refusal
 
 
 def test_manifest_digest_is_of_content() -> None:
@@ -14,3 +14,37 @@ def test_manifest_digest_is_of_content() -> None:
     assert Manifest({other.key: other, moved.key: moved}).digest == first.digest
     assert Manifest({one.key: one}).digest != first.digest
     assert Manifest.from_json(first.to_json()).digest == first.digest
+
+
+def test_the_text_of_a_plan() -> None:
+    """A plan must say of each change what is done, in which order, after what, and which of it may fail;
+    and of each refusal why, and what to do if something can be done. Secrets are not in it.
+    """
+    web, motd = Key("container", "web"), Key("file", "/etc/motd")
+    found = Plan(
+        (Change(web, "replace", "image changed"), Change(motd, "delete", "gone", "prune")),
+        (
+            Action(1, "create", web, "c", {"name": "x" * 41, "image": "y" * 40}),
+            Action(
+                2, "post_start", web, "c", {"index": 0}, (1,), required=False, secret={"command": ["s3c"]}
+            ),
+            Action(3, "remove", web, "c", {"ids": ["b", "a"]}, (1, 2), "prune"),
+            Action(4, "restore", motd, "c", stage="prune"),
+        ),
+        (Refusal(Key("volume", "v"), "its options changed", "undo it"), Refusal(Key("volume", "w"), "no")),
+    )
+    assert (
+        str(found)
+        == f"""\
+replace container/web: image changed
+    [1] create image={"y" * 40} name={"x" * 37}...
+    [2] post_start index=0 after 1 (may fail)
+    [3] remove ids=["b","a"] after 1,2 (after the gate)
+delete file/etc/motd: gone (after the gate)
+    [4] restore
+refused volume/v: its options changed
+    hint: undo it
+refused volume/w: no"""
+    )
+    assert [action.id for action in found.staged("apply")] == [1, 2]
+    assert str(Plan()) == ""

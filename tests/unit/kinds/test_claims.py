@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from agent.kinds import claims
@@ -18,6 +20,10 @@ from agent.kinds import claims
         ("port/tcp/::1/80", "port/tcp/0.0.0.0/80", True),
         ("name/web", "name/web", True),
         ("name/web", "path/web", False),
+        ("subnet/10.0.0.0/16", "subnet/10.0.3.0/24", True),
+        ("subnet/10.0.0.0/24", "subnet/10.0.1.0/24", False),
+        ("subnet/10.0.0.0/24", "subnet/fd00::/64", False),
+        ("subnet/10.0.0.0/24", "port/tcp/10.0.0.0/24", False),
     ],
 )
 def test_claims_clash(one: str, other: str, clash: bool) -> None:
@@ -48,3 +54,30 @@ def test_claims_of_a_service() -> None:
         "port/tcp/0.0.0.0/8080",
         "port/udp/0.0.0.0/53",
     )
+
+
+@pytest.mark.parametrize(
+    ("config", "claimed"),
+    [
+        ({}, ()),
+        ({"driver": "bridge", "ipam": {"driver": "default"}}, ()),
+        (
+            {"ipam": {"config": [{"subnet": "10.1.0.5/24"}, {"subnet": "fd00::/64"}, {}]}},
+            ("subnet/10.1.0.0/24", "subnet/fd00::/64"),
+        ),
+        ({"ipam": {"config": [{"subnet": "not an address"}]}}, ()),
+        ({"driver_opts": {"com.docker.network.bridge.name": "br-shop"}}, ("bridge/br-shop",)),
+        ({"driver": "macvlan", "ipam": {"config": [{"subnet": "10.1.0.0/24"}]}}, ()),
+        ({"ipam": {"driver": "dhcp", "config": [{"subnet": "10.1.0.0/24"}]}}, ()),
+    ],
+)
+def test_claims_of_a_network(config: dict[str, Any], claimed: tuple[str, ...]) -> None:
+    """A bridge network must claim its subnets and its interface; what other drivers share is not known."""
+    assert claims.of_network(config) == claimed
+
+
+def test_what_clashes_is_listed_once() -> None:
+    """Of all claims those that clash with any other must be found, once each and in order."""
+    mine = ["port/tcp/0.0.0.0/81", "port/tcp/0.0.0.0/80", "name/web"]
+    theirs = iter(["port/tcp/127.0.0.1/80", "port/tcp/10.0.0.1/80", "port/tcp/0.0.0.0/81", "name/db"])
+    assert claims.clashing(mine, theirs) == ["port/tcp/0.0.0.0/80", "port/tcp/0.0.0.0/81"]
