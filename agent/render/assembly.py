@@ -27,7 +27,7 @@ HINTS = {
 
 
 Position = tuple[str, int]  # a file and a line
-Change = tuple[str, Position]  # `signal:HUP`, `restart` or `recreate`, and where that is written
+ChangeEffect = tuple[str, Position]  # `signal:HUP`, `restart` or `recreate`, and where that is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Reaction:
     """
 
     folded: set[Key] = field(default_factory=set)
-    changes: dict[str, Change] = field(default_factory=dict)
+    changes: dict[str, ChangeEffect] = field(default_factory=dict)
     places: list[Position] = field(default_factory=list)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from agent.compose.tree import Map
 from agent.kinds.engine.request import SUPPORTED
 from agent.references import image_problem
-from agent.render.assembly import Change
+from agent.render.assembly import ChangeEffect
 from agent.render.mounts import AppFiles
 
 TAKEN_OUT = frozenset(
@@ -86,7 +86,7 @@ def _check_keys(name: str, service: Map, files: AppFiles) -> None:
 
 
 def check_signals(
-    name: str, config: Mapping[str, Any], changes: Mapping[str, Change], files: AppFiles
+    name: str, config: Mapping[str, Any], changes: Mapping[str, ChangeEffect], files: AppFiles
 ) -> None:
     """Reports signals for a file that is mounted as a single file: the container would still see the file of
     its start.
@@ -102,7 +102,9 @@ def check_signals(
             )
 
 
-def check_restarts(name: str, changes: Mapping[str, Change], on_unhealthy: str, files: AppFiles) -> None:
+def check_restarts(
+    name: str, changes: Mapping[str, ChangeEffect], on_unhealthy: str, files: AppFiles
+) -> None:
     """Reports restarts of a service whose namespace another service shares: it does not survive a restart."""
     sharing = [
         other

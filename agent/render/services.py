@@ -20,7 +20,7 @@ from agent.compose.tree import Map
 from agent.kinds.hooks import POST_START, PRE_STOP
 from agent.model import PATH_KINDS, Condition, Key, Need, Resource
 from agent.references import image_problem
-from agent.render.assembly import Assembly, Change, Draft, Reaction, origin
+from agent.render.assembly import Assembly, ChangeEffect, Draft, Reaction, origin
 from agent.render.hooks import draft_pre_start
 from agent.render.mounts import PLURAL, AppFiles, Used
 from agent.render.pull_policy import pulling
@@ -178,12 +178,12 @@ class AppServices:
             )
         return 1 if count is None else int(count)
 
-    def _changes(self, name: str, extension: Extension, used: Used) -> dict[str, Change]:
+    def _changes(self, name: str, extension: Extension, used: Used) -> dict[str, ChangeEffect]:
         """Host path -> the change, for the app files in `x-limpet.on_change`. A directory stands for its
         files; an entry for a file overrides one for its directory. Files whose change re-creates the service
         stay inputs.
         """
-        found: dict[str, Change] = {}
+        found: dict[str, ChangeEffect] = {}
         hosts = {
             self.files.host(posixpath.normpath(path)): (path, how) for path, how in extension.changes.items()
         }
