@@ -17,7 +17,7 @@ _SIZES = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 def parse_duration(text: str) -> float:
     """Seconds of "60s", "5m", "2h30m", "1d". Errors: ValueError with message and hint."""
     if not DURATION.fullmatch(text):
-        raise ValueError(f"{text!r} is no duration", DURATION_HINT)
+        raise ValueError(f"{text!r} is not a duration", DURATION_HINT)
     return float(
         sum(float(number) * _SECONDS[unit] for number, unit in re.findall(r"([\d.]+)([smhd])", text))
     )

@@ -139,7 +139,7 @@ class Child:
         elif now >= self.started + self._limits.total:
             self.stop(f"took longer than {self._limits.total:.0f} s", now)
         else:
-            self.stop(f"said nothing for {self._limits.silence:.0f} s", now)
+            self.stop(f"was silent for {self._limits.silence:.0f} s", now)
 
     def stop(self, reason: str, now: float, grace: float | None = None) -> None:
         """Asks the child to end, once; after the grace it is killed."""

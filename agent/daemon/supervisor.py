@@ -329,7 +329,7 @@ class Supervisor:
         try:
             self._read_settings()
         except LimpetError as error:
-            logger.error("the settings were not read again, the old ones stay: %s", error)
+            logger.error("the settings cannot be read again, so the old ones stay: %s", error)
             systemd.notify("READY=1", f"STATUS=the new settings are wrong: {error}")
             return
         logger.info("read the settings again")

@@ -67,9 +67,10 @@ def _forbidden(change: Change, policy: BrakePolicy) -> Refusal | None:
     if str(key) in policy.suspended:
         return Refusal(key, f"suspended: {policy.suspended[str(key)]}", f"limpet resume {key}")
     if change.corrective and change.stage == "apply" and str(key) in policy.flapping:
+        times = policy.flapping[str(key)]
         return Refusal(
             key,
-            f"flapping: corrected {policy.flapping[str(key)]} times within an hour, and again {change.cause}",
+            f"flapping: corrected {times} times within an hour, and needs it again: {change.cause}",
             f"find out what changes it; to have it corrected again: limpet retry {key}, or a new commit",
         )
     if key.kind not in PATH_KINDS:

@@ -177,7 +177,7 @@ def _silent_source(problem: str) -> Finding:
     return Finding(
         SOURCE,
         "wait",
-        f"does not answer any more: {problem}",
+        f"no longer answers: {problem}",
         "the change may have cut the host off; look at routes, DNS and firewall in this commit",
     )
 

@@ -161,7 +161,7 @@ class Images:
 
 def _removal(number: int, name: str) -> Action:
     """`name`: a reference, or the id of an image that nothing names."""
-    cause = "no kept release needs it"
+    cause = "no retained release needs it"
     return Action(number, "remove", Key("image", name), cause, {"image": name}, stage="prune")
 
 

@@ -273,7 +273,7 @@ def adopted(key: Key, steps: tuple[Step, ...] = (), was: str = "") -> Fate:
     """The fate of an object that is taken over, with the steps for what it still lacks. `was`: its name until
     now, when that is another.
     """
-    return Fate(key, "adopt", f"is what was started before{f' as {was}' if was else ''}", steps)
+    return Fate(key, "adopt", f"is taken over as it is{f', called {was} until now' if was else ''}", steps)
 
 
 def adoption_refusal(desired: Resource, view: View) -> Fate | None:

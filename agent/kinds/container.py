@@ -261,7 +261,7 @@ def _adoption_cause(instances: list[ObservedContainer]) -> str:
     words = next(
         (instance.differs for instance in instances if instance.differs and not is_kept(instance)), ()
     )
-    return f"what was started before differs: {_listed(words)}" if words else ""
+    return f"the container that was started before differs in {_listed(words)}" if words else ""
 
 
 def _mending(desired: Resource, keeper: ObservedContainer, others: tuple[Step, ...], view: View) -> Fate:

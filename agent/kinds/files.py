@@ -239,7 +239,7 @@ def _absence(key: Key, there: ObservedFile | None, view: View) -> Fate:
         return ok(key)
     if there.type not in ("file", "symlink"):
         return refuse(key, f"must be absent, but is a {there.type}", f"remove it by hand: {key.name}")
-    saved = "" if holders(key.name, view.inventory) else "; what is there is saved"
+    saved = "" if holders(key.name, view.inventory) else "; the file that is there is saved"
     cause = "is back" if view.corrective(key) else f"must be absent{saved}"
     return Fate(key, "delete", cause, (Step("start", "remove"),))
 
@@ -286,7 +286,7 @@ def _restoration(key: Key, there: ObservedFile | None, original: Spec) -> Fate:
     return Fate(
         key,
         "delete",
-        f"{DROPPED}; what was there before comes back",
+        f"{DROPPED}; the original comes back",
         (Step("prune", "restore", {"original": original}),),
     )
 

@@ -36,7 +36,7 @@ def given_back(
         steps.append(Step("start", "start", at))
     if not steps:
         return Fate(key, "forget", "is as it was before it was adopted", refusal=refused)
-    return Fate(key, "return", "what was there before it was adopted comes back", tuple(steps), refused)
+    return Fate(key, "return", "the container that was there before comes back", tuple(steps), refused)
 
 
 def passed_back(key: Key, desired: Resource | None, view: View) -> Fate | None:

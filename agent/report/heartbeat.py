@@ -268,7 +268,7 @@ def _health(doc: Mapping[str, Json]) -> tuple[str, str, str, str]:
         )
         return "Healthy", "False", "Unhealthy", first or f"{unhealthy(doc)} of {resources['total']}"
     if not resources["total"]:
-        return "Healthy", "Unknown", "NothingObserved", "no resource was looked at yet"
+        return "Healthy", "Unknown", "NothingObserved", "no resource has been looked at yet"
     if any(resources["by_health"].get(word) for word in PENDING):
         return "Healthy", "Unknown", "Starting", "not every resource has an answer yet"
     return "Healthy", "True", "AllHealthy", f"{resources['total']} of {resources['total']}"
@@ -293,7 +293,7 @@ def _freshness(doc: Mapping[str, Json]) -> tuple[str, str, str, str]:
     if source_stale(doc):
         return "SourceFresh", "False", "NoAnswer", f"{source['failures']} polls failed in a row: {message}"
     if not source["last_success_at"]:
-        return "SourceFresh", "Unknown", "NotYet", "the source was not asked yet"
+        return "SourceFresh", "Unknown", "NotYet", "the source has not been asked yet"
     return "SourceFresh", "True", "Retrying" if source["failures"] else "Answered", message
 
 

@@ -292,8 +292,8 @@ def read(path: Path) -> dict[str, Json]:
         ) from error
     except ValueError as error:
         raise Stalled(
-            f"the heartbeat {path} is damaged", "the next poll writes it anew", code="NoHeartbeat"
+            f"the heartbeat {path} is damaged", "the next poll writes it again", code="NoHeartbeat"
         ) from error
     if not isinstance(doc, dict):
-        raise Stalled(f"the heartbeat {path} is damaged", "the next poll writes it anew", code="NoHeartbeat")
+        raise Stalled(f"the heartbeat {path} is damaged", "the next poll writes it again", code="NoHeartbeat")
     return doc

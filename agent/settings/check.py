@@ -85,7 +85,7 @@ class _Loader:
                 Problem(
                     "environment",
                     0,
-                    f"{section}__...: a list or map is no JSON",
+                    f"{section}__...: a list or map must be JSON",
                     'write it like \'["a", "b"]\' or \'{"role": "web"}\'',
                 )
             )
@@ -136,7 +136,7 @@ class _Loader:
         return Problem(
             str(self.path),
             number,
-            f"is no TOML: {text[0].lower()}{text[1:]}",
+            f"is not valid TOML: {text[0].lower()}{text[1:]}",
             'write `key = value` lines below a [section]; texts are quoted: branch = "main"',
         )
 
@@ -150,7 +150,7 @@ class _Loader:
         elif kind == "literal_error":
             self.add(where, f"{error['input']!r} is not possible", f"use {error['ctx']['expected']}", loc)
         elif kind in ("model_type", "dict_type"):
-            self.add(where, f"{_shown(error['input'])} is no table", f"write it below [{where}]", loc)
+            self.add(where, f"{_shown(error['input'])} is not a table", f"write it below [{where}]", loc)
         elif kind == "value_error":
             what, *remedy = error["ctx"]["error"].args
             self.add(where, what, remedy[0] if remedy else "", loc)

@@ -33,11 +33,12 @@ def _source(source: values.SourceSettings) -> Iterator[Contradiction]:
     for name in ("branch", "tag"):
         value = getattr(source, name)
         if value and not _REF.fullmatch(value):
-            yield ("source", name), f"{value!r} is no Git {name} name", f"write it as `git {name}` shows it"
+            message = f"{value!r} is not a Git {name} name"
+            yield ("source", name), message, f"write it as `git {name}` shows it"
     for name in ("commit", "trust_from"):
         value = getattr(source, name)
         if value and not _COMMIT.fullmatch(value):
-            yield ("source", name), f"{value!r} is no full commit id", "write all 40 hex digits"
+            yield ("source", name), f"{value!r} is not a full commit id", "write all 40 hex digits"
     if source.path.startswith("/") or ".." in source.path.split("/"):
         hint = "write a directory inside it, such as hosts/web"
         yield ("source", "path"), f"{source.path!r} leaves the repository", hint
@@ -67,8 +68,8 @@ def _window(loc: tuple[str, ...], window: values.Window) -> Iterator[Contradicti
 
 def _registry(loc: tuple[str, ...], name: str, table: values.RegistrySettings) -> Iterator[Contradiction]:
     if name in ("index.docker.io", "registry-1.docker.io") or not _REGISTRY.fullmatch(name):
-        yield loc, "is no name of a registry", "write HOST or HOST:PORT as images name it, or docker.io"
+        yield loc, "is not the name of a registry", "write HOST or HOST:PORT as images name it, or docker.io"
     for mirror in table.mirrors:
         if not _REGISTRY.fullmatch(mirror.partition("/")[0]) or "://" in mirror:
             hint = "write HOST[:PORT][/PATH], without https://"
-            yield (*loc, "mirrors"), f"{mirror!r} is no mirror", hint
+            yield (*loc, "mirrors"), f"{mirror!r} is not a mirror", hint

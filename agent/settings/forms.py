@@ -20,18 +20,18 @@ _SCP = re.compile(r"[\w.-]+@[\w.-]+:[^/].*|[\w.-]+@[\w.-]+:/.*")
 def _seconds(value: object) -> object:
     if isinstance(value, str):
         return parse_duration(value)
-    raise ValueError(f"{value!r} is no duration", DURATION_HINT)
+    raise ValueError(f"{value!r} is not a duration", DURATION_HINT)
 
 
 def _path(value: object) -> object:
     if isinstance(value, str) and value and not value.startswith("/"):
-        raise ValueError(f"{value!r} is no absolute path", "begin it with /")
+        raise ValueError(f"{value!r} is not an absolute path", "begin it with /")
     return value
 
 
 def _share(value: object) -> object:
     if isinstance(value, int | float) and not isinstance(value, bool) and not 0 <= value <= 1:
-        raise ValueError(f"{value} is no share", "write a number from 0 to 1")
+        raise ValueError(f"{value} is not a share", "write a number from 0 to 1")
     return value
 
 
@@ -51,13 +51,13 @@ def _url(value: object) -> object:
 
 def _web(value: object) -> object:
     if isinstance(value, str) and value and urlsplit(value).scheme not in ("http", "https"):
-        raise ValueError("is no web address", "begin it with https:// or http://")
+        raise ValueError("is not a web address", "begin it with https:// or http://")
     return value
 
 
 def _zone(value: object) -> object:
     if isinstance(value, str) and value and value not in zoneinfo.available_timezones():
-        raise ValueError(f"{value!r} is no time zone", "write it like Europe/Berlin or UTC")
+        raise ValueError(f"{value!r} is not a time zone", "write it like Europe/Berlin or UTC")
     return value
 
 
@@ -69,7 +69,7 @@ def _cron(value: object) -> object:
             windows.check(value)
         except ValueError as error:
             raise ValueError(
-                f"{value!r} is no cron expression: {error}", 'write five fields, like "0 2 * * 1-5"'
+                f"{value!r} is not a cron expression: {error}", 'write five fields, like "0 2 * * 1-5"'
             ) from None
     return value
 

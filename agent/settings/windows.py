@@ -96,7 +96,7 @@ def _days(item: str) -> range:
     """The days of one item, from Sunday; those beyond Saturday count on from 7."""
     match = _ITEM.fullmatch(item)
     if not match:
-        raise ValueError(f"{item!r} is no day of the week")
+        raise ValueError(f"{item!r} is not a day of the week")
     star, first, last, step = match.groups()
     begin = 0 if star else _weekday(first)
     end = begin
@@ -116,7 +116,7 @@ def _weekday(text: str) -> int:
         return _DAYS.index(text)
     if text.isdigit() and int(text) <= 7:
         return int(text)
-    raise ValueError(f"{text!r} is no day of the week: write 0 to 7, or sun to sat")
+    raise ValueError(f"{text!r} is not a day of the week: write 0 to 7, or sun to sat")
 
 
 def _text(moment: datetime) -> str:

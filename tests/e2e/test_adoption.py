@@ -144,7 +144,8 @@ def test_a_changed_service_is_replaced_alone(shop: Shop) -> None:
     volumes = {m["Destination"]: m["Name"] for m in shop.site.container(shop.theirs("db"))["Mounts"]}
     shop.commit(shop.text(memory="96m"))
     planned = shop.site.limpet("plan").out
-    assert f"replace container/{shop.app}-db-1: what was started before differs: mem_limit" in planned
+    cause = "the container that was started before differs in mem_limit"
+    assert f"replace container/{shop.app}-db-1: {cause}" in planned
     shop.site.sync()
     after = shop.containers()
     assert (after["web"], after["migrate"]) == (before["web"], before["migrate"])

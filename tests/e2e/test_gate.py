@@ -136,7 +136,7 @@ CUT_OFF = "name: {app}\nservices:\n  web: {{image: 'limpet-test/idle:{version}'}
 def test_source_must_still_answer(
     engine: Engine, repo: GitRepo, prefix: str, tmp_path: Path, mends: bool, code: int
 ) -> None:
-    """A release after which the source does not answer any more must be undone, and the reason names the
+    """A release after which the source no longer answers must be undone, and the reason names the
     source. It is to blame only when the source answers again on known good; else it is tried again, and
     applied once the source is back.
     """
@@ -156,7 +156,7 @@ def test_source_must_still_answer(
         )
         done = site.sync(expect=code)
         git.resume()
-        assert "source: does not answer any more" in done.err
+        assert "source: no longer answers" in done.err
         assert engine.said(f"{prefix}-web-1", "cat", "/version") == "v1"
         assert len(site.heartbeat()["rejected"]) == mends
         site.sync(expect=4 if mends else 0)

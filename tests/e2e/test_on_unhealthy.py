@@ -78,7 +78,7 @@ def test_it_is_restarted_five_times_an_hour(sick: Site, prefix: str) -> None:
         sick.sync()
         sicken(sick, prefix)
     before, name = life(sick, prefix), f"container/{prefix}-web-1"
-    assert "flapping: corrected 5 times within an hour, and again is unhealthy" in sick.sync(6).err
+    assert "flapping: corrected 5 times within an hour, and needs it again: is unhealthy" in sick.sync(6).err
     assert life(sick, prefix) == before and sick.heartbeat()["drift"]["flapping"] == [name]
     assert f"limpet retry {name}" in sick.limpet("status").out
     assert sick.limpet("retry", name).code == 0

@@ -114,7 +114,7 @@ def test_the_commit_itself_cuts_the_host_off(
         holds(machine, good, "RolledBack")
         heartbeat = machine.heartbeat()
         condition = next(c for c in heartbeat["conditions"] if c["type"] == "RolledBack")
-        assert "source: does not answer any more" in condition["message"], condition
+        assert "source: no longer answers" in condition["message"], condition
         assert heartbeat["rejected"][0]["revision"] == f"main@sha1:{bad}"
         assert len(machine.run(["ip", "-4", "route", "show", "dev", "eth0"]).out.splitlines()) == len(
             routes.splitlines()

@@ -67,7 +67,8 @@ def test_what_drifts_too_often_is_left_alone_and_reported(passes: Passes) -> Non
     assert told["refused"] == [
         {
             "resource": WEB,
-            "cause": "flapping: corrected 5 times within an hour, and again is stopped (exit code 143)",
+            "cause": "flapping: corrected 5 times within an hour, and needs it again: is stopped "
+            "(exit code 143)",
             "hint": f"find out what changes it; to have it corrected again: limpet retry {WEB}, or a "
             "new commit",
         }

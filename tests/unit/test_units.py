@@ -27,8 +27,8 @@ def test_durations(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "60", "s", "-5m", "5 m", "1w", "1.s", "5m30", "∞", "٣s"])
 def test_no_durations(text: str) -> None:
-    """What is no duration must be refused with the remedy."""
-    with pytest.raises(ValueError, match="no duration") as caught:
+    """What is not a duration must be refused with the remedy."""
+    with pytest.raises(ValueError, match="is not a duration") as caught:
         parse_duration(text)
     assert "2h30m" in caught.value.args[1]
 

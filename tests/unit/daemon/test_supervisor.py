@@ -324,7 +324,7 @@ def test_a_pass_that_says_nothing_is_ended(daemon: Daemon) -> None:
     until(lambda: bool(daemon.lines("pids")), daemon)
     daemon.answers(0, "converged")
     until(lambda: "converged" in daemon.log(), daemon)
-    assert "the pass was stopped: said nothing for 1 s" in daemon.log()
+    assert "the pass was stopped: was silent for 1 s" in daemon.log()
     assert not Path(f"/proc/{daemon.lines('pids')[0]}").exists()
 
 
@@ -594,7 +594,7 @@ def test_wrong_settings_leave_the_old_ones(daemon: Daemon) -> None:
     until(lambda: "converged" in daemon.log(), daemon)
     (daemon.root / "settings.json").write_text("not json")
     daemon.send(signal.SIGHUP)
-    said = "the settings were not read again, the old ones stay: settings.json:1: is wrong"
+    said = "the settings cannot be read again, so the old ones stay: settings.json:1: is wrong"
     until(lambda: said in daemon.log(), daemon)
     assert list(daemon.sync())[-1]["result"]["exit_code"] == 0
 

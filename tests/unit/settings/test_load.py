@@ -214,8 +214,8 @@ def test_urls(tmp_path: Path, url: str) -> None:
         ('[source]\nurl = "/f"\nbrnch = "x"\n', 3, "unknown key 'brnch'", "did you mean 'branch'?"),
         ('[source]\nurl = "/f"\n[gaet]\n', 3, "unknown section 'gaet'", "did you mean 'gate'?"),
         ('[source]\nurl = "/f"\n\n[gate]\nzzz = 1\n', 5, "unknown key 'zzz'", "settle, deadline"),
-        ('[source]\nurl = "/f"\npoll = 60\n', 3, "60 is no duration", '"60s"'),
-        ('[source]\nurl = "/f"\npoll = "5 min"\n', 3, "'5 min' is no duration", '"60s"'),
+        ('[source]\nurl = "/f"\npoll = 60\n', 3, "60 is not a duration", '"60s"'),
+        ('[source]\nurl = "/f"\npoll = "5 min"\n', 3, "'5 min' is not a duration", '"60s"'),
         ('[source]\nurl = "/f"\npoll = "0s"\n', 3, "is zero", "positive"),
         (
             '[source]\nurl = "/f"\nverify = "sometimes"\n',
@@ -223,18 +223,23 @@ def test_urls(tmp_path: Path, url: str) -> None:
             "'sometimes' is not possible",
             "'none', 'tip' or 'history'",
         ),
-        ('[source]\nurl = "/f"\nca_file = "ca.pem"\n', 3, "'ca.pem' is no absolute path", "begin it with /"),
+        (
+            '[source]\nurl = "/f"\nca_file = "ca.pem"\n',
+            3,
+            "'ca.pem' is not an absolute path",
+            "begin it with /",
+        ),
         ('[source]\nurl = "/f"\nbranch = "a"\ntag = "b"\n', 3, "is given beside tag or commit", "keep one"),
-        ('[source]\nurl = "/f"\ncommit = "abc"\n', 3, "'abc' is no full commit id", "40 hex digits"),
-        ('[source]\nurl = "/f"\nbranch = "a..b"\n', 3, "'a..b' is no Git branch name", "git branch"),
-        ('[source]\nurl = "/f"\nbranch = "-x"\n', 3, "'-x' is no Git branch name", "git branch"),
+        ('[source]\nurl = "/f"\ncommit = "abc"\n', 3, "'abc' is not a full commit id", "40 hex digits"),
+        ('[source]\nurl = "/f"\nbranch = "a..b"\n', 3, "'a..b' is not a Git branch name", "git branch"),
+        ('[source]\nurl = "/f"\nbranch = "-x"\n', 3, "'-x' is not a Git branch name", "git branch"),
         ('[source]\nurl = "/f"\npath = "../x"\n', 3, "leaves the repository", "inside"),
         ('[source]\nurl = "/f"\npath = "/x"\n', 3, "leaves the repository", "inside"),
         ('[source]\nurl = "http://h/f.git"\n', 2, "has scheme 'http'", "https"),
         ('[source]\nurl = "fleet"\n', 2, "has no scheme", "absolute path"),
         ('[source]\nurl = "https:///f"\n', 2, "names no server", "https://git.example.org"),
         ('[source]\nbranch = "main"\n', 1, "source.url: is missing", "[source]"),
-        ('[source]\nurl = "/f"\n[converge]\nmax_prune = 1.5\n', 4, "1.5 is no share", "from 0 to 1"),
+        ('[source]\nurl = "/f"\n[converge]\nmax_prune = 1.5\n', 4, "1.5 is not a share", "from 0 to 1"),
         ('[source]\nurl = "/f"\n[converge]\nprune = "perhaps"\n', 4, "'perhaps' is wrong", "boolean"),
         (
             '[source]\nurl = "/f"\n[converge]\nwindows = [{allow = "0 2 * *", for = "2h"}]\n',
@@ -258,7 +263,7 @@ def test_urls(tmp_path: Path, url: str) -> None:
         (
             '[source]\nurl = "/f"\n[[converge.windows]]\nallow = "0 2 * * *"\nfor = "2h"\ntz = "Mars/Base"\n',
             6,
-            "'Mars/Base' is no time zone",
+            "'Mars/Base' is not a time zone",
             "Europe/Berlin",
         ),
         (
@@ -270,7 +275,7 @@ def test_urls(tmp_path: Path, url: str) -> None:
         ('[source]\nurl = "/f"\n[host]\nname = "a b"\n', 4, "'a b' cannot be a host's name", "letters"),
         ('[source]\nurl = "/f"\n[host]\nlabels = {ring = 1}\n', 4, "1 is wrong", "string"),
         ('[source]\nurl = "/f"\n[host.labels]\nring = 1\n', 4, "1 is wrong", "string"),
-        ('[source]\nurl = "/f"\n[heartbeat]\nurl = "ftp://x"\n', 4, "is no web address", "https://"),
+        ('[source]\nurl = "/f"\n[heartbeat]\nurl = "ftp://x"\n', 4, "is not a web address", "https://"),
         (
             '[source]\nurl = "/f"\n[engine.registries."r.example:5000"]\ntoken = "CANARY"\n',
             4,
@@ -280,25 +285,25 @@ def test_urls(tmp_path: Path, url: str) -> None:
         (
             '[source]\nurl = "/f"\n[engine.registries."r.example"]\nca_file = "ca"\n',
             4,
-            "'ca' is no absolute path",
+            "'ca' is not an absolute path",
             "begin it with /",
         ),
         (
             '[source]\nurl = "/f"\n[engine]\nregistries = ["x"]\n',
             4,
-            "is no table",
+            "is not a table",
             "below [engine.registries]",
         ),
         (
             '[source]\nurl = "/f"\n[engine.registries."https://r.example"]\n',
             3,
-            "is no name of a registry",
+            "is not the name of a registry",
             "HOST:PORT",
         ),
         (
             '[source]\nurl = "/f"\n[engine.registries."index.docker.io"]\n',
             3,
-            "is no name of a registry",
+            "is not the name of a registry",
             "docker.io",
         ),
         (
@@ -307,11 +312,11 @@ def test_urls(tmp_path: Path, url: str) -> None:
             "is no mirror",
             "without https://",
         ),
-        ('source = "x"\n', 1, "'x' is no table", "[source]"),
-        ('source.url = "/f"\nsource.poll = "x"\n', 2, "'x' is no duration", '"60s"'),
-        ("[source]\nurl = /f\n", 2, "is no TOML", "quoted"),
-        ('[source]\nurl = "/f"\nurl = "/g"\n', 3, "is no TOML", "quoted"),
-        ("[source\n", 1, "is no TOML", "[section]"),
+        ('source = "x"\n', 1, "'x' is not a table", "[source]"),
+        ('source.url = "/f"\nsource.poll = "x"\n', 2, "'x' is not a duration", '"60s"'),
+        ("[source]\nurl = /f\n", 2, "is not valid TOML", "quoted"),
+        ('[source]\nurl = "/f"\nurl = "/g"\n', 3, "is not valid TOML", "quoted"),
+        ("[source\n", 1, "is not valid TOML", "[section]"),
     ],
 )
 def test_mistakes(tmp_path: Path, text: str, line: int, message: str, hint: str) -> None:
@@ -405,7 +410,7 @@ def test_environment_alone_is_enough(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("LIMPET_SOURCE__POLL", "soon", "'soon' is no duration"),
+        ("LIMPET_SOURCE__POLL", "soon", "'soon' is not a duration"),
         ("LIMPET_SOURCE__URLL", "/x", "unknown key 'urll'"),
         ("LIMPET_SORCE__URL", "/x", "there is no section 'sorce'"),
         ("LIMPET_SOURCE__MIRRORS", "nope", "no JSON"),

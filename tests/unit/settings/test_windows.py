@@ -142,6 +142,6 @@ def test_what_is_promised_comes(now: float, expression: str, hours: float) -> No
     ],
 )
 def test_wrong_expressions_are_refused(expression: str) -> None:
-    """What is no cron expression must raise ValueError, never mean something else."""
+    """What is not a cron expression must raise ValueError, never mean something else."""
     with pytest.raises(ValueError):
         check(expression)
