@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from agent.errors import EXIT_CHANGES, EXIT_FAILED, EXIT_OK, LimpetError
 from agent.installation import Paths
 from agent.kinds.base import Target, View
-from agent.model import Action, Manifest, Observed, Plan
+from agent.model import Action, Manifest, Plan
+from agent.observed import Observed
 
 if TYPE_CHECKING:
     from agent.converge.desired import Tip

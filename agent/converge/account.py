@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from agent.converge.desired import Tip
 from agent.decide.plan import both
 from agent.errors import HeldBack, LimpetError, Stalled
-from agent.model import Observed, Outcome, Plan, Refusal
+from agent.model import Outcome, Plan, Refusal
+from agent.observed import Observed
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from agent.decide import commit
 from agent.decide.image_memory import always
 from agent.errors import CORRECT_IT, HeldBack, Stalled
 from agent.kinds.base import Target
-from agent.model import Manifest, Observed, Release
+from agent.model import Manifest, Release
+from agent.observed import Observed
 from agent.revision import Revision
 from agent.store.state import HandRollback, Rejection
 

@@ -25,7 +25,8 @@ from agent.installation import Paths
 from agent.kinds import adoption
 from agent.kinds.base import Target, View
 from agent.kinds.hooks import POST_START
-from agent.model import PATH_KINDS, Action, Manifest, Observed, Outcome, Plan, Release
+from agent.model import PATH_KINDS, Action, Manifest, Outcome, Plan, Release
+from agent.observed import Observed
 from agent.report.progress import Progress, Told
 from agent.report.writer import Reporter
 from agent.revision import Revision

@@ -30,7 +30,8 @@ from agent.drivers.host import Host
 from agent.errors import Interrupted, LimpetError, Stalled
 from agent.kinds.base import View
 from agent.kinds.engine.versions import ENGINES, newer_keys
-from agent.model import Key, Manifest, Observed, Plan
+from agent.model import Key, Manifest, Plan
+from agent.observed import Observed
 from agent.report.progress import Progress
 from agent.report.writer import Reporter
 

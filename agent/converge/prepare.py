@@ -22,7 +22,8 @@ from agent.decide.image_memory import always, short_id
 from agent.errors import Interrupted, LimpetError, Stalled
 from agent.fetch.address import repo_name, shown_url
 from agent.kinds.base import Target, View
-from agent.model import Observed, Plan
+from agent.model import Plan
+from agent.observed import Observed
 from agent.store.state import HandRollback, Rejection
 
 

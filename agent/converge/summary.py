@@ -19,7 +19,8 @@ from agent.errors import (
     Transient,
 )
 from agent.kinds.health import FINE, health_word
-from agent.model import Manifest, ObservedContainer, Refusal
+from agent.model import Manifest, Refusal
+from agent.observed import ObservedContainer
 from agent.report.sections import PassReport
 from agent.store.history import History, HistoryEntry
 

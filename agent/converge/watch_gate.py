@@ -17,7 +17,8 @@ from agent.errors import Interrupted
 from agent.fetch.address import parse_address
 from agent.kinds import oneshots
 from agent.kinds.base import View
-from agent.model import Manifest, Observed, Plan
+from agent.model import Manifest, Plan
+from agent.observed import Observed
 from agent.store.state import Attempt
 
 INTERVAL = 0.5  # seconds between two looks

@@ -24,7 +24,8 @@ from typing import Literal
 
 from agent.errors import LimpetError
 from agent.kinds.health import FINE, health_word, was_stopped
-from agent.model import Check, Key, Manifest, ObservedContainer, Resource
+from agent.model import Check, Key, Manifest, Resource
+from agent.observed import ObservedContainer
 
 LEAST_LEFT = 30.0  # seconds that a resumed gate has at least, besides `settle`
 RESTARTS = 3  # so many restarts since the release was applied are a loop

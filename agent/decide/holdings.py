@@ -5,7 +5,8 @@ from __future__ import annotations
 from agent.kinds import claims, files, giving_back
 from agent.kinds.base import Fate, View
 from agent.kinds.instances import RUNNING
-from agent.model import Key, ObservedContainer
+from agent.model import Key
+from agent.observed import ObservedContainer
 
 
 def held_claims(key: Key, view: View) -> set[str]:

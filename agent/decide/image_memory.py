@@ -20,7 +20,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from agent.model import Action, Json, Key, Manifest, Observed
+from agent.model import Action, Json, Key, Manifest
+from agent.observed import Observed
 
 SHORT = 12  # hex digits that name an image, here and for people
 

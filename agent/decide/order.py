@@ -29,7 +29,8 @@ from agent.decide.holdings import app_of, held_claims, wants
 from agent.kinds import claims, files, oneshots
 from agent.kinds.base import Fate, Part, View
 from agent.kinds.update_policy import policy_of
-from agent.model import Action, Key, Need, ObservedContainer, Stage
+from agent.model import Action, Key, Need, Stage
+from agent.observed import ObservedContainer
 
 BEGIN: tuple[Part, ...] = ("start-first", "start")  # where a resource begins to use what it needs
 

@@ -22,7 +22,8 @@ from typing import Any
 
 from agent.kinds import adoption, files, hooks, instances, notify, oneshots
 from agent.kinds.base import Target, View
-from agent.model import Inventory, Key, Observed, ObservedContainer, Outcome, Owned, Plan, Resource, Spec
+from agent.model import Inventory, Key, Outcome, Owned, Plan, Resource, Spec
+from agent.observed import Observed, ObservedContainer
 
 UNOWNED = {"network", "volume"}  # when external
 

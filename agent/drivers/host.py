@@ -16,7 +16,8 @@ from agent.drivers.engine import Engine
 from agent.drivers.files import Blobs, HostFiles
 from agent.drivers.observe import Look, observe
 from agent.installation import Paths
-from agent.model import Action, Observed, Resource, Spec
+from agent.model import Action, Resource, Spec
+from agent.observed import Observed
 
 if TYPE_CHECKING:
     from agent.drivers.docker import Docker

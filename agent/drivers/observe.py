@@ -24,19 +24,8 @@ from agent.errors import Stalled, Transient
 from agent.kinds import claims
 from agent.kinds.adoption import adoption_handle, as_adopted, unproved
 from agent.kinds.engine.health import start_patience
-from agent.model import (
-    APP_LABEL,
-    DIGEST_LABEL,
-    INSTANCE_LABEL,
-    NAME_LABEL,
-    Observed,
-    ObservedContainer,
-    ObservedFile,
-    ObservedNetwork,
-    ObservedVolume,
-    Owned,
-    Spec,
-)
+from agent.model import APP_LABEL, DIGEST_LABEL, INSTANCE_LABEL, NAME_LABEL, Owned, Spec
+from agent.observed import Observed, ObservedContainer, ObservedFile, ObservedNetwork, ObservedVolume
 from agent.references import familiar
 
 _HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)$")

@@ -26,17 +26,8 @@ from typing import TypeVar
 
 from agent.kinds.base import Fate, Step, View, refuse
 from agent.kinds.instances import RUNNING
-from agent.model import (
-    INSTANCE_LABEL,
-    Key,
-    Manifest,
-    ObservedContainer,
-    ObservedNetwork,
-    ObservedVolume,
-    Owned,
-    Resource,
-    Spec,
-)
+from agent.model import INSTANCE_LABEL, Key, Manifest, Owned, Resource, Spec
+from agent.observed import ObservedContainer, ObservedNetwork, ObservedVolume
 
 Seen = TypeVar("Seen", ObservedNetwork, ObservedVolume)
 

@@ -23,8 +23,6 @@ from agent.model import (
     Inventory,
     Key,
     Manifest,
-    Observed,
-    ObservedContainer,
     Owned,
     Refusal,
     Release,
@@ -33,6 +31,7 @@ from agent.model import (
     canonical_json,
     sha256,
 )
+from agent.observed import Observed, ObservedContainer
 
 Part = Literal["prepare", "start-first", "release", "start", "prune"]
 

@@ -15,7 +15,8 @@ from agent.kinds import adoption, claims, giving_back, hooks, notify, oneshots
 from agent.kinds.base import Fate, Part, Step, View, digest, ok, refuse
 from agent.kinds.engine.differences import differing_fields
 from agent.kinds.instances import BROKEN, RUNNING, candidate_name, is_candidate, is_kept, kept_name
-from agent.model import Key, Need, ObservedContainer, Resource
+from agent.model import Key, Need, Resource
+from agent.observed import ObservedContainer
 
 NAME = "container"
 RANK = 30
@@ -23,7 +24,8 @@ MOST_NAMES = 4  # in a cause; the others are counted
 
 
 class Handling(TypedDict, total=False):
-    """How Limpet handles a container. It is in no digest: nothing is re-created because it changed.
+    """How Limpet handles a container. It is not in the container's digest: nothing is re-created when it
+    changes.
 
     oneshot: whether it runs once, to success
     oneoff: whether it only prepares its service (`pre_start`)

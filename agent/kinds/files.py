@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from agent.kinds import claims
 from agent.kinds.base import Fate, Step, View, digest, ok, refuse
-from agent.model import PATH_KINDS, Inventory, Key, ObservedFile, Owned, Resource, Spec
+from agent.model import PATH_KINDS, Inventory, Key, Owned, Resource, Spec
+from agent.observed import ObservedFile
 
 KINDS = ("directory", "file", "symlink")
 RANK = 10

@@ -5,7 +5,8 @@ from __future__ import annotations
 from agent.kinds.adoption import HINT, handles, unproved
 from agent.kinds.base import Fate, Step, View
 from agent.kinds.instances import RUNNING
-from agent.model import Key, ObservedContainer, Refusal, Resource
+from agent.model import Key, Refusal, Resource
+from agent.observed import ObservedContainer
 
 
 def to_give_back(desired: Resource | None, instances: list[ObservedContainer]) -> ObservedContainer | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agent.model import ObservedContainer, Resource
+from agent.model import Resource
+from agent.observed import ObservedContainer
 
 FINE = ("healthy", "running", "completed", "present")  # words that are not a problem
 PENDING = ("starting", "unknown")

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 from agent.kinds import adoption
 from agent.kinds.base import Part, Step, View
-from agent.model import Key, ObservedContainer, Resource, Spec
+from agent.model import Key, Resource, Spec
+from agent.observed import ObservedContainer
 
 POST_START, PRE_STOP = "post_start", "pre_stop"
 # The verbs of actions after which the hooks of a container have not run.

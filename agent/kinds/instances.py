@@ -8,7 +8,8 @@ NAME.kept-XXXX     kept       belongs to known good, or was adopted by a release
 
 from __future__ import annotations
 
-from agent.model import Key, ObservedContainer, Resource, sha256
+from agent.model import Key, Resource, sha256
+from agent.observed import ObservedContainer
 
 RUNNING = {"running", "restarting", "paused"}
 BROKEN = {"dead", "removing"}  # of no use to anybody

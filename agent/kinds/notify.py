@@ -21,7 +21,8 @@ from typing import Any
 
 from agent.kinds import adoption
 from agent.kinds.base import Step, View
-from agent.model import Action, Key, ObservedContainer, Resource
+from agent.model import Action, Key, Resource
+from agent.observed import ObservedContainer
 
 VERBS = ("signal", "restart")  # of the actions that notify a container
 RESTART = "restart"

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from agent.kinds.base import Target, View
-from agent.model import Key, Observed, Resource
+from agent.model import Key, Resource
+from agent.observed import Observed
 
 Ran = Mapping[str, tuple[str, ...]]
 

@@ -20,7 +20,8 @@ from typing import Any
 from agent.kinds import claims
 from agent.kinds.base import Fate, Step, View
 from agent.kinds.hooks import POST_START, PRE_STOP
-from agent.model import ObservedContainer, Resource
+from agent.model import Resource
+from agent.observed import ObservedContainer
 
 # The steps that a new container needs besides its name and policy.
 START_FIRST_VERBS = ("connect", "disconnect", "start", "unpause", "signal", "restart", POST_START, PRE_STOP)

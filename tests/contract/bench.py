@@ -16,7 +16,8 @@ from agent.drivers.observe import Look
 from agent.installation import Paths
 from agent.kinds import claims, container, network, volume
 from agent.kinds.engine import endpoints
-from agent.model import Action, ObservedContainer, Resource
+from agent.model import Action, Resource
+from agent.observed import ObservedContainer
 from agent.settings.values import EngineSettings
 from agent.store.content import Content
 from tests.fakes import compose

@@ -11,7 +11,8 @@ from agent.drivers.observe import Look
 from agent.kinds import adoption
 from agent.kinds.base import Target, View
 from agent.kinds.engine import attachments, compare
-from agent.model import Key, Manifest, Need, ObservedContainer, Owned, Resource
+from agent.model import Key, Manifest, Need, Owned, Resource
+from agent.observed import ObservedContainer
 from tests.contract.bench import Bench, a_network, a_volume, act, seen, service
 from tests.harness.net import free_port
 

@@ -9,7 +9,8 @@ import pytest
 from agent.drivers.observe import Look
 from agent.errors import Failed, Stalled, Transient
 from agent.kinds import files
-from agent.model import Key, ObservedFile, Resource
+from agent.model import Key, Resource
+from agent.observed import ObservedFile
 from tests.contract.bench import Bench, act, twice
 
 pytestmark = pytest.mark.parametrize("bench", ["fake", "real"], indirect=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from agent.drivers.observe import Look
 from agent.kinds import container
-from agent.model import Action, Key, Observed
+from agent.model import Action, Key
+from agent.observed import Observed
 from tests.contract.bench import Bench, act, create
 
 

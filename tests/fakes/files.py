@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent.errors import Failed, Stalled, Transient
-from agent.model import Action, ObservedFile, Resource, Spec, sha256
+from agent.model import Action, Resource, Spec, sha256
+from agent.observed import ObservedFile
 
 HINT = "do as the message says"
 USERS = {"root": 0, "daemon": 1}

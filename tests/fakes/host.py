@@ -26,16 +26,8 @@ from agent.kinds import adoption, claims
 from agent.kinds.engine import endpoints, request
 from agent.kinds.engine.health import start_patience
 from agent.kinds.engine.resources import restart_policy
-from agent.model import (
-    Action,
-    Observed,
-    ObservedContainer,
-    ObservedNetwork,
-    ObservedVolume,
-    Resource,
-    Spec,
-    sha256,
-)
+from agent.model import Action, Resource, Spec, sha256
+from agent.observed import Observed, ObservedContainer, ObservedNetwork, ObservedVolume
 from agent.references import familiar
 from tests.fakes import compose
 from tests.fakes.files import HINT, FakeFiles, MemoryContent

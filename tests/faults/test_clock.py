@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from agent.drivers.observe import Look
-from agent.model import Observed
+from agent.observed import Observed
 from tests.fakes.passes import Passes, service
 from tests.harness.daemon import Daemon
 from tests.harness.site import Site

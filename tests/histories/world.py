@@ -15,7 +15,8 @@ from unittest import mock
 
 from agent.converge.account import Ending
 from agent.errors import Failed, Transient
-from agent.model import Action, Key, ObservedFile, Resource
+from agent.model import Action, Key, Resource
+from agent.observed import ObservedFile
 from agent.settings.values import GateSettings
 from agent.store.inventory import InventoryStore
 from agent.store.orders import Orders, Suspension

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from agent.decide.image_memory import Asked, Images, always, intervals, short_id
 from agent.errors import Transient
 from agent.kinds import files
-from agent.model import Manifest, Observed, ObservedContainer
+from agent.model import Manifest
+from agent.observed import Observed, ObservedContainer
 from agent.settings.values import ConvergeSettings, Window
 from tests.fakes.host import Died, FakeHost
 from tests.fakes.passes import Passes, service

@@ -28,20 +28,8 @@ from typing import Any
 
 from agent.kinds import claims, container, files, instances, network, oneshots, volume
 from agent.kinds.base import Target, View
-from agent.model import (
-    Inventory,
-    Key,
-    Manifest,
-    Need,
-    Observed,
-    ObservedContainer,
-    ObservedFile,
-    ObservedNetwork,
-    ObservedVolume,
-    Owned,
-    Resource,
-    sha256,
-)
+from agent.model import Inventory, Key, Manifest, Need, Owned, Resource, sha256
+from agent.observed import Observed, ObservedContainer, ObservedFile, ObservedNetwork, ObservedVolume
 from tests.fakes import compose
 
 Case = Mapping[str, Any]

@@ -18,7 +18,8 @@ from agent.kinds import notify
 from agent.kinds.adoption import handles, is_first, take_over
 from agent.kinds.base import Target, View
 from agent.kinds.files import KINDS as PATHS
-from agent.model import Action, Key, Need, Observed, ObservedContainer, Outcome, Owned, Plan, Stage
+from agent.model import Action, Key, Need, Outcome, Owned, Plan, Stage
+from agent.observed import Observed, ObservedContainer
 from tests.fakes.host import Died, FakeHost
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from agent.decide import gate
 from agent.decide.gate import GateMemory, Sample, Terms, Verdict
-from agent.model import Check, Key, Manifest, ObservedContainer
+from agent.model import Check, Key, Manifest
+from agent.observed import ObservedContainer
 from tests.plan.cases import instance, release
 
 TERMS = Terms(settle=10, deadline=60)

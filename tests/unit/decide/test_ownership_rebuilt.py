@@ -9,7 +9,8 @@ from typing import Any
 from agent.decide import ownership
 from agent.kinds import files, oneshots
 from agent.kinds.base import Target
-from agent.model import Key, Observed, ObservedContainer, Owned, sha256
+from agent.model import Key, Owned, sha256
+from agent.observed import Observed, ObservedContainer
 from tests.plan.cases import instance, release
 
 WEB, MIGRATE, MOTD = Key("container", "web"), Key("container", "migrate"), Key("file", "/etc/motd")

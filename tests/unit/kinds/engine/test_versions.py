@@ -13,7 +13,8 @@ from agent.kinds.base import Target, View
 from agent.kinds.container import container_resource
 from agent.kinds.engine.versions import ENGINES, newer_keys
 from agent.kinds.network import network_resource
-from agent.model import Manifest, Observed
+from agent.model import Manifest
+from agent.observed import Observed
 
 SERVICES: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
     "annotations": ({"annotations": {"a": "b"}}, (1, 43)),
