@@ -1,12 +1,13 @@
 """The control socket: how a command on this host asks the running daemon for a pass and watches it.
 
 Rules:
-1. `run/control.sock`, mode 0600: who may connect is who owns the agent.
+1. `run/control.sock`, mode 0600: only the owner of the agent may connect.
 2. One request per connection, one JSON line: `{"verb": "sync"}`. The answer is JSON lines: progress events,
-   then `{"result": {"exit_code": n, "sentence": text}}`. A connection that ends without a result means: the
-   daemon stopped.
-3. The daemon never waits for a client. One that does not read loses progress lines, then its connection.
-4. The address is reached through a descriptor of the directory: a path of a socket may have only 107 bytes.
+   then `{"result": {"exit_code": n, "sentence": text}}`. A connection that ends without a result means that
+   the daemon stopped.
+3. The daemon never waits for a client. A client that does not read loses progress lines, then its connection.
+4. The address is reached through a descriptor of the directory, because the path of a socket may have only
+   107 bytes.
 """
 
 from __future__ import annotations
@@ -42,9 +43,7 @@ def _address(directory: Path) -> Iterator[str]:
 
 
 class Listener:
-    """The listening socket. Only the holder of the daemon's lock may make one: it replaces what lies
-    there.
-    """
+    """The listening socket. Only the holder of the daemon's lock may make one: it replaces an old one."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / NAME
@@ -87,7 +86,7 @@ class Client:
         self._ending = False
 
     def receive(self) -> Any:
-        """The request once it is complete, else None. What is no request closes the connection."""
+        """The request once it is complete, else None. Anything else closes the connection."""
         try:
             data = self.socket.recv(MAX_REQUEST)
         except BlockingIOError:
@@ -105,8 +104,8 @@ class Client:
         return None
 
     def send(self, event: Event, *, last: bool = False) -> None:
-        """Sends an event, or drops it when the client lags behind; the last one is always queued, and ends
-        it.
+        """Sends an event, or drops it when the client lags behind. The last one is always queued, and ends
+        the connection.
         """
         if self.closed or self._ending:
             return
@@ -116,7 +115,7 @@ class Client:
         self.flush()
 
     def flush(self) -> None:
-        """Sends what the socket takes now."""
+        """Sends as much as the socket takes now."""
         try:
             while self._backlog:
                 self._backlog = self._backlog[self.socket.send(self._backlog) :]

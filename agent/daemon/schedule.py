@@ -28,7 +28,7 @@ POLL_BACKOFF_CAP = 1800.0  # seconds; or the poll interval, when that is longer
 JITTER = 0.1  # share of an interval
 NEVER = math.inf
 
-# Why a pass runs, the weightiest first: when several are due, the pass is told the first.
+# Why a pass runs, the weightiest first: when several are due, the pass gets the first.
 TRIGGERS = ("sync", "settings", "start", "poll", "retry", "resync")
 
 
@@ -42,7 +42,7 @@ class Cadence:
 
 
 def phase(machine_id: str) -> float:
-    """The host's place within an interval, 0 up to 1: the same for ever, spread evenly over hosts."""
+    """The host's place within an interval, 0 up to 1: it never changes, and hosts are spread evenly."""
     return zlib.crc32(machine_id.encode()) / 2**32
 
 
@@ -95,8 +95,8 @@ class Schedule:
     def passed(
         self, now: float, exit_code: int, *, again_in: float | None = None, corrected: bool = False
     ) -> None:
-        """A pass has ended. `again_in`: it asks for another one after so many seconds (a window opens, say).
-        `corrected`: it repaired drift.
+        """A pass has ended. `again_in`: it asks for another one after so many seconds (a window opens then,
+        say). `corrected`: it repaired drift.
         """
         self._passing = False
         temporary, failed = exit_code == EXIT_TEMPORARY, exit_code in (EXIT_FAILED, EXIT_ROLLBACK_FAILED)
@@ -126,8 +126,8 @@ class Schedule:
         return max(delays, default=None)
 
     def want(self, trigger: str, now: float) -> None:
-        """A pass now, or right after the one that runs. New revisions and new settings start the failures
-        from 0.
+        """Asks for a pass now, or right after the one that runs. New revisions and new settings start the
+        failures from 0.
         """
         if trigger in ("poll", "settings"):
             self.temporary = self.drift = 0
@@ -143,7 +143,7 @@ class Schedule:
             self._wanted = ""
 
     def change(self, cadence: Cadence, now: float) -> None:
-        """Other intervals from now on; what is due sooner than they say stays due."""
+        """Takes other intervals from now on; a poll or pass that is due sooner stays due."""
         self.cadence = cadence
         if self.poll_at != NEVER:
             self.poll_at = min(self.poll_at, self._next_slot(now))
@@ -151,7 +151,7 @@ class Schedule:
             self.pass_at = min(self.pass_at, now + self._jittered(cadence.resync))
 
     def next_look(self, now: float) -> float:
-        """When the source or the host is looked at next; a poll that runs just now is followed by another."""
+        """When the source or the host is looked at next; a running poll is followed by another one."""
         poll_at = self.poll_at if self.poll_at < NEVER else now + self.cadence.poll
         return max(now, min(poll_at, self.pass_at))
 

@@ -1,4 +1,4 @@
-"""What the daemon tells systemd (sd_notify), and the watchdog. Without systemd nothing is sent."""
+"""The daemon's messages to systemd (sd_notify), and the watchdog. Without systemd nothing is sent."""
 
 from __future__ import annotations
 
@@ -17,14 +17,12 @@ def notify(*assignments: str) -> None:
 
 
 def monotonic_usec() -> int:
-    """The clock that systemd compares `RELOADING=1` by, whatever clock the daemon uses."""
+    """The clock by which systemd judges `RELOADING=1`, whatever clock the daemon uses."""
     return time.monotonic_ns() // 1000
 
 
 class Watchdog:
-    """Tells systemd that the loop turns, twice per WATCHDOG_USEC. `due` is when the loop has to come by
-    next.
-    """
+    """Tells systemd that the loop turns, twice per WATCHDOG_USEC. `due`: when the loop must call it next."""
 
     def __init__(self, now: float) -> None:
         ours = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())

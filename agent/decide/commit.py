@@ -1,11 +1,11 @@
-"""What a fetched commit may do: whether it descends from what this host has proved, and what its message asks
-for besides. Pure.
+"""The rules for a fetched commit: whether it descends from the commit that this host has proved, and the
+requests in its message. Pure.
 
 Rules:
-1. History only goes forward: a commit is used only when the pin is in its history. A `git revert` is; a
+1. History only goes forward: a commit is used only when the pin is in its history. A `git revert` is used; a
    rewritten branch is not.
-2. The pin is that of this (url, ref); the first commit of a new one is trusted as it comes.
-3. Unknown is not yes: an answer that does not say is refused.
+2. A pin belongs to one (url, ref); the first commit of a new one is trusted as it comes.
+3. Unknown is not yes: an answer that does not say whether the commit descends is refused.
 4. Trailers (`Limpet-...`) of the newest commit are levers for a whole fleet; the host's owner says whether
    they count.
 """
@@ -41,18 +41,16 @@ def check_descent(answer: Mapping[str, Any], pin: str, ref_name: str) -> None:
 
 
 def allowed_prunes(message: str) -> int:
-    """So many deletions of a kind are meant."""
+    """The number of deletions that are meant."""
     found = _ALLOW_PRUNE.search(message)
     return int(found[1]) if found else 0
 
 
 def retries(message: str) -> list[str]:
-    """The releases that may be tried again: "all", or what an id, a manifest digest or a commit begins
-    with.
-    """
+    """The releases that may be tried again: "all", or the beginnings of ids, manifest digests or commits."""
     return _RETRY.findall(message)
 
 
 def is_urgent(message: str) -> bool:
-    """Whether it goes past windows."""
+    """Whether the commit need not wait for a window."""
     return _URGENT.search(message) is not None

@@ -1,14 +1,14 @@
-"""Which resources were corrected lately, and which are left alone because something changes them again and
+"""Which resources were corrected lately, and which are quarantined because something changes them again and
 again. Pure.
 
 Rules:
-1. A correction is written down before it begins; what failed of it is taken back: it is tried again, with
+1. A correction is written down before it begins. One that failed is withdrawn: it is tried again, with
    backoff.
 2. Ages are counted by the monotonic clock of one boot. A wall clock that jumps makes nothing flap and frees
    nothing; a reboot starts the count again.
-3. What was corrected MOST times within WITHIN seconds and would have to be corrected once more flaps: it is
-   left alone until the branch is at another commit, another release is proved, or a person says so (`limpet
-   retry`).
+3. A resource that was corrected MOST times within WITHIN seconds, and would have to be corrected once more,
+   flaps. It is quarantined, that is left alone, until the branch is at another commit, another release is
+   proved, or a person says so (`limpet retry`).
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Quarantine:
 
 @dataclass(slots=True)
 class Flapping:
-    """What is remembered, by `kind/name`. `corrected`: when, in monotonic seconds of the boot `boot_id`, the
-    oldest first.
+    """The memory of corrections, by `kind/name`. `corrected`: when, in monotonic seconds of the boot
+    `boot_id`, the oldest first.
     """
 
     boot_id: str = ""
@@ -45,24 +45,24 @@ class Flapping:
     quarantined: dict[str, Quarantine] = field(default_factory=dict)
 
     def wanting(self, now: float, boot_id: str) -> dict[str, int]:
-        """What must not be corrected now, and how often it was corrected. `now`: monotonic seconds of the
-        boot `boot_id`.
+        """The resources that must not be corrected now, each with the number of its corrections. `now`:
+        monotonic seconds of the boot `boot_id`.
         """
         often = {
             name: len(times)
             for name in self.corrected
             if len(times := self._lately(name, now, boot_id)) >= MOST
         }
-        return often | {name: alone.times for name, alone in self.quarantined.items()}
+        return often | {name: known.times for name, known in self.quarantined.items()}
 
     def note(self, names: Iterable[str], now: float, boot_id: str) -> None:
-        """These are about to be corrected. What is too old to count is forgotten."""
-        kept = {name: times for name in self.corrected if (times := self._lately(name, now, boot_id))}
-        self.corrected = kept | {name: [*kept.get(name, ()), now] for name in names}
+        """Notes that these are about to be corrected. Corrections that are too old to count are forgotten."""
+        recent = {name: times for name in self.corrected if (times := self._lately(name, now, boot_id))}
+        self.corrected = recent | {name: [*recent.get(name, ()), now] for name in names}
         self.boot_id = boot_id
 
     def withdraw(self, names: Iterable[str], at: float) -> None:
-        """What was noted at `at` was not corrected after all."""
+        """Withdraws the corrections that were noted at `at`: they failed."""
         for name in names:
             times = [time for time in self.corrected.get(name, ()) if time != at]
             if times:
@@ -71,7 +71,7 @@ class Flapping:
                 self.corrected.pop(name, None)
 
     def leave(self, often: Mapping[str, int], since: float, commit: str) -> bool:
-        """These would have to be corrected once more: they flap. Whether that is new of any of them."""
+        """Quarantines resources that would have to be corrected once more. Whether any of them is new."""
         new = {
             name: Quarantine(times, since, commit)
             for name, times in often.items()
@@ -81,12 +81,12 @@ class Flapping:
         return bool(new)
 
     def moved(self, commit: str) -> None:
-        """The branch is at `commit`: what was left alone at another one gets its chance."""
-        for name in [name for name, alone in self.quarantined.items() if alone.commit != commit]:
+        """Frees the resources that were quarantined at another commit: the branch is at `commit` now."""
+        for name in [name for name, since in self.quarantined.items() if since.commit != commit]:
             self.forget(name)
 
     def forget(self, name: str = ALL) -> None:
-        """A person or a release speaks for a resource, or for all."""
+        """Frees a resource, or all: a person or a release speaks for it."""
         for known in [known for known in {*self.corrected, *self.quarantined} if name in (ALL, known)]:
             self.corrected.pop(known, None)
             self.quarantined.pop(known, None)
@@ -101,7 +101,7 @@ class Flapping:
         return {
             "boot_id": self.boot_id,
             "corrected": {name: list(times) for name, times in self.corrected.items()},
-            "alone": {name: asdict(alone) for name, alone in self.quarantined.items()},
+            "alone": {name: asdict(known) for name, known in self.quarantined.items()},
         }
 
     @classmethod
@@ -109,5 +109,5 @@ class Flapping:
         return cls(
             doc.get("boot_id", ""),
             {name: list(times) for name, times in doc.get("corrected", {}).items()},
-            {name: Quarantine(**alone) for name, alone in doc.get("alone", {}).items()},
+            {name: Quarantine(**known) for name, known in doc.get("alone", {}).items()},
         )

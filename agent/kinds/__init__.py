@@ -1,4 +1,4 @@
-"""The resource kinds: pure modules that parse, digest and compare. One table, in the order of creation."""
+"""The resource kinds: pure modules that decide fates. One table, in the order of creation."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def state_of(doc: Mapping[str, Json]) -> str:
     - Suspended: `suspended` names "*".
     - Progressing: a release other than the applied one is brought in now (`phase` is one of CHANGING, and
       `attempted_release` differs from `release`).
-    - RolledBack: `rolled_back` or `held` is set, so known good is held instead of what the branch says, and
+    - RolledBack: `rolled_back` or `held` is set, so known good is held instead of the branch's release, and
       the last pass did not end `RollbackFailed`.
     - Stalled: the last pass ended `Stalled`; a person or a new commit is needed.
     - Degraded: a resource has a problem, drift stays, a change is refused, or the last pass ended in a
@@ -69,7 +69,7 @@ def state_of(doc: Mapping[str, Json]) -> str:
     - Offline: the source did not answer, three polls in a row or never yet.
     - Progressing: no release is applied yet, or the last pass was asked to stop or gave way to a newer
       revision.
-    - Synced: what the branch says, and may be applied now, is applied and healthy.
+    - Synced: the newest release that may be applied now is applied and healthy.
     """
     if any(entry["resource"] == "*" for entry in doc["suspended"]):
         return "Suspended"
@@ -89,7 +89,7 @@ def state_of(doc: Mapping[str, Json]) -> str:
 
 
 def _returned(doc: Mapping[str, Json]) -> bool:
-    """Whether known good is held instead of what the branch says."""
+    """Whether known good is held instead of the branch's release."""
     return bool(doc["rolled_back"] or doc["held"]) and doc["outcome"] != "RollbackFailed"
 
 

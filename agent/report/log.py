@@ -1,9 +1,9 @@
 """The log: one line per step on stderr, for the journal or a terminal.
 
 Rules:
-1. Under systemd (`JOURNAL_STREAM` names our stderr) every line starts with its priority, `<6>` and the like;
+1. Under systemd (`JOURNAL_STREAM` names our stderr) each line starts with its priority, `<6>` and the like;
    else it is plain.
-2. Credentials in a URL never appear, neither in a message nor in a traceback.
+2. Credentials of a URL never appear, neither in a message nor in a traceback.
 3. The log is for people and may be lost: nothing reads it back.
 """
 

@@ -1,10 +1,10 @@
 """How long work shows that it moves: to a person, to the log, or from a pass to the process that waits for
-it.
+the pass.
 
 Rules:
 1. Progress is for people. It decides nothing, and a reader that is gone never stops the work.
-2. `step` is one thing done or begun, one line; `detail` belongs to the step before it; `pull` and `wait` may
-   come often and are shown at most twice a second.
+2. `step` is one thing done or begun, in one line; `detail` belongs to the step before it; `pull` and `wait`
+   may come often and are shown at most twice a second.
 3. Work in several threads may report at once.
 4. No secret is ever passed in.
 """
@@ -25,12 +25,12 @@ from agent.units import shown_bytes
 Event = dict[str, Any]  # one of step, detail, wait: text; or pull: reference, bytes: n, total: n
 
 INTERVAL = 0.5  # seconds between two events of the same pull or wait
-WAIT_INTERVAL = 10.0  # seconds between two lines that say what is waited for, where lines stay
+WAIT_INTERVAL = 10.0  # seconds between two lines about the same wait, where lines stay
 
 
 class Progress(Protocol):
-    """What a pass calls while it works. `total` of a pull is 0 while unknown; done == total > 0 means
-    complete.
+    """The calls by which a pass reports its work. `total` of a pull is 0 while it is unknown; done == total >
+    0 means complete.
     """
 
     def step(self, text: str) -> None: ...
@@ -81,9 +81,7 @@ class Events:
 
 
 class Told:
-    """Shows what `progress` shows, and tells `wait` of what is waited for, at most every WAIT_INTERVAL
-    seconds.
-    """
+    """Hands everything on to `progress`, and waits also to `wait`, at most every WAIT_INTERVAL seconds."""
 
     def __init__(
         self, progress: Progress, wait: Callable[[str], None], monotonic: Callable[[], float]
@@ -101,7 +99,7 @@ class Told:
 
 
 def replay(event: Event, progress: Progress) -> None:
-    """Calls the method that the event came from; an event of a kind that is not known here is passed over."""
+    """Calls the method that the event came from; an event of an unknown kind is ignored."""
     if "step" in event:
         progress.step(str(event["step"]))
     elif "detail" in event:
@@ -149,10 +147,8 @@ class LineProgress:
             self._print(line)
 
     def _print(self, line: str) -> None:
-        with (
-            self._lock,
-            contextlib.suppress(BrokenPipeError, ValueError),
-        ):  # the reader is gone; the work goes on
+        # When the reader is gone, the work goes on.
+        with self._lock, contextlib.suppress(BrokenPipeError, ValueError):
             print(line, file=self._stream, flush=True)
 
 
@@ -172,8 +168,8 @@ class JsonLines:
 
 @contextlib.contextmanager
 def for_person(*, quiet: bool = False) -> Iterator[Progress]:
-    """What suits this process's stderr: nothing, a live display on a terminal, or plain lines. At the end the
-    display is gone, so that what is said next stays.
+    """The progress that suits this process's stderr: none, a live display on a terminal, or plain lines. At
+    the end the display is gone, so that the next lines stay.
     """
     if quiet:
         yield Silent()

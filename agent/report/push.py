@@ -1,4 +1,4 @@
-"""Sends the heartbeat by HTTP PUT. A receiver that is down or says no is reported, and fails nothing."""
+"""Sends the heartbeat by HTTP PUT. A receiver that is down or refuses it is reported, and fails nothing."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from urllib.request import Request, urlopen
 
 
 def put(url: str, data: bytes, *, timeout: float) -> str:
-    """Sends `data`; returns what went wrong, in a sentence without the URL's credentials, or an empty
-    text.
-    """
+    """Sends `data`. Returns the problem, in a sentence without the URL's credentials, or an empty text."""
     parts = urlsplit(url)
     server = parts.netloc.rpartition("@")[2]
     request = Request(urlunsplit(parts._replace(netloc=server)), data=data, method="PUT")

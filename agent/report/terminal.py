@@ -1,6 +1,4 @@
-"""Progress on a terminal: steps stay as lines, what moves (pulls, waits) is one live block below them that
-vanishes.
-"""
+"""Progress on a terminal: steps stay as lines; pulls and waits are a live block below them that vanishes."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def check_settings(path: Path, environ: Mapping[str, str]) -> values.Settings:
 
 
 class _Loader:
-    """One load: collects problems, each with the place it came from."""
+    """One load. It collects problems, each with the place that it came from."""
 
     def __init__(self, path: Path, text: str, environ: Mapping[str, str]) -> None:
         self.path = path
@@ -102,8 +102,8 @@ class _Loader:
         return settings
 
     def add(self, where: str, message: str, hint: str, loc: tuple[str, ...] = ()) -> None:
-        """A problem with the key `where` (dotted; `loc` are its parts), at the variable or the line that set
-        it.
+        """Adds a problem with the key `where` (dotted; `loc` are its parts), at the variable or the line that
+        set it.
         """
         loc = loc or tuple(where.split("."))
         variable = self._variable(loc)

@@ -6,7 +6,7 @@ import re
 
 
 class KeyLines:
-    """Where keys stand in a TOML text. Good for messages: it looks at lines, not at syntax."""
+    """The lines of the keys in a TOML text. Good enough for messages: it looks at lines, not at syntax."""
 
     _HEADER = re.compile(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]\]?")
     _KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")

@@ -1,8 +1,9 @@
 """The host's own settings (/etc/limpet/limpet.toml), the quick way.
 
 Rules:
-1. Light to import. Validation (`check`, with pydantic) runs only when the cache in the run-time directory
-   does not match the fingerprint: bytes of the file, LIMPET_SECTION__KEY environment, host name, version.
+1. It is light to import. Validation (`check`, with pydantic) runs only when the cache in the run-time
+   directory does not match the fingerprint: bytes of the file, LIMPET_SECTION__KEY environment, host name,
+   version.
 2. A credential that the settings leave out is taken from systemd's credentials ($CREDENTIALS_DIRECTORY,
    `source.ssh_key` and so on; `engine.registries.NAME.token_file`, with `_` for the `:` before a port).
 """
@@ -34,7 +35,7 @@ def load_settings(root: Path, environ: Mapping[str, str] = os.environ) -> Settin
     try:
         data: bytes | None = paths.settings.read_bytes()
     except OSError:
-        data = None  # the loader says what is wrong
+        data = None  # the loader reports the problem
     seen = fingerprint(data, environ)
     settings = _cached(paths.run / "settings.json", seen)
     if settings is None or data is None:
@@ -46,7 +47,7 @@ def load_settings(root: Path, environ: Mapping[str, str] = os.environ) -> Settin
 
 
 def fingerprint(data: bytes | None, environ: Mapping[str, str]) -> str:
-    """Of all that the validated settings depend on."""
+    """The fingerprint of everything that the validated settings depend on."""
     ours = sorted(
         (name, value) for name, value in environ.items() if name.upper().startswith(PREFIX) and "__" in name
     )
@@ -91,7 +92,7 @@ def _cached(path: Path, seen: str) -> Settings | None:
 
 
 def _remember(path: Path, seen: str, settings: Settings) -> None:
-    """A cache: when it cannot be written, the next process validates again."""
+    """Writes the cache. When that fails, the next process validates again."""
     from agent.errors import LimpetError
     from agent.store import durable
 

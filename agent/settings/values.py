@@ -2,7 +2,7 @@
 
 Rules:
 1. Durations are seconds (float), paths are host paths as written, not yet below `--root`.
-2. The repository cannot change any of this.
+2. The repository cannot change any of them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from agent.model import Json, canonical_json, sha256
 PREFIX = "LIMPET_"
 FILES_DENY = ("/etc/limpet/**", "/etc/shadow", "/boot/**", "/dev/**", "/proc/**", "/sys/**")
 
-# What the loader checks besides the type.
+# The loader checks these besides the type.
 Seconds = Annotated[float, "duration"]  # written "90s", "5m", "2h30m", "1d"
 HostPath = Annotated[str, "path"]  # absolute, or empty
 Share = Annotated[float, "share"]  # 0 to 1
@@ -32,7 +32,7 @@ def _doc(text: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """When a release may start (allow) or may not (deny): a cron expression, and for how long from there."""
+    """When a release may start (allow) or may not (deny): a cron expression, and the duration from there."""
 
     allow: Cron = ""
     deny: Cron = ""
@@ -62,7 +62,7 @@ class SourceSettings:
     mirrors: tuple[Url, ...] = field(default=(), metadata=_doc("tried in order when url cannot be reached"))
     verify: Literal["none", "tip", "history"] = "none"
     trust_from: str = field(
-        default="", metadata=_doc("verify = history: the commit from which on signatures are demanded")
+        default="", metadata=_doc("verify = history: the commit from which on signatures are required")
     )
     allowed_signers: HostPath = field(
         default="/etc/limpet/allowed_signers", metadata=_doc("ssh and OpenPGP keys")
@@ -82,7 +82,7 @@ class SourceSettings:
 
     @property
     def ref(self) -> str:
-        """What this host is pinned to: refs/heads/BRANCH, refs/tags/TAG, or the commit."""
+        """The ref that this host is pinned to: refs/heads/BRANCH, refs/tags/TAG, or the commit."""
         return self.commit or (f"refs/tags/{self.tag}" if self.tag else f"refs/heads/{self.branch}")
 
     @property
@@ -143,7 +143,7 @@ class EngineSettings:
 
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
-    """What the repository may do on this host."""
+    """The rights of the repository on this host."""
 
     trust: Literal["repository", "restricted"] = field(
         default="repository",

@@ -5,11 +5,11 @@ Rules:
 1. A deny window wins. Where there are allow windows, one of them must be open.
 2. Windows hold back only the start of a release, never a gate, a rollback, a repair or a return to known
    good.
-3. Expressions mean what crontab(5) says: 0 and 7 are Sunday, and when both days are restricted either is
+3. Expressions have the meaning of crontab(5): 0 and 7 are Sunday, and when both days are restricted either is
    enough. (APScheduler, which computes the times, counts from Monday and wants both; that is translated
    here.)
-4. A window is given by its beginning; it lasts its duration in elapsed time, also over a change of the clock
-   for the season.
+4. A window is given by its beginning. It lasts for its duration in elapsed time, also when summer time begins
+   or ends.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ITEM = re.compile(r"(?:(\*)|(\w+)(?:-(\w+))?)(?:/(\d+))?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """Why no release may start, and the seconds after which that may be different."""
+    """The reason why no release may start, and the seconds after which that may change."""
 
     reason: str
     again_in: float
@@ -57,12 +57,12 @@ def closed(windows: Sequence[Window], now: float) -> Closed | None:
 
 
 def check(expression: str) -> None:
-    """Errors: ValueError with what is wrong with a cron expression."""
+    """Checks a cron expression. Errors: ValueError with the problem."""
     _triggers(expression, "UTC")
 
 
 def _open_until(window: Window, expression: str, moment: datetime) -> datetime | None:
-    """An end, after `moment`, of the window when it is open; a later beginning may put it off."""
+    """The end of the window, after `moment`, when it is open; a later beginning may extend it."""
     begun = _next(window, expression, moment - timedelta(seconds=window.duration))
     return begun + timedelta(seconds=window.duration) if begun and begun <= moment else None
 

@@ -1,1 +1,1 @@
-"""What knows the Engine's API: what is asked of it, and how its answers compare. Pure."""
+"""The Engine's API: our requests, and how its answers compare with them. Pure."""

@@ -107,8 +107,8 @@ def _deploy(resources: Mapping[str, Any]) -> Body:
 
 
 def restart_policy(config: Spec) -> Body:
-    """Name and MaximumRetryCount; an empty name when the service says nothing. `deploy.restart_policy` wins
-    over `restart`.
+    """Name and MaximumRetryCount; the name is empty when the service has no policy. `deploy.restart_policy`
+    wins over `restart`.
     """
     name, _, attempts = str(config.get("restart") or "").partition(":")
     deployed = (config.get("deploy") or {}).get("restart_policy")
