@@ -34,7 +34,18 @@ FLOORS = (
     ("compose", "disk", "errors", "clock", "redact", "references", "revision", "units"),
 )
 # A module is pure when it lies in one of these, or when its docstring says so.
-PURE_ROOMS = ("decide", "kinds", "compose", "model", "observed", "errors", "redact", "references", "revision", "units")
+PURE_ROOMS = (
+    "decide",
+    "kinds",
+    "compose",
+    "model",
+    "observed",
+    "errors",
+    "redact",
+    "references",
+    "revision",
+    "units",
+)
 # room -> the only rooms that may import it
 KNOWN_TO = {
     "cli": ("cli", "__main__"),

@@ -140,7 +140,7 @@ class Resident:
 def test_the_daemon_s_modules_are_light(tmp_path: Path) -> None:
     """Importing all that the resident process imports must load none of the heavy libraries."""
     script = (
-        "import json, sys, agent.cli.run, agent.report.writer, agent.__main__; "
+        "import json, sys, agent.cli.run, agent.report.heartbeat_writer, agent.__main__; "
         "print(json.dumps(sorted(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True)

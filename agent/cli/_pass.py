@@ -55,7 +55,7 @@ def one_pass(root: Path, *, trigger: str, progress: Progress, cancel: threading.
     are wrong.
     """
     from agent.converge.one_pass import run_pass
-    from agent.report.writer import Reporter
+    from agent.report.heartbeat_writer import Reporter
     from agent.store.locks import Lock
 
     paths, clock = Paths(root), SystemClock()

@@ -186,7 +186,7 @@ def _docker(current: Settings) -> Iterator[Diagnosis]:
 def _heartbeat(paths: Paths, current: Settings) -> Iterator[Diagnosis]:
     from agent.cli.status import lateness
     from agent.clock import SystemClock
-    from agent.report.writer import read
+    from agent.report.heartbeat_writer import read
     from agent.store.locks import holder
 
     clock = SystemClock()

@@ -88,8 +88,8 @@ def _of_host(args: argparse.Namespace) -> _Found:
     from agent.converge.preview import preview
     from agent.drivers.host import RealHost
     from agent.installation import instance
+    from agent.report.heartbeat_writer import Reporter
     from agent.report.progress import Silent
-    from agent.report.writer import Reporter
     from agent.settings.load import load_settings
 
     paths, settings, clock, cancel = (

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from agent.report.writer import Reporter
+    from agent.report.heartbeat_writer import Reporter
 
     log.set_up(level=logging.DEBUG if args.verbose else logging.INFO)
     paths, clock, command = Paths(args.root), SystemClock(), child_command(args.root)

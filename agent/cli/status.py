@@ -17,8 +17,8 @@ from agent.errors import EXIT_FAILED, LimpetError
 from agent.installation import Paths
 from agent.model import Json
 from agent.report.heartbeat import ALWAYS, explanation
+from agent.report.heartbeat_writer import read
 from agent.report.sections import seconds_of
-from agent.report.writer import read
 from agent.revision import Revision
 from agent.store.locks import holder
 

@@ -9,6 +9,8 @@ Exit codes:
    6  held back (suspended, window, brake)
   75  a temporary problem: try again
   78  needs a person or a new commit
+
+The sentence on stderr says why; later, `limpet status` does. `agent/errors.py` has the codes.
 """
 
 from __future__ import annotations

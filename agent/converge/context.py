@@ -27,8 +27,8 @@ from agent.kinds.base import Target, View
 from agent.kinds.hooks import POST_START
 from agent.model import PATH_KINDS, Action, Manifest, Outcome, Plan, Release
 from agent.observed import Observed
+from agent.report.heartbeat_writer import Reporter
 from agent.report.progress import Progress, Told
-from agent.report.writer import Reporter
 from agent.revision import Revision
 from agent.settings.values import Settings
 from agent.store.inventory import InventoryStore

@@ -44,8 +44,8 @@ from agent.errors import (
 from agent.installation import Paths, instance, machine_id
 from agent.kinds.base import View
 from agent.model import Plan
+from agent.report.heartbeat_writer import Reporter
 from agent.report.progress import Progress
-from agent.report.writer import Reporter
 from agent.settings.values import Settings
 from agent.store.state import Rejection
 

@@ -32,8 +32,8 @@ from agent.kinds.base import View
 from agent.kinds.engine.versions import ENGINES, newer_keys
 from agent.model import Key, Manifest, Plan
 from agent.observed import Observed
+from agent.report.heartbeat_writer import Reporter
 from agent.report.progress import Progress
-from agent.report.writer import Reporter
 
 PULLS = 3  # at a time
 INTERVAL = 1.0  # seconds between two heartbeats of pulls at least

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from agent.converge.account import Account, Ending, ending_of
 from agent.converge.context import Context
-from agent.decide.gate import describe_check, probes
+from agent.decide.gate import probes
 from agent.errors import (
     EXIT_HELD_BACK,
     EXIT_OK,
@@ -18,6 +18,7 @@ from agent.errors import (
     LimpetError,
     Transient,
 )
+from agent.kinds.checks import describe_check
 from agent.kinds.health import FINE, health_word
 from agent.model import Manifest, Refusal
 from agent.observed import ObservedContainer

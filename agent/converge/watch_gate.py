@@ -141,6 +141,6 @@ def failing_checks(context: Context, observed: Observed, manifest: Manifest) -> 
 
 
 def _sample(context: Context, observed: Observed, manifest: Manifest) -> gate.Sample:
-    from agent.drivers.probes import run_checks  # http.client and all: only who has checks or a gate pays
+    from agent.drivers.checks import run_checks  # http.client and all: only who has checks or a gate pays
 
     return gate.Sample(context.clock.monotonic(), observed.containers, run_checks(manifest.checks))

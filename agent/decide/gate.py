@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from agent.errors import LimpetError
+from agent.kinds.checks import describe_check
 from agent.kinds.health import FINE, health_word, was_stopped
 from agent.model import Check, Key, Manifest, Resource
 from agent.observed import ObservedContainer
@@ -316,10 +317,3 @@ def _red(check: Check, problem: str, sample: Sample, progress: GateMemory) -> Fi
     if late:
         return Finding(subject, "bad", f"{problem} after {check.within:.0f} s", hint)
     return Finding(subject, "wait", problem, hint)
-
-
-def describe_check(check: Check) -> str:
-    """The command by which a person runs a check by hand."""
-    if check.http:
-        return f"curl -i {check.http} (wants status {check.status})"
-    return f"nc -vz {check.tcp.replace(':', ' ')}" if check.tcp else " ".join(check.exec)

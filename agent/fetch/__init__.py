@@ -6,7 +6,7 @@
     wire.py      the little of Git's protocol v2 that a poll needs
     http.py  stream.py (git://)  ssh.py  local.py (directories and bundles)    one module per way to a source
     cache.py     the bare cache: ref, stamp, lock, replacement    packs.py   joins them when they get many
-    check.py     objects, trees, ancestry                         receive.py the transfer itself, by dulwich
+    objects.py   objects, trees, ancestry                         receive.py the transfer itself, by dulwich
 
 Rules:
 1. A poll with nothing new asks for one ref, compares it with the stamp and loads no Git library.

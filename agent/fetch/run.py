@@ -208,15 +208,15 @@ def _problem(request: Request, cache: Cache) -> str:
         return "it is no repository"
     if cache.stamp() and not request.check:
         return ""
-    from agent.fetch import check
+    from agent.fetch import objects
 
     try:
         observed = cache.observed()
         if not observed:
             return "it does not say which commit was seen last"
-        check.inspect(cache.store(), _id(observed), rehash=True)
+        objects.inspect(cache.store(), _id(observed), rehash=True)
         if request.pin and _id(request.pin) in cache.store():
-            check.head(cache.store(), _id(request.pin), rehash=True)
+            objects.head(cache.store(), _id(request.pin), rehash=True)
     except CacheDamaged as damage:
         return str(damage)
     except Stalled:
@@ -238,23 +238,23 @@ def _obtain(request: Request, source: Source, tip: RemoteTip, cache: Cache, ahea
 
     Errors: CacheDamaged, and those of the source.
     """
-    from agent.fetch import check, packs
+    from agent.fetch import objects, packs
 
     store = cache.store()
     try:
-        commit = check.peel(store, _id(tip.oid))
-        check.inspect(store, commit)
+        commit = objects.peel(store, _id(tip.oid))
+        objects.inspect(store, commit)
     except CacheDamaged:
         _receive(source, tip, cache, request.pin)
-        commit = check.peel(store, _id(tip.oid))
-        check.inspect(store, commit)
-    if ahead and _id(ahead) in store and check.descends(store, _id(ahead), commit):
+        commit = objects.peel(store, _id(tip.oid))
+        objects.inspect(store, commit)
+    if ahead and _id(ahead) in store and objects.descends(store, _id(ahead), commit):
         commit, tip = _id(ahead), RemoteTip(ahead, ahead)
     descends = None
     if request.pin:
-        descends = _id(request.pin) in store and check.descends(store, commit, _id(request.pin))
+        descends = _id(request.pin) in store and objects.descends(store, commit, _id(request.pin))
     tag = tip.oid if tip.oid != commit.decode() and request.kind == "tag" else ""
-    told = check.commit_details(store, commit)
+    told = objects.commit_details(store, commit)
     cache.close()
     packs.join_packs(cache.path / "objects" / "pack")
     cache.settle(commit.decode())
@@ -265,11 +265,11 @@ def _receive(source: Source, tip: RemoteTip, cache: Cache, pin: str) -> None:
     """Errors: those of the source; Damaged when what came does not fit together with what was there."""
     from dulwich.object_store import ObjectStoreGraphWalker
 
-    from agent.fetch import check
+    from agent.fetch import objects
 
     store = cache.store()
     known = [_id(oid) for oid in (cache.observed(), pin) if oid and _id(oid) in store]
-    walker = ObjectStoreGraphWalker(known, lambda oid: list(check.head(store, oid).parents))
+    walker = ObjectStoreGraphWalker(known, lambda oid: list(objects.head(store, oid).parents))
     try:
         source.receive(store, [_id(tip.oid)], walker)
     except (LimpetError, CacheDamaged, OSError):

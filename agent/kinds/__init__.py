@@ -1,4 +1,6 @@
-"""The resource kinds: pure modules that decide fates. One table, in the order of creation."""
+"""The resource kinds: each decides the fate of its resources, one by one: whether a resource is kept, replaced,
+removed. Pure. One table, in the order of creation.
+"""
 
 from __future__ import annotations
 

@@ -11,16 +11,15 @@ Rules:
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
-from urllib.parse import urlsplit
 
 from agent.compose.errors import Place
 from agent.compose.tree import Map
 from agent.model import Check
+from agent.render.checks import argv_of, parse_check
 from agent.render.layers import LAYER, below, misnamed
 from agent.render.problems import Problems
 from agent.render.schema import Section, host_path, kind_of, read_yaml, without_places
@@ -127,7 +126,7 @@ def _read(layer: Section, index: int, result: LayerFiles) -> None:
         if pattern := _pattern(text, entry, files.place(text), index):
             result.patterns.append(pattern)
     for name, entry in layer.section("checks").sections():
-        if check := _check(name, entry):
+        if check := parse_check(name, entry):
             result.checks[name] = check
     _unsupported(layer)
 
@@ -223,7 +222,7 @@ def _changes(entry: Section) -> tuple[FileReaction, ...]:
 
 
 def _file_check(entry: Section) -> tuple[str, ...]:
-    argv = _argv(entry, "check")
+    argv = argv_of(entry, "check")
     if argv and not any("{file}" in word for word in argv):
         entry.wrong(
             "check",
@@ -249,22 +248,6 @@ def _account_or_mode(entry: Section, key: str) -> str:
         )
         return ""
     return text
-
-
-def _argv(section: Section, key: str) -> tuple[str, ...]:
-    """A command as an argv. A list is taken as it is; a text is split into words. No shell is used."""
-    value = section.map[key]
-    try:
-        words = shlex.split(value) if isinstance(value, str) else value
-    except ValueError as error:
-        section.wrong(key, f"{section.name(key)}: {error}", "close the quote")
-        return ()
-    if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
-        section.wrong(
-            key, f"{section.name(key)} must be a command", "write [program, argument]; numbers in quotes"
-        )
-        return ()
-    return tuple(words)
 
 
 def _change(value: Any, place: Place, entry: Section) -> FileReaction | None:
@@ -330,44 +313,3 @@ def _skipping(reached: set[int], parts: list[str]) -> set[int]:
             index += 1
             found.add(index)
     return found
-
-
-def _check(name: str, entry: Section) -> Check | None:
-    """One entry of `checks:`."""
-    entry.known("http", "tcp", "exec", "status", "timeout", "within")
-    kinds = [key for key in ("http", "tcp", "exec") if key in entry.map]
-    if len(kinds) != 1:
-        entry.problems.add(
-            entry.map.at.file,
-            entry.map.at.line,
-            f"checks.{name} must have exactly one of http, tcp and exec",
-            'write {http: "http://127.0.0.1:8080/healthz"}',
-        )
-        return None
-    http, tcp = entry.text("http"), entry.text("tcp")
-    parts = urlsplit(http)
-    if "http" in entry.map and (parts.scheme not in ("http", "https") or not parts.hostname):
-        entry.wrong(
-            "http",
-            f"{entry.name('http')}: {http!r} is not an http or https URL",
-            'write "http://127.0.0.1:8080/"',
-        )
-        return None
-    if "tcp" in entry.map and not re.match(r"(?:\[[0-9a-fA-F:.]+\]|[^\s:/]+):[0-9]{1,5}\Z", tcp):
-        entry.wrong("tcp", f"{entry.name('tcp')}: {tcp!r} is not ADDRESS:PORT", 'write "127.0.0.1:5432"')
-        return None
-    if "status" in entry.map and not http:
-        entry.wrong("status", f"{entry.name('status')} is only for http", "remove it")
-    argv = _argv(entry, "exec") if "exec" in entry.map else ()
-    status = entry.integer("status", 200, 100, 599)
-    place = entry.map.at
-    return Check(
-        name,
-        http=http,
-        status=status,
-        tcp=tcp,
-        exec=argv,
-        timeout=entry.seconds("timeout", 10.0),
-        within=entry.seconds("within", 0.0),
-        origin=f"{place.file}:{place.line}",
-    )

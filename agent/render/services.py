@@ -25,7 +25,7 @@ from agent.render.hooks import draft_pre_start
 from agent.render.mounts import PLURAL, AppFiles, Used
 from agent.render.pull_policy import pulling
 from agent.render.schema import without_places
-from agent.render.service_checks import (
+from agent.render.unsupported import (
     DEPLOY,
     NAMESPACES,
     TAKEN_OUT,

@@ -185,8 +185,8 @@ def test_credentials_come_from_a_helper(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_broken_docker_config_is_said(tmp_path: Path) -> None:
-    """A file that is not valid JSON, or says something else than `docker login` does, must be Stalled and named,
-    without what it holds; one that is not there is no error.
+    """A file that is not valid JSON, or says something else than `docker login` does, must be Stalled and
+    named, without its content; a missing file is not an error.
     """
     config = tmp_path / "config.json"
     credentials = Registries(config).credentials

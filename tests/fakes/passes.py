@@ -17,8 +17,8 @@ from agent.errors import LimpetError
 from agent.installation import Paths
 from agent.kinds import container
 from agent.model import Manifest, Plan, Resource
+from agent.report.heartbeat_writer import Reporter, read
 from agent.report.progress import Silent
-from agent.report.writer import Reporter, read
 from agent.revision import Revision
 from agent.settings.values import ConvergeSettings, GateSettings, PolicySettings, Settings, SourceSettings
 from agent.store.content import Content

@@ -10,7 +10,7 @@ import pytest
 from agent.errors import EXIT_ROLLBACK_FAILED, Failed, Transient
 from agent.kinds import files
 from agent.model import Key, Need
-from agent.report.writer import Reporter
+from agent.report.heartbeat_writer import Reporter
 from agent.settings.values import Settings, SourceSettings
 from agent.store.orders import Orders
 from tests.fakes.host import KINDS, Died

@@ -9,7 +9,7 @@ import pytest
 from agent.__main__ import main
 from agent.clock import SystemClock
 from agent.installation import Paths
-from agent.report.writer import Reporter
+from agent.report.heartbeat_writer import Reporter
 from agent.settings.values import Settings, SourceSettings
 from agent.store.state import State, StateStore
 

@@ -21,8 +21,8 @@ from agent.clock import SystemClock
 from agent.errors import Failed, Stalled, Transient
 from agent.installation import Paths
 from agent.model import Key, Release
+from agent.report.heartbeat_writer import Reporter
 from agent.report.sections import PassReport, seconds_of
-from agent.report.writer import Reporter
 from agent.revision import Revision
 from agent.settings.values import HostSettings, Settings, SourceSettings
 from agent.store.history import History, HistoryEntry

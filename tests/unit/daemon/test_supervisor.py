@@ -33,7 +33,7 @@ from agent.report import log
 from agent.clock import SystemClock
 from agent.errors import LimpetError, Stalled
 from agent.installation import Paths
-from agent.report.writer import Reporter
+from agent.report.heartbeat_writer import Reporter
 from agent.settings.values import ConvergeSettings, GateSettings, Settings, SourceSettings
 
 root = Path(sys.argv[1])

@@ -326,16 +326,3 @@ def test_excused_before_apply() -> None:
     assert gate.allowed_to_fail(manifest, sample, set()) == {"container/web", "check/answers"}
     assert gate.allowed_to_fail(manifest, sample, {Key("container", "web")}) == {"check/answers"}
     assert gate.allowed_to_fail(manifest, at(0, checks={"answers": ""}), set()) == frozenset()
-
-
-@pytest.mark.parametrize(
-    ("check", "words"),
-    [
-        (Check("a", http="http://x/", status=204), "curl -i http://x/ (wants status 204)"),
-        (Check("a", tcp="127.0.0.1:5432"), "nc -vz 127.0.0.1 5432"),
-        (Check("a", exec=("/bin/check", "-v")), "/bin/check -v"),
-    ],
-)
-def test_check_can_be_run_by_hand(check: Check, words: str) -> None:
-    """A check must be described as the command that a person runs."""
-    assert gate.describe_check(check) == words

@@ -11,8 +11,8 @@ import jsonschema
 from agent.cli import schema
 from agent.installation import Paths
 from agent.model import Release
+from agent.report.heartbeat_writer import Reporter, read
 from agent.report.sections import PassReport
-from agent.report.writer import Reporter, read
 from agent.revision import Revision
 from agent.settings.values import HostSettings, Settings, SourceSettings
 from agent.store.state import Pin, State, StateStore

@@ -244,7 +244,7 @@ def test_urls(tmp_path: Path, url: str) -> None:
         (
             '[source]\nurl = "/f"\n[converge]\nwindows = [{allow = "0 2 * *", for = "2h"}]\n',
             4,
-            "no cron expression",
+            "not a cron expression",
             "five fields",
         ),
         (
@@ -309,7 +309,7 @@ def test_urls(tmp_path: Path, url: str) -> None:
         (
             '[source]\nurl = "/f"\n[engine.registries."r.example"]\nmirrors = ["https://m"]\n',
             4,
-            "is no mirror",
+            "is not a mirror",
             "without https://",
         ),
         ('source = "x"\n', 1, "'x' is not a table", "[source]"),
@@ -413,7 +413,7 @@ def test_environment_alone_is_enough(tmp_path: Path) -> None:
         ("LIMPET_SOURCE__POLL", "soon", "'soon' is not a duration"),
         ("LIMPET_SOURCE__URLL", "/x", "unknown key 'urll'"),
         ("LIMPET_SORCE__URL", "/x", "there is no section 'sorce'"),
-        ("LIMPET_SOURCE__MIRRORS", "nope", "no JSON"),
+        ("LIMPET_SOURCE__MIRRORS", "nope", "must be JSON"),
         ("LIMPET_CONVERGE__MODE", "x", "'x' is not possible"),
         ("LIMPET_GATE__SETTLE", "1h", "not less than the deadline"),
     ],

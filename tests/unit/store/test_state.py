@@ -184,7 +184,8 @@ def test_store_is_light() -> None:
     path.
     """
     code = (
-        "import sys, agent.report.writer, agent.settings, agent.store.manifests, agent.store.journal, "
+        "import sys, agent.report.heartbeat_writer, agent.settings, agent.store.manifests, "
+        "agent.store.journal, "
         "agent.store.content, "
         "agent.store.inventory, agent.report.prometheus\n"
         "print([m for m in sys.modules if m.split('.')[0] in ('pydantic', 'pydantic_settings', 'docker', "

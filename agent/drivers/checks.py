@@ -1,5 +1,5 @@
-"""Runs the gate's checks: http, tcp, exec. Each answers with an empty text when green, else with what is
-wrong.
+"""Runs the checks of the gate: http, tcp, exec. Each answers with an empty text when it is green, else with
+what is wrong. `render/checks.py` reads them from a layer file, where the steps to a new type begin.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ def run_check(check: Check) -> str:
     """One check, once."""
     if check.http:
         return _http(check)
-    return _tcp(check) if check.tcp else _exec(check)
+    if check.tcp:
+        return _tcp(check)
+    assert check.exec, f"check {check.name} is of no known type"
+    return _exec(check)
 
 
 def _http(check: Check) -> str:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from agent.errors import Failed, Stalled, Transient
 from agent.model import Key, Refusal
 from agent.report import bounds, sections
+from agent.report.heartbeat_writer import Reporter, read
 from agent.report.sections import PassReport
-from agent.report.writer import Reporter, read
 from agent.revision import Revision
 from agent.settings.values import HeartbeatSettings, Settings, SourceSettings
 from agent.store.history import History, HistoryEntry
@@ -77,7 +77,7 @@ def test_daemon_and_pass_do_not_overwrite_each_other(site: Site) -> None:
     """
     site.finish(proved(), created=3)
     code = (
-        "import sys; from pathlib import Path; from agent.report.writer import Reporter\n"
+        "import sys; from pathlib import Path; from agent.report.heartbeat_writer import Reporter\n"
         "from agent.installation import Paths\n"
         "from agent.clock import SystemClock; from agent.settings.values import Settings, SourceSettings\n"
         "settings = Settings(source=SourceSettings(url=sys.argv[2], branch='main'))\n"
