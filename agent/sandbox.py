@@ -28,7 +28,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from agent.errors import (
     EXIT_OK,
@@ -85,9 +85,15 @@ def call(
 ) -> tuple[JsonObject, bytes]:
     """Runs `limpet VERB` as a child; gives the answer's header and the bytes after it.
 
-    `timeout` in seconds for the whole call; `user` is who the child runs as (default: the caller). Errors:
-    what the child reported; Transient `ChildTimeout`, `ChildCrashed`; Stalled `LimitExceeded`; Interrupted
-    when `cancel` was set.
+    verb: the hidden verb, as `_fetch`
+    request: what the child reads
+    timeout: seconds for the whole call
+    limits: what the child may use
+    cancel: ends the call when it is set
+    user: who the child runs as; by default the caller
+
+    Errors: what the child reported; Transient `ChildTimeout`, `ChildCrashed`; Stalled `LimitExceeded`;
+    Interrupted when `cancel` was set.
     """
     limits = limits or ResourceLimits()
     name = verb.lstrip("_")
@@ -99,10 +105,11 @@ def call(
             f"{name} cannot be started: {why}", "it is tried again", code="ChildCrashed"
         ) from None
     try:
-        ended, stdout, stderr = _talk(process, json.dumps(request).encode(), timeout, limits.output, cancel)
+        talk = _Conversation(process, json.dumps(request).encode())
+        ended = talk.run(timeout, limits.output, cancel)
         if ended != "closed":
             raise _unfinished(name, ended, timeout, limits)
-        return _answer(name, process.wait(GRACE_S), bytes(stdout), bytes(stderr), limits)
+        return _answer(name, process.wait(GRACE_S), talk, limits)
     except subprocess.TimeoutExpired:
         raise Transient(
             f"{name} answered but did not end", "it is tried again", code="ChildTimeout"
@@ -143,52 +150,57 @@ def _spawn(verb: str, user: str | int | None, limits: ResourceLimits) -> subproc
     )
 
 
-def _talk(
-    process: subprocess.Popen[bytes], request: bytes, timeout: float, output: int, cancel: Cancel | None
-) -> tuple[str, bytearray, bytearray]:
-    """Feeds the request and collects both outputs.
+class _Conversation:
+    """Feeds a child its request and collects both of its outputs."""
 
-    How it ended: `closed`, `timeout`, `cancelled` or `output` (too much).
-    """
-    assert process.stdin and process.stdout and process.stderr
-    stdout, stderr, rest = bytearray(), bytearray(), memoryview(request)
-    deadline = time.monotonic() + timeout
-    with selectors.DefaultSelector() as selector:
+    def __init__(self, process: subprocess.Popen[bytes], request: bytes) -> None:
+        assert process.stdin and process.stdout and process.stderr
+        self.stdout, self.stderr = bytearray(), bytearray()
+        self._stdin = process.stdin
+        self._rest = memoryview(request)
+        self._selector = selectors.DefaultSelector()
         os.set_blocking(process.stdin.fileno(), False)
-        selector.register(process.stdin, selectors.EVENT_WRITE)
-        selector.register(process.stdout, selectors.EVENT_READ, stdout)
-        selector.register(process.stderr, selectors.EVENT_READ, stderr)
-        while selector.get_map():
-            if cancel is not None and cancel.is_set():
-                return "cancelled", stdout, stderr
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return "timeout", stdout, stderr
-            for key, _ in selector.select(left if cancel is None else min(left, CANCEL_POLL_S)):
-                if key.fileobj is process.stdin:
-                    rest = _feed(selector, process.stdin, rest)
-                    continue
-                chunk = os.read(key.fd, 1 << 16)
-                key.data.extend(chunk)
-                if not chunk:
-                    selector.unregister(key.fileobj)
-            del stderr[:-STDERR_KEPT]
-            if len(stdout) > output:
-                return "output", stdout, stderr
-    return "closed", stdout, stderr
+        self._selector.register(process.stdin, selectors.EVENT_WRITE)
+        self._selector.register(process.stdout, selectors.EVENT_READ, self.stdout)
+        self._selector.register(process.stderr, selectors.EVENT_READ, self.stderr)
 
+    def run(self, timeout: float, output: int, cancel: Cancel | None) -> str:
+        """How it ended: `closed`, `timeout` (seconds), `cancelled`, or `output` (more than so many bytes)."""
+        deadline = time.monotonic() + timeout
+        with self._selector:
+            while self._selector.get_map():
+                left = deadline - time.monotonic()
+                if cancel is not None and cancel.is_set():
+                    return "cancelled"
+                if left <= 0:
+                    return "timeout"
+                self._exchange(left if cancel is None else min(left, CANCEL_POLL_S))
+                if len(self.stdout) > output:
+                    return "output"
+        return "closed"
 
-def _feed(selector: selectors.BaseSelector, stdin: IO[bytes], rest: memoryview) -> memoryview:
-    try:
-        rest = rest[os.write(stdin.fileno(), rest[: 1 << 16]) :]
-    except BlockingIOError:
-        return rest
-    except BrokenPipeError:
-        rest = rest[:0]
-    if not rest:
-        selector.unregister(stdin)
-        stdin.close()
-    return rest
+    def _exchange(self, wait: float) -> None:
+        """Reads and writes what can be read and written within `wait` seconds."""
+        for key, _ in self._selector.select(wait):
+            if key.fileobj is self._stdin:
+                self._feed()
+                continue
+            chunk = os.read(key.fd, 1 << 16)
+            key.data.extend(chunk)
+            if not chunk:
+                self._selector.unregister(key.fileobj)
+        del self.stderr[:-STDERR_KEPT]
+
+    def _feed(self) -> None:
+        try:
+            self._rest = self._rest[os.write(self._stdin.fileno(), self._rest[: 1 << 16]) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            self._rest = self._rest[:0]
+        if not self._rest:
+            self._selector.unregister(self._stdin)
+            self._stdin.close()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -209,10 +221,9 @@ def _kill(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-def _answer(
-    name: str, status: int, stdout: bytes, stderr: bytes, limits: ResourceLimits
-) -> tuple[JsonObject, bytes]:
-    line, _, body = stdout.partition(b"\n")
+def _answer(name: str, status: int, talk: _Conversation, limits: ResourceLimits) -> tuple[JsonObject, bytes]:
+    """What a child said that ended with `status`. Errors: its own; Transient, Stalled."""
+    line, _, body = bytes(talk.stdout).partition(b"\n")
     try:
         header = json.loads(line) if line else None
     except ValueError:
@@ -227,9 +238,8 @@ def _answer(
             "make the repository smaller or simpler",
             code="LimitExceeded",
         )
-    words = stderr.decode("utf-8", "replace").partition("\nException ignored in")[
-        0
-    ]  # what follows is noise of the exit
+    words = talk.stderr.decode("utf-8", "replace")
+    words = words.partition("\nException ignored in")[0]  # the rest is noise of the exit
     said = [text for text in words.splitlines() if text.strip()]
     how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
     raise Transient(

@@ -65,19 +65,27 @@ class _Walk:
         while todo:
             part = todo.pop()
             if part == "..":
-                if len(self.stack) > 1:
-                    os.close(self.stack.pop())
+                self._leave(len(self.stack) - 1)
                 continue
-            try:
-                self.stack.append(self._open(part))
-            except OSError as error:
-                if error.errno not in (errno.ELOOP, errno.ENOTDIR):
-                    raise
-                target = self._link(part, error)
-                if target.startswith("/"):
-                    while len(self.stack) > 1:
-                        os.close(self.stack.pop())
-                todo.extend(reversed(_parts(target, dots=True)))
+            target = self._step(part)
+            if target.startswith("/"):
+                self._leave(1)
+            todo.extend(reversed(_parts(target, dots=True)))
+
+    def _leave(self, depth: int) -> None:
+        """Goes back to the directory that lies `depth` deep; the root is 1, and is never left."""
+        while len(self.stack) > max(depth, 1):
+            os.close(self.stack.pop())
+
+    def _step(self, part: str) -> str:
+        """Goes into a directory; empty. When it is a trusted link, stays and gives its target."""
+        try:
+            self.stack.append(self._open(part))
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+                raise
+            return self._link(part, error)
+        return ""
 
     def _open(self, part: str) -> int:
         here = self.stack[-1]

@@ -149,11 +149,19 @@ class Docker:
             try:
                 self._create(body, name, resource.spec["config"].get("platform"))
             except self._api_error() as error:
-                there = self._engine.container(name) if error.status_code == 409 else None
-                if there is None:
+                if error.status_code != 409:
                     raise
-                if not self._is_mine(there["Config"]["Labels"], resource) or there["Image"] != image:
-                    raise _name_taken(name, there) from error
+                self._accept(resource, name, image, error)
+
+    def _accept(self, resource: Resource, name: str, image: str, error: Exception) -> None:
+        """Takes the container that has the name already for the one to be made. Errors: the given one when
+        there is none; Stalled when it is another.
+        """
+        there = self._engine.container(name)
+        if there is None:
+            raise error
+        if not self._is_mine(there["Config"]["Labels"], resource) or there["Image"] != image:
+            raise _name_taken(name, there) from error
 
     def start(self, *, container: str) -> None:
         with self._translated(f"container {container}", "start"):

@@ -87,19 +87,24 @@ def _await(engine: Engine, container: str, event: str, end: float, oneshot: bool
         there = engine.container(container)
         if there is None:
             raise Transient(f"container {container} is gone", "the next pass looks again", code="Missing")
-        name, state = there["Name"].removeprefix("/"), there["State"]["Status"]
+        state = there["State"]["Status"]
         if state == "running":
             return there
         if event == PRE_STOP or (oneshot and state == "exited"):
             return None
         if state in ENDED or time.monotonic() >= end:
-            ended = f"ended with exit code {there['State']['ExitCode']}" if state in ENDED else f"is {state}"
-            raise Failed(
-                f"container {name} {ended} before its {event} ran",
-                f"see why: docker logs {name}",
-                code="Exited",
-            )
+            raise _never_ran(there, event)
         time.sleep(POLL[1])
+
+
+def _never_ran(there: dict[str, Any], event: str) -> Failed:
+    name, state = there["Name"].removeprefix("/"), there["State"]
+    ended = (
+        f"ended with exit code {state['ExitCode']}" if state["Status"] in ENDED else f"is {state['Status']}"
+    )
+    return Failed(
+        f"container {name} {ended} before its {event} ran", f"see why: docker logs {name}", code="Exited"
+    )
 
 
 def _has_ended(engine: Engine, container: str, before: dict[str, Any], within: float) -> bool:

@@ -34,6 +34,7 @@ NO_TAG = "<none>:<none>"  # what older Engines list for an image without a name
 HOLDING = ("running", "paused", "restarting")  # states that hold ports and addresses
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK = 1 << 20
+_TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
 HostPathOf = Callable[[str], str]  # a path of the Engine's -> the host path
 
 
@@ -82,26 +83,46 @@ def observe(look: Look, root: str, engine: Engine, instance: str, unmapped: Host
 def _containers(
     engine: Engine, instance: str, look: Look, unmapped: HostPathOf
 ) -> tuple[ObservedContainer, ...]:
-    found = []
-    for listed in engine.containers():
-        labels, names = listed.get("Labels") or {}, container_names(listed)
-        owned = labels.get(INSTANCE_LABEL) == instance
-        name, entry = look.adopted.get(("container", listed["Id"]), ("", None))
-        final = labels.get(NAME_LABEL, "") if owned else name
-        compared = (entry is not None and unproved(entry)) or (
-            entry is None and bool(names) and adoption_handle("container", names[0], labels) in look.adopting
-        )
-        inspected = None
-        if compared or ((owned or entry) and (look.deep or final not in names)):
-            inspected = engine.container(listed["Id"])
-            if inspected is None:
-                continue  # removed between the list and the look
-        seen = observed_container(listed, instance, inspected)
-        seen = as_adopted(seen, name, entry) if entry else seen
-        found.append(
-            replace(seen, found=_found(inspected, engine, unmapped)) if compared and inspected else seen
-        )
-    return tuple(sorted(found, key=lambda c: (c.name, c.id)))
+    found = [_container(listed, engine, instance, look, unmapped) for listed in engine.containers()]
+    return tuple(sorted((c for c in found if c is not None), key=lambda c: (c.name, c.id)))
+
+
+def _container(
+    listed: Mapping[str, Any], engine: Engine, instance: str, look: Look, unmapped: HostPathOf
+) -> ObservedContainer | None:
+    """One container; None when it was removed between the list and the look.
+
+    listed: its entry in the Engine's list
+    engine: is asked for more when the entry does not say enough
+    instance: whose containers are ours
+    look: how much is wanted
+    unmapped: the Engine's path of a bind source -> the host path
+    """
+    labels, names = listed.get("Labels") or {}, container_names(listed)
+    owned = labels.get(INSTANCE_LABEL) == instance
+    name, entry = look.adopted.get(("container", listed["Id"]), ("", None))
+    final = labels.get(NAME_LABEL, "") if owned else name
+    compared = _is_compared(entry, names, labels, look)
+    inspected = None
+    if compared or ((owned or entry) and (look.deep or final not in names)):
+        inspected = engine.container(listed["Id"])
+        if inspected is None:
+            return None
+    seen = observed_container(listed, instance, inspected)
+    if entry:
+        seen = as_adopted(seen, name, entry)
+    if compared and inspected:
+        seen = replace(seen, found=_found(inspected, engine, unmapped))
+    return seen
+
+
+def _is_compared(entry: Owned | None, names: list[str], labels: Mapping[str, str], look: Look) -> bool:
+    """Whether a container is compared with the one that is wanted: it was taken over by a release that is not
+    proved, or it may be.
+    """
+    if entry is not None:
+        return unproved(entry)
+    return bool(names) and adoption_handle("container", names[0], labels) in look.adopting
 
 
 def _found(inspected: Mapping[str, Any], engine: Engine, unmapped: HostPathOf) -> Spec:
@@ -276,48 +297,36 @@ def observe_files(paths: Iterable[str], root: str) -> dict[str, ObservedFile]:
     """What lies at these paths; the parent of each directory is walked once."""
     found: dict[str, ObservedFile] = {}
     beneath = Beneath(root)
-    for _, group in groupby(
-        sorted(paths, key=lambda path: path.rpartition("/")[::2]), key=lambda path: path.rpartition("/")[0]
-    ):
-        siblings = list(group)
-        try:
-            with beneath.parent(siblings[0]) as (parent, _):
-                for path in siblings:
-                    there = _file(parent, path)
-                    if there is not None:
-                        found[path] = there
-        except (FileNotFoundError, NotADirectoryError):
-            continue  # nothing can lie there
-        except Stalled:
-            found |= {
-                path: ObservedFile("other", 0, 0, 0) for path in siblings
-            }  # behind a link that is not trusted
-        except OSError as error:
-            raise Transient(
-                f"cannot read {siblings[0]}: {error.strerror}",
-                "check the file system (dmesg)",
-                code="FileSystem",
-            ) from error
+    in_order = sorted(paths, key=lambda path: path.rpartition("/")[::2])
+    for _, siblings in groupby(in_order, key=lambda path: path.rpartition("/")[0]):
+        found |= _siblings(beneath, list(siblings))
     return found
+
+
+def _siblings(beneath: Beneath, paths: list[str]) -> dict[str, ObservedFile]:
+    """What lies at paths of one directory. Errors: Transient."""
+    try:
+        with beneath.parent(paths[0]) as (parent, _):
+            seen = {path: _file(parent, path) for path in paths}
+        return {path: there for path, there in seen.items() if there is not None}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}  # nothing can lie there
+    except Stalled:  # behind a link that is not trusted
+        return {path: ObservedFile("other", 0, 0, 0) for path in paths}
+    except OSError as error:
+        raise Transient(
+            f"cannot read {paths[0]}: {error.strerror}", "check the file system (dmesg)", code="FileSystem"
+        ) from error
 
 
 def _file(parent: int, path: str) -> ObservedFile | None:
     name = path.rpartition("/")[2]
     try:
         status = os.stat(name, dir_fd=parent, follow_symlinks=False)
-        mode = status.st_mode
-        kind = (
-            "file"
-            if stat.S_ISREG(mode)
-            else "directory"
-            if stat.S_ISDIR(mode)
-            else "symlink"
-            if stat.S_ISLNK(mode)
-            else "other"
-        )
+        kind = _TYPES.get(stat.S_IFMT(status.st_mode), "other")
         return ObservedFile(
             kind,
-            stat.S_IMODE(mode),
+            stat.S_IMODE(status.st_mode),
             status.st_uid,
             status.st_gid,
             _user(status.st_uid),

@@ -138,6 +138,9 @@ class Pull:
             except LimpetError as error:
                 if error.code not in AT_THE_REGISTRY:
                     raise
+        return self._from_registry(reference)
+
+    def _from_registry(self, reference: str) -> str:
         begun = time.monotonic()
         for attempt in range(1, TRIES + 1):
             try:
@@ -209,9 +212,8 @@ def _pull_once(pull: Pull, reference: str, name: str, api: APIClient) -> str:
         with closing(
             api.pull(wanted.name, tag=wanted.version, stream=True, decode=True, auth_config=auth)
         ) as lines:
-            _follow(
-                reference, name, lines, pull.progress, pull.stop
-            )  # what nobody reads any more the Engine ends and removes
+            # The Engine ends and removes a pull that nobody reads any more.
+            _follow(pull, reference, name, lines)
     image = pull.engine.image(name)
     if image is None:
         raise Transient(
@@ -238,35 +240,47 @@ def _translated(name: str) -> Iterator[None]:
         raise unavailable(f"pulling {name}: Docker does not answer: {one_line(str(error))}") from error
 
 
-def _follow(
-    reference: str,
-    name: str,
-    lines: Iterable[dict[str, Any]],
-    progress: PullProgress | None,
-    stop: threading.Event,
-) -> None:
-    """Reads the Engine's progress to its end; sums the layers."""
-    done: dict[str, int] = {}
-    total: dict[str, int] = {}
-    packed: dict[str, int] = {}
+def _follow(pull: Pull, reference: str, name: str, lines: Iterable[dict[str, Any]]) -> None:
+    """Reads the Engine's lines about a pull of `name` to their end, and tells how far `reference` is."""
+    layers = _Layers()
     for line in lines:
-        if stop.is_set():
+        if pull.stop.is_set():
             raise _interrupted(reference)
         if "error" in line:
             raise registry_refusal(name, str(line["error"]))
-        layer, detail = line.get("id", ""), line.get("progressDetail") or {}
-        if line.get("status") == "Downloading" and "current" in detail:
-            done[layer], total[layer] = detail["current"], max(detail.get("total", 0), detail["current"])
-            packed[layer] = total[layer]
-        elif line.get("status") in ("Download complete", "Pull complete") and layer in total:
-            done[layer] = total[layer]
-            packed[layer] = total[layer] if line["status"] == "Download complete" else 0
-        elif line.get("status") == "Extracting" and layer in total:
-            packed[layer] = total[layer] - detail.get("current", 0)
+        if layers.note(line) and pull.progress is not None:
+            pull.progress(reference, *layers.sums())
+
+
+class _Layers:
+    """How far the layers of one image are, in bytes."""
+
+    def __init__(self) -> None:
+        self._done: dict[str, int] = {}
+        self._total: dict[str, int] = {}
+        self._packed: dict[str, int] = {}  # that must still be unpacked
+
+    def note(self, line: dict[str, Any]) -> bool:
+        """Takes in one line of the Engine's; whether it says anything of a layer."""
+        layer, status, detail = line.get("id", ""), line.get("status"), line.get("progressDetail") or {}
+        if status == "Downloading" and "current" in detail:
+            self._done[layer] = detail["current"]
+            self._packed[layer] = self._total[layer] = max(detail.get("total", 0), detail["current"])
+        elif layer not in self._total:
+            return False
+        elif status == "Download complete":
+            self._done[layer] = self._packed[layer] = self._total[layer]
+        elif status == "Pull complete":
+            self._done[layer], self._packed[layer] = self._total[layer], 0
+        elif status == "Extracting":
+            self._packed[layer] = self._total[layer] - detail.get("current", 0)
         else:
-            continue
-        if progress is not None:
-            progress(reference, sum(done.values()), sum(total.values()), sum(packed.values()))
+            return False
+        return True
+
+    def sums(self) -> tuple[int, int, int]:
+        """Bytes so far, bytes known of, bytes that must still be unpacked."""
+        return sum(self._done.values()), sum(self._total.values()), sum(self._packed.values())
 
 
 def registry_refusal(reference: str, words: str) -> LimpetError:

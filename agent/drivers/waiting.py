@@ -43,38 +43,67 @@ def watch_containers(
     most: int,
     timeout: float,
 ) -> None:
-    """Waits until all run, and are healthy when they have a health check, and then have stayed so for
-    `seconds`. Errors: Failed when more than `most` of them ended, restarted, are unhealthy, or are not
-    healthy after `timeout`.
+    """Waits until all run, are healthy when they have a health check, and have stayed so for a time.
+
+    engine: is asked about them
+    stop: ends the waiting when it is set
+    containers: names or ids
+    seconds: how long they must stay so
+    most: how many of them may end, restart, be unhealthy, or not become healthy in time
+    timeout: seconds in which each must become healthy
+
+    Errors: Failed when more than `most` do; Interrupted.
     """
-    started, pause = time.monotonic(), POLL[0]
-    failed: dict[str, Failed] = {}
-    since: dict[str, float] = {}
-    restarts: dict[str, int] = {}
+    watch, pause = _Watch(engine, timeout), POLL[0]
     while True:
         now = time.monotonic()
-        for container in [name for name in containers if name not in failed]:
-            there = _look(engine, container)
-            trouble = _trouble(there, restarts.setdefault(container, there.get("RestartCount", 0)))
-            if trouble is None and _word(there) in ("healthy", "running"):
-                since.setdefault(container, now)
-                continue
-            since.pop(container, None)
-            limit = _limit(there, timeout)
-            trouble = trouble or (_late(there, "healthy", limit) if now - started >= limit else None)
-            if trouble is not None:
-                failed[container] = trouble
-        if len(failed) > most:
-            raise next(iter(failed.values()))
-        left = [
-            seconds - (now - since[name]) if name in since else POLL[1]
-            for name in containers
-            if name not in failed
-        ]
-        if max(left, default=0.0) <= 0 and all(name in since or name in failed for name in containers):
+        for container in containers:
+            watch.look(container, now)
+        if len(watch.failed) > most:
+            raise next(iter(watch.failed.values()))
+        left = max((watch.left(container, seconds, now) for container in containers), default=0.0)
+        if left <= 0:
             return
-        _sleep(stop, min(pause, max(*left, 0.0, 0.01)), f"containers {', '.join(containers)}")
+        _sleep(stop, min(pause, max(left, 0.01)), f"containers {', '.join(containers)}")
         pause = min(pause * 1.5, POLL[1])
+
+
+class _Watch:
+    """What several looks at containers have shown."""
+
+    def __init__(self, engine: Engine, timeout: float) -> None:
+        self.failed: dict[str, Failed] = {}  # by container; these are looked at no more
+        self._engine = engine
+        self._timeout = timeout
+        self._begun = time.monotonic()
+        self._good_since: dict[str, float] = {}
+        self._restarts: dict[str, int] = {}  # at the first look
+
+    def look(self, container: str, now: float) -> None:
+        """Looks at one container. Errors: Transient when it is gone."""
+        if container in self.failed:
+            return
+        there = _look(self._engine, container)
+        trouble = _trouble(there, self._restarts.setdefault(container, there.get("RestartCount", 0)))
+        if trouble is None and _word(there) in ("healthy", "running"):
+            self._good_since.setdefault(container, now)
+            return
+        self._good_since.pop(container, None)
+        limit = _limit(there, self._timeout)
+        if trouble is None and now - self._begun >= limit:
+            trouble = _late(there, "healthy", limit)
+        if trouble is not None:
+            self.failed[container] = trouble
+
+    def left(self, container: str, seconds: float, now: float) -> float:
+        """The seconds until it has been good for `seconds`, or until the next look while it is not good; none
+        when it has failed.
+        """
+        if container in self.failed:
+            return 0.0
+        if container not in self._good_since:
+            return POLL[1]
+        return seconds - (now - self._good_since[container])
 
 
 def delay(stop: threading.Event, seconds: float) -> None:
