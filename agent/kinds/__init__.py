@@ -1,5 +1,5 @@
-"""The resource kinds: each decides the fate of its resources, one by one: whether a resource is kept, replaced,
-removed. Pure. One table, in the order of creation.
+"""The resource kinds. Each decides the fate of its resources, one by one: kept, replaced or removed. Pure.
+One table, in the order of creation.
 """
 
 from __future__ import annotations
