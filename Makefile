@@ -64,6 +64,7 @@ test: setup-dev ## everything, on the real parts
 
 check: setup-dev ## the fast part: lint, types, contracts, unit tests
 	@$(BIN)/ruff check .
+	@$(BIN)/complexipy
 	@$(BIN)/mypy
 	@$(PYTEST) -q tests/unit tests/passes tests/plan tests/frozen tests/compose tests/properties tests/test_architecture.py tests/test_imports.py $(ARGS)
 
@@ -84,4 +85,4 @@ lock: ## resolves the dependencies anew into the two lock files
 	  --custom-compile-command "make lock" --quiet --upgrade --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean: ## removes what the targets above made in this directory
-	@rm -rf $(VENV) build dist artifacts .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	@rm -rf $(VENV) build dist artifacts .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .complexipy_cache

@@ -403,13 +403,17 @@ def test_no_shell_anywhere() -> None:
 
 
 def test_the_code_is_clean_and_typed() -> None:
-    """ruff and mypy --strict must have nothing to say."""
+    """ruff, mypy --strict and complexipy must have nothing to say."""
     for tool in (
         ["ruff", "check", "--quiet", "--output-format", "concise", "agent", "tests"],
         ["mypy", "--no-error-summary"],
     ):
         done = subprocess.run([sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
+    done = subprocess.run(
+        [Path(sys.executable).parent / "complexipy"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # --- pure, seen from outside --------------------------------------------------------------------------------

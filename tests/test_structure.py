@@ -62,3 +62,27 @@ def test_fixtures_and_helpers_are_not_collected_twice() -> None:
             node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name[:5] == "test_"
         ]
         assert bool(tests) == path.name.startswith("test_"), path
+
+
+def test_no_conditional_expression_lies_in_another() -> None:
+    """`a if b else c if d else e` must be written as statements: nobody reads it once."""
+    nested = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted(AGENT.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.IfExp)
+        and any(isinstance(part, ast.IfExp) for part in (node.test, node.body, node.orelse))
+    ]
+    assert nested == []
+
+
+def test_what_is_too_complex_says_why() -> None:
+    """A function that complexipy is told to leave out must have a reason beside that."""
+    mark = "# complexipy: ignore"
+    bare = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in sorted(AGENT.rglob("*.py"))
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if mark in line and len(line.partition(mark)[2].strip(" :,")) < 10
+    ]
+    assert bare == []
