@@ -275,7 +275,7 @@ def test_a_changed_file_replaces_what_uses_it(shop: Shop) -> None:
     before = shop.containers()
     shop.files["conf/app.conf"] = "changed\n"
     shop.commit()
-    assert "differs: /opt/shop/conf/app.conf" in shop.site.limpet("plan").out
+    assert "differs in /opt/shop/conf/app.conf" in shop.site.limpet("plan").out
     shop.site.sync()
     after = shop.containers()
     assert after["db"] == before["db"] and after["web"][0] != before["web"][0]
