@@ -7,19 +7,21 @@ Rules:
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Generator, Iterator
-from contextlib import suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.harness import hostimage, hosts, images, net
+from tests.harness import durations, hostimage, hosts, images, net
 from tests.harness.engine import Engine, machine_engine, private_engine
 from tests.harness.gitrepo import GitRepo
-from tests.harness.hosts import HostNetwork, host_network
+from tests.harness.hosts import Host, HostNetwork, attached, host, host_network
+from tests.harness.schedule import Scheduling, needs_host, rank
+from tests.harness.sessions import session
+from tests.harness.shared import end, shared
 from tests.harness.site import Site, make_site
 
 
@@ -35,6 +37,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--sweep") != "sample":
         config.option.timeout = 0  # a whole sweep is one test
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
+    if config.getoption("dist") != "load":
+        return None
+    config.option.loadscopereorder = False
+    return Scheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=rank)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """The first worker begins to make images of test hosts while other tests run."""
+    wanted = [item for item in session.items if needs_host(item)]
+    if (
+        wanted
+        and os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"
+        and not session.config.option.collectonly
+    ):
+        only_trixie = all("debian13" in item.name or "trixie" in item.name for item in wanted)
+        hostimage.prepare(["trixie"] if only_trixie else ["trixie", "bookworm"])
 
 
 @pytest.hookimpl(wrapper=True)
@@ -55,25 +81,35 @@ def pytest_runtest_makereport(
 def engine() -> Iterator[Engine]:
     """The machine's Docker Engine with all test images loaded; the last test run to end removes them."""
     found = machine_engine()
-    with (hostimage.cache_directory() / "sessions.lock").open("w") as sessions:
-        fcntl.flock(sessions, fcntl.LOCK_SH)
+    with session(found):
         images.load_all(found.client)
         yield found
-        with suppress(BlockingIOError):
-            fcntl.flock(sessions, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            found.remove_all(f"{images.REPOSITORY}/")
     found.client.close()
 
 
 @pytest.fixture(scope="session")
-def roomy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """An Engine of this run alone, with room for many networks and with no port or name taken. Tests clean up
-    as everywhere.
+def of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that all workers of a run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def roomy(of_the_run: Path) -> Iterator[Engine]:
+    """An Engine of this run alone, with room for many networks and with no port or name taken. All workers
+    use it; tests clean up as everywhere.
     """
-    pools = [{"base": "10.16.0.0/12", "size": 24}]
-    with private_engine(tmp_path_factory.mktemp("roomy"), **{"default-address-pools": pools}) as made:
-        images.load_all(made.client, ("v1",))
-        yield made.engine
+
+    @contextmanager
+    def make() -> Iterator[dict[str, str]]:
+        directory = of_the_run / "roomy"
+        pools = [{"base": "10.16.0.0/12", "size": 24}]
+        with private_engine(directory, **{"default-address-pools": pools}) as made:
+            images.load_all(made.client, ("v1",))
+            yield {"socket": made.socket}
+
+    with shared(of_the_run, "roomy", make) as where:
+        yield Engine(where["socket"])
 
 
 @pytest.fixture
@@ -92,13 +128,43 @@ def repo(tmp_path: Path) -> GitRepo:
 
 
 @pytest.fixture(scope="session")
-def host_net(engine: Engine) -> Iterator[HostNetwork]:
-    """The network of the test hosts; servers that they reach bind to its `gateway`."""
-    with host_network(engine) as made:
+def host_net(engine: Engine, of_the_run: Path) -> Iterator[HostNetwork]:
+    """The network of the test hosts of all workers; servers that they reach bind to its `gateway`."""
+    with run_network(of_the_run) as made:
         yield made
 
 
+@contextmanager
+def run_network(directory: Path) -> Iterator[HostNetwork]:
+    @contextmanager
+    def make() -> Iterator[dict[str, str]]:
+        with host_network(machine_engine()) as made:
+            yield {"id": str(made.network.id), "gateway": made.gateway}
+
+    with shared(directory, "host-network", make) as where:
+        yield HostNetwork(machine_engine().client.networks.get(where["id"]), where["gateway"])
+
+
+@pytest.fixture(scope="session")
+def debian13(engine: Engine, of_the_run: Path) -> Iterator[Host]:
+    """A Debian 13 host (Engine 26.1) that all workers use: its Engine and its files. Who restarts anything
+    needs a host of its own.
+    """
+
+    @contextmanager
+    def make() -> Iterator[dict[str, str]]:
+        with run_network(of_the_run) as net, host(machine_engine(), net, "contract", "trixie") as made:
+            yield {"id": str(made.container.id)}
+
+    with shared(of_the_run, "debian13", make) as where:
+        with attached(engine.client.containers.get(where["id"]), "contract", "trixie") as made:
+            yield made
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish() -> None:
+    end()
+    hostimage.end()
     hosts.forget_wheel()
 
 
@@ -118,12 +184,15 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     """How many points the fault tests have visited, of how many: each test says its own as the property
     `sweep`.
     """
-    reports = [
-        report
-        for found in terminalreporter.stats.values()
-        for report in found
-        if getattr(report, "when", "") == "call"
+    told = [
+        report for found in terminalreporter.stats.values() for report in found if hasattr(report, "when")
     ]
+    directory = (
+        terminalreporter.config.getoption("xmlpath") and Path(terminalreporter.config.option.xmlpath).parent
+    )
+    if directory and directory.is_dir():
+        (directory / "durations.txt").write_text(durations.table(told))
+    reports = [report for report in told if report.when == "call"]
     lines = sorted(value for report in reports for name, value in report.user_properties if name == "sweep")
     for mechanism, scenario, visited, total in lines:
         terminalreporter.write_line(f"{mechanism}: {scenario}: {visited} points of {total}")

@@ -8,13 +8,14 @@ Rules:
    lacks what it needs).
 2. In every file `lt-project` is the project's name, 10.231.x and fd00:231: are free networks, 58000 to 58099
    free ports.
+3. `compose.json` beside it is what Docker Compose makes of the app (`answers`).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
-import secrets
 import subprocess
 import threading
 from collections.abc import Mapping
@@ -38,11 +39,11 @@ from agent.render.render import render
 from agent.report.progress import Silent
 from agent.store.journal import Journal
 from tests.fakes.tree import MemoryTree
-from tests.harness import images, net
+from tests.harness import images
 from tests.harness.engine import Engine
 
 DIRECTORY = Path(__file__).parent / "apps"
-CASE = "case.yaml"
+CASE, ANSWER = "case.yaml", "compose.json"
 PROJECT, NET, NET6 = "lt-project", "10.231.", "fd00:231:"
 SECOND = images.SECOND
 
@@ -95,24 +96,34 @@ IMAGES: Mapping[str, Mapping[str, Any]] = {
 
 
 @dataclass(frozen=True)
+class Place:
+    """Networks `10.NETWORK.` and ports from `port` on, for the use of one app."""
+
+    network: str
+    port: int
+
+    def put(self, text: str) -> str:
+        """A text of an app, there."""
+        text = text.replace(NET, f"10.{self.network}.").replace(NET6, f"fd00:{self.network}:")
+        return re.sub(r"\b580(\d\d)\b", lambda found: str(self.port + int(found[1])), text)
+
+
+@dataclass(frozen=True)
 class App:
     name: str
     files: Mapping[str, str]
     case: Mapping[str, Any] = field(default_factory=dict)
+    answer: Mapping[str, Any] = field(default_factory=dict)
 
-    def placed(self, project: str, network: str, port: int) -> App:
-        """The app under a project's name, with networks `10.NETWORK.` and ports from `port` on."""
+    def placed(self, project: str, place: Place) -> App:
+        """The app under a project's name, at this place, and the answer as it would have been there."""
 
         def put(text: str) -> str:
-            text = (
-                text.replace(PROJECT, project)
-                .replace(NET, f"10.{network}.")
-                .replace(NET6, f"fd00:{network}:")
-            )
-            return re.sub(r"\b580(\d\d)\b", lambda found: str(port + int(found[1])), text)
+            return place.put(text.replace(PROJECT, project))
 
         files = {path: put(text) for path, text in self.files.items()}
-        return App(self.name, files, json.loads(put(json.dumps(self.case))))
+        case, answer = json.loads(put(json.dumps(self.case))), json.loads(place.put(json.dumps(self.answer)))
+        return App(self.name, files, case, answer)
 
 
 @cache
@@ -126,7 +137,8 @@ def apps() -> dict[str, App]:
             if path.is_file()
         }
         case = yaml.safe_load(files.pop(CASE, "")) or {}
-        found[directory.name] = App(directory.name, files, case)
+        answer = json.loads(files.pop(ANSWER, "{}"))
+        found[directory.name] = App(directory.name, files, case, answer)
     return found
 
 
@@ -141,12 +153,11 @@ def image(kind: str) -> images.Image:
     return images.make(f"{images.REPOSITORY}/{kind}:v1", IMAGES[kind])
 
 
-def free_place(engine: Engine) -> tuple[str, int]:
-    """A second byte of networks that nobody uses, and the first of a hundred free ports."""
-    taken = json.dumps([network.attrs.get("IPAM") for network in engine.client.networks.list()])
-    while f'"10.{(network := str(100 + secrets.randbelow(100)))}.' in taken:
-        pass
-    return network, net.free_ports(100)
+def place() -> Place:
+    """That of this worker of the run: none of the others uses it, and each runs one test at a time."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    assert worker < 100, "there are places for a hundred workers"
+    return Place(str(100 + worker), 20000 + 100 * worker)
 
 
 def surround(engine: Engine, app: App) -> None:
@@ -166,7 +177,9 @@ def surround(engine: Engine, app: App) -> None:
 
 SERVER = """
 import json, os, sys, traceback
+import compose
 from compose.cli.main import main
+print(compose.__version__, flush=True)
 for line in sys.stdin:
     job = json.loads(line)
     pid = os.fork()
@@ -192,7 +205,7 @@ for line in sys.stdin:
 
 
 class Compose:
-    """Debian's docker-compose 1.29: its own program, loaded once, run in a process for each call."""
+    """Debian's docker-compose: its own program, loaded once, run in a process for each call."""
 
     def __init__(self, engine: Engine, scratch: Path) -> None:
         self._log = scratch / "compose.log"
@@ -209,6 +222,8 @@ class Compose:
             text=True,
             env=environment,
         )
+        assert self._server.stdout
+        self.version = self._server.stdout.readline().strip()
 
     def up(self, app: App, project: str, directory: Path) -> None:
         """`docker-compose up` in a directory with the app's files. Keys of `deploy` count, as they do in

@@ -10,14 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.bench import Bench, FakeBench, HostBench, RealBench
-from tests.harness.engine import Engine
-from tests.harness.hosts import Host, HostNetwork, host
-
-
-@pytest.fixture(scope="session")
-def debian13(engine: Engine, host_net: HostNetwork) -> Iterator[Host]:
-    with host(engine, host_net, "contract", "trixie") as made:
-        yield made
+from tests.harness.hosts import Host
 
 
 @pytest.fixture(params=["fake", "real", "debian13"])

@@ -106,9 +106,9 @@ class Fields(dict[str, Any]):
 
 
 def _has_addresses(network: Mapping[str, Any]) -> bool:
-    """Whether its addresses were asked for: those of the apps are of 10.100 to 10.199."""
+    """Whether its addresses were asked for: those of the apps are of 10.100 to 10.231."""
     pools = (network.get("IPAM") or {}).get("Config") or ()
-    return any(re.match(r"10\.1\d\d\.", str(pool.get("Subnet"))) for pool in pools)
+    return any(re.match(r"10\.(1\d\d|231)\.", str(pool.get("Subnet"))) for pool in pools)
 
 
 def _container(
@@ -190,6 +190,7 @@ def flattened(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
             yield from flattened(inner, f"{prefix}.{key}" if prefix else key)
     elif value not in (None, [], "") or (value == "" and NAMED.search(prefix)) or PORT.search(prefix):
         unordered = isinstance(value, list) and prefix.endswith(UNORDERED)
+        value = json.loads(json.dumps(value, sort_keys=True))
         yield prefix, sorted(value, key=str) if unordered else value
 
 

@@ -8,7 +8,6 @@ reason, or not at all.
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,17 +18,18 @@ import pytest
 from agent.drivers.host import RealHost
 from agent.errors import LimpetError
 from agent.installation import APPS
-from tests.contract import composed
+from tests.contract import answers, composed
 from tests.contract.accepted import ACCEPTED, listed
 from tests.contract.bench import HostBench, RealBench
 from tests.contract.composed import App, Compose, apps
 from tests.contract.inspection import Flat, differences, inspected, of_containers
 from tests.harness import images
-from tests.harness.engine import CHECKOUT, Engine, unique
+from tests.harness.engine import CHECKOUT, Engine
 from tests.harness.hosts import Host
 
 EXPECTED = [name for name, app in apps().items() if app.case.get("expect") or app.case.get("api")]
 COMPARED = [name for name in apps() if name not in EXPECTED]
+SAMPLED = 25  # of so many apps whose answer is current one is asked of again
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +67,10 @@ class Place:
 @pytest.fixture
 def here(loaded: Engine, tmp_path: Path) -> Iterator[Place]:
     """An Engine of the machine's version."""
-    project = unique("ltd")
-    bench = RealBench(project, loaded, tmp_path)
-    with loaded.prefix(project):
+    with loaded.prefix("ltd") as project:
+        bench = RealBench(project, loaded, tmp_path)
         yield Place(loaded, bench.real, bench.root, project)
-    bench.close()
+        bench.close()
 
 
 @pytest.fixture
@@ -79,25 +78,23 @@ def there(debian13: Host) -> Iterator[Place]:
     """The Engine of a Debian 13 host."""
     composed.load_images(debian13.engine.client)
     debian13.load_image(images.image("idle"))
-    project = unique("ltd")
-    bench = HostBench(project, debian13)
-    with debian13.engine.prefix(project):
+    with debian13.engine.prefix("ltd") as project:
+        bench = HostBench(project, debian13)
         yield Place(debian13.engine, bench.real, Path("/" + str(bench.root).split("/root/", 1)[1]), project)
-    bench.close()
+        bench.close()
 
 
 @pytest.mark.parametrize("name", COMPARED)
-def test_an_app_is_what_compose_makes_of_it(name: str, here: Place, compose: Compose, tmp_path: Path) -> None:
+def test_an_app_is_what_compose_makes_of_it(
+    name: str, here: Place, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     """Containers, networks and volumes must be those that Compose makes, but for differences that are listed
     with their reason; and what is listed for this app must be there.
     """
-    app = apps()[name].placed(here.project, *composed.free_place(here.engine))
-    directory = tmp_path / here.project
-    directory.mkdir()
-    composed.surround(here.engine, app)
-    compose.up(app, here.project, directory)
-    theirs = inspected(here.engine, here.project, str(directory))
-    here.engine.remove_all(here.project)
+    app = apps()[name].placed(here.project, composed.place())
+    theirs = answers.stored(apps()[name], app, here.engine)
+    if theirs is None:
+        theirs = answers.ask(request.getfixturevalue("compose"), here.engine, app, here.project, tmp_path)
     ours = here.up(app, tmp_path)
     assert sorted(theirs) == sorted(ours)
     found = [f"{thing} {each}" for thing in ours for each in differences(theirs[thing], ours[thing])]
@@ -106,6 +103,23 @@ def test_an_app_is_what_compose_makes_of_it(name: str, here: Place, compose: Com
     assert [
         accepted.pattern for accepted in listed if not any(accepted.matches(each) for each in found)
     ] == []
+
+
+def test_the_stored_answers_are_what_compose_says(
+    here: Place, compose: Compose, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Compose must be asked again, and must say what is stored: of each app that changed since, and of some
+    others; of all in a sweep.
+    """
+    every = request.config.getoption("--sweep") == "all"
+    wrong = []
+    for number, name in enumerate(COMPARED):
+        app = apps()[name].placed(here.project, composed.place())
+        kept = answers.stored(apps()[name], app, here.engine)
+        if every or kept is None or number % SAMPLED == 0:
+            said = answers.ask(compose, here.engine, app, here.project, tmp_path / name)
+            wrong += answers.differ(name, app.answer.get("things") or {}, said)
+    assert wrong == [], "store it anew: python -m tests.contract.answers NAME, and look at what changes"
 
 
 def checked(app: App, place: Place, scratch: Path) -> None:
@@ -140,13 +154,13 @@ def test_newer_keys_here(name: str, here: Place, tmp_path: Path) -> None:
     """Keys that Compose 1.29 does not know must become what the Engine documents, or be refused with both
     versions.
     """
-    checked(apps()[name].placed(here.project, *composed.free_place(here.engine)), here, tmp_path)
+    checked(apps()[name].placed(here.project, composed.place()), here, tmp_path)
 
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_newer_keys_on_debian_13(name: str, there: Place, tmp_path: Path) -> None:
     """The same on Engine 26.1, where only what needs Engine 28 is refused."""
-    checked(apps()[name].placed(there.project, str(100 + secrets.randbelow(100)), 20000), there, tmp_path)
+    checked(apps()[name].placed(there.project, composed.place()), there, tmp_path)
 
 
 def test_every_accepted_difference_is_of_an_app() -> None:
@@ -166,6 +180,8 @@ def test_the_list_in_the_documentation() -> None:
 def test_placing_an_app() -> None:
     """Names, networks and ports must be replaced everywhere, and other numbers left alone."""
     text = "lt-project 10.231.4.0/24 fd00:231:3:: 58001-58002:80 5800 158001"
-    placed = App("x", {"a": text}, {"around": {"networks": ["lt-project_a"]}}).placed("p", "150", 20000)
+    app = App("x", {"a": text}, {"around": {"networks": ["lt-project_a"]}}, {"things": text})
+    placed = app.placed("p", composed.Place("150", 20000))
     assert placed.files["a"] == "p 10.150.4.0/24 fd00:150:3:: 20001-20002:80 5800 158001"
     assert placed.case["around"] == {"networks": ["p_a"]}
+    assert placed.answer["things"] == "lt-project 10.150.4.0/24 fd00:150:3:: 20001-20002:80 5800 158001"

@@ -28,7 +28,7 @@ def test_broken_commits_touch_nothing(engine: Engine, repo: GitRepo, prefix: str
     with proxy(engine.socket, tmp_path / "engine.sock") as recorder:
         site = make_site(engine, repo, tmp_path / "site", socket=str(tmp_path / "engine.sock"))
         site.commit(good)
-        site.sync()
+        site.sync(real=True)
         before = snapshot.containers(engine, prefix, ids=True), snapshot.files(site.root / "etc")
         recorder.clear()
         for name in names:

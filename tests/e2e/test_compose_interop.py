@@ -128,6 +128,6 @@ def test_compose_stops_and_starts_what_limpet_made(checkout: Path, site: Site, p
     before = site.ids(prefix)
     run("docker-compose", "-p", prefix, "stop", "-t", "0", "db", cwd=checkout)
     assert not site.container(f"{prefix}-db-1")["State"]["Running"]
-    site.sync()
+    site.sync(real=True)
     assert site.ids(prefix) == before
     assert site.container(f"{prefix}-db-1")["State"]["Running"]

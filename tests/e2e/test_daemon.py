@@ -46,7 +46,7 @@ def test_commits_reach_the_host(daemon: Daemon, site: Site, prefix: str) -> None
     assert site.ids(prefix) == before
     sentence = rf"^converged at main@{second[:7]}: 1 \w+, next look in [01] s$"
     eventually(lambda: re.search(sentence, daemon.log(), re.MULTILINE), what=sentence)
-    done = site.sync()
+    done = site.sync(real=True)
     assert f"nothing to do at main@{second[:7]}" in done.out
     assert daemon.send(signal.SIGTERM) == 0
     assert site.ids(prefix) == before

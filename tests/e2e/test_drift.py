@@ -101,7 +101,7 @@ def test_deleted_network(converged: Site, prefix: str) -> None:
 def test_intended_change_is_not_corrective(converged: Site, prefix: str) -> None:
     """A commit's change must not be counted as drift."""
     converged.commit({"files/etc/app/app.conf": "workers = 8\n"})
-    converged.sync()
+    converged.sync(real=True)
     last = converged.heartbeat()["last_pass"]
     assert (last["corrective"], last["replaced"]) == (0, 1)
 

@@ -29,7 +29,7 @@ def test_a_key_of_a_newer_engine(engine: Engine, repo: GitRepo, prefix: str, tmp
     with proxy(engine.socket, tmp_path / "engine.sock") as recorder:
         site = make_site(engine, repo, tmp_path / "site", socket=str(tmp_path / "engine.sock"))
         site.commit({"compose.yaml": PLAIN.format(app=prefix)})
-        site.sync()
+        site.sync(real=True)
         before = snapshot.containers(engine, prefix, ids=True)
         site.commit({"compose.yaml": NEWER.format(app=prefix)})
         if tuple(map(int, version.split("."))) >= (1, 49):

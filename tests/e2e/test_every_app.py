@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,38 +27,38 @@ APPS = [
 
 
 @pytest.fixture
-def loaded(roomy: Engine) -> Iterator[Engine]:
-    """The Engine with the images of the apps. What a test made is gone after it: health checks would go
-    on.
-    """
+def loaded(roomy: Engine) -> Engine:
+    """The Engine with the images of the apps."""
     composed.load_images(roomy.client)
-    yield roomy
-    with ThreadPoolExecutor(4) as pool:
-        list(
-            pool.map(
-                lambda c: c.remove(force=True, v=True),
-                roomy.client.containers.list(all=True, ignore_removed=True),
-            )
-        )
-    roomy.client.networks.prune()
+    return roomy
+
+
+@contextmanager
+def cleaned(engine: Engine) -> Iterator[str]:
+    """A prefix for projects. What carries it is gone afterwards: health checks would go on."""
+    with engine.prefix() as prefix:
+        yield prefix
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda c: c.remove(force=True, v=True), engine.containers(prefix)))
 
 
 def synced_twice(engine: Engine, repo: GitRepo, directory: Path, names: list[str], code: int) -> str:
     """A sync of these apps that ends with `code`, and another one that ends so and only looks; what that one
     says.
     """
-    with proxy(engine.socket, directory / "s") as recorder:
+    with cleaned(engine) as prefix, proxy(engine.socket, directory / "s") as recorder:
         site = make_site(engine, repo, directory / "site", socket=str(recorder.socket))
-        site.configure(gate={"settle": "1s", "deadline": "120s"})
+        site.configure(gate={"settle": "0.2s", "deadline": "120s"})
         files: dict[str, Content] = {}
         for name in names:
-            app = composed.apps()[name].placed(name, "150", 20000)
+            project = f"{prefix}-{name}"
+            app = composed.apps()[name].placed(project, composed.place())
             composed.surround(engine, app)
-            files |= {f"apps/{name}/{path}": text for path, text in app.files.items()}
+            files |= {f"apps/{project}/{path}": text for path, text in app.files.items()}
         site.commit(files)
         site.sync(expect=code, timeout=600)
         recorder.clear()
-        second = site.sync(expect=code, timeout=120)
+        second = site.sync(expect=code, timeout=120, real=True)
         recorder.assert_only_get()
         return second.out + second.err
 

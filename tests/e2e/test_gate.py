@@ -43,7 +43,7 @@ def test_checks_are_part_of_the_gate(site: Site, prefix: str, free_port: int) ->
             "layer.yaml": checks.format(port=free_port, path=""),
         }
     )
-    site.sync()
+    site.sync(real=True)
     site.commit({"layer.yaml": checks.format(port=free_port, path="missing")})
     done = site.sync(expect=4)
     assert "check/answers" in done.err and "404" in done.err and "curl -i" in done.err

@@ -49,7 +49,7 @@ def test_hooks_run_once_and_in_order(site: Site, prefix: str) -> None:
     quiet pass run none.
     """
     site.commit(compose(prefix, note("up1") + note("down1", "pre_stop")))
-    site.sync()
+    site.sync(real=True)
     assert traces(site, prefix) == ["up1"]
     assert "nothing to do" in site.sync().out
     site.commit(compose(prefix, note("up2") + note("down2", "pre_stop")))

@@ -68,7 +68,7 @@ def test_moved_tag_is_a_new_release(site: Site, prefix: str, served: Registry) -
     """
     ref = served.push(own(prefix, "web", "one"), f"{prefix}/web:1")
     site.commit({"compose.yaml": COMPOSE.format(app=prefix, image=ref, policy="every_1s", mark="a")})
-    site.sync()
+    site.sync(real=True)
     first, heartbeat = site.ids(prefix), site.heartbeat()
     assert heartbeat["images"] == [{"reference": ref, "id": own(prefix, "web", "one").id[7:19]}]
     assert "nothing to do" in site.sync().out

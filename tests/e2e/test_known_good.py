@@ -23,7 +23,7 @@ def test_nothing_is_left_after_six_releases(site: Site, prefix: str) -> None:
             if n >= 0
         }
         site.commit({"compose.yaml": service % number, "files/etc/a": f"a{number}\n", **only})
-        site.sync()
+        site.sync(real=True)
         manifests.append(site.heartbeat()["manifest_digest"])
     site.commit({"files/etc/a": "bad\n", "layer.yaml": "checks: {red: {exec: ['false'], within: 1s}}\n"})
     site.sync(expect=4)

@@ -38,7 +38,7 @@ def test_one_damaged_generation(converged: Site, prefix: str, name: str) -> None
     """
     before = converged.ids(prefix)
     documents(converged, name)[0].write_bytes(b"{\x00")
-    done = converged.sync(expect=None)
+    done = converged.sync(expect=None, real=True)
     assert done.code == 0, done
     assert converged.ids(prefix) == before
     assert any(name in text for text in converged.heartbeat()["damaged"])

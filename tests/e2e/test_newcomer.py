@@ -56,7 +56,7 @@ def test_three_lines_of_settings_suffice(site: Site, prefix: str) -> None:
     site.commit({"compose.yaml": COMPOSE.format(app=prefix), "conf/index.html": "first\n"})
     path = site.root / "etc/limpet/limpet.toml"
     path.write_text(f'[source]\nurl = "file://{site.repo.path}"\nbranch = "main"\n')
-    done = site.sync(env={"LIMPET_GATE__SETTLE": "1s"})
+    done = site.sync(env={"LIMPET_GATE__SETTLE": "1s"}, real=True)
     assert "converged at main@" in done.out
     assert page(site, f"{prefix}-web-1") == "first\n"
     assert site.heartbeat()["state"] == "Synced"

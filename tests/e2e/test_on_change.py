@@ -54,7 +54,7 @@ def test_signal_neither_restarts_nor_recreates(web: Site, prefix: str) -> None:
     """A changed file with a signal must be seen by the same process."""
     before = life(web, prefix)
     web.commit({"conf/signal": "2"})
-    web.sync()
+    web.sync(real=True)
     assert life(web, prefix) == before
     assert read(web, prefix, "/conf/signal") == "2"
     assert "nothing to do" in web.sync().out

@@ -53,7 +53,7 @@ def test_it_is_reported_then_restarted(sick: Site, prefix: str) -> None:
     restart` must restart the same container as soon as it is said, with its hooks, and re-create nothing.
     """
     before = life(sick, prefix)
-    sick.sync()
+    sick.sync(real=True)
     told = sick.heartbeat()
     assert life(sick, prefix) == before and told["state"] == "Degraded"
     assert [(p["resource"], p["health"]) for p in told["resources"]["problems"]] == [

@@ -29,7 +29,7 @@ def test_registry_down(site: Site, prefix: str, tmp_path: Path) -> None:
     with registry(tmp_path / "registry") as server:
         ref = server.push(images.image("web", "v2"), f"{prefix}/web:2")
         site.commit({"compose.yaml": COMPOSE.format(app=prefix, image="limpet-test/web:v1")})
-        site.sync()
+        site.sync(real=True)
         before = seen(site, prefix)
         site.commit({"compose.yaml": COMPOSE.format(app=prefix, image=ref)})
         server.stop()

@@ -31,7 +31,7 @@ def changed(site: Site, prefix: str) -> Site:
 
 def test_plan_is_what_happens(changed: Site, prefix: str) -> None:
     """Every operation that the plan lists must be done by the pass, with the same cause, and no other."""
-    planned = json.loads(changed.limpet("plan", "--json").out)
+    planned = json.loads(changed.limpet("plan", "--json", real=True).out)
     wanted = sorted(
         f"{a['verb']} {a['resource']}: {a['cause']}" for a in planned["actions"] if a["stage"] == "apply"
     )

@@ -50,7 +50,7 @@ def test_token_and_mirror(site: Site, prefix: str, tmp_path: Path) -> None:
         said = []
         for token, exit_code in ((f"wrong-{TOKEN}", 78), (TOKEN, 0)):
             (site.root / "etc/limpet/token").write_text(f"{token}\n")
-            said.append(site.sync(expect=exit_code))
+            said.append(site.sync(expect=exit_code, real=True))
             said.append(site.limpet("status"))
         assert "token_file" in said[0].err
         assert site.engine.client.images.get(ref).id == own(prefix).id

@@ -48,7 +48,7 @@ def test_all_that_was_removed_comes_back(site: Site, prefix: str, free_port: int
     words = {"app": prefix, "port": free_port, "base": f"10.234.{secrets.randbelow(250)}"}
     names = [f"{prefix}-web-1", f"{prefix}-db-1"]
     site.commit({"compose.yaml": ALL.format(**words), "files/etc/shop.conf": "known good\n"})
-    site.sync()
+    site.sync(real=True)
     before = {name: facts(site, name) for name in names}
     site.commit(
         {

@@ -34,7 +34,7 @@ def test_thirty_services(engine: Engine, repo: GitRepo, prefix: str, tmp_path: P
     with proxy(engine.socket, tmp_path / "s") as recorder:
         site = make_site(engine, repo, tmp_path / "site", socket=str(recorder.socket))
         site.commit({"compose.yaml": compose(prefix), "conf/shared.conf": "a\n", "README.md": "one\n"})
-        site.sync()
+        site.sync(real=True)
         first = site.ids(prefix)
         assert len(first) == COUNT
 

@@ -76,7 +76,7 @@ def test_client_is_answered_all_the_time(
     its alias.
     """
     site.commit({"compose.yaml": compose(prefix, replicas=replicas, update=update)})
-    site.sync()
+    site.sync(real=True)
     served(site, prefix)
     before = lives(site, prefix)
     site.commit(

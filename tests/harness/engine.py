@@ -4,13 +4,16 @@ Rules:
 1. The machine's Engine is started when none answers and never stopped.
 2. What a test makes carries a prefix from `unique`; `remove_all(prefix)` takes containers, networks, volumes
    and image tags with that prefix (in the name, or as Compose project) and nothing else.
+3. What a killed run leaves is removed by the next one that begins alone (`sessions`).
 """
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -123,6 +126,20 @@ class Engine:
                         self.client.images.remove(tag)
 
 
+UNIQUE = re.compile(r"(foreign-)?lt[a-z]*-([a-z0-9-]*-)?[0-9a-f]{8}(?![0-9a-f])")
+
+
+def clear_stale(engine: Engine) -> None:
+    """Removes what a killed run left on an Engine that no run uses: all that carries a prefix of `unique`."""
+    client = engine.client
+    names = [str(container["Names"][0])[1:] for container in client.api.containers(all=True)]
+    names += [str(network["Name"]) for network in client.api.networks()]
+    names += [str(volume["Name"]) for volume in client.api.volumes()["Volumes"] or ()]
+    names += [tag for image in client.api.images() for tag in image["RepoTags"] or ()]
+    for prefix in dict.fromkeys(found[0] for found in map(UNIQUE.match, names) if found):
+        engine.remove_all(prefix)
+
+
 def machine_engine() -> Engine:
     """The machine's Engine, started when none answers. RuntimeError with its last words when it does not
     start.
@@ -154,6 +171,7 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
+PRIVATE_PREFIX, ALIVE = "lt-", "alive"  # its directory, and the lock that its maker holds there
 PRIVATE = """ip link set lo up
 [ ! -d /run/containerd ] || mount -t tmpfs tmpfs /run/containerd
 exec "$0" "$@"
@@ -171,7 +189,9 @@ class PrivateEngine:
     def __init__(self, directory: Path, **settings: object) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         # A path of a socket has at most 107 bytes, and containerd's lie deep below this one.
-        self._run = Path(tempfile.mkdtemp(prefix="lt-", dir="/tmp"))
+        self._run = Path(tempfile.mkdtemp(prefix=PRIVATE_PREFIX, dir="/tmp"))
+        self._alive = (self._run / ALIVE).open("w")
+        fcntl.flock(self._alive, fcntl.LOCK_EX)
         self.socket = str(self._run / "docker.sock")
         config = directory / "daemon.json"
         config.write_text(json.dumps({"shutdown-timeout": 2, **settings}))
@@ -232,11 +252,25 @@ class PrivateEngine:
                 with suppress(docker.errors.APIError):
                     container.remove(force=True, v=True)
         self.stop()
-        for process in Path("/proc").glob("[0-9]*/cmdline"):  # shims outlive an Engine that was killed
-            with suppress(OSError):
-                if str(self._run).encode() in process.read_bytes():
-                    os.kill(int(process.parent.name), signal.SIGKILL)
-        shutil.rmtree(self._run, ignore_errors=True)
+        end_private(self._run)
+        self._alive.close()
+
+
+def end_private(run: Path) -> None:
+    """Ends what is left of a private Engine: shims outlive one that was killed."""
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if str(run).encode() in process.read_bytes():
+                os.kill(int(process.parent.name), signal.SIGKILL)
+    shutil.rmtree(run, ignore_errors=True)
+
+
+def end_stale() -> None:
+    """Ends the private Engines whose run was killed."""
+    for alive in Path("/tmp").glob(f"{PRIVATE_PREFIX}*/{ALIVE}"):
+        with suppress(OSError), alive.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            end_private(alive.parent)
 
 
 @contextmanager

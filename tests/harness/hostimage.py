@@ -8,6 +8,7 @@ Rules:
 2. Making one needs the Debian mirror ($LIMPET_DEBIAN_MIRROR) and PyPI; a host needs neither.
 3. The machine's CA bundle and pip settings reach the making of an image, and nothing of them the project.
 4. Two test runs do not make the same image at the same time (a lock in the cache directory).
+5. A run begins with them in the background (`prepare`); the tests that need one come late.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ import hashlib
 import io
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +31,7 @@ from typing import Any
 import docker.errors
 from docker.models.containers import Container
 
-from tests.harness.engine import CHECKOUT, Engine, unique
+from tests.harness.engine import CHECKOUT, Engine, machine_engine, unique
 
 RELEASES = ("bookworm", "trixie")
 MIRROR = os.environ.get("LIMPET_DEBIAN_MIRROR", "http://deb.debian.org/debian")
@@ -53,6 +56,7 @@ RETRIES = ("-o", "Acquire::Retries=5")
 UNWANTED = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale")
 
 _FAILED: dict[str, Exception] = {}
+_PREPARING: list[subprocess.Popen[bytes]] = []
 
 
 def cache_directory() -> Path:
@@ -91,6 +95,26 @@ def host_image(engine: Engine, release: str) -> str:
             _FAILED[release] = error  # the next test would only wait for the same
             raise
     return ref
+
+
+def prepare(releases: Sequence[str]) -> None:
+    """Begins to make the images of these releases in a process of its own; `host_image` waits for what is not
+    there yet.
+    """
+    argv = [sys.executable, "-m", "tests.harness.hostimage", *releases]
+    quiet = subprocess.DEVNULL
+    _PREPARING.append(
+        subprocess.Popen(argv, cwd=CHECKOUT, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
+    )
+
+
+def end() -> None:
+    """Ends what `prepare` began."""
+    while _PREPARING:
+        process = _PREPARING.pop()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
 
 
 def _has(engine: Engine, ref: str) -> bool:
@@ -232,3 +256,8 @@ def _sources(bundle: bytes) -> bytes:
             entry.size = len(bundle)
             archive.addfile(entry, io.BytesIO(bundle))
     return buffer.getvalue()
+
+
+if __name__ == "__main__":
+    for each in sys.argv[1:]:
+        host_image(machine_engine(), each)

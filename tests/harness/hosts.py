@@ -310,6 +310,16 @@ def host(engine: Engine, net: HostNetwork, name: str, release: str = "bookworm")
         cgroupns="host",
         environment={"container": "docker"},
     )
+    try:
+        with attached(container, name, release) as made:
+            yield made
+    finally:
+        container.remove(force=True, v=True)
+
+
+@contextmanager
+def attached(container: Container, name: str, release: str) -> Iterator[Host]:
+    """A test host that runs, or has just been started."""
     scratch = Path(tempfile.mkdtemp(prefix="limpet-host-"))
     made = Host(container, name, release, scratch)
     try:
@@ -322,7 +332,6 @@ def host(engine: Engine, net: HostNetwork, name: str, release: str = "bookworm")
     finally:
         with suppress(ValueError):
             RUNNING.remove(made)
-        container.remove(force=True, v=True)
         shutil.rmtree(scratch)
 
 

@@ -1,8 +1,8 @@
 """One Limpet below a root of its own, on the machine's Engine: the quick way to a whole pass, without a test
 host.
 
-`site.commit({...}); site.sync()` is a commit and a pass by the real command in a real process. Apps get names
-that start with the test's prefix, so that the fixture `prefix` removes what is left.
+`site.commit({...}); site.sync()` is a commit and a pass by the real command in a process of its own. Apps get
+names that start with the test's prefix, so that the fixture `prefix` removes what is left.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.harness import forks
 from tests.harness.engine import Engine
 from tests.harness.gitrepo import Content, GitRepo
 from tests.harness.gitserver import FileRemote
 from tests.harness.hosts import Remote, Result, to_toml
 from tests.harness.wait import eventually
 
-QUICK_GATE = {"settle": "1s", "deadline": "20s"}
+AT_START = {"LD_PRELOAD", "LIMPET_TEST_KILL_AT", "LIMPET_TEST_PATIENCE"}  # what only a new interpreter heeds
+QUICK_GATE = {"settle": "0.5s", "deadline": "20s"}
 
 
 @dataclass
@@ -66,8 +68,20 @@ class Site:
     def commit(self, files: Mapping[str, Content], message: str = "change") -> str:
         return self.repo.commit(dict(files), message)
 
-    def limpet(self, *arguments: str, timeout: float = 120, env: Mapping[str, str] | None = None) -> Result:
-        """The real command in a process of its own."""
+    def limpet(
+        self,
+        *arguments: str,
+        timeout: float = 120,
+        env: Mapping[str, str] | None = None,
+        real: bool = False,
+    ) -> Result:
+        """A command in a process of its own. It is forked, which saves the imports, unless it is to be `real`
+        or the environment changes how it starts.
+        """
+        environment = {**os.environ, **(env or {})}
+        if not real and environment.keys().isdisjoint(AT_START):
+            forked = ("--root", str(self.root), *arguments)
+            return Result(("limpet", *forked), *forks.limpet(forked, timeout, environment))
         argv = [sys.executable, "-I", "-m", "agent", "--root", str(self.root), *arguments]
         done = subprocess.run(
             argv,
@@ -75,7 +89,7 @@ class Site:
             text=True,
             timeout=timeout,
             check=False,
-            env={**os.environ, **(env or {})},
+            env=environment,
         )
         return Result(tuple(argv), done.returncode, done.stdout, done.stderr)
 
