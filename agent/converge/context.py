@@ -141,7 +141,9 @@ class Context:
     def phase(self, name: str, wanted: Wanted, release: Release | None = None) -> None:
         """Says in the journal and in the heartbeat where the pass is."""
         self.journal.step(name)
-        revision = wanted.tip.revision if wanted.tip else release.revision if release else Revision()
+        revision = release.revision if release else Revision()
+        if wanted.tip:
+            revision = wanted.tip.revision
         self.reporter.phase(name, revision=revision, release=release.id if release else "")
 
     def _waiting(self, text: str) -> None:

@@ -44,13 +44,13 @@ class Tip:
 def request(paths: Paths, settings: Settings, pin: str, *, probe: bool = False) -> dict[str, Any]:
     """What the fetch child is asked for."""
     source = settings.source
-    kind = "commit" if source.commit else "tag" if source.tag else "branch"
+    kind = next((kind for kind in ("commit", "tag") if getattr(source, kind)), "branch")
     local = {name: getattr(source, name) for name in ("ssh_key", "known_hosts", "token_file", "ca_file")}
     credentials = {name: str(paths.host(value)) if value else "" for name, value in local.items()}
     return {
         "url": source.url,
         "mirrors": list(source.mirrors),
-        "ref": {kind: source.commit or source.tag or source.branch},
+        "ref": {kind: getattr(source, kind)},
         "git_dir": str(paths.git),
         "lock": str(paths.run / "fetch.lock"),
         "pin": pin,

@@ -187,14 +187,7 @@ def _carry_out(
     if good is None or release.id != good.id or state.attempt is not None:
         ending = transaction.attempt(context, account, wanted, view, plan, rejection)
     elif context.settings.converge.mode == "report" and plan.staged("apply"):
-        drift = [str(change.key) for change in plan.changes if change.stage == "apply"]
-        account.drifted(drift)
-        return Ending(
-            "Converged",
-            EXIT_HELD_BACK,
-            f"{len(drift)} resources have drifted, and mode is report",
-            'set converge.mode = "enforce" to have drift repaired',
-        )
+        return _report_drift(account, plan)
     else:
         ending = repair(context, account, wanted, view, plan, rejection)
     if rejection and ending.outcome == "Converged":
@@ -202,3 +195,14 @@ def _carry_out(
             state.hold(rejection, wanted.tip.revision, context.clock.wall())
         return Ending("HoldingKnownGood", EXIT_ROLLED_BACK, rejection.reason, CORRECT_IT)
     return ending
+
+
+def _report_drift(account: Account, plan: Plan) -> Ending:
+    drift = [str(change.key) for change in plan.changes if change.stage == "apply"]
+    account.drifted(drift)
+    return Ending(
+        "Converged",
+        EXIT_HELD_BACK,
+        f"{len(drift)} resources have drifted, and mode is report",
+        'set converge.mode = "enforce" to have drift repaired',
+    )

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -93,15 +93,7 @@ def pull(
     images.collection_due = True
     context.save()
     meter = PullMeter(context.progress, context.reporter, lambda coming: _room(host, coming))
-    pulled: dict[str, str] = {}
-    errors: dict[str, LimpetError] = {}
-    with ThreadPoolExecutor(PULLS, thread_name_prefix="pull") as pool:
-        running = {reference: pool.submit(host.pull, reference, meter.pull) for reference in wanted}
-        for reference, future in running.items():
-            try:
-                pulled[reference] = future.result()
-            except LimpetError as error:
-                errors[reference] = error
+    pulled, errors = _pull_all(host, wanted, meter)
     images.settle(pulled)
     for reference, image_id in pulled.items():
         images.answered(reference, image_id, context.clock.wall())
@@ -112,6 +104,21 @@ def pull(
     for trouble in errors.values():
         if isinstance(trouble, Interrupted):
             raise trouble
+    return pulled, errors
+
+
+def _pull_all(
+    host: Host, references: Sequence[str], meter: PullMeter
+) -> tuple[dict[str, str], dict[str, LimpetError]]:
+    pulled: dict[str, str] = {}
+    errors: dict[str, LimpetError] = {}
+    with ThreadPoolExecutor(PULLS, thread_name_prefix="pull") as pool:
+        running = {reference: pool.submit(host.pull, reference, meter.pull) for reference in references}
+        for reference, future in running.items():
+            try:
+                pulled[reference] = future.result()
+            except LimpetError as error:
+                errors[reference] = error
     return pulled, errors
 
 
@@ -134,12 +141,11 @@ def feasible(
     pulled. Errors: the LimpetError that stops a release.
     """
     attempt = context.state.attempt
+    undoing = attempt is not None and attempt.phase == "rolling-back"
     repairing = attempt is None and view.target.same(view.known_good)
     found = [(error, _creations(plan, view, reference)) for reference, error in errors.items()]
-    if plan.staged("apply") and (attempt is None or attempt.phase != "rolling-back"):
-        disks = context.host.disks([STATE, *space.places(plan)])
-        lacking = space.lacking(plan, view, disks, 0 if repairing else space.RESERVE)
-        found += [(shortage.error, list(shortage.keys)) for shortage in lacking]
+    if plan.staged("apply") and not undoing:
+        found += _shortages(context, plan, view, 0 if repairing else space.RESERVE)
     if not found:
         return plan, None
     first = found[0][0]
@@ -147,6 +153,13 @@ def feasible(
         raise first
     keys = {key for _, many in found for key in many}
     return deferred(plan, keys), first if keys else None
+
+
+def _shortages(context: Context, plan: Plan, view: View, reserve: int) -> list[tuple[LimpetError, list[Key]]]:
+    """What does not fit on the disks when `reserve` bytes must be left, with the resources that it stops."""
+    disks = context.host.disks([STATE, *space.places(plan)])
+    lacking = space.lacking(plan, view, disks, reserve)
+    return [(shortage.error, list(shortage.keys)) for shortage in lacking]
 
 
 def _creations(plan: Plan, view: View, reference: str) -> list[Key]:

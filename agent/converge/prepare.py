@@ -223,16 +223,20 @@ def _fall_back(
     """What a person holds, or what the host held before: the attempt at hand, else known good; None when
     there is neither. A rollback that was begun is finished.
     """
-    state, good = context.state, context.known_good
-    rejection: Rejection | None = None
-    if state.held is not None:
-        target = held_target(context, state.held)
-    else:
-        attempt = state.attempt
-        undoing = attempt is not None and attempt.phase == "rolling-back"
-        target = context.target(attempt.release if attempt and not undoing else good)
-        if target.release is None or not (target.manifest.resources or undoing):
-            return None
-        rejection = state.rejected.get(attempt.release.id) if attempt and undoing else None
+    held = context.state.held
+    chosen = (held_target(context, held), None) if held is not None else _held_before(context)
+    if chosen is None:
+        return None
+    target, rejection = chosen
     view, plan, _ = _prepare(context, account, wanted, target, context.observe(target))
     return view, plan, rejection
+
+
+def _held_before(context: Context) -> tuple[Target, Rejection | None] | None:
+    """What the host holds without a person's word; with the rejection when a rollback to it was begun."""
+    attempt, good = context.state.attempt, context.known_good
+    if attempt and attempt.phase == "rolling-back":
+        target = context.target(good)
+        return (target, context.state.rejected.get(attempt.release.id)) if target.release else None
+    target = context.target(attempt.release if attempt else good)
+    return (target, None) if target.release and target.manifest.resources else None

@@ -45,10 +45,8 @@ def repair(
         )
     elif unowned := ownership.owned_entries(plan, view, context.host.save_original):
         context.inventory.own(unowned)
-    if context.state.images.collection_due and wanted.manifest is not None:
-        collect(context, wanted, always=True)
-        failure = collect_images(context, account, wanted)
-        error = error or failure
+    failure = _collect_what_is_due(context, account, wanted)
+    error = error or failure
     if not plan.changes:  # what was just repaired has its time: the next look comes soon
         account.found_failing(failing_checks(context, view.observed, view.target.manifest))
     untroubled = wanted.trouble is None and error is None
@@ -57,13 +55,22 @@ def repair(
     return settled_ending(account, remaining, error)
 
 
+def _collect_what_is_due(context: Context, account: Account, wanted: Wanted) -> LimpetError | None:
+    """Removes contents and images that nothing needs, when pulls have left some; why that failed."""
+    if not context.state.images.collection_due or wanted.manifest is None:
+        return None
+    collect(context, wanted, always=True)
+    return collect_images(context, account, wanted)
+
+
 def _leave_alone(context: Context, account: Account, wanted: Wanted, plan: Plan) -> None:
     """Remembers what flaps, so that only a person, a commit or another release ends it."""
     flapping, refused = context.flapping(), {str(refusal.key) for refusal in plan.refusals}
     often = {name: times for name, times in flapping.items() if name in refused}
     account.drifted(often)
-    pin = context.state.pin
-    commit = wanted.tip.commit if wanted.tip else pin.commit if pin else ""
+    commit = context.state.pin.commit if context.state.pin else ""
+    if wanted.tip:
+        commit = wanted.tip.commit
     if context.state.flapping.leave(often, context.clock.wall(), commit):
         context.save()
 

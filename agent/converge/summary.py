@@ -20,7 +20,7 @@ from agent.errors import (
 )
 from agent.kinds.checks import describe_check
 from agent.kinds.health import FINE, health_word
-from agent.model import Manifest, Refusal
+from agent.model import Key, Manifest, Refusal
 from agent.observed import ObservedContainer
 from agent.report.sections import PassReport
 from agent.store.history import History, HistoryEntry
@@ -185,19 +185,23 @@ def _health(context: Context, account: Account) -> tuple[dict[str, str], dict[st
     by_name = {c.name: c for c in account.observed.containers if c.owned}
     words, messages, hints = {}, {}, {}
     for key, resource in manifest.resources.items():
-        word = "present"
-        if key.kind == "container":
-            instance = by_name.get(key.name)
-            word = health_word(resource, instance)
-            if word not in FINE:
-                messages[str(key)] = _problem(word, instance)
-                hints[str(key)] = probes(key.name) if word == "unhealthy" else f"docker logs {key.name}"
-        words[str(key)] = word
+        if key.kind != "container":
+            words[str(key)] = "present"
+            continue
+        instance = by_name.get(key.name)
+        words[str(key)] = word = health_word(resource, instance)
+        if word not in FINE:
+            messages[str(key)] = _problem(word, instance)
+            hints[str(key)] = _remedy(word, key)
     for check in manifest.checks:
         if wrong := account.failing.get(check.name):
             subject = f"check/{check.name}"
             words[subject], messages[subject], hints[subject] = "failing", wrong, describe_check(check)
     return words, messages, hints
+
+
+def _remedy(word: str, key: Key) -> str:
+    return probes(key.name) if word == "unhealthy" else f"docker logs {key.name}"
 
 
 def _problem(word: str, instance: ObservedContainer | None) -> str:
