@@ -141,10 +141,9 @@ def feasible(
     pulled. Errors: the LimpetError that stops a release.
     """
     attempt = context.state.attempt
-    undoing = attempt is not None and attempt.phase == "rolling-back"
     repairing = attempt is None and view.target.same(view.known_good)
     found = [(error, _creations(plan, view, reference)) for reference, error in errors.items()]
-    if plan.staged("apply") and not undoing:
+    if attempt is None or attempt.phase != "rolling-back":
         found += _shortages(context, plan, view, 0 if repairing else space.RESERVE)
     if not found:
         return plan, None
@@ -157,6 +156,8 @@ def feasible(
 
 def _shortages(context: Context, plan: Plan, view: View, reserve: int) -> list[tuple[LimpetError, list[Key]]]:
     """What does not fit on the disks when `reserve` bytes must be left, with the resources that it stops."""
+    if not plan.staged("apply"):
+        return []
     disks = context.host.disks([STATE, *space.places(plan)])
     lacking = space.lacking(plan, view, disks, reserve)
     return [(shortage.error, list(shortage.keys)) for shortage in lacking]
