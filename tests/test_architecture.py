@@ -40,6 +40,7 @@ PURE_ROOMS = (
     "compose",
     "model",
     "observed",
+    "disk",
     "errors",
     "redact",
     "references",
