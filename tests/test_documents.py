@@ -65,3 +65,14 @@ def test_lines_can_be_read() -> None:
         if len(line) > LINE and not line.startswith("|")
     ]
     assert bad == []
+
+
+def test_every_decision_is_in_the_index() -> None:
+    """docs/decisions/README.md must list every decision with its date, and nothing else."""
+    place = ROOT / "docs/decisions"
+    found = {
+        f"- {date}: {title}"
+        for path in place.glob("*.md")
+        for title, date in re.findall(r"^## (.+)\n\n(\d{4}-\d\d-\d\d)[.;]", path.read_text(), re.MULTILINE)
+    }
+    assert found == {line for line in (place / "README.md").read_text().splitlines() if line.startswith("- ")}
