@@ -83,14 +83,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # so that the flush at exit is quiet, too
+        # The flush at exit must be quiet, too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
 
 
 def error_lines(error: LimpetError) -> str:
-    """The lines for stderr: every problem of bad input, up to MAX_PROBLEMS, else message and hint."""
+    """The lines for stderr: up to MAX_PROBLEMS problems of bad input, else message and hint."""
     if isinstance(error, BadInput):
         lines = [f"limpet: {problem}" for problem in error.problems[:MAX_PROBLEMS]]
         more = len(error.problems) - MAX_PROBLEMS
@@ -132,7 +131,7 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def _split(argv: list[str]) -> tuple[Path, list[str]]:
-    """The root given before the verb, and the verb with what follows it."""
+    """The root that stands before the verb, and the rest: the verb and its arguments."""
     root = Path("/")
     while argv and argv[0].startswith("--root"):
         option, equals, value = argv[0].partition("=")
@@ -147,7 +146,7 @@ def _exists(verb: str) -> bool:
 
 
 def verbs() -> dict[str, str]:
-    """The verbs that are there, each with one line of help."""
+    """The verbs that exist, each with one line of help."""
     return {verb: text for group in GROUPS.values() for verb, text in group.items() if _exists(verb)}
 
 

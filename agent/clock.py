@@ -1,7 +1,7 @@
 """Time as an argument.
 
-Rules: every interval is measured with `monotonic`; `wall` is for people and for windows; a boot is told apart
-by `boot_id`.
+Rules: every interval is measured with `monotonic`; `wall` is for people and for windows; `boot_id` tells one
+boot from another.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ patience = float("inf")  # seconds
 
 
 def at_most_patience(seconds: float) -> float:
-    """How long we wait for something outside of us: `patience` at most, which only the fault tests change."""
+    """The time to wait for something outside the agent: at most `patience`, which only fault tests change."""
     return min(seconds, patience)
 
 
 class Clock(Protocol):
-    """What the agent may know about time. Seconds everywhere."""
+    """All that the agent may know about time. Seconds everywhere."""
 
     def monotonic(self) -> float:
         """Seconds since an arbitrary point of this boot; never jumps."""
@@ -55,7 +55,7 @@ class SystemClock:
 
 
 def boot_id() -> str:
-    """What the kernel calls this boot; empty where it does not say."""
+    """The kernel's name for this boot; empty where it gives none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

@@ -22,14 +22,14 @@ EXIT_HELD_BACK = 6
 EXIT_TEMPORARY = 75  # EX_TEMPFAIL: try again
 EXIT_STALLED = 78  # EX_CONFIG: needs a person or a new commit
 
-# the remedy of what was rejected
+# the remedy for a rejected release
 CORRECT_IT = "push a commit that corrects or reverts the change; to try it again: limpet retry"
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong in a repository or in settings: where, what, remedy. `line` counts from 1; 0 is the
-    whole file.
+    """One mistake in a repository or in the settings, with its place and its remedy. `line` counts from 1; 0
+    is the whole file.
     """
 
     file: str
@@ -43,8 +43,8 @@ class Problem:
 
 
 class LimpetError(Exception):
-    """Base of what the agent reports. `code` is a stable word for machines, `resource` a `kind/name` or
-    empty.
+    """The base of all errors that the agent reports. `code` is a stable word for machines, `resource` a
+    `kind/name` or empty.
     """
 
     retryable = False
@@ -96,8 +96,8 @@ class Failed(LimpetError):
 
 
 class HeldBack(LimpetError):
-    """A release that must not start now (a window): not an error of anybody. `again_in`: seconds until it
-    may.
+    """A release must not start now, because of a window; nobody is at fault. `again_in`: seconds until it
+    may start.
     """
 
     retryable = True

@@ -1,4 +1,4 @@
-"""One installation: where its things lie, and which machine it is on.
+"""One installation: where its files lie, and which machine it is on.
 
 Every path of the host, the settings and the state is below `root` (`--root DIR`; default `/`). Two roots on
 one machine are two installations.
@@ -60,7 +60,7 @@ class Paths:
 
 
 def machine_id(paths: Paths) -> str:
-    """The machine's id: that of the root, when it has one, else of the running machine. Errors: Stalled."""
+    """The root's machine id when it has one, else the id of the running machine. Errors: Stalled."""
     for path in (paths.host("/etc/machine-id"), Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id")):
         try:
             found = path.read_text(encoding="ascii").strip()
@@ -72,7 +72,7 @@ def machine_id(paths: Paths) -> str:
 
 
 def instance(paths: Paths) -> str:
-    """The value of the instance label: what carries it is ours. Two roots on one machine are two
-    installations.
+    """The value of the instance label, which marks all that this installation made in Docker. Two roots on
+    one machine are two installations.
     """
     return sha256(f"{machine_id(paths)}\0{paths.root}")[:16]

@@ -2,7 +2,8 @@
 
 Rules:
 1. Everything here is a value that can be printed, compared and written as JSON.
-2. `Resource.spec` holds only JSON values, only what a person set; a digest covers it under a numbered scheme.
+2. `Resource.spec` holds only JSON values, and only values that a person set. Its digest follows a numbered
+   scheme.
 3. Names are the words of the contract: resource, manifest, release, observed, inventory, claim, plan, action,
    refusal.
 """
@@ -44,7 +45,7 @@ def sha256(data: bytes | str) -> str:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Key:
-    """`kind/name`, of paths `file/etc/motd`; the sort order of everything."""
+    """The name of a resource: `kind/name`, for a path `file/etc/motd`. Everything is sorted by it."""
 
     kind: str
     name: str
@@ -60,8 +61,8 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """This resource cannot be started (or created) before `key` is `condition`. `required=False` bends to its
-    absence.
+    """This resource cannot be started (or created) before `key` is `condition`. Unless `required`, it can
+    when `key` is absent.
     """
 
     key: Key
@@ -135,7 +136,7 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """Over keys, digests, what may be adopted, and checks without their origins."""
+        """Covers the keys and digests of the resources, which of them adopt, and checks without origins."""
         checks = [{k: v for k, v in asdict(check).items() if k != "origin"} for check in self.checks]
         adopting = sorted(str(key) for key, resource in self.resources.items() if resource.spec.get("adopt"))
         return sha256(
@@ -180,10 +181,10 @@ EMPTY = Manifest({})
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What is applied, proved, rejected and returned to: a manifest digest and its image lock.
+    """The unit that is applied, proved, rejected and returned to: a manifest digest and its image lock.
 
     `lock` maps each image reference to the image id (`sha256:...`) it was resolved to. `revision` and `at`
-    (wall time, seconds) say where and when it was first seen; they are no part of its identity.
+    (wall time, seconds) say where and when it was first seen; they are not part of its identity.
     """
 
     manifest_digest: str
@@ -215,15 +216,18 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """One inventory entry: what we own and must be able to delete, in order, when the manifest no longer
-    mentions it.
+    """One inventory entry: a thing that we own and must be able to delete, in order, when the manifest no
+    longer mentions it.
 
-    `original` (files only): what was there before us, as {"content": sha256, "mode", "uid", "gid", "type",
-    "target"}. `notified`: for containers, path -> content digest of files whose change it was told of, under
-    its container id. `hooked`: the ids of the containers in which all `post_start` commands have run since
-    Limpet started them. `attempted`: it came with a release, and none that has it was proved. `adopted`: for
-    what Docker holds and has no label of ours, {"id", "digest" that it counts as}, and {"original"}, how it
-    was found, until a release that adopts it is proved.
+    original: paths only: what was there before us, as {"content": sha256, "mode", "uid", "gid", "type",
+        "target"}
+    notified: containers only: path -> content digest of the files whose change the container was told of,
+        under its container id
+    completed: one-shots only: the digest that ran to success
+    hooked: the ids of the containers in which all `post_start` commands have run since Limpet started them
+    adopted: only for a thing in Docker without a label of ours: its {"id"}, the {"digest"} that it counts as,
+        and {"original"}, how it was found, until a release that adopts it is proved
+    attempted: it came with a release, and no release that has it was proved
     """
 
     digest: str
@@ -232,7 +236,7 @@ class Owned:
     app: str = ""
     original: Spec | None = None
     notified: Mapping[str, Json] = field(default_factory=dict)
-    completed: str = ""  # one-shots: the digest that ran to success
+    completed: str = ""
     hooked: tuple[str, ...] = ()
     adopted: Spec = field(default_factory=dict)
     attempted: bool = False
@@ -246,12 +250,14 @@ Inventory = Mapping[Key, Owned]
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One host operation. `cause` says why it is needed; `after` are ids of actions that must be done before
-    it.
+    """One host operation.
 
-    `args` hold what the driver needs besides the resource (a container id, a name), `secret` what of it
-    nobody may read in a plan, a log or a journal. `corrective`: repairs drift. What is not `required` stops
-    nothing when it fails.
+    cause: why it is needed
+    args: what the driver needs besides the resource, as a container id or a name
+    after: ids of the actions that must be done before it
+    corrective: it repairs drift
+    required: its failure fails the pass
+    secret: arguments that nobody may read in a plan, a log or a journal
     """
 
     id: int
@@ -268,7 +274,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Wanted by the plan, forbidden by policy or by a brake."""
+    """A change that the plan wants, and that policy or a brake forbids."""
 
     key: Key
     cause: str
@@ -333,8 +339,8 @@ def _short(value: Json) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one action: done, failed, excused (it failed, and was not required; both with `error`),
-    or skipped.
+    """The result of one action: done, failed, excused (it failed and was not required) or skipped. `error`
+    comes with failed and excused.
     """
 
     action: Action

@@ -10,9 +10,12 @@ from agent.model import Spec
 
 @dataclass(frozen=True, slots=True)
 class ObservedFile:
-    """What lies at one path, links not followed. `type`: file, directory, symlink, other. Of files only:
-    `content`, a SHA-256, and `size` in bytes. `owner` and `group` are names as the host knows them, or the
-    number as text.
+    """What lies at one path; links are not followed.
+
+    type: file, directory, symlink or other
+    owner, group: names as the host knows them, or the number as text
+    content: files only: the SHA-256
+    size: files only: bytes
     """
 
     type: str
@@ -29,16 +32,19 @@ class ObservedFile:
 
 @dataclass(frozen=True, slots=True)
 class ObservedContainer:
-    """One container, ours or not. `key_name` is the final name from our label, empty when it is not ours.
+    """One container, ours or not. The fields from `restart_policy` to `patience` are None or empty unless the
+    container was inspected.
 
-    `state`: created, running, paused, restarting, removing, exited, dead. `health`: "", starting, healthy,
-    unhealthy. `networks`: network name -> network id. `ports`: claims of published ports that are held now.
-    `patience`: seconds that its health check gives it for its start. From `restart_policy` to it, all is None
-    or empty unless the container was inspected.
-
-    `adopted`: ours by its id in the inventory, not by a label; then `original` says how it was found, as long
-    as no release that has it was proved. `found` (for `kinds.engine.compare`) is only there when it may be
-    adopted; `differs` is what that says.
+    state: created, running, paused, restarting, removing, exited or dead
+    key_name: the final name from our label; empty when it is not ours
+    health: empty, starting, healthy or unhealthy
+    networks: network name -> network id
+    ports: claims of the published ports that are held now
+    patience: seconds that its health check gives it for its start
+    adopted: ours by its id in the inventory, not by a label
+    original: how an adopted one was found, until a release that has it is proved
+    found: what `kinds.engine.compare` reads; only there when it may be adopted
+    differs: what `kinds.engine.compare` says
     """
 
     id: str
@@ -93,12 +99,14 @@ class ObservedVolume:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What is really there, read once per pass. `images`: reference -> image id, for references that exist
-    locally.
+    """What is really there, read once per pass.
 
-    `image_ids` are all local image ids, `tagged` those with a name. Missing paths are absent from `files`.
-    `engine_version` (`20.10.24`) and `engine_api` (the API version spoken to it) are empty when the Engine
-    was not asked.
+    files: by path; without the paths at which nothing lies
+    images: reference -> image id, of the references that exist locally
+    image_ids: the ids of all local images
+    tagged: the ids of the local images that have a name
+    engine_version: as `20.10.24`; empty when the Engine was not asked
+    engine_api: the API version spoken to the Engine; empty when it was not asked
     """
 
     files: Mapping[str, ObservedFile] = field(default_factory=dict)

@@ -1,6 +1,4 @@
-"""Texts without the credentials that URLs may hold: everything that leaves the agent goes through here.
-Pure.
-"""
+"""Takes the credentials out of URLs; every text that leaves the agent goes through here. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ _QUERY = re.compile(rf"([?&][^=&\s]*(?:{_SECRET_WORDS})[^=&\s]*=)[^&\s#\"'<>]+",
 
 
 def redact(text: str) -> str:
-    """The text without passwords and tokens in its URLs. The user of an ssh URL is no secret and stays."""
+    """The text without passwords and tokens in its URLs. The user of an ssh URL is not a secret and stays."""
 
     def userinfo(found: re.Match[str]) -> str:
         user = found[2].partition(":")[0] if "ssh" in found[1] else ""

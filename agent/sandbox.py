@@ -1,17 +1,17 @@
 """Runs the hostile-input parts (`fetch`, `render`) as fresh, limited processes, and is their entry on the
 other side.
 
-Protocol: the request is one JSON object on the child's stdin. The answer on stdout is one line of JSON, then
-raw bytes whose meaning the header tells. A failure is `{"error": {"class", "message", "hint", "code",
-"resource", "problems"}}`.
+Protocol: the request is one JSON object on the child's stdin. The answer on stdout is one line of JSON, the
+header, then raw bytes whose meaning the header tells. A failure is `{"error": {"class", "message", "hint",
+"code", "resource", "problems"}}`.
 
 Rules:
 1. A child is an `exec`, not a fork: nothing of the parent's memory, descriptors or environment reaches it but
    the request.
-2. A child takes on its limits before it reads a single byte of input, and cannot get out of them.
+2. A child sets its limits before it reads a single byte of input, and cannot lift them again.
 3. Whatever ends a call (answer, timeout, cancel, crash), no process of the child's group is left behind.
-4. A child that gives no answer condemns nothing: that is `Transient`, with the last line it said. One that
-   ran into a limit is `Stalled`: the same input would run into it again.
+4. A child that gives no answer condemns nothing: the error is `Transient` and shows the child's last line.
+   A child that ran into a limit is `Stalled`: the same input would run into it again.
 5. Only the standard library is imported: the resident process and the light pass use this module.
 """
 
@@ -57,8 +57,8 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass(frozen=True, slots=True)
 class ResourceLimits:
-    """What one child may use. Sizes in bytes, `cpu` in seconds. `output` bounds the answer that the parent
-    takes.
+    """The resources that one child may use. Sizes in bytes, `cpu` in seconds. `output` bounds the answer that
+    the parent accepts.
     """
 
     memory: int = 2048 * MIB  # address space
@@ -69,7 +69,7 @@ class ResourceLimits:
 
 
 class Cancel(Protocol):
-    """A `threading.Event`, or anything that says when to give up."""
+    """A `threading.Event`, or anything else that says when to give up."""
 
     def is_set(self) -> bool: ...
 
@@ -129,7 +129,7 @@ def _unfinished(name: str, ended: str, timeout: float, limits: ResourceLimits) -
 
 
 def command(verb: str) -> list[str]:
-    """The argv of a child: our own interpreter, isolated, nothing but the installed package."""
+    """The argv of a child: our own interpreter, isolated, with nothing but the installed package."""
     return [sys.executable, "-I", "-m", "agent", verb]
 
 
@@ -222,7 +222,7 @@ def _kill(group: int, number: signal.Signals) -> None:
 
 
 def _answer(name: str, status: int, talk: _Conversation, limits: ResourceLimits) -> tuple[JsonObject, bytes]:
-    """What a child said that ended with `status`. Errors: its own; Transient, Stalled."""
+    """The answer of a child that ended with `status`. Errors: the child's own; Transient, Stalled."""
     line, _, body = bytes(talk.stdout).partition(b"\n")
     try:
         header = json.loads(line) if line else None
@@ -269,8 +269,8 @@ def _error(document: Mapping[str, Any]) -> LimpetError:
 
 
 def serve(handle: Callable[[JsonObject], Answer]) -> int:
-    """Reads the request, gives it to `handle`, writes its answer (header and chunks) or its error. The exit
-    code.
+    """Reads the request, gives it to `handle`, and writes its answer (header and chunks) or its error.
+    Returns the exit code.
     """
     _confine()
     try:
@@ -295,7 +295,7 @@ def serve(handle: Callable[[JsonObject], Answer]) -> int:
 
 
 def error_document(error: LimpetError) -> JsonObject:
-    """The error as the protocol has it; subclasses of the four kinds go by their base."""
+    """The error as the protocol writes it: under the most general class that the other side knows."""
     kinds: tuple[type[LimpetError], ...] = (BadInput, Stalled, Interrupted, Failed, Transient)
     kind = next((k for k in kinds if isinstance(error, k)), Transient)
     problems = [
@@ -323,17 +323,16 @@ def _write(header: JsonObject, chunks: Iterable[bytes] = ()) -> None:
 
 
 def _confine() -> None:
-    """Our limits, no new privileges, and death with the parent (a killed pass leaves no fetch behind)."""
+    """Sets the limits, forbids new privileges, and makes this process die with its parent, so that a killed
+    pass leaves no fetch behind.
+    """
     import ctypes  # only the child pays for it
 
     limits = ResourceLimits(**json.loads(os.environ.pop(LIMITS, "{}")))
     for kind, soft, hard in (
         (resource.RLIMIT_AS, limits.memory, limits.memory),
-        (
-            resource.RLIMIT_CPU,
-            limits.cpu,
-            limits.cpu + 5,
-        ),  # at the soft limit it ends with a signal that tells why
+        # The soft limit ends the child with a signal that tells why.
+        (resource.RLIMIT_CPU, limits.cpu, limits.cpu + 5),
         (resource.RLIMIT_NOFILE, limits.files, limits.files),
         (resource.RLIMIT_FSIZE, limits.file_size, limits.file_size),
         (resource.RLIMIT_CORE, 0, 0),

@@ -1,3 +1,3 @@
-"""I/O, one module per thing driven. Drivers decide nothing; every verb is safe to repeat; foreign errors are
-translated here, once.
+"""I/O, one module for each thing that is driven. Drivers decide nothing; every verb is safe to repeat;
+foreign errors are translated here, once.
 """

@@ -1,10 +1,10 @@
-"""Host paths below a root, reached through directory descriptors and never through a link that somebody could
+"""Reaches host paths below a root through directory descriptors, and never through a link that somebody could
 have planted.
 
 Rules:
 1. Every component is opened with `O_NOFOLLOW` from the descriptor of its parent.
-2. A symbolic link among the parents is followed only when it belongs to root (or to who runs this) and lies
-   in a directory that belongs to them too and is not world-writable: links of the distribution (`/var/run`,
+2. A symbolic link among the parents is followed only when it belongs to root (or to the user of this process)
+   and lies in a directory that does so too and is not world-writable: links of the distribution (`/var/run`,
    `/lib`) work, planted ones are refused.
 3. A followed link stays below the root: absolute targets start at the root, `..` stops there.
 """
@@ -78,7 +78,7 @@ class _Walk:
             os.close(self.stack.pop())
 
     def _step(self, part: str) -> str:
-        """Goes into a directory; empty. When it is a trusted link, stays and gives its target."""
+        """Goes into a directory and gives an empty text; stays at a trusted link and gives its target."""
         try:
             self.stack.append(self._open(part))
         except OSError as error:
@@ -104,8 +104,8 @@ class _Walk:
         return made
 
     def _link(self, part: str, error: OSError) -> str:
-        """The target of a trusted link. Errors: the given one when `part` is no link, Stalled when it is not
-        trusted.
+        """The target of a trusted link. Errors: NotADirectoryError when `part` is not a link, Stalled when it
+        is not trusted.
         """
         here = self.stack[-1]
         status = os.stat(part, dir_fd=here, follow_symlinks=False)

@@ -1,4 +1,4 @@
-"""Runs the `check` of a file on its candidate content, before anything is replaced.
+"""Runs the `check` of a file on its new content, before anything is replaced.
 
 The command is an argv list, never a shell; `process` gives it a deadline and caps its output. Its output may
 quote the file: it is shown in an error only when the file is world-readable.
@@ -20,8 +20,8 @@ OUTPUT = 4000  # characters that are shown
 
 
 def check_candidate(resource: Resource, content: bytes, root: Path, *, deadline: float = DEADLINE) -> None:
-    """Runs `spec.check` with `{file}` replaced by a file that holds `content`. Errors: Failed with what it
-    said.
+    """Runs `spec.check` with `{file}` replaced by a file that holds `content`. Errors: Failed with the output
+    of the check; Transient.
     """
     argv = list(resource.spec.get("check") or ())
     if not argv:
@@ -56,7 +56,13 @@ def check_candidate(resource: Resource, content: bytes, root: Path, *, deadline:
 
 
 def _written(place: Path, content: bytes, mode: int, uid: int, gid: int) -> Path:
-    """The candidate file: private until it has its owner, and only then its mode and content."""
+    """Writes the candidate file, which is private until it has its owner; only then it gets mode and content.
+
+    place: its path
+    content: its bytes
+    mode: its permission bits
+    uid, gid: its owner and group
+    """
     place.touch(mode=0o600)
     if (place.stat().st_uid, place.stat().st_gid) != (uid, gid):
         os.chown(place, uid, gid)

@@ -25,7 +25,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def run_checks(checks: Iterable[Check]) -> dict[str, str]:
-    """Name -> what is wrong, empty when green; all at once, each bounded by its own timeout."""
+    """Runs all checks at once, each bounded by its own timeout. Name -> the trouble, empty when green."""
     checks = list(checks)
     if not checks:
         return {}
@@ -34,7 +34,7 @@ def run_checks(checks: Iterable[Check]) -> dict[str, str]:
 
 
 def run_check(check: Check) -> str:
-    """One check, once."""
+    """Runs one check, once."""
     if check.http:
         return _http(check)
     if check.tcp:

@@ -1,25 +1,27 @@
 """Changes containers, networks and volumes through the docker SDK. Decides nothing; every verb may be
 repeated.
 
-What the Engine does (found out on 20.10 and 26.1, kept by tests/contract), and what the verbs build on:
+The verbs build on this behaviour of the Engine, which was found on 20.10 and 26.1 and is held by
+tests/contract:
 
 - A stopped container keeps the *id* of each network it was in. When a network was removed and made again
   under the same name, `start` fails with "network <old id> not found". `disconnect` by name drops the stale
-  entry, even while no such network exists; `connect` replaces it, with aliases and static address as given,
-  resolved by name at the next start (the list then shows an empty network id). The container keeps its id;
-  `HostConfig.NetworkMode` never changes.
-- A network whose containers are all stopped can be removed. A stopped container holds no address and no port:
-  whoever starts first has them; the other's start fails.
+  entry, even while no such network exists; `connect` replaces it, with the given aliases and static address,
+  and resolves it by name at the next start (until then the list shows an empty network id). The container
+  keeps its id; `HostConfig.NetworkMode` never changes.
+- A network whose containers are all stopped can be removed. A stopped container holds neither address nor
+  port: the container that starts first gets them, and the start of the other fails.
 - `rename` works in any state; the new name resolves on its networks at once. The old name is free at once.
-- The restart policy can be changed in any state, also while it restarts. A container stopped by `stop` stays
-  down when dockerd restarts, unless its policy is `always`: that is why a kept container gets policy `no`.
+- The restart policy can be changed in any state, also while the container restarts. A container that was
+  stopped by `stop` stays down when dockerd restarts, unless its policy is `always`: that is why a kept
+  container gets policy `no`.
 - `stop` works on a paused container. It answers when the process is gone; the Engine frees ports and
   addresses after that, with the container locked, and its list shows the old state until then. An inspection
   waits for that lock.
 - A start that fails leaves state `created` (exit code 127 or 128), its networks and no endpoint.
 - `kill` with any signal ends the restart policy of a container that has no StopSignal in its configuration:
-  its next exit is final. With a StopSignal only that one does. So containers that are to be signalled are
-  created with theirs spelled out.
+  its next exit is final. With a StopSignal only that signal does. So a container that is to be signalled is
+  created with its StopSignal spelled out.
 - `connect` on a stopped container may be repeated; on a running one the repeat is 403 "already exists".
 """
 
@@ -50,9 +52,7 @@ ID_LENGTH = 64
 
 
 class Docker:
-    """The verbs. `mapped`: host path -> path for the Engine; `registries`: how they are reached; `stop`: ends
-    waits when set.
-    """
+    """The verbs for containers, networks, volumes and images."""
 
     def __init__(
         self,
@@ -63,6 +63,12 @@ class Docker:
         registries: Registries,
         stop: threading.Event,
     ) -> None:
+        """engine: the light reader of the same socket
+        instance: the value of the instance label
+        mapped: host path -> path for the Engine
+        registries: how they are reached
+        stop: ends waits when it is set
+        """
         self._engine = engine
         self._instance = instance
         self._mapped = mapped
@@ -115,8 +121,8 @@ class Docker:
         return registry.Pull(self._engine, self._registries, progress, self._stop).image(reference)
 
     def remove_image(self, reference: str) -> None:
-        """Takes one name away, or removes an image by its id when nothing names it. What is in use stays:
-        that is no error.
+        """Takes one name away, or removes an image by its id when nothing names it. An image in use stays;
+        that is not an error.
         """
         with self._translated(f"image {reference}", "remove", missing_is_done=True):
             try:
@@ -128,8 +134,8 @@ class Docker:
     # --- containers ---
 
     def create(self, resource: Resource, *, name: str, image: str, replaces: str = "") -> None:
-        """Creates a container under `name` from the image with id `image`; the reference is shown when it is
-        that image still. `replaces`: a container without our labels that it replaces.
+        """Creates a container under `name` from the image with id `image`. `docker ps` shows the reference as
+        long as it still names that image. `replaces`: the container without our labels that it replaces.
         """
         reference = resource.spec["image"]
         local = self._engine.image(reference)
@@ -147,15 +153,16 @@ class Docker:
         )
         with self._translated(f"container {name}", "create"):
             try:
-                self._create(body, name, resource.spec["config"].get("platform"))
+                platform = resource.spec["config"].get("platform")
+                self._client().create_container_from_config(body, name, platform)  # type: ignore[no-untyped-call]
             except self._api_error() as error:
                 if error.status_code != 409:
                     raise
                 self._accept(resource, name, image, error)
 
     def _accept(self, resource: Resource, name: str, image: str, error: Exception) -> None:
-        """Takes the container that has the name already for the one to be made. Errors: the given one when
-        there is none; Stalled when it is another.
+        """Accepts a container that has the name already as the one to be made. Errors: the given one when
+        there is none; Failed when it is another.
         """
         there = self._engine.container(name)
         if there is None:
@@ -174,13 +181,12 @@ class Docker:
             return
         with self._translated(f"container {container}", "stop", missing_is_done=True):
             self._client().stop(container, timeout=_grace(there))
-        self._engine.container(
-            container
-        )  # answers when the Engine has freed its ports and addresses, not before
+        # This is answered only when the Engine has freed the container's ports and addresses.
+        self._engine.container(container)
 
     def restart(self, *, container: str) -> None:
-        """Stops it within its own grace period and starts it again: the same id, and its mounts are those of
-        now.
+        """Stops it within its own grace period and starts it again: it keeps its id, and its mounts show the
+        files as they are now.
         """
         there = self._engine.container(container)
         with self._translated(f"container {container}", "restart"):
@@ -244,9 +250,7 @@ class Docker:
                     raise
 
     def signal(self, *, container: str, signal: str) -> None:
-        """Sends a signal; a container that does not run has nobody to tell and reads its files when it
-        starts.
-        """
+        """Sends a signal. A container that does not run needs none: it reads its files when it starts."""
         with self._translated(f"container {container}", f"signal {signal}"):
             try:
                 self._client().kill(container, signal)
@@ -257,7 +261,14 @@ class Docker:
     def post_start(
         self, resource: Resource, hook: Spec, *, container: str, number: int, timeout: float
     ) -> None:
-        """Runs one command after the start; when it fails, the container is stopped, as in Compose."""
+        """Runs one command after the start; when it fails, the container is stopped, as in Compose.
+
+        resource: the container's
+        hook: the command, as in Compose
+        container: its id or name
+        number: of the command, for messages
+        timeout: seconds
+        """
         try:
             self._hook(hook, POST_START, container, number, timeout, oneshot=resource.spec["oneshot"])
         except Failed:
@@ -265,7 +276,7 @@ class Docker:
             raise
 
     def pre_stop(self, hook: Spec, *, container: str, number: int, timeout: float) -> None:
-        """Runs one command before the stop, if it runs still."""
+        """Runs one command before the stop, if the container still runs."""
         if self._engine.container(container) is not None:
             self._hook(hook, PRE_STOP, container, number, timeout)
 
@@ -287,7 +298,7 @@ class Docker:
                     raise
 
     def wait(self, *, container: str, condition: str, timeout: float) -> None:
-        """Waits until it is `healthy` or `completed`. Errors: Failed when it will not be, or is not in
+        """Waits until it is `healthy` or `completed`. Errors: Failed when that cannot happen, or not in
         time.
         """
         waiting.wait(self._engine, self._stop, container, condition, timeout)
@@ -302,8 +313,8 @@ class Docker:
     # --- how ---
 
     def _is_connected(self, container: str, network: str) -> bool:
-        """Whether it is in this very network, or will be when it starts; not in one of that name that is
-        gone.
+        """Whether it is in this very network, or will be when it starts. An earlier network of the same name
+        does not count.
         """
         there, now = self._engine.container(container), self._engine.network(network)
         joined = ((there or {}).get("NetworkSettings") or {}).get("Networks") or {}
@@ -312,8 +323,8 @@ class Docker:
         )
 
     def _inheriting(self, resource: Resource, declared: dict[str, Any], replaces: str) -> Resource:
-        """The resource with the unnamed volumes of the container that it replaces: the current one, or the
-        last one kept.
+        """The resource with the unnamed volumes of the container that it replaces: of the current one, or of
+        the one that was kept last.
         """
         name = resource.key.name
         if replaces and (there := self._engine.container(replaces)):
@@ -329,15 +340,12 @@ class Docker:
         return replace(resource, spec={**resource.spec, "config": config})
 
     def _client(self) -> APIClient:
-        """One client for each thread. The SDK is imported when something is to be done, never before."""
+        """One client for each thread. The SDK is imported only when there is something to do."""
         if not hasattr(self._local, "client"):
             with engine_errors.sdk_errors("Docker", "connect to"):
                 self._local.client = registry.client(self._engine.socket_path, self._engine.ping(), TIMEOUT)
         client: APIClient = self._local.client
         return client
-
-    def _create(self, body: dict[str, Any], name: str, platform: str | None) -> None:
-        self._client().create_container_from_config(body, name, platform)  # type: ignore[no-untyped-call]
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
         """A request whose body the SDK would not pass on whole."""
@@ -346,7 +354,7 @@ class Docker:
 
     @contextmanager
     def _translated(self, subject: str, doing: str, *, missing_is_done: bool = False) -> Iterator[None]:
-        """Runs SDK calls. A container that is named by its id gets its name in the message."""
+        """Runs SDK calls. In messages a container's id is replaced by its name."""
         self._client()
         try:
             with engine_errors.sdk_errors(subject, doing, missing_is_done=missing_is_done):
@@ -373,7 +381,7 @@ class Docker:
 
 
 def _grace(there: dict[str, Any]) -> int:
-    """Seconds that a container has to stop."""
+    """The seconds that a container is given to stop."""
     said: int | None = there["Config"].get("StopTimeout")
     return STOP_DEFAULT if said is None else said
 

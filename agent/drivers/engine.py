@@ -1,13 +1,13 @@
 """The light reader of the Engine's socket: the only observer of containers, networks, volumes and images.
 
 Rules:
-1. Only `GET`. What changes things is `docker.py`.
+1. Only `GET`. Changes are made by `docker.py`.
 2. Unknown is not missing: no connection, another status than 200 (or 404 where a single object is asked for),
    a cut body or broken JSON is `Transient(code="RuntimeUnavailable")`, never an empty answer.
-3. dockerd that goes down takes no new connection, but serves the open ones while it stops all containers.
-   Whenever it starts it makes its network `bridge` anew.
-4. Standard library only, and of that neither `http.client` nor `email`: a pass with nothing to do pays for
-   this module.
+3. A dockerd that goes down takes no new connection, but serves the open ones while it stops all containers.
+   At each start it makes its network `bridge` anew.
+4. Only the standard library, without `http.client` and `email`: a pass with nothing to do pays for this
+   module.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ HINT = "see what Docker says: systemctl status docker; journalctl -u docker -n 5
 
 
 def unavailable(message: str) -> Transient:
-    """The one error for an Engine that does not answer, or not with sense."""
+    """The one error for an Engine that does not answer, or whose answer makes no sense."""
     return Transient(message, HINT, code="RuntimeUnavailable")
 
 
 class Engine:
-    """Keep-alive connections to the Engine, as many as threads that ask at once. `timeout` in seconds, of
-    silence.
+    """Keep-alive connections to the Engine, one for each thread that asks at the same time. `timeout`:
+    seconds of silence.
     """
 
     def __init__(self, socket_path: str, *, timeout: float = SILENCE) -> None:
@@ -55,8 +55,8 @@ class Engine:
     # --- what is there ---
 
     def ping(self) -> str:
-        """The API version spoken from here on, as `1.41`. Errors: Transient; Stalled for an Engine older than
-        20.10.
+        """The API version that is spoken to the Engine, as `1.41`. Errors: Transient; Stalled for an Engine
+        older than 20.10.
         """
         return "{}.{}".format(*self.api)
 
@@ -76,7 +76,7 @@ class Engine:
 
     def containers(self, *labels: str) -> list[dict[str, Any]]:
         """All containers, ours or not, running or not, as the Engine lists them; with `labels` (`key=value`)
-        those only.
+        only those that have them.
         """
         filters = quote(json.dumps({"label": labels}), safe="") if labels else ""
         return self._list(f"/containers/json?all=1{f'&filters={filters}' if filters else ''}")
@@ -103,8 +103,8 @@ class Engine:
         return self._one(f"/networks/{quote(name, safe='')}")
 
     def image(self, reference: str) -> dict[str, Any] | None:
-        """One image by reference or id; None when it is not on this host, or when this is no reference at
-        all.
+        """One image by reference or id; None when it is not on this host, or when the text is not a
+        reference.
         """
         if not is_reference(reference):
             return None
@@ -115,8 +115,8 @@ class Engine:
         return str((self._one("/info") or {}).get("DockerRootDir") or "")
 
     def steady(self) -> None:
-        """Errors: Transient when dockerd is going down, or was restarted since networks were first asked for:
-        then containers may have ended because of that.
+        """Errors: Transient when dockerd is going down, or was restarted since the networks were first asked
+        for: containers may have ended because of that.
         """
         self._exchange("/_ping", anew=True)
         self.networks()
@@ -185,8 +185,8 @@ class Engine:
         return min((major, minor), NEWEST_API)
 
     def _exchange(self, path: str, *, anew: bool = False) -> tuple[int, dict[str, str], bytes]:
-        """One request, on a new connection if `anew`. A kept connection that the Engine closed meanwhile is
-        opened anew, once.
+        """One request, on a new connection if `anew`. A kept connection that the Engine has closed meanwhile
+        is replaced once.
         """
         try:
             with self._lock:

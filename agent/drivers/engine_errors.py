@@ -1,9 +1,9 @@
-"""What the Engine says when it refuses, as errors with a remedy. The only place that knows its words.
+"""Turns the Engine's refusals into errors with a remedy. The only place that knows its words.
 
 Rules:
-1. No answer, or a daemon that is going down, is Transient: it condemns no release.
-2. A container that cannot be created or started because of what it asks for is Failed: the release is to
-   blame.
+1. When the Engine gives no answer or is going down, the error is Transient: it condemns no release.
+2. When a container cannot be created or started because of its own wishes, the error is Failed: the release
+   is to blame.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ LONGEST = 500  # characters of the Engine's words in a message
 
 @contextmanager
 def sdk_errors(subject: str, doing: str, *, missing_is_done: bool = False) -> Iterator[None]:
-    """Runs SDK calls; their errors become ours. `missing_is_done`: a 404 means that nothing is left to do."""
+    """Runs SDK calls and translates their errors. `missing_is_done`: a 404 means that it is done already."""
     sdk.import_sdk()
     from docker.errors import APIError, DockerException
     from requests.exceptions import RequestException
@@ -128,7 +128,7 @@ def sdk_errors(subject: str, doing: str, *, missing_is_done: bool = False) -> It
 
 
 def from_words(subject: str, doing: str, status: int, words: str) -> LimpetError:
-    """The error for an answer of the Engine."""
+    """The error for a refusal of the Engine."""
     said = f"cannot {doing} {subject}: {one_line(words)}"
     lower = words.lower()
     other = re.search(r"no such container: (\S+)", lower)

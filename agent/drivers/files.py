@@ -4,8 +4,8 @@ Rules:
 1. Paths are walked by descriptors (`beneath`); a link that could have been planted is refused, never
    followed.
 2. A file is replaced whole: a temporary file in the same directory gets owner and mode before any content,
-   then fsync, rename, fsync of the directory. When anything fails the temporary file is removed; one that a
-   kill left is removed by the next write there.
+   then fsync, rename, fsync of the directory. When anything fails, the temporary file is removed; a kill may
+   leave one, which the next write in that directory removes.
 3. A directory is removed only when it is empty. Nothing is removed recursively, ever.
 """
 
@@ -32,34 +32,33 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Blobs(Protocol):
-    """The content store, as far as it is needed here."""
+    """The part of the content store that is needed here."""
 
     def get(self, digest: str) -> bytes: ...
     def put(self, data: bytes) -> str: ...
 
 
 class HostFiles:
-    """The host's files below `root`; contents come from and originals go to `content`."""
+    """The host's files below `root`. Contents come from `content`, and saved originals go there."""
 
     def __init__(self, root: str, content: Blobs) -> None:
         self._beneath = Beneath(root)
         self._content = content
         self._lock = threading.Lock()
-        self._cleaned: set[tuple[int, int]] = (
-            set()
-        )  # directories without stale temporary files: device, inode
+        # Directories without stale temporary files, each by device and inode.
+        self._cleaned: set[tuple[int, int]] = set()
 
     # --- verbs ---
 
     def write(self, resource: Resource) -> None:
-        """Puts the file of a resource in place: content, mode, owner, group."""
+        """Puts the file of a resource in place, with content, mode, owner and group."""
         spec = resource.spec
         uid, gid = owner_ids(spec)
         self._put_file(spec["path"], self._content.get(spec["content"]), int(spec["mode"], 8), uid, gid)
 
     def mkdir(self, resource: Resource) -> None:
-        """Makes the directory of a resource, and missing parents (0755); one that is there gets its mode and
-        owner.
+        """Makes the directory of a resource and missing parents (0755). An existing directory only gets its
+        mode and owner.
         """
         path = resource.spec["path"]
         with self._at(path, make=True) as (parent, name):
@@ -69,7 +68,7 @@ class HostFiles:
         self.attributes(resource)
 
     def attributes(self, resource: Resource) -> None:
-        """Sets mode, owner and group of a file or directory that is there."""
+        """Sets mode, owner and group of an existing file or directory."""
         spec = resource.spec
         uid, gid = owner_ids(spec)
         directory = resource.key.kind == "directory"
@@ -88,20 +87,20 @@ class HostFiles:
         self._put_link(resource.spec["path"], resource.spec["target"])
 
     def remove(self, path: str) -> None:
-        """Removes a file or a link; done when there is none. Errors: Stalled for a directory."""
+        """Removes a file or a link, if there is one. Errors: Stalled for a directory."""
         with suppress(Missing), self._at(path) as (parent, name):
             os.unlink(name, dir_fd=parent)
             os.fsync(parent)
 
     def rmdir(self, path: str) -> None:
-        """Removes an empty directory; done when there is none. Errors: Transient when something is in it."""
+        """Removes an empty directory, if there is one. Errors: Transient when something is in it."""
         with suppress(Missing), self._at(path) as (parent, name):
             os.rmdir(name, dir_fd=parent)
             os.fsync(parent)
 
     def save_original(self, path: str) -> Spec:
-        """What lies at `path`: type (file, directory, symlink, absent), mode, uid, gid, target; content goes
-        to the store.
+        """Describes what lies at `path`: type (file, directory, symlink, absent), mode, uid, gid, target. Its
+        content goes to the store.
         """
         try:
             with self._at(path) as (parent, name):
@@ -125,10 +124,10 @@ class HostFiles:
         except Stalled as error:
             if error.code != "Blocked":
                 raise
-            return {"type": "absent"}  # below something that is no directory
+            return {"type": "absent"}  # it is below something that is not a directory
 
     def restore(self, path: str, original: Spec) -> None:
-        """Brings back what `save_original` found."""
+        """Puts back the original that `save_original` described."""
         kind = original["type"]
         if kind == "absent":
             self.remove(path)
@@ -167,8 +166,8 @@ class HostFiles:
 
     @contextmanager
     def _temporary(self, parent: int) -> Iterator[str]:
-        """A free name for a temporary file in `parent`; whatever is left under it goes when the body
-        fails.
+        """A free name for a temporary file in `parent`. When the body fails, the file with this name is
+        removed.
         """
         self._clean(parent)
         name = f".limpet-{os.urandom(8).hex()}.tmp"
@@ -180,8 +179,8 @@ class HostFiles:
             raise
 
     def _clean(self, parent: int) -> None:
-        """Removes what a killed write left in a directory, once per process and directory: no other process
-        writes now.
+        """Removes the temporary files of killed writes from a directory, once for each process and directory:
+        no other process writes meanwhile.
         """
         status = os.fstat(parent)
         with self._lock:
@@ -196,7 +195,7 @@ class HostFiles:
 
     @contextmanager
     def _at(self, path: str, *, make: bool = False, needed: int = 0) -> Iterator[tuple[int, str]]:
-        """The open parent of `path` and its name; every OSError inside becomes an error with a remedy."""
+        """The open parent of `path` and its name. Every OSError inside becomes an error with a remedy."""
         try:
             with self._beneath.parent(path, make=make) as (parent, name):
                 yield parent, name

@@ -1,9 +1,9 @@
 """Runs one command of a lifecycle hook in a container, as `docker exec` does, within a deadline.
 
 Rules:
-1. The command runs detached and is looked at until it has ended: what it prints may hold secrets and is kept
+1. The command runs detached, and is looked at until it has ended. Its output may hold secrets and is kept
    nowhere.
-2. The Engine cannot end a command. One that outlives its deadline ends with its container.
+2. The Engine cannot end a command. A command that outlives its deadline ends with its container.
 3. A container that has ended needs no `pre_stop`, and a one-shot that has ended no `post_start`.
 """
 
@@ -38,8 +38,18 @@ def run_hook(
     *,
     oneshot: bool,
 ) -> None:
-    """Runs it to its end. Errors: Failed when it fails, cannot run or takes longer than `timeout` seconds; of
-    the SDK.
+    """Runs one command to its end.
+
+    api: the SDK's client
+    engine: the light reader
+    container: its id or name
+    event: `post_start` or `pre_stop`
+    number: of the command, for messages
+    timeout: seconds, the wait for the container included
+    hook: the command, as in Compose
+    oneshot: whether the container may have ended before
+
+    Errors: Failed when the command fails, cannot run or takes too long; those of the SDK.
     """
     end = time.monotonic() + timeout
     there = _await(engine, container, event, end, oneshot)
@@ -47,27 +57,13 @@ def run_hook(
         return
     name = there["Name"].removeprefix("/")
     what = f"{event} command {number} of container {name}"
-    made = api.exec_create(
-        container,
-        list(hook.get("command") or ()),
-        stdout=False,
-        stderr=False,
-        user=hook.get("user") or "",
-        privileged=bool(hook.get("privileged")),
-        workdir=hook.get("working_dir") or None,
-        environment=request.environment(hook),
-    )
-    api.exec_start(made["Id"], detach=True)
-    pause = POLL[0]
-    while (code := _exit_code(api.exec_inspect(made["Id"]))) is None:
-        if time.monotonic() >= end:
-            raise Failed(
-                f"{what} has not ended within {timeout:g} s",
-                f"see what it does: docker top {name}; x-limpet.hook_timeout gives it longer",
-                code="HookTimeout",
-            )
-        time.sleep(pause)
-        pause = min(pause * 1.5, POLL[1])
+    code = _await_exit(api, _start(api, container, hook), end)
+    if code is None:
+        raise Failed(
+            f"{what} has not ended within {timeout:g} s",
+            f"see what it does: docker top {name}; x-limpet.hook_timeout gives it longer",
+            code="HookTimeout",
+        )
     if code == 0 or (
         event == PRE_STOP and _has_ended(engine, container, there, ENDING if code == KILLED else 0)
     ):
@@ -80,8 +76,15 @@ def run_hook(
 
 
 def _await(engine: Engine, container: str, event: str, end: float, oneshot: bool) -> dict[str, Any] | None:
-    """The inspection of the container once it runs, None when nothing is left to do. Errors: Transient,
-    Failed.
+    """Waits until the container runs. Its inspection; None when nothing is left to do.
+
+    engine: the light reader
+    container: its id or name
+    event: `post_start` or `pre_stop`
+    end: monotonic seconds at which the wait ends
+    oneshot: whether the container may have ended before
+
+    Errors: Transient, Failed.
     """
     while True:
         there = engine.container(container)
@@ -107,9 +110,36 @@ def _never_ran(there: dict[str, Any], event: str) -> Failed:
     )
 
 
+def _start(api: APIClient, container: str, hook: Spec) -> str:
+    """Starts a command; its id."""
+    made = api.exec_create(
+        container,
+        list(hook.get("command") or ()),
+        stdout=False,
+        stderr=False,
+        user=hook.get("user") or "",
+        privileged=bool(hook.get("privileged")),
+        workdir=hook.get("working_dir") or None,
+        environment=request.environment(hook),
+    )
+    api.exec_start(made["Id"], detach=True)
+    return str(made["Id"])
+
+
+def _await_exit(api: APIClient, command: str, end: float) -> int | None:
+    """The exit code of a command; None when it has not ended at `end`, monotonic seconds."""
+    pause = POLL[0]
+    while (code := _exit_code(api.exec_inspect(command))) is None:
+        if time.monotonic() >= end:
+            return None
+        time.sleep(pause)
+        pause = min(pause * 1.5, POLL[1])
+    return code
+
+
 def _has_ended(engine: Engine, container: str, before: dict[str, Any], within: float) -> bool:
-    """Whether the process that ran then has ended, or does in time, even if its restart policy has started
-    another.
+    """Whether the process of the earlier inspection has ended, or ends within so many seconds, even if the
+    restart policy has started another.
     """
     end = time.monotonic() + within
     while (now := engine.container(container)) is not None:

@@ -1,7 +1,7 @@
-"""The host as the steps of a pass see it: look, act, pull, check. One Protocol; the real one and the tests'
-fake implement it.
+"""The host as the steps of a pass see it: to look at, to change, to pull to, to check on. The real host and
+the fake of the tests implement one Protocol.
 
-`RealHost` decides nothing: it hands each verb to the driver that one table names.
+`RealHost` decides nothing: it hands each verb to the driver that the table names.
 """
 
 from __future__ import annotations
@@ -25,13 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Host", "Look", "RealHost"]
 
-UNMAPPED = (
-    "/dev",
-    "/proc",
-    "/sys",
-    "/run",
-    "/var/run",
-)  # bind sources that are the machine's own, whatever the root
+# Bind sources that belong to the machine, whatever the root.
+UNMAPPED = ("/dev", "/proc", "/sys", "/run", "/var/run")
 
 
 class EngineAddress(Protocol):
@@ -46,9 +41,10 @@ class EngineAddress(Protocol):
 
 
 class Host(Protocol):
-    """Every verb is safe to repeat. Errors: Transient, Stalled, Failed, Interrupted. `steady` errs when
-    Docker is going down, or was restarted since the first look: then what ended may have ended because of
-    that.
+    """A host. Every verb is safe to repeat. Errors: Transient, Stalled, Failed, Interrupted.
+
+    `steady` raises Transient when Docker is going down or was restarted since the first look: containers may
+    have ended because of that.
     """
 
     def observe(self, request: Look) -> Observed: ...
@@ -62,7 +58,7 @@ class Host(Protocol):
 
 
 class RealHost:
-    """This machine. `stop` ends waits (with Interrupted) when it is set."""
+    """This machine."""
 
     def __init__(
         self,
@@ -72,6 +68,12 @@ class RealHost:
         instance: str,
         stop: threading.Event | None = None,
     ) -> None:
+        """paths: of the installation
+        engine: how the Engine is reached
+        content: the store of file contents
+        instance: the value of the instance label
+        stop: ends waits when it is set
+        """
         self.root = paths.root
         self.instance = instance
         self.content = content
@@ -84,7 +86,7 @@ class RealHost:
 
     @property
     def docker(self) -> Docker:
-        """What changes containers; loaded when something is to be changed."""
+        """The driver that changes containers; it is loaded when there is something to change."""
         if self._docker is None:
             from agent.drivers.docker import Docker
             from agent.drivers.registries import Registries
@@ -97,7 +99,7 @@ class RealHost:
         return self._docker
 
     def mapped(self, source: str) -> str:
-        """The place of a bind source for the Engine: below the root, but for the machine's own devices and
+        """The path of a bind source for the Engine: below the root, except for the machine's own devices and
         sockets.
         """
         if self.root == Path("/") or any(
@@ -107,9 +109,7 @@ class RealHost:
         return f"{self.root}{source}"
 
     def unmapped(self, source: str) -> str:
-        """The inverse of `mapped`; what lies outside the root has no host path, and keeps its own with a
-        mark.
-        """
+        """The inverse of `mapped`. A path outside the root is not a host path, and gets a mark."""
         if self.root == Path("/") or any(
             source == place or source.startswith(f"{place}/") for place in UNMAPPED
         ):
@@ -142,7 +142,7 @@ class RealHost:
         return self.files.save_original(path)
 
     def disks(self, places: Iterable[str]) -> Mapping[str, Disk]:
-        """The file systems of host paths, of STATE and of IMAGES; without those that are not to be seen from
+        """The file systems of host paths, of STATE and of IMAGES; without those that cannot be seen from
         here.
         """
         from agent.drivers.disks import disk_at

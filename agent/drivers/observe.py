@@ -1,6 +1,6 @@
-"""What is really there, read once: containers, networks, volumes, images, and the paths that are asked for.
+"""Reads once what is really there: containers, networks, volumes, images, and the paths that are asked for.
 
-Unknown is not missing: whatever cannot be read raises; nothing is left out silently.
+Unknown is not missing: when something cannot be read, that is an error; nothing is left out silently.
 """
 
 from __future__ import annotations
@@ -40,12 +40,15 @@ HostPathOf = Callable[[str], str]  # a path of the Engine's -> the host path
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What to look at besides containers, networks and volumes.
+    """The things to look at, besides all containers, networks and volumes.
 
-    `paths`: host paths. `images`: references to resolve. `deep`: our containers are inspected too (restart
-    policy and count, start time, error); kept and candidate ones always are. `runtime=False`: files only, the
-    Engine is not asked. `adopted`: (kind, id) -> name and entry of what is ours by the inventory. `adopting`:
-    the handles of what may be taken over, which is then inspected.
+    paths: host paths
+    images: references to resolve
+    deep: our containers are inspected too (restart policy and count, start time, error); kept and candidate
+        containers always are
+    runtime: whether the Engine is asked at all; else only the files
+    adopted: (kind, id) -> name and inventory entry of the things that are ours without a label
+    adopting: the handles of the things that may be taken over, which are then inspected
     """
 
     paths: frozenset[str] = frozenset()
@@ -57,8 +60,15 @@ class Look:
 
 
 def observe(look: Look, root: str, engine: Engine, instance: str, unmapped: HostPathOf = str) -> Observed:
-    """One snapshot. `unmapped`: the Engine's path of a bind source -> the host path below `root`. Errors:
-    Transient when Docker or a file system does not answer.
+    """Takes one snapshot.
+
+    look: what is looked at
+    root: where the host paths begin
+    engine: the light reader
+    instance: the value of our instance label
+    unmapped: the Engine's path of a bind source -> the host path below `root`
+
+    Errors: Transient when Docker or a file system does not answer.
     """
     files = observe_files(look.paths, root)
     if not look.runtime:
@@ -126,7 +136,7 @@ def _is_compared(entry: Owned | None, names: list[str], labels: Mapping[str, str
 
 
 def _found(inspected: Mapping[str, Any], engine: Engine, unmapped: HostPathOf) -> Spec:
-    """What a container is compared by, with its bind sources as host paths."""
+    """The inspection that a container is compared by, with its bind sources as host paths."""
     image = engine.image(inspected["Image"]) or {}
     mounts = [
         mount | {"Source": unmapped(mount["Source"])} if mount["Type"] == "bind" else mount
@@ -136,7 +146,7 @@ def _found(inspected: Mapping[str, Any], engine: Engine, unmapped: HostPathOf) -
 
 
 def container_names(listed: Mapping[str, Any]) -> list[str]:
-    """The names of a listed container, its own first; links of others to it (`/other/alias`) are none."""
+    """The names of a listed container, its own first; without the links of others to it (`/other/alias`)."""
     return [name[1:] for name in listed.get("Names") or () if name.count("/") == 1]
 
 
@@ -180,8 +190,8 @@ def observed_container(
 
 
 def _held_ports(listed: Mapping[str, Any]) -> tuple[str, ...]:
-    """The claims of its published ports. Engine 26.1 lists them for a container that was stopped too: it
-    holds none.
+    """The claims of the published ports that a container holds. Engine 26.1 lists ports also for a stopped
+    container, which holds none.
     """
     if listed["State"] not in HOLDING:
         return ()
@@ -198,9 +208,9 @@ def policy_text(policy: Mapping[str, Any]) -> str:
 
 
 def health_and_exit_code(status: str) -> tuple[str, int | None]:
-    """From the Engine's words, the same from 20.10 to 29: `Up 3 minutes (healthy)`, `Up 1 second (health:
-    starting)`, `Exited (1) 2 hours ago`, `Restarting (1) 3 seconds ago`, `Up 3 minutes (Paused)`, `Created`,
-    `Dead`, `Removal In Progress`.
+    """Read from the Engine's words, which are the same from 20.10 to 29: `Up 3 minutes (healthy)`, `Up 1
+    second (health: starting)`, `Exited (1) 2 hours ago`, `Restarting (1) 3 seconds ago`, `Up 3 minutes
+    (Paused)`, `Created`, `Dead`, `Removal In Progress`.
     """
     health, exited = _HEALTH.search(status), _EXITED.match(status)
     return (health[1] if health else ""), (int(exited[1]) if exited else None)
@@ -212,7 +222,7 @@ def _ours(labels: Mapping[str, str] | None, instance: str) -> tuple[bool, str]:
 
 
 def _networks(listed: list[dict[str, Any]], instance: str, look: Look) -> dict[str, ObservedNetwork]:
-    """By name. The Engine allows several networks of one name; ours wins, then the smallest id."""
+    """The networks by name. The Engine allows several of one name: ours is taken, else the smallest id."""
     found = [
         ObservedNetwork(
             n["Id"],
@@ -234,7 +244,7 @@ def _networks(listed: list[dict[str, Any]], instance: str, look: Look) -> dict[s
 
 
 def _held_by_network(listed: Mapping[str, Any]) -> tuple[str, ...]:
-    """Its subnets, chosen by a person or by the Engine, and its interface."""
+    """The claims of a network: its subnets, chosen by a person or by the Engine, and its interface."""
     ipam = listed.get("IPAM") or {}
     pools = [{"subnet": pool.get("Subnet")} for pool in ipam.get("Config") or ()]
     return claims.of_network(
@@ -259,7 +269,7 @@ def _volume(listed: Mapping[str, Any], instance: str, look: Look) -> ObservedVol
 
 
 def _adopted(kind: str, id: str, listed: Mapping[str, Any], look: Look) -> tuple[bool, Spec | None]:
-    """Whether the inventory says that it is ours; and what it is compared by, when it may be taken over."""
+    """Whether the inventory says that it is ours; and its inspection, when it may be taken over."""
     if (kind, id) in look.adopted:
         return True, None
     return False, listed if adoption_handle(
@@ -271,8 +281,8 @@ def _adopted(kind: str, id: str, listed: Mapping[str, Any], look: Look) -> tuple
 
 
 def _references(wanted: Iterable[str], images: list[dict[str, Any]], engine: Engine) -> dict[str, str]:
-    """Reference -> image id. The list answers for usual references; the Engine itself for all it does not
-    know.
+    """Reference -> image id. The list answers for the usual references; the Engine is asked about the
+    others.
     """
     known = {
         reference: image["Id"]
@@ -294,7 +304,7 @@ def _references(wanted: Iterable[str], images: list[dict[str, Any]], engine: Eng
 
 
 def observe_files(paths: Iterable[str], root: str) -> dict[str, ObservedFile]:
-    """What lies at these paths; the parent of each directory is walked once."""
+    """What lies at these paths. Each parent directory is walked to once."""
     found: dict[str, ObservedFile] = {}
     beneath = Beneath(root)
     in_order = sorted(paths, key=lambda path: path.rpartition("/")[::2])

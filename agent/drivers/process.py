@@ -1,5 +1,5 @@
-"""Runs a command of the host's owner or the repository: argv, no shell, own process group, deadline, capped
-output.
+"""Runs a command of the host's owner or of the repository: an argv without a shell, in a process group of its
+own, with a deadline and capped output.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Result:
 
 
 def run_process(argv: Sequence[str], *, timeout: float) -> Result:
-    """Runs one command to its end or its deadline (seconds); nothing of its process group is left behind."""
+    """Runs one command to its end or for `timeout` seconds; no process of its group is left behind."""
     try:
         child = subprocess.Popen(
             list(argv),
@@ -54,8 +54,8 @@ def run_process(argv: Sequence[str], *, timeout: float) -> Result:
 
 
 def _read(child: subprocess.Popen[bytes], deadline: float) -> tuple[bytes, bool]:
-    """The end of its output, and whether it ended in time. A grandchild that keeps the pipe open is not
-    waited for.
+    """The end of the output, and whether the child ended in time. A grandchild that keeps the pipe open is
+    not waited for.
     """
     assert child.stdout
     kept = bytearray()

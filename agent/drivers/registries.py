@@ -1,9 +1,8 @@
-"""How each registry is reached from this host: its credentials, its certificate authority, its mirrors.
+"""Knows how each registry is reached from this host: credentials, certificate authority, mirrors.
 
 Rules:
-1. What `engine.registries` says of a registry wins over Docker's configuration file and the helpers that it
-   names.
-2. Credentials are read when they are needed, and are in no message.
+1. `engine.registries` wins over Docker's configuration file and the credential helpers that this file names.
+2. Credentials are read when they are needed, and never stand in a message.
 3. The Engine reads a registry's CA from /etc/docker/certs.d/REGISTRY/ca.crt. Limpet puts it there before it
    pulls, marked in its first line; another file there is never overwritten, and its own goes when the
    settings do not name one any more.
@@ -43,14 +42,14 @@ class Table(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Registries:
-    """What the settings say. `host`: a path of the settings -> where it is from here."""
+    """The registries of the settings. `host`: a path of the settings -> where it is from here."""
 
     docker_config: Path
     tables: Mapping[str, Table] = field(default_factory=dict)
     host: Callable[[str], Path] = Path
 
     def credentials(self, reference: str) -> dict[str, Any]:
-        """For the registry of an image; empty when there are none. Errors: Stalled."""
+        """The credentials for the registry of an image; empty when there are none. Errors: Stalled."""
         name = ImageReference.parse(reference).registry
         table = self.tables.get(name)
         if table is None or not table.token_file:
@@ -122,7 +121,7 @@ class Registries:
 
 
 def _of_docker(reference: str, name: str, docker_config: Path) -> dict[str, Any]:
-    """What Docker's configuration file, or a helper that it names, has for a registry."""
+    """The credentials for a registry from Docker's configuration file, or from a helper that it names."""
     sdk.import_sdk()
     from docker import auth
     from docker.errors import DockerException

@@ -4,8 +4,8 @@ Rules:
 1. A registry that is down, slow, or says 429 or 5xx is Transient, after a few tries. One that refuses or does
    not have the image is Stalled.
 2. Silence, not duration, ends a pull: `SILENCE` seconds without a byte.
-3. Mirrors are tried in order, once each, before the registry itself. What comes from a mirror is pulled by
-   its digest, gets the name that was asked for, and loses the mirror's name again.
+3. Mirrors are tried in order, once each, before the registry itself. An image from a mirror is pulled by its
+   digest, gets the name that was asked for, and loses the mirror's name again.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from agent.references import ImageReference
 if TYPE_CHECKING:
     from docker.api.client import APIClient
 
-PullProgress = Callable[
-    [str, int, int, int], None
-]  # reference, bytes so far, bytes known of, bytes that must be unpacked still
+# reference, bytes so far, bytes known of, bytes that must still be unpacked
+PullProgress = Callable[[str, int, int, int], None]
 
 TRIES = 3
 PAUSE = 1.0  # seconds before the second try; doubled each time, with jitter
 SILENCE = at_most_patience(120.0)
 BUDGET = 30.0  # seconds after which no further try is begun
+# Codes of errors that are the fault of one mirror, so that the next one may do.
 AT_THE_REGISTRY = (
     "RegistryUnavailable",
     "RegistryCertificate",
@@ -46,7 +46,7 @@ AT_THE_REGISTRY = (
     "RegistryRefused",
     "ImageMissing",
     "WrongPlatform",
-)  # what is wrong at a mirror, so that the next one may do
+)
 
 # Words of the Engine or the registry -> code, remedy. The first match counts; unknown words are Transient.
 DISK = re.compile(r"no space left on device|disk quota exceeded")
@@ -103,9 +103,9 @@ REFUSED: list[tuple[str, str, str]] = [
 
 
 def client(socket_path: str, version: str, timeout: float) -> APIClient:
-    """A low-level client of the SDK, whose every answer may take `timeout` seconds of silence at most.
+    """A low-level client of the SDK. No answer may take more than `timeout` seconds of silence.
 
-    It does not look at the environment or at a home directory: proxies and credentials are not its own.
+    It reads neither the environment nor a home directory, and so finds no proxies and credentials there.
     """
     from docker.api.client import APIClient
 
@@ -121,7 +121,13 @@ def client(socket_path: str, version: str, timeout: float) -> APIClient:
 
 @dataclass(frozen=True, slots=True)
 class Pull:
-    """How images are pulled: by which Engine, with what access to registries, telling whom, until when."""
+    """How images are pulled.
+
+    engine: the Engine that pulls
+    registries: the access to registries
+    progress: is told how far a pull is
+    stop: ends a pull when it is set
+    """
 
     engine: Engine
     registries: Registries
@@ -177,8 +183,8 @@ class Pull:
 
 
 def _unless_stopped(work: Callable[[], str], reference: str, stop: threading.Event) -> str:
-    """Does the work in a thread, which is left to itself when the pass is to stop: it waits for the Engine
-    only.
+    """Does the work in a thread. When the pass is to stop, the thread is left to itself: it only waits for
+    the Engine.
     """
     outcome: list[Exception | str] = []
 
@@ -226,7 +232,7 @@ def _pull_once(pull: Pull, reference: str, name: str, api: APIClient) -> str:
 
 @contextmanager
 def _translated(name: str) -> Iterator[None]:
-    """Runs SDK calls that concern a registry."""
+    """Runs SDK calls that concern a registry, and translates their errors."""
     from docker.errors import APIError, DockerException
     from requests.exceptions import RequestException
 
@@ -261,7 +267,7 @@ class _Layers:
         self._packed: dict[str, int] = {}  # that must still be unpacked
 
     def note(self, line: dict[str, Any]) -> bool:
-        """Takes in one line of the Engine's; whether it says anything of a layer."""
+        """Takes in one line of the Engine; whether it says anything about a layer."""
         layer, status, detail = line.get("id", ""), line.get("status"), line.get("progressDetail") or {}
         if status == "Downloading" and "current" in detail:
             self._done[layer] = detail["current"]
@@ -284,7 +290,7 @@ class _Layers:
 
 
 def registry_refusal(reference: str, words: str) -> LimpetError:
-    """The error for what the Engine said about a pull."""
+    """The error for the Engine's words about a pull."""
     said, lower = f"cannot pull {reference}: {one_line(words)}", words.lower()
     if DISK.search(lower):
         return Transient(

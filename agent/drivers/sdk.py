@@ -1,7 +1,7 @@
-"""Loads the docker SDK, when something is to be done and not before.
+"""Loads the docker SDK, when there is something to do and not before.
 
-The SDK imports paramiko for `ssh://` addresses, a third of its own time, and does without when it is not
-there. Only unix sockets are spoken to here, so it is kept from it.
+The SDK imports paramiko for `ssh://` addresses, which takes a third of its own time, and does without it when
+it is not there. Only unix sockets are used here, so paramiko is hidden from the SDK.
 """
 
 from __future__ import annotations
@@ -24,9 +24,8 @@ def import_sdk() -> None:
         hidden = "paramiko" not in sys.modules
         if hidden:
             sys.modules["paramiko"] = None  # type: ignore[assignment]
-        warnings.filterwarnings(
-            "ignore", module=r"docker\.credentials"
-        )  # of a missing helper: an error of ours
+        # The SDK warns about a missing credential helper, which is an error of ours.
+        warnings.filterwarnings("ignore", module=r"docker\.credentials")
         try:
             importlib.import_module("docker.api.client")
         finally:

@@ -1,5 +1,5 @@
-"""Waiting for containers: until one is healthy or completed, until several are good and stay so. Looks, and
-changes nothing.
+"""Waits for containers: until one is healthy or completed, or until several are good and stay so. It looks,
+and changes nothing.
 """
 
 from __future__ import annotations
@@ -19,8 +19,15 @@ ENDED = ("exited", "dead", "removing")
 
 
 def wait(engine: Engine, stop: threading.Event, container: str, condition: str, timeout: float) -> None:
-    """Waits until it is `healthy` or `completed`. Errors: Failed at once when that cannot happen any more, or
-    in time.
+    """Waits until a container meets a condition.
+
+    engine: is asked about it
+    stop: ends the waiting when it is set
+    container: its id or name
+    condition: `healthy` or `completed`
+    timeout: seconds; the container's own health check may give it more
+
+    Errors: Failed when that takes too long, and at once when it cannot happen any more; Interrupted.
     """
     started, pause = time.monotonic(), POLL[0]
     while True:
@@ -69,7 +76,7 @@ def watch_containers(
 
 
 class _Watch:
-    """What several looks at containers have shown."""
+    """Remembers what several looks at containers have shown."""
 
     def __init__(self, engine: Engine, timeout: float) -> None:
         self.failed: dict[str, Failed] = {}  # by container; these are looked at no more
@@ -124,7 +131,7 @@ def _look(engine: Engine, container: str) -> dict[str, Any]:
 
 
 def _limit(there: dict[str, Any], timeout: float) -> float:
-    """The seconds to wait at most: never less than the container's own health check takes at the start."""
+    """The longest time to wait, in seconds: at least what the container's health check allows for a start."""
     return max(timeout, start_patience(there["Config"].get("Healthcheck")))
 
 

@@ -1,4 +1,4 @@
-"""Where a source is. Splits the forms that people write, and says what may be shown of them."""
+"""The address of a source: splits the forms that people write, and shows them without credentials."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _SCP = re.compile(r"(?:([\w.+-]+)@)?(\[[0-9a-fA-F:]+\]|[A-Za-z0-9][\w.-]*):(?![:
 class Address:
     """One source.
 
-    `scheme`: https, http, ssh, git, file or bundle. `path` is what the server, or the file system, is asked
-    for.
+    scheme: https, http, ssh, git, file or bundle
+    path: what the server or the file system is asked for
     """
 
     scheme: str

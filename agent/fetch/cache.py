@@ -1,13 +1,13 @@
-"""The bare cache: where the objects lie, which commit was seen last, and whether the files are still those
-that were written.
+"""The bare cache: holds the objects, knows which commit was seen last, and notices when its files have
+changed.
 
 Rules:
 1. It is an ordinary bare repository that `git --git-dir` can read; its only ref is `refs/limpet/observed`.
-2. Whoever changes it holds the lock; locks and temporary files found meanwhile are left over from a killed
-   fetch and go away.
+2. Whoever changes it holds the lock. So locks and temporary files that are found then are left over from a
+   killed fetch, and are removed.
 3. Objects are synced before the ref that names them, and the ref before the stamp. The stamp holds the last
-   answer and the size and times of every object file: as long as it matches, nothing needs to be read again.
-   It does not outlive a boot, because a power cut may leave a file that has the right size and the wrong
+   answer, and size and times of every object file: while these match, nothing needs to be read again. The
+   stamp does not outlive a boot, because a power cut may leave a file with the right size and the wrong
    content.
 """
 
@@ -36,11 +36,11 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class CacheDamaged(Exception):
-    """What the cache holds is not what Git wrote; the text says what."""
+    """The cache holds something that Git did not write; the text says what."""
 
 
 class Cache:
-    """One bare repository. Nothing here loads a Git library but `store`."""
+    """One bare repository. Only `store` loads a Git library."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -48,7 +48,7 @@ class Cache:
 
     @classmethod
     def create(cls, beside: Path) -> Cache:
-        """An empty one next to `beside`, under a name of its own."""
+        """An empty cache next to `beside`, under a name of its own."""
         cache = cls(beside.with_name(f"{beside.name}.new-{os.urandom(4).hex()}"))
         for directory in ("objects/info", "objects/pack", "refs/heads", "refs/limpet"):
             (cache.path / directory).mkdir(parents=True)
@@ -75,9 +75,8 @@ class Cache:
         return text if _COMMIT.fullmatch(text) else ""
 
     def stamp(self) -> dict[str, Any]:
-        """What was written after the last fetch.
-
-        Empty when it cannot be read, is of another boot, or the ref or the files have changed since.
+        """The stamp of the last fetch. Empty when it cannot be read or is of another boot, or when the ref or
+        the files have changed since.
         """
         try:
             stamp = json.loads((self.path / STAMP).read_bytes())
@@ -115,8 +114,8 @@ class Cache:
     def remember(
         self, answer: dict[str, Any], ancestry: dict[str, bool], offers: dict[str, list[str]]
     ) -> None:
-        """Writes the stamp: the very last step, so that whatever is left over from a kill before it is looked
-        for.
+        """Writes the stamp. This is the very last step: after a kill before it, the next fetch looks for
+        leftovers.
         """
         stamp = {
             "schema": SCHEMA,
@@ -138,16 +137,14 @@ class Cache:
 
     def close(self) -> None:
         if self._store is not None:
-            with contextlib.suppress(
-                BufferError
-            ):  # a damaged object's error still holds a piece of the mapped pack
+            # The error about a damaged object may still hold a piece of the mapped pack.
+            with contextlib.suppress(BufferError):
                 self._store.close()
             self._store = None
 
     def tidy(self) -> None:
-        """Removes what a killed fetch left:
-
-        locks, temporary files, packs without an index, caches that were being made.
+        """Removes what a killed fetch left: locks, temporary files, packs without an index, and caches that
+        were being made.
         """
         for pattern in (f"{self.path.name}.new-*", f"{self.path.name}.old-*"):
             for leftover in self.path.parent.glob(pattern):
@@ -167,7 +164,7 @@ class Cache:
                 file.unlink(missing_ok=True)
 
     def swap(self, place: Path) -> None:
-        """Moves this cache to `place`; what was there is removed, nothing of it is kept."""
+        """Moves this cache to `place` and removes the one that was there."""
         self.close()
         old = place.with_name(f"{place.name}.old-{os.urandom(4).hex()}")
         with contextlib.suppress(FileNotFoundError):

@@ -1,8 +1,8 @@
-"""Smart HTTP over the standard library: one connection that is kept, credentials sent only to the origin they
-belong to.
+"""Smart HTTP over the standard library: keeps one connection, and sends credentials only to the origin that
+they belong to.
 
 Rules: redirects are followed for the first request only, and only within the same host, never from https to
-http. Credentials are never sent in the clear. The proxy is that of the settings; the environment is not
+http. Credentials are never sent in the clear. The proxy comes from the settings; the environment is not
 asked.
 """
 
@@ -29,23 +29,10 @@ if TYPE_CHECKING:
 
 SERVICE = "git-upload-pack"
 REDIRECTS = 3
-REFUSALS = (
-    "Credentials",
-    "NoRepository",
-    "HttpStatus",
-    "ServerBusy",
-    "Redirect",
-    "ObjectFormat",
-)  # yet it answered
-ANSWERED = (
-    "HttpStatus",
-    "NoRepository",
-    "NotGit",
-    "Remote",
-    "Denied",
-    "ServerError",
-    "Disconnected",
-)  # asked anew
+# Codes of refusals: with one of them a server has answered a probe.
+REFUSALS = ("Credentials", "NoRepository", "HttpStatus", "ServerBusy", "Redirect", "ObjectFormat")
+# Codes of answers to a request that built on an earlier offer; after one of them the server is asked anew.
+ANSWERED = ("HttpStatus", "NoRepository", "NotGit", "Remote", "Denied", "ServerError", "Disconnected")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -100,8 +87,7 @@ class HttpSource:
 
     def refs(self, prefixes: Sequence[str]) -> dict[str, str]:
         if self._recalled and not self.offered.capabilities:
-            # The protocol's version 2 keeps no state: what the server offered last time need not be asked for
-            # again.
+            # Version 2 of the protocol keeps no state: the server need not be asked again for its offer.
             self.offered = wire.Advertisement(2, frozenset(text.encode() for text in self._recalled))
             try:
                 return self._ls_refs(prefixes)
@@ -135,7 +121,7 @@ class HttpSource:
             self._connection = None
 
     def _discover(self) -> None:
-        """The first request: what the server offers, with redirects inside the host followed."""
+        """Asks for the server's offer, which is the first request; follows redirects inside the host."""
         for _ in range(REDIRECTS + 1):
             with self._request("GET", f"{self._base}/info/refs?service={SERVICE}", {}, None) as answer:
                 if answer.status in (301, 302, 303, 307, 308):
@@ -192,7 +178,9 @@ class HttpSource:
     def _send(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
     ) -> http.client.HTTPResponse:
-        """The response's head. A kept connection that the server has closed meanwhile is opened once more."""
+        """Sends a request and reads the head of the response. A kept connection that the server has closed
+        meanwhile is opened once more.
+        """
         fields = {"User-Agent": "git/limpet", "Git-Protocol": "version=2", "Pragma": "no-cache", **headers}
         if self._authorization:
             fields["Authorization"] = self._authorization
@@ -229,8 +217,8 @@ class HttpSource:
                 "make it a readable PEM file",
                 code="Credentials",
             ) from None
-        # As Git and curl: Python 3.13 would refuse the authorities that people make at home for want of an
-        # extension.
+        # As Git and curl do. Python 3.13 would refuse authorities that people make at home, because these
+        # lack an extension.
         context.verify_flags &= ~ssl.VerifyFlags.VERIFY_X509_STRICT
         return context
 
@@ -282,7 +270,7 @@ class HttpAnswer:
         return data
 
     def expect(self, content_type: str) -> None:
-        """Errors: what an unwanted status or type of content means."""
+        """Errors: those for an unwanted status or type of content."""
         if self.status != 200:
             raise trouble.status(
                 self._address, self.status, self._response.reason, self.header("Retry-After")

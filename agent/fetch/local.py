@@ -25,14 +25,14 @@ _OID = re.compile(r"[0-9a-f]{40}")
 
 
 class LocalSource:
-    """A repository on this host, bare or not. Its hooks and configuration are not obeyed."""
+    """A repository on this host, bare or not. Ignores its hooks and its configuration."""
 
     def __init__(self, address: Address, meter: TransferMeter) -> None:
         self.address = address
         self.meter = meter
 
     def probe(self) -> LimpetError | None:
-        """A path is exempt: it says nothing about the network."""
+        """A path always answers: it says nothing about the network."""
         return None
 
     def refs(self, prefixes: Sequence[str]) -> dict[str, str]:
@@ -85,7 +85,7 @@ def unreadable(address: Address, error: OSError) -> Transient:
 
 
 def _plain_refs(path: Path, names: Sequence[str]) -> dict[str, str]:
-    """The refs of these very names as Git's plain files have them; empty when anything is less than plain."""
+    """The refs with exactly these names, from Git's plain files; empty when anything is less than plain."""
     git_dir = path if (path / "objects").is_dir() else path / ".git"
     try:
         if "reftable" in (git_dir / "config").read_text() or "sha256" in (git_dir / "config").read_text():
@@ -115,7 +115,7 @@ class BundleSource:
         self.meter = meter
 
     def probe(self) -> LimpetError | None:
-        """A file is exempt: it says nothing about the network."""
+        """A file always answers: it says nothing about the network."""
         return None
 
     def refs(self, prefixes: Sequence[str]) -> dict[str, str]:
@@ -154,7 +154,7 @@ class BundleSource:
         return data
 
     def _header(self, file: IO[bytes]) -> tuple[dict[str, str], list[bytes]]:
-        """The refs, and the commits it builds on; leaves the file where its pack begins."""
+        """The refs, and the commits that the bundle builds on; leaves the file where its pack begins."""
         if file.readline(LINE) not in HEADS:
             raise self._bad("is not a Git bundle", "make it with `git bundle create FILE BRANCH`")
         refs: dict[str, str] = {}

@@ -1,9 +1,9 @@
-"""Objects, as far as they must be trusted: that they are there, that they are what their id says, that a
-tree's names are names.
+"""Checks objects before they are trusted: they must be there, must have the content that their id says, and
+the names in a tree must be names.
 
 Rules: every walk is bounded, remembers what it has seen (a tree bomb costs its objects, not its paths) and
 does not recurse. A name that Git forbids is the repository's fault (Stalled); an object that is missing or
-wrong is the cache's (Damaged).
+wrong is the cache's fault (CacheDamaged).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _GIT_DIRECTORY = re.compile(rb"(\.git|git~1)[. ]*", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class CommitHead:
-    """What the walks need of a commit."""
+    """The part of a commit that the walks need."""
 
     tree: ObjectID
     parents: tuple[ObjectID, ...]
@@ -42,7 +42,7 @@ class CommitHead:
 
 
 def raw(store: DiskObjectStore, oid: ObjectID, kind: int, rehash: bool = False) -> bytes:
-    """The content of an object of this kind. Errors: Damaged."""
+    """The content of an object of this kind. Errors: CacheDamaged."""
     short = oid[:12].decode()
     try:
         found, data = store.get_raw(oid)
@@ -60,7 +60,7 @@ def raw(store: DiskObjectStore, oid: ObjectID, kind: int, rehash: bool = False) 
 
 
 def head(store: DiskObjectStore, oid: ObjectID, rehash: bool = False) -> CommitHead:
-    """Tree, parents and time of a commit. Errors: Damaged."""
+    """Tree, parents and time of a commit. Errors: CacheDamaged."""
     tree, parents, time = b"", [], 0
     for line in raw(store, oid, COMMIT, rehash).split(b"\n\n", 1)[0].split(b"\n"):
         word, _, rest = line.partition(b" ")
@@ -77,8 +77,8 @@ def head(store: DiskObjectStore, oid: ObjectID, rehash: bool = False) -> CommitH
 
 
 def peel(store: DiskObjectStore, oid: ObjectID) -> ObjectID:
-    """The commit behind a tag, or the commit itself. Errors: Damaged; Stalled when it is no commit in the
-    end.
+    """The commit behind a tag, or the commit itself. Errors: CacheDamaged; Stalled when the tag does not
+    lead to a commit.
     """
     for _ in range(TAGS):
         try:
@@ -172,7 +172,8 @@ def _text(name: bytes) -> str:
 def descends(store: DiskObjectStore, commit: ObjectID, ancestor: ObjectID) -> bool:
     """Whether `ancestor` is `commit` or in its history.
 
-    Newest first: a recent ancestor is found early. Errors: Damaged, Stalled.
+    The newest commits are looked at first, so a recent ancestor is found early. Errors: CacheDamaged,
+    Stalled.
     """
     seen = {commit}
     queue = [(0, commit)]

@@ -1,8 +1,8 @@
 """Keeps the number of packs small: every fetch brings one, and a host lives for thousands of commits.
 
 Rule: packs are joined as they are. Deltas point back by distance or by id, so the bodies of several packs,
-one after another, are a pack again; nothing is unpacked, and the index is the old ones with their offsets
-moved. Large packs are left alone.
+one after another, are a pack again. Nothing is unpacked; the new index holds the entries of the old ones with
+moved offsets. Large packs are left alone.
 """
 
 from __future__ import annotations
@@ -28,9 +28,8 @@ PackEntry = tuple[bytes, int, int | None]  # id, offset, checksum
 
 
 def join_packs(directory: Path) -> None:
-    """Makes one pack of the many small ones in `objects/pack`;
-
-    does nothing while there are few. Errors: OSError, Damaged.
+    """Makes one pack of the small ones in `objects/pack` when there are many. Errors: OSError,
+    CacheDamaged.
     """
     small = [path for path in directory.glob("pack-*.pack") if path.stat().st_size <= LARGE]
     if len(small) < MANY:
@@ -60,7 +59,7 @@ def _entries(path: Path) -> list[PackEntry]:
 
 
 def _useful(indexed: list[tuple[Path, list[PackEntry]]]) -> Iterator[tuple[Path, list[PackEntry]]]:
-    """Those that hold anything that no larger one holds: full bundles bring the same objects every time."""
+    """The packs with an object that no larger one has: full bundles bring the same objects every time."""
     seen: set[bytes] = set()
     for path, entries in indexed:
         if not all(name in seen for name, _, _ in entries):
@@ -91,9 +90,9 @@ def _join(directory: Path, indexed: list[tuple[Path, list[PackEntry]]]) -> None:
 
 
 def _body(path: Path) -> Iterator[bytes]:
-    """What lies between header and trailer.
+    """The bytes between header and trailer.
 
-    Errors: Damaged, at the end, when the trailer is not the pack's checksum.
+    Errors: CacheDamaged, at the end, when the trailer is not the pack's checksum.
     """
     digest = hashlib.sha1()
     left = path.stat().st_size - HEADER - TRAILER
@@ -108,7 +107,7 @@ def _body(path: Path) -> Iterator[bytes]:
 
 
 def _finish(place: Path, temporary: Path, entries: list[PackEntry], digest: bytes) -> None:
-    """The index is in place last: a pack without one does not count."""
+    """Puts the pack in place, and then its index: a pack without an index does not count."""
     temporary.rename(place)
     index = place.with_name("tmp_joined.idx")
     with index.open("wb") as file:

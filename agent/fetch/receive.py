@@ -1,8 +1,8 @@
 """The transfer itself, by dulwich: its clients over our transports. The only module that touches dulwich's
 protocol code.
 
-Rule: what dulwich raises about the conversation becomes Transient here; what it raises about objects stays
-what it is, because only the caller knows whether the cache or the source is to blame.
+Rule: dulwich's errors about the conversation become Transient here. Its errors about objects stay as they
+are, because only the caller knows whether the cache or the source is to blame.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Answer(Protocol):
 
 
 class HttpConversation(Protocol):
-    """What is needed of a source behind HTTP."""
+    """The part of a source behind HTTP that dulwich's client needs."""
 
     @property
     def address(self) -> Address: ...
@@ -93,7 +93,7 @@ class HttpConversation(Protocol):
 
 
 class StreamConversation(Protocol):
-    """What is needed of a source behind a plain stream."""
+    """The part of a source behind a plain stream that dulwich's client needs."""
 
     def open(self) -> Pipe: ...
 
@@ -120,7 +120,7 @@ class HttpClient(AbstractHttpGitClient):
 
 
 class _Open:
-    """What dulwich closes when it has read all it wants."""
+    """The object that dulwich closes when it has read all that it wants."""
 
     def __init__(self, opened: Any) -> None:
         self._opened = opened

@@ -1,4 +1,4 @@
-"""What a fetch is asked for, as the child reads it from its parent."""
+"""The request for a fetch, as the child reads it from its parent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BAD_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^[-/.]|/\.|[/.]$|\.
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Files are named, not held: they are read when they are needed."""
+    """Names the files with credentials; they are read when they are needed."""
 
     username: str = ""
     token_file: str = ""
@@ -55,7 +55,16 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Times in seconds, sizes in bytes. `ref` is a full ref name, or a commit id when `kind` is `commit`."""
+    """One request. Times in seconds, sizes in bytes.
+
+    kind: branch, tag or commit
+    ref: a full ref name, or a commit id when `kind` is `commit`
+    pin: the commit that the answer says to be an ancestor or not; may be empty
+    timeout: of silence
+    overall: for the whole fetch
+    probe: only asks whether the source answers
+    check: reads the whole cache again
+    """
 
     urls: tuple[str, ...]
     kind: str
@@ -121,7 +130,7 @@ def _ref(document: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def reason(error: BaseException) -> str:
-    """Why an operation of the system failed, without the paths it repeats."""
+    """Why an operation of the system failed, without the paths that its error repeats."""
     return (error.strerror if isinstance(error, OSError) and error.strerror else str(error)) or type(
         error
     ).__name__

@@ -1,9 +1,9 @@
-"""One fetch, top to bottom: ask for the ref; when it is new, bring its objects, look at them, say whether
-they descend from the pin.
+"""One fetch, top to bottom: asks for the ref and, when its commit is new, brings the objects, checks them and
+says whether the commit descends from the pin.
 
-Rules: the url is asked first and the mirrors in their order, each only when those before could not be
+Rules: the url is asked first, then the mirrors in their order, each only when none before it could be
 reached. Asking needs no lock; changing the cache does. A cache that turns out to be damaged is replaced once;
-when the fresh one is incomplete too, the source is.
+when the fresh one is incomplete too, the source is incomplete.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ Work = Callable[[Request, Source, bool, JsonObject], JsonObject]  # the bool: wh
 
 @dataclass(frozen=True, slots=True)
 class RemoteTip:
-    """What the source has: the object the ref names, and the commit behind it when the source told."""
+    """The source's answer: the object that the ref names, and the commit behind it if the source told it."""
 
     oid: str
     commit: str
 
 
 def handle_fetch(document: JsonObject) -> tuple[JsonObject, tuple[bytes, ...]]:
-    """The child's work: a request in, an answer out. Errors: Transient, Stalled."""
+    """The work of the child: takes a request, gives an answer. Errors: Transient, Stalled."""
     request = Request.from_json(document)
     with _deadline(request):
         return (_each(request, _probe) if request.probe else _each(request, _fetch)), ()
@@ -79,9 +79,8 @@ def _together(failures: list[LimpetError]) -> LimpetError:
 
 
 def connect(address: Address, request: Request, meter: TransferMeter, recalled: list[str]) -> Source:
-    """The way to this source; only its own libraries are loaded, and no connection is made yet.
-
-    `recalled` is what the source's `offer` gave before.
+    """The source behind an address. Loads only the libraries that this kind of source needs, and makes no
+    connection yet. `recalled` is what the source's `offer` gave before.
     """
     if address.scheme == "file":
         from agent.fetch.local import LocalSource
@@ -125,9 +124,7 @@ def _fetch(request: Request, source: Source, mirror: bool, stamp: JsonObject) ->
 
 
 def _remembered(stamp: JsonObject, pin: str) -> bool | str | None:
-    """Whether the stamp's commit descends from the pin; None without a pin, "unknown" when it was not looked
-    at.
-    """
+    """Whether the stamp's commit descends from the pin; None without a pin, "unknown" when nobody looked."""
     if not pin:
         return None
     if stamp["answer"]["commit"] == pin:
@@ -198,9 +195,8 @@ def _obtain_anew(request: Request, source: Source, tip: RemoteTip, place: Path) 
 
 
 def _problem(request: Request, cache: Cache) -> str:
-    """What is wrong with the cache as it lies there;
-
-    empty when nothing is. All content is read when its files have changed.
+    """The trouble with the cache on the disk; empty when there is none. Reads all content when its files have
+    changed.
     """
     if not cache.exists():
         return ""
@@ -220,7 +216,7 @@ def _problem(request: Request, cache: Cache) -> str:
     except CacheDamaged as damage:
         return str(damage)
     except Stalled:
-        return ""  # it is the revision that is bad, not the cache
+        return ""  # the revision is bad, not the cache
     except Exception as error:  # whatever a damaged index makes the library say
         return f"its files cannot be read ({type(error).__name__})"
     return ""
@@ -262,7 +258,9 @@ def _obtain(request: Request, source: Source, tip: RemoteTip, cache: Cache, ahea
 
 
 def _receive(source: Source, tip: RemoteTip, cache: Cache, pin: str) -> None:
-    """Errors: those of the source; Damaged when what came does not fit together with what was there."""
+    """Errors: those of the source; CacheDamaged when the objects that came and those that were there do not
+    fit together.
+    """
     from dulwich.object_store import ObjectStoreGraphWalker
 
     from agent.fetch import objects
@@ -294,9 +292,7 @@ def _id(oid: str) -> ObjectID:
 
 @contextmanager
 def _deadline(request: Request) -> Iterator[None]:
-    """Ends the fetch after `overall` seconds, wherever it is; a source that sends one byte at a time ends
-    here.
-    """
+    """Ends the fetch after `overall` seconds, wherever it is, even if its source sends byte after byte."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Transient(

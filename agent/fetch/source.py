@@ -1,4 +1,4 @@
-"""What every way to a source has in common."""
+"""The interface of a source, which every way to one has in common."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class TransferMeter:
-    """Counts what went over the wire. `limit` in bytes."""
+    """Counts requests and received bytes. `limit` in bytes."""
 
     limit: int
     requests: int = 0
@@ -48,31 +48,27 @@ class Pipe(Protocol):
 
 
 class Source(Protocol):
-    """One way to one source. All methods raise only LimpetError for what the other side does."""
+    """One way to one source. All methods raise only LimpetError when the other side is to blame."""
 
     address: Address
     meter: TransferMeter
 
     def probe(self) -> LimpetError | None:
-        """Returns when the source gave any answer of its protocol; what it answered, when that was a
-        refusal.
-        """
+        """Returns when the source gave any answer of its protocol: the refusal when it refused, else None."""
 
     def refs(self, prefixes: Sequence[str]) -> dict[str, str]:
-        """Name -> object id of the refs below the prefixes (more may come); `NAME^{}` is what a tag points
-        at.
+        """Name -> object id of the refs below the prefixes; others may be among them. `NAME^{}` is the object
+        that a tag points at.
         """
 
     def receive(self, store: DiskObjectStore, wants: list[ObjectID], walker: ObjectStoreGraphWalker) -> None:
-        """Brings the wanted objects and their history into the store; `walker` tells what is there
-        already.
-        """
+        """Brings the wanted objects and their history into the store; `walker` tells which are there."""
 
     def offer(self) -> list[str]:
-        """What is worth remembering of the source for the next poll; may be empty."""
+        """Capabilities of the source that are worth remembering for the next poll; may be empty."""
 
     def close(self) -> None:
-        """Ends connections; may be called twice."""
+        """Closes connections; may be called twice."""
 
 
 def sha1_only(object_format: str, address: Address) -> None:

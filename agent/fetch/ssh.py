@@ -1,8 +1,8 @@
 """The protocol over SSH, by paramiko (dulwich has no vendor for it).
 
 Rules: only the key of the settings is offered, never an agent's or the user's own, and no password. A host
-key must be known beforehand; an unknown one is refused, because trust on first use would be trust in whoever
-answers first. One connection serves all commands of a fetch. The remote command is `git-upload-pack 'PATH'`,
+key must be known beforehand; an unknown one is refused, because trust on first use trusts whoever answers
+first. One connection serves all commands of a fetch. The remote command is `git-upload-pack 'PATH'`,
 quoted as Git does.
 """
 
@@ -26,18 +26,13 @@ from agent.fetch.stream import SERVICE, StreamSource
 if TYPE_CHECKING:
     from paramiko.channel import Channel
 
-logging.getLogger("paramiko").addHandler(
-    logging.NullHandler()
-)  # errors are raised; its log would only repeat them
+# Errors are raised; paramiko's log would only repeat them.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 logging.getLogger("paramiko").propagate = False
 
 SYSTEM_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
-SILENT = (
-    "banner",
-    "timeout",
-    "timed out",
-    "no existing session",
-)  # what paramiko calls a server that does not answer
+# Words in paramiko's errors about a server that does not answer.
+SILENT = ("banner", "timeout", "timed out", "no existing session")
 NOT_FOUND = 127  # the shell's status when there is no such command
 STDERR = 4096  # bytes that are looked at
 
@@ -204,7 +199,7 @@ class SshPipe:
         return b"".join(parts)
 
     def _explain(self) -> None:
-        """Raises with what the remote command said instead of speaking Git."""
+        """Errors: Stalled or ServerRefused, with the words that the remote command said instead of Git."""
         said = wire.printable(self._channel.recv_stderr(STDERR))
         if self._channel.exit_status_ready() and self._channel.recv_exit_status() == NOT_FOUND:
             raise Stalled(

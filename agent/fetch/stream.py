@@ -1,4 +1,4 @@
-"""The protocol as a plain stream: `git://`, and what SSH shares with it."""
+"""The protocol as a plain stream: `git://`, and the part that SSH shares with it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SERVICE = b"git-upload-pack"
 
 
 class StreamSource:
-    """What `git://` and SSH share; they differ in `open`."""
+    """The part that `git://` and SSH share; they differ in `open`."""
 
     def __init__(self, address: Address, timeout: float, meter: TransferMeter) -> None:
         self.address = address
@@ -36,7 +36,7 @@ class StreamSource:
         return []
 
     def close(self) -> None:
-        """Ends what is shared by several pipes."""
+        """Closes what several pipes share; here nothing."""
 
     def probe(self) -> LimpetError | None:
         with trouble.conversation_errors(self.address, self.timeout):
@@ -73,7 +73,7 @@ class StreamSource:
 
 
 class TcpSource(StreamSource):
-    """`git://`: no credentials, no encryption; for networks that are trusted."""
+    """`git://`: without credentials and encryption; for trusted networks."""
 
     def open(self) -> Pipe:
         self.meter.requests += 1

@@ -1,8 +1,8 @@
-"""Foreign errors as Transient or Stalled, once.
+"""Turns foreign errors into Transient or Stalled, once.
 
-Rules: what the network does is Transient, also when it is a wrong name or an unknown certificate (a name
-server or a clock that comes later heals those); what only a person can change (credentials, the branch, the
-address) is Stalled. The message names the host and the cause; the hint names the key of the settings.
+Rules: trouble with the network is Transient, also a wrong name or an unknown certificate, because a name
+server or a clock that is right later heals these. Trouble that only a person can end (credentials, the
+branch, the address) is Stalled. The message names the host and the cause; the hint names the settings key.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE)
 
 @contextmanager
 def conversation_errors(address: Address, timeout: float) -> Iterator[None]:
-    """Everything that a conversation with `address` can raise becomes a LimpetError; `timeout` is that of
-    silence.
+    """Turns everything that a conversation with `address` can raise into a LimpetError. `timeout`: seconds
+    of silence that were allowed.
     """
     try:
         yield
@@ -47,7 +47,7 @@ def conversation_errors(address: Address, timeout: float) -> Iterator[None]:
 
 
 def network_trouble(error: OSError, address: Address, timeout: float) -> LimpetError:
-    """An error of the network below Git."""
+    """The error for trouble with the network below Git."""
     server = address.server
     if error.errno in DISK:
         return disk_trouble(error, Path("the Git cache"))
@@ -79,7 +79,7 @@ def network_trouble(error: OSError, address: Address, timeout: float) -> LimpetE
 
 
 def disk_trouble(error: OSError, place: Path) -> LimpetError:
-    """An error of our own files."""
+    """The error for trouble with our own files."""
     if error.errno == errno.EFBIG:
         return Stalled(
             "the source sends a larger pack than the agent allows itself",
@@ -111,7 +111,7 @@ def certificate(error: ssl.SSLCertVerificationError, server: str) -> Transient:
 
 
 def refused(address: Address, said: str) -> Stalled | Transient:
-    """What the Git program on the other side said before it gave up."""
+    """The error for the words that the Git program on the other side said before it gave up."""
     said = wire.printable(said)
     low = said.lower()
     if any(word in low for word in ("denied", "refused", "could not read", "unauthorized", "not authorized")):
@@ -139,7 +139,7 @@ def refused(address: Address, said: str) -> Stalled | Transient:
 
 
 def status(address: Address, code: int, words: str, retry_after: str | None) -> LimpetError:
-    """An HTTP status that is no success."""
+    """The error for an HTTP status other than 200."""
     what = f"{address.shown} answered {code} {wire.printable(words, 60)}".rstrip()
     if code == 401:
         hint = "set source.username and source.token_file to what this server accepts"

@@ -1,8 +1,8 @@
-"""The little of Git's protocol that a poll needs: the advertisement, and `ls-refs` of protocol v2. No I/O of
-its own.
+"""The part of Git's protocol that a poll needs: the advertisement, and `ls-refs` of protocol v2. It does no
+I/O of its own.
 
-Rules: a `read(n)` gives n bytes, or fewer at the end of the stream. What the other side says is text of a
-stranger: it is cut, and control characters are taken out, before it gets into a message.
+Rules: `read(n)` gives n bytes, or fewer at the end of the stream. The other side is a stranger: its text is
+cut, and control characters are taken out, before it gets into a message.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Cut(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Advertisement:
-    """What a server says first: its version and capabilities, and with the old versions all its refs."""
+    """A server's first words: its version and capabilities, and in the old versions all its refs."""
 
     version: int
     capabilities: frozenset[bytes]
@@ -51,7 +51,7 @@ def packet(payload: bytes) -> bytes:
 
 
 def printable(text: bytes | str, limit: int = 200) -> str:
-    """What a stranger said, fit for a message."""
+    """A stranger's words, fit for a message."""
     words = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     return " ".join("".join(c if c.isprintable() else " " for c in words).split())[:limit]
 
@@ -81,7 +81,7 @@ def _section(read: ReadBytes) -> Iterator[bytes]:
 
 
 def advertisement(read: ReadBytes, http: bool = False) -> Advertisement:
-    """Reads what a server says first; over HTTP it has a heading, or is version 2."""
+    """Reads a server's first words; over HTTP they have a heading, or are of version 2."""
     try:
         first = read_packet(read)
     except Cut:
@@ -113,7 +113,9 @@ def _refs(lines: Iterable[bytes]) -> Iterator[tuple[str, str]]:
 
 
 def _ref(oid: bytes, rest: bytes) -> Iterator[tuple[str, str]]:
-    """The name of one ref and its object; `NAME^{}` with what a tag points at, when the server says it."""
+    """The name of one ref and its object; and `NAME^{}` with the object that a tag points at, if the server
+    says so.
+    """
     if not rest or not _OID.fullmatch(oid):
         raise NotGit("the list of refs cannot be read")
     written, *attributes = rest.split(b" ")
@@ -125,7 +127,7 @@ def _ref(oid: bytes, rest: bytes) -> Iterator[tuple[str, str]]:
 
 
 def ls_refs(offered: Advertisement, prefixes: Iterable[str]) -> bytes:
-    """The request for the refs below these prefixes, tags with what they point at."""
+    """The request for the refs below these prefixes, with the objects that tags point at."""
     parts = [packet(b"command=ls-refs\n"), packet(AGENT + b"\n")]
     if any(capability.startswith(b"object-format=") for capability in offered.capabilities):
         parts.append(packet(f"object-format={offered.object_format}\n".encode()))

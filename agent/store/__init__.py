@@ -1,3 +1,3 @@
-"""What the agent remembers, on disk and crash-safe: state, inventory, releases, journal, history. Standard
-library only.
+"""The memory of the agent, on disk and crash-safe: state, inventory, releases, journal, history. Only the
+standard library is used.
 """

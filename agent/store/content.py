@@ -1,10 +1,10 @@
-"""File contents by digest: what releases need, and what was there before us.
+"""File contents by digest: those that releases need, and the originals that were on the host before us.
 
 Rules:
 1. A name is the SHA-256 of the bytes; `get` hashes again, so damage is noticed and never delivered to the
    host.
 2. `put` returns only when the content is durable; putting a damaged content again heals it.
-3. Nothing is deleted but by `collect`, which is told what to keep, and by `get` what is damaged.
+3. Only `collect` deletes contents, all but those that it is told to keep; and `get` deletes damaged ones.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Content:
         self.directory = directory
 
     def path(self, digest: str) -> Path:
-        """Where a content lies. Errors: ValueError when `digest` is none (a bug, or an attempt to leave the
-        directory).
+        """The file of a content. Errors: ValueError when `digest` is not a digest (a bug, or an attempt to
+        leave the directory).
         """
         if not _DIGEST.fullmatch(digest):
             raise ValueError(f"not a content digest: {digest!r}")
@@ -41,8 +41,8 @@ class Content:
         return self.put_many([data])[0]
 
     def put_many(self, contents: Iterable[bytes]) -> list[str]:
-        """Stores contents, durably, with one wait for the disk instead of one per file; their digests, in
-        order.
+        """Stores contents, durably, with one wait for the disk instead of one for each file. Their digests,
+        in order.
         """
         durable.make_directory(self.directory)
         digests: list[str] = []
@@ -68,9 +68,7 @@ class Content:
         return digests
 
     def get(self, digest: str) -> bytes:
-        """The content. Errors: Stalled when it is missing; Transient when it was damaged, which removes
-        it.
-        """
+        """The content. Errors: Stalled when it is missing; Transient when it was damaged, and is removed."""
         path = self.path(digest)
         try:
             data = path.read_bytes()
@@ -92,13 +90,13 @@ class Content:
         return self.path(digest).is_file()
 
     def stamp(self) -> str:
-        """Another text whenever other contents are there, or half of one that a killed writer left."""
+        """A text that changes whenever other contents are there, or when a killed writer left half of one."""
         with suppress(FileNotFoundError):
             return sha256("\n".join(sorted(entry.name for entry in os.scandir(self.directory))).encode())
         return ""
 
     def collect(self, keep: Collection[str]) -> int:
-        """Deletes every content that is not in `keep`, and what killed writers left; the number deleted."""
+        """Deletes all contents but those in `keep`, and leftovers of killed writers. The number deleted."""
         keep = frozenset(keep)
         removed = durable.remove_temporaries(self.directory)
         with suppress(FileNotFoundError):

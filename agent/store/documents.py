@@ -1,16 +1,16 @@
 """One JSON value on disk, checksummed, in two generations.
 
 Rules:
-1. NAME.json is the newest value, NAME.json.1 the one before. A damaged generation falls back to the other and
-   is said in `damaged`; when both are lost the default is used and that is said too.
+1. NAME.json is the newest value, NAME.json.1 the one before. When one generation is damaged, the other is
+   used; when both are lost, the default is used. `damaged` says so.
 2. The first line is an envelope (schema, checksum, version of the writer), the second the value. The checksum
    covers schema and value, so a schema is believed only when the file is whole.
-3. A file of a newer schema stalls: an older Limpet never guesses and never overwrites it. One of an older
-   schema is brought forward by `steps` when it is read, and written back as it was until `settle`: the
-   version before can still read it.
+3. A file of a newer schema is Stalled: an older Limpet never guesses and never overwrites it. A file of an
+   older schema is brought forward by `steps` when it is read, and is written back under its own schema until
+   `settle`, so that the version before can still read it.
 4. A value that did not change is not written.
-5. One writer at a time (the pass lock, or the lock of the document's owner); readers need none. What a killed
-   writer left behind is removed by the next one.
+5. There is one writer at a time (by the pass lock, or by a lock of the document's owner); readers need no
+   lock. The next writer removes the leftovers of a killed one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from agent.store import durable
 
 
 class DocumentDamaged(Exception):
-    """The bytes are not what was written."""
+    """The bytes are not those that were written."""
 
 
 def pack(value: Json, schema: int) -> bytes:
@@ -41,8 +41,8 @@ def pack(value: Json, schema: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """Between a schema and the next: `up` brings a value forward, `down` back to what the version before
-    reads.
+    """The step from a schema to the next: `up` brings a value forward, `down` brings it back to the form that
+    the version before reads.
     """
 
     up: Callable[[Json], Json]
@@ -50,14 +50,14 @@ class Migration:
 
 
 def unpack(data: bytes, schema: int, name: str) -> Json:
-    """The value in `data`. Errors: Damaged; Stalled when it was written under a newer schema than
+    """The value in `data`. Errors: DocumentDamaged; Stalled when it was written under a newer schema than
     `schema`.
     """
     return json.loads(body(data, schema, name)[1])
 
 
 def body(data: bytes, schema: int, name: str) -> tuple[int, bytes]:
-    """The schema and the value's line in `data`, checked but not parsed. Errors: as `unpack`."""
+    """The schema and the value's line in `data`, checked but not parsed. Errors: those of `unpack`."""
     head, _, rest = data.partition(b"\n")
     try:
         envelope = json.loads(head)
@@ -82,10 +82,14 @@ def _checksum(schema: int, line: bytes) -> str:
 
 @dataclass
 class StoredDocument:
-    """A value at `path`. `damaged` collects, for people, what was found broken by `read`.
+    """A value at `path`.
 
-    `steps[n - 1]` leads from schema n to n + 1. `found`: the schema of what `read` has found, when that is an
-    older one.
+    path: NAME.json
+    schema: the newest one, which this version writes
+    default: the value when there is no file
+    steps: `steps[n - 1]` leads from schema n to n + 1
+    found: the schema of the file that `read` has found, when it is an older one
+    damaged: says for people what `read` has found broken
     """
 
     path: Path
@@ -127,9 +131,7 @@ class StoredDocument:
         return deepcopy(self.default)
 
     def write(self, value: Json) -> bool:
-        """Makes `value` the newest generation; false when it is the newest already. Errors: Transient,
-        Stalled.
-        """
+        """Makes `value` the newest generation; false when it already is. Errors: Transient, Stalled."""
         self.tidy()
         data = self._packed(value)
         current = self._whole()
@@ -142,12 +144,12 @@ class StoredDocument:
         return True
 
     def tidy(self) -> None:
-        """Removes what a killed writer left; only for the single writer."""
+        """Removes the leftovers of a killed writer; only for the single writer."""
         for path in (self.path, self.previous):
             durable.remove_temporaries(path.parent, path.name)
 
     def settle(self) -> bool:
-        """From now on the newest schema is written; false when it was already."""
+        """Writes the newest schema from now on; false when it was written already."""
         behind, self.found = self.found is not None, None
         return behind
 
@@ -174,9 +176,7 @@ class StoredDocument:
         return data
 
     def _keep_generation(self) -> None:
-        """NAME.json.1 becomes a second name of NAME.json, which is then replaced: at no moment is either
-        missing.
-        """
+        """Makes NAME.json.1 a second name of NAME.json, which is replaced next: neither is ever missing."""
         with durable.file_errors(self.previous, "write"):
             link = self.previous.with_name(f".{self.previous.name}{durable.MARK}link")
             link.unlink(missing_ok=True)
@@ -184,9 +184,8 @@ class StoredDocument:
             try:
                 link.replace(self.previous)
             finally:
-                link.unlink(
-                    missing_ok=True
-                )  # renaming one name of a file to another of its names does nothing
+                # The link is left when both were names of one file: such a rename does nothing.
+                link.unlink(missing_ok=True)
 
     def _say(self, what: str, consequence: str) -> None:
         note = f"{what}; {consequence}"

@@ -1,10 +1,10 @@
-"""Files that survive a power cut: written whole or not at all.
+"""Writes files that survive a power cut: whole or not at all.
 
 Rules:
 1. A file is replaced by a temporary one in the same directory: created with its final mode, written, fsync,
    rename, fsync of the directory. A reader sees the old or the new bytes, never a mix.
-2. A temporary file that a kill left behind is named so that `clean` finds it; nothing else ever matches.
-3. OSError is translated here: no space is `Transient`, a read-only or forbidden place is `Stalled`.
+2. `remove_temporaries` finds by its name a temporary file that a kill left; no other file has such a name.
+3. OSError is translated here: a full disk is `Transient`, a read-only or forbidden place is `Stalled`.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def sync_directory(path: Path) -> None:
 
 
 def make_directory(path: Path, mode: int = 0o700) -> None:
-    """Makes a directory and its parents; the last one gets `mode`, durable."""
+    """Makes a directory and its parents, durably; the directory itself gets `mode`."""
     if path.is_dir():
         return
     with file_errors(path, "make the directory"):
@@ -99,8 +99,8 @@ def make_directory(path: Path, mode: int = 0o700) -> None:
 
 
 def remove_temporaries(directory: Path, name: str = "") -> int:
-    """Removes temporary files that a kill left in `directory`, of one file or of all. Call it only as the
-    single writer.
+    """Removes the temporary files that a kill left in `directory`, those of the file `name` or of all files.
+    Only for the single writer.
     """
     removed = 0
     with suppress(FileNotFoundError, NotADirectoryError):
@@ -123,7 +123,7 @@ def file_errors(path: Path, doing: str) -> Iterator[None]:
 
 @contextmanager
 def unless_full() -> Iterator[None]:
-    """What is written inside is lost when the disk is full."""
+    """Lets a write inside be lost when the disk is full."""
     try:
         yield
     except OSError as error:

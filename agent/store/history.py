@@ -1,5 +1,5 @@
-"""What was applied on this host, when, from which commit, by whom, with what result: append-only lines,
-bounded.
+"""The history of this host: what was applied, when, from which commit, by whom, with which result. Its lines
+are append-only, and bounded in number.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ _SLACK = 50  # lines over KEEP before the file is written anew
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One pass that changed something or tried to. `at`: wall time at its start, seconds. `by`: author of the
-    commit.
+    """One pass that changed something or tried to.
+
+    at: wall time at its start, seconds
+    subject: first line of the commit's message
+    by: author of the commit
     """
 
     at: float
@@ -28,7 +31,7 @@ class HistoryEntry:
     release: str
     outcome: str
     trigger: str = ""
-    subject: str = ""  # first line of the commit's message
+    subject: str = ""
     by: str = ""
     duration_s: float = 0.0
     created: int = 0
@@ -50,7 +53,7 @@ class HistoryEntry:
 
 
 class History:
-    """The lines at `path`. A line that a power cut tore is left out when reading."""
+    """The lines at `path`. A line that a power cut tore is left out when they are read."""
 
     def __init__(self, path: Path, keep: int = KEEP) -> None:
         self.path = path

@@ -1,13 +1,13 @@
-"""What the agent owns on this host.
+"""The things that the agent owns on this host.
 
 Rules:
 1. Own before create: `own` returns only when the entries are durable. Disown after delete: `disown` is
-   durable with the next write, because an entry too many is only looked at once more, while one too few
-   leaks.
-2. When both generations are lost, it starts empty and says so (`lost`); when one is, the other may lack the
-   newest entries (`damaged`). Containers, networks and volumes are known by their labels; paths, and what a
-   container did, are rebuilt from what can be proved (`agent.converge.recover`); what was adopted is adopted
-   anew where it is equal and the service still says so.
+   durable with the next write, because an entry too many costs one more look, while a missing entry leaks a
+   thing.
+2. When both generations are lost, the inventory starts empty and says so (`lost`); when one is lost, the
+   other may lack the newest entries (`damaged`). Containers, networks and volumes are known by their labels.
+   Paths, and the deeds of containers, are rebuilt from proofs (`agent.converge.recover`). An adopted thing is
+   adopted anew where it is equal and the service still says so.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class InventoryStore:
 
     @property
     def damaged(self) -> list[str]:
-        """What was found broken, for people."""
+        """Says for people what was found broken."""
         return self._document.damaged
 
     def load(self) -> Inventory:
-        """Reads it from disk; a copy of the entries. Errors: Stalled."""
+        """Reads the inventory from disk. A copy of the entries. Errors: Stalled."""
         found = self._document.read()
         with self._mutex:
             self._entries = {Key.parse(key): _owned(doc) for key, doc in found.items()}
@@ -49,17 +49,17 @@ class InventoryStore:
 
     @property
     def missing(self) -> bool:
-        """`load` found nothing: nothing was owned yet, or somebody removed it."""
+        """`load` found no file: nothing was owned yet, or somebody removed it."""
         return self._document.missing
 
     def rebuild(self, entries: Mapping[Key, Owned]) -> None:
-        """Adds what was proved to be ours after a loss; durable with the next `own` or `save`."""
+        """Adds the things that were proved to be ours after a loss; durable with the next `own` or `save`."""
         with self._mutex:
             self._entries.update(entries)
 
     @property
     def entries(self) -> Inventory:
-        """A copy of what is owned now."""
+        """A copy of the entries as they are now."""
         with self._mutex:
             return dict(self._entries)
 
@@ -76,16 +76,16 @@ class InventoryStore:
                 self._entries.pop(key, None)
 
     def save(self) -> None:
-        """Makes everything durable; writes nothing when nothing changed."""
+        """Makes all entries durable; writes nothing when nothing has changed."""
         with self._mutex:
             self._write()
 
     def tidy(self) -> None:
-        """Removes what a killed writer left; only for the single writer."""
+        """Removes the leftovers of a killed writer; only for the single writer."""
         self._document.tidy()
 
     def settle(self) -> None:
-        """This version has converged once: its own schema from now on. Errors: Transient, Stalled."""
+        """Writes this version's own schema from now on: it has converged once. Errors: Transient, Stalled."""
         with self._mutex:
             if self._document.settle():
                 self._write()

@@ -1,10 +1,10 @@
-"""What the pass at hand is doing, line by line: for people after a crash, and for the kill sweeps.
+"""Writes down what the current pass is doing, line by line: for people after a crash, and for kill sweeps.
 
 Rules:
 1. Nothing is ever decided from the journal: a pass is level-triggered, and a lost line loses no work. So a
-   full disk costs lines, and no pass.
-2. Lines are plain appends; only the first and the last line of a pass wait for the disk.
-3. One pass, one file: `start` moves the pass before to NAME.1.
+   full disk costs lines, but no pass.
+2. Lines are simply appended; only the first and the last line of a pass wait for the disk.
+3. Each pass has one file: `start` moves the file of the pass before to NAME.1.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from agent.store import durable
 
 
 def _nothing(line: int, event: str, name: str) -> None:
-    """What follows a line."""
+    """Follows a line, outside of fault tests."""
 
 
 after_line: Callable[[int, str, str], None] = _nothing  # only the fault tests put something else here

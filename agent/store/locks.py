@@ -1,5 +1,5 @@
-"""Locks between processes: `flock`, which the kernel frees however the holder ends. A pid is only for
-messages.
+"""Locks between processes: `flock`, which the kernel frees however the holder ends. The holder's pid is only
+for messages.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PATIENCE = 0.02  # seconds between tries while waiting
 
 
 class Taken(Exception):
-    """Somebody else holds a lock; `pid` is the holder as it wrote itself, empty when it did not."""
+    """Another process holds the lock. `pid`: its process id, empty when it has not written it yet."""
 
     def __init__(self, pid: str) -> None:
         super().__init__(pid)

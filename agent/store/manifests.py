@@ -1,9 +1,9 @@
-"""Manifests by digest, and which one an earlier rendering of the same inputs gave.
+"""Keeps manifests by digest, and remembers which one an earlier rendering of the same inputs gave.
 
 Rules:
 1. A manifest file is checksummed as a whole and its digest is computed again after reading.
-2. The newest rendering of a digest replaces the older: only what is in no digest can differ, such as origins,
-   warnings, and how images are pulled and containers changed.
+2. The newest rendering of a digest replaces the older one. They can differ only in things that no digest
+   covers, such as origins, warnings, and how images are pulled and containers changed.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Manifests:
         return self.path(digest).is_file()
 
     def all(self) -> list[Manifest]:
-        """Every manifest that is here and whole."""
+        """Every manifest that is whole."""
         found = []
         for path in sorted(self.directory.glob("*.json")):
             with suppress(Stalled, ValueError):
@@ -75,7 +75,7 @@ class Manifests:
         return found
 
     def collect(self, keep: Collection[str]) -> int:
-        """Deletes every manifest whose digest is not in `keep`, and what killed writers left; the number
+        """Deletes every manifest whose digest is not in `keep`, and leftovers of killed writers. The number
         deleted.
         """
         removed = durable.remove_temporaries(self.directory)
@@ -100,7 +100,7 @@ class RenderCache:
     """Remembers the last rendering: inputs (revision, settings, facts, scheme, as one text) and the
     manifest's digest.
 
-    A cache in the run-time directory: whatever is wrong with it means "not known", and a lost write costs one
+    It is a cache in the run-time directory: any trouble with it means "not known", and a lost write costs one
     rendering.
     """
 
@@ -108,7 +108,7 @@ class RenderCache:
         self._document = StoredDocument(path, SCHEMA, {})
 
     def find(self, inputs: str) -> str:
-        """The digest that the same inputs gave, or an empty text."""
+        """The digest that the same inputs gave; empty when it is not known."""
         try:
             known = self._document.read()
         except Stalled:

@@ -1,10 +1,10 @@
-"""What a person asked for on this host: suspensions, retries of rejected releases, a rollback by hand.
+"""The orders of a person for this host: suspensions, retries of rejected releases, a rollback by hand.
 
 Rules:
-1. Kept apart from the state, so that it can be written at any time, also while a pass holds the pass lock;
-   writers take a lock of their own for a moment.
+1. They are kept apart from the state, so that they can be written at any time, also while a pass holds the
+   pass lock; writers take a lock of their own for a moment.
 2. A retry and a rollback have a number that only grows (wall time in ms, at least one more than the last).
-   The state says up to which number they were carried out, so none is lost and none done twice.
+   The state says up to which number they were carried out, so none is lost and none is carried out twice.
 3. Orders survive reboots. A suspension with `until` ends by itself.
 """
 
@@ -41,7 +41,7 @@ class Suspension:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Forget that `release` was rejected, or that a resource (`kind/name`) flaps; "all": everything."""
+    """To forget that `release` was rejected, or that a resource (`kind/name`) flaps; "all": everything."""
 
     number: int
     release: str
@@ -49,7 +49,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """Go back to the known good `release`, and hold it until the branch changes. `at`: wall time, seconds."""
+    """To go back to the known good `release` and hold it until the branch changes. `at`: wall time, s."""
 
     number: int
     release: str
@@ -59,7 +59,7 @@ class Rollback:
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """All orders. `suspended`: resource or "*" -> suspension. `rollback`: the newest."""
+    """All orders. `suspended`: resource or "*" -> suspension. `rollback`: the newest one."""
 
     suspended: Mapping[str, Suspension]
     retries: tuple[Retry, ...] = ()

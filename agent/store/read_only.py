@@ -1,4 +1,4 @@
-"""A value that cannot be changed, of one that can: for a dry run, which may only look."""
+"""Makes a copy of a value that cannot be changed: for a dry run, which may only look."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ T = TypeVar("T")
 
 
 def read_only(value: T) -> T:
-    """A copy of a dataclass that refuses to be changed, as do the lists, mappings and dataclasses in it.
-    Errors of what tries: TypeError, AttributeError.
+    """A copy of a dataclass that refuses to be changed, as do the lists, mappings and dataclasses in it. Who
+    tries to change it gets a TypeError or an AttributeError.
     """
     copy: T = _frozen(value)
     return copy
@@ -25,7 +25,7 @@ def _frozen(value: Any) -> Any:
     kind: Any = type(value)
     parameters = getattr(kind, "__dataclass_params__", None)
     if parameters is None or parameters.frozen:
-        return value  # nothing that can be changed; a frozen dataclass stays equal to others of its class
+        return value  # it cannot be changed; a frozen dataclass must stay equal to others of its class
     copy: Any = object.__new__(
         type(f"ReadOnly{kind.__name__}", (kind,), {"__slots__": (), "__setattr__": _refuse})
     )

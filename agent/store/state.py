@@ -1,11 +1,11 @@
-"""What the agent knows about this host across passes, restarts and reboots.
+"""The memory of the agent about this host, across passes, restarts and reboots.
 
 Rules:
-1. One document, written by the pass under the pass lock. What a person asks for meanwhile (suspend, retry) is
-   in a document of its own, `orders.py`; `load` folds it in.
+1. It is one document, which the pass writes under the pass lock. The orders that a person gives meanwhile
+   (suspend, retry) are in a document of their own, `orders.py`; `load` folds them in.
 2. `known_good` holds at most three releases, newest first, each once. Only `prove` adds one.
-3. A release is rejected by its id (manifest and image lock): another lock, another chance. At most twenty are
-   remembered.
+3. A release is rejected by its id (manifest and image lock): with another lock it gets another chance. At
+   most twenty rejections are remembered.
 4. `rolled_back` and `rejected` stay until a release is proved or a person says so; no restart clears them.
 5. Another (url, ref) starts a new pin: `pin_for` knows only its own.
 6. `irrevocable` grows until a release is proved, also across superseded attempts: as long as it is not empty,
@@ -46,9 +46,10 @@ class Pin:
 class Attempt:
     """A release between its first action and its verdict.
 
-    `started_wall` is for people; `started_monotonic` (seconds) counts only in the boot `boot_id`. `baseline`
-    names the probes that failed before anything was applied: they cannot condemn. `tries` counts passes that
-    began it, this one included.
+    started_wall: for people, seconds
+    started_monotonic: seconds; counts only in the boot `boot_id`
+    baseline: the probes that failed before anything was applied, and so cannot condemn the release
+    tries: the number of passes that began it, this one included
     """
 
     release: Release
@@ -119,7 +120,7 @@ class RolledBack:
 
 @dataclass(frozen=True, slots=True)
 class HandRollback:
-    """A person rolled back by hand: `release` is kept until the branch is no longer at `revision` (empty: not
+    """A rollback by hand: `release` is held until the branch is no longer at `revision` (empty: nobody has
     looked yet).
     """
 
@@ -131,10 +132,13 @@ class HandRollback:
 
 @dataclass(slots=True)
 class State:
-    """The pass changes it and saves it. `suspended` and `orders_done` mirror `orders.py`. `ran`: what of
-    one-shots ran to success, `irrevocable`: the irreversible ones that were started since a release was
-    proved (`kinds/oneshots.py`). `retried`: the commit whose `Limpet-Retry` was carried out last. `contents`:
-    which were stored when those that nobody needs were removed last.
+    """The state. The pass changes and saves it.
+
+    ran: the one-shots that ran to success (`kinds/oneshots.py`)
+    irrevocable: the irreversible one-shots that were started since a release was proved
+    retried: the commit whose `Limpet-Retry` was carried out last
+    contents: the stamp of the stored contents when they were swept last
+    suspended, orders_done: mirror `orders.py`
     """
 
     machine_id: str = ""
@@ -174,16 +178,16 @@ class State:
 
     @property
     def applied_at(self) -> float:
-        """Since when `applied` is what the host runs; wall time, seconds."""
+        """Since when the host runs `applied`; wall time, seconds."""
         if self.attempt and self.applied and self.attempt.release.id == self.applied.id:
             return self.attempt.started_wall
         return self.rolled_back.at if self.rolled_back else self.proved_at
 
     def prove(self, release: Release, pin: Pin, at: float) -> None:
-        """The gate has passed (also of a known good release at a new commit): known good, applied, and the
-        new pin.
+        """Makes a release known good, applied and the new pin: its gate has passed. It may be a known good
+        release at a new commit.
 
-        What it supersedes (attempt, rollback) is forgotten. `at`: wall time, seconds.
+        The attempt and the rollback that it supersedes are forgotten. `at`: wall time, seconds.
         """
         if not self.known_good or self.known_good[0].id != release.id or self.rolled_back:
             self.proved_at = at
@@ -201,8 +205,14 @@ class State:
     def reject(
         self, release: Release, *, reason: str, at: float, revision: Revision, source_silent: bool = False
     ) -> None:
-        """Remembers that it failed its gate: nobody holds it any more. The oldest rejections beyond the bound
-        are forgotten.
+        """Remembers that a release failed its gate; a rollback by hand to it ends. The oldest rejections
+        beyond the bound are forgotten.
+
+        release: the release
+        reason: why it failed, for people
+        at: wall time, seconds
+        revision: where the branch had it
+        source_silent: whether one reason was that the source no longer answered
         """
         if self.held and self.held.release == release.id:
             self.held = None
@@ -212,16 +222,16 @@ class State:
             del self.rejected[oldest]
 
     def hold(self, rejection: Rejection, revision: Revision, at: float) -> None:
-        """Known good is held against a rejected release that the branch has at `revision`, also when it was
-        good in between.
+        """Holds known good against a rejected release that the branch has at `revision`, also when the branch
+        was good in between.
         """
         release = next(id for id, known in self.rejected.items() if known is rejection)
         if self.rolled_back is None or self.rolled_back.from_release != release:
             self.rolled_back = RolledBack(release, revision, rejection.reason, at)
 
     def forget_rejected(self, which: str) -> list[str]:
-        """Forgets rejections: "all", or those whose release id, manifest digest or revision begins so; the
-        ids forgotten.
+        """Forgets rejections: "all", or those whose release id, manifest digest or revision begins with
+        `which`. The ids of the forgotten ones.
         """
         gone = [
             id
@@ -233,7 +243,7 @@ class State:
         return gone
 
     def retry_once(self, which: Iterable[str], commit: str) -> None:
-        """A commit's word: rejections are forgotten, once for each commit, so that what fails again stays
+        """Obeys a commit: forgets rejections, once for each commit, so that a release that fails again stays
         rejected.
         """
         for release in which if self.retried != commit else ():
@@ -241,8 +251,8 @@ class State:
             self.retried = commit
 
     def retry(self, what: str) -> None:
-        """A person's word: rejections are forgotten and what is held by hand ends, or what flaps
-        (`kind/name`) gets its chance. "all" is everything.
+        """Obeys a person: forgets rejections and ends a rollback by hand, or gives a flapping resource
+        (`kind/name`) another chance. "all" is everything.
         """
         if "/" not in what:
             self.forget_rejected(what)
@@ -250,7 +260,7 @@ class State:
         self.flapping.forget(what)
 
     def suspension(self, resource: str, now: float) -> Suspension | None:
-        """What freezes `resource` ("*": everything) at wall time `now`, if anything does."""
+        """The suspension that freezes `resource` ("*": everything) at wall time `now`, if there is one."""
         found = self.suspended.get(resource)
         return found if found and found.holds(now) else None
 
@@ -260,7 +270,7 @@ class State:
             self.counters[name] = self.counters.get(name, 0) + amount
 
     def releases(self) -> list[Release]:
-        """Every release that is remembered, each once: their manifests, contents and images must be kept."""
+        """Every remembered release, each once: their manifests, contents and images must be kept."""
         kept = [*self.known_good, self.applied, self.attempt.release if self.attempt else None]
         return list({release.id: release for release in kept if release}.values())
 
@@ -327,7 +337,7 @@ class StateStore:
 
     @property
     def damaged(self) -> list[str]:
-        """What was found broken, for people."""
+        """Says for people what was found broken."""
         return [*self._document.damaged, *self._orders.damaged]
 
     @property
@@ -337,7 +347,7 @@ class StateStore:
 
     @property
     def missing(self) -> bool:
-        """`load` found nothing: there was no pass yet, or somebody removed it."""
+        """`load` found no file: there was no pass yet, or somebody removed it."""
         return self._document.missing
 
     def load(self) -> State:
@@ -359,13 +369,13 @@ class StateStore:
         return state
 
     def settle(self, state: State) -> None:
-        """This version has converged once: its own schema from now on. Errors: Transient, Stalled."""
+        """Writes this version's own schema from now on: it has converged once. Errors: Transient, Stalled."""
         if self._document.settle():
             self.save(state)
         self._orders.settle()
 
     def save(self, state: State) -> bool:
-        """Makes it durable; false when nothing had changed. Errors: Transient, Stalled."""
+        """Makes the state durable; false when nothing has changed. Errors: Transient, Stalled."""
         return self._document.write(state.to_json())
 
 
