@@ -6,9 +6,13 @@ import pytest
 
 from agent.compose.tree import Rules
 
-RULES = Rules(
-    {"services.*": 1, "services.*.ports": 2, "services.web.build": 3, "*.*.labels": 4, "services.*.*.x": 5}
-)
+PATTERNS = {
+    "services.*": 1,
+    "services.*.ports": 2,
+    "services.web.build": 3,
+    "*.*.labels": 4,
+    "services.*.*.x": 5,
+}
 
 
 @pytest.mark.parametrize(
@@ -33,5 +37,5 @@ RULES = Rules(
 )
 def test_what_holds_for_every_name_holds_for_a_named_one_too(path: str, value: int | None) -> None:
     """A rule for `*` must hold beside the rules for a name, and give way to one for the same path."""
-    found = RULES.at(*path.split("."))
+    found = Rules(PATTERNS).at(*path.split("."))
     assert (found and found.value) == value
