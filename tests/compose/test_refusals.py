@@ -84,6 +84,7 @@ WRONG = [
 
 # The reference loader has no such limits, and takes the first one's size for a negative one.
 TOO_MUCH = [
+    (service("ports: ['1-65535']"), "compose.yaml:4:5: "),
     (service("mem_limit: 99999999999t"), "compose.yaml:4:5: services.a.mem_limit: "),
     (service("ports: ['1-65535', '1-65535/udp', '1-65535']"), "compose.yaml:4:24: "),
     (
