@@ -62,7 +62,7 @@ def test_the_next_commit_ends_it(two: Site, prefix: str) -> None:
 def test_retry_ends_it(two: Site, prefix: str) -> None:
     """`limpet retry` must let the host follow its branch again without a commit."""
     assert two.limpet("rollback").code == 4
-    assert "is ended" in two.limpet("retry").out
+    assert "has ended" in two.limpet("retry").out
     two.sync()
     assert running(two, prefix) == ("v2", "v2")
 
