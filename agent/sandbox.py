@@ -244,7 +244,7 @@ def _answer(name: str, status: int, talk: _Conversation, limits: ResourceLimits)
     how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
     raise Transient(
         f"{name} {how} without an answer" + (f": {said[-1].strip()[:300]}" if said else ""),
-        "it is tried again; if it stays, report it with the log",
+        "it is tried again; if the error stays, report it with the log",
         code="ChildCrashed",
     )
 

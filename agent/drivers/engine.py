@@ -89,7 +89,7 @@ class Engine:
     def volumes(self) -> list[dict[str, Any]]:
         answer = self._get("/volumes")
         if not isinstance(answer, dict) or "Volumes" not in answer:
-            raise unavailable(f"Docker at {self.socket_path} gave no list of volumes")
+            raise unavailable(f"Docker at {self.socket_path} did not give a list of volumes")
         return answer["Volumes"] or []
 
     def images(self) -> list[dict[str, Any]]:
@@ -122,11 +122,11 @@ class Engine:
         self.networks()
         if len(self._bridges) > 1:
             hint = (
-                "nothing to do: the next pass starts them and goes on; why Docker restarted: journalctl "
-                "-u docker -n 50"
+                "nothing needs to be done: the next pass starts them again; to see why Docker restarted: "
+                "journalctl -u docker -n 50"
             )
             raise Transient(
-                f"Docker at {self.socket_path} was restarted meanwhile, which ends containers",
+                f"Docker at {self.socket_path} was restarted during the pass, which ends containers",
                 hint,
                 code="RuntimeUnavailable",
             )
@@ -142,13 +142,13 @@ class Engine:
     def _list(self, path: str) -> list[dict[str, Any]]:
         answer = self._get(path)
         if not isinstance(answer, list):
-            raise unavailable(f"Docker at {self.socket_path} answered {path} with no list")
+            raise unavailable(f"Docker at {self.socket_path} answered {path} without a list")
         return answer
 
     def _one(self, path: str) -> dict[str, Any] | None:
         answer = self._get(path, missing_is_none=True)
         if answer is not None and not isinstance(answer, dict):
-            raise unavailable(f"Docker at {self.socket_path} answered {path} with no object")
+            raise unavailable(f"Docker at {self.socket_path} answered {path} without an object")
         return answer
 
     def _get(self, path: str, *, missing_is_none: bool = False) -> Any:

@@ -76,7 +76,7 @@ class HostFiles:
             descriptor = os.open(name, _READ | (os.O_DIRECTORY if directory else 0), dir_fd=parent)
             try:
                 if not directory and not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise IsADirectoryError(errno.EISDIR, "is no file")
+                    raise IsADirectoryError(errno.EISDIR, "is not a file")
                 _set_attributes(descriptor, int(spec["mode"], 8), uid, gid)
                 os.fsync(descriptor)
             finally:
@@ -137,7 +137,7 @@ class HostFiles:
             data = self._content.get(original["content"])
             self._put_file(path, data, original["mode"], original["uid"], original["gid"])
         else:
-            raise Stalled(f"cannot bring back a {kind} at {path}", f"make it by hand: {path}")
+            raise Stalled(f"cannot bring back a {kind} at {path}", f"make {path} by hand")
 
     # --- how ---
 
@@ -252,7 +252,7 @@ def _translated(error: OSError, path: str, needed: int) -> LimpetError:
     why = f"{path}: {error.strerror or error}"
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
-            size = f", {needed} bytes are needed" if needed else ""
+            size = f"; {needed} bytes are needed" if needed else ""
             return Transient(
                 f"{why}{size}",
                 f"free space or quota on the file system of {path} (df -h, df -i)",
@@ -282,14 +282,12 @@ def _translated(error: OSError, path: str, needed: int) -> LimpetError:
             )
         case errno.EISDIR:
             return Stalled(
-                f"{path}: something that is no file is in its place",
+                f"{path}: something other than a file is in its place",
                 f"look at {path}, then move it away or remove it",
                 code="Blocked",
             )
         case errno.ENOTEMPTY | errno.EEXIST:
-            return Transient(
-                f"{path}: the directory is not empty", f"look what is in {path}", code="NotEmpty"
-            )
+            return Transient(f"{path}: the directory is not empty", f"look into {path}", code="NotEmpty")
         case errno.ENAMETOOLONG:
             return Stalled(why, "choose a shorter path", code="Blocked")
         case _:

@@ -95,7 +95,7 @@ class Registries:
         wanted = self._read(name, "ca_file", table.ca_file)
         if BEGIN not in wanted:
             raise Stalled(
-                f"{self.host(table.ca_file)} for {name} holds no certificate",
+                f"{self.host(table.ca_file)} for {name} does not hold a certificate",
                 "write the CA into it, in PEM",
                 code="RegistryCertificate",
             )

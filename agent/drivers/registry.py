@@ -223,7 +223,7 @@ def _pull_once(pull: Pull, reference: str, name: str, api: APIClient) -> str:
     image = pull.engine.image(name)
     if image is None:
         raise Transient(
-            f"image {name} was pulled and is gone",
+            f"image {name} was pulled, and then disappeared",
             "does something prune images on this host?",
             code="ImageMissing",
         )
@@ -242,7 +242,7 @@ def _translated(name: str) -> Iterator[None]:
         raise registry_refusal(name, str(error.explanation or error)) from error
     except (DockerException, RequestException, OSError, ValueError) as error:
         if "timed out" in str(error).lower():
-            raise registry_refusal(name, f"no byte for {SILENCE:g} s: time-out") from error
+            raise registry_refusal(name, f"no byte came for {SILENCE:g} s: time-out") from error
         raise unavailable(f"pulling {name}: Docker does not answer: {one_line(str(error))}") from error
 
 

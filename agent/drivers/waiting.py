@@ -162,7 +162,7 @@ def _trouble(there: dict[str, Any], restarts: int) -> Failed | None:
     count = there.get("RestartCount", 0)
     if state["Status"] == "restarting" or count > restarts:
         return Failed(
-            f"container {name} restarts, last exit code {state['ExitCode']}",
+            f"container {name} is in a restart loop; its last exit code was {state['ExitCode']}",
             f"docker logs {name}",
             code="Restarts",
         )

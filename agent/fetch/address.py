@@ -52,7 +52,7 @@ def parse_address(url: str) -> Address:
     if not separator:
         scp = _SCP.fullmatch(url)
         if scp is None:
-            raise _bad("it is no URL", "write https://, ssh://, git://, file:// or an absolute path")
+            raise _bad("it is not a URL", "write https://, ssh://, git://, file:// or an absolute path")
         return Address("ssh", scp[2].strip("[]"), PORTS["ssh"], scp[3], scp[1] or "")
     scheme = scheme.lower().removeprefix("git+")
     try:
@@ -72,9 +72,9 @@ def parse_address(url: str) -> Address:
 def _remote(scheme: str, parts: SplitResult, port: int | None) -> Address:
     host = parts.hostname or ""
     if not host or host.startswith("-") or any(ord(c) <= 32 or ord(c) == 127 for c in host + parts.path):
-        raise _bad("it has no usable host", "write scheme://host/path")
+        raise _bad("it does not name a usable host", "write scheme://host/path")
     if not parts.path.strip("/"):
-        raise _bad("it names no repository", "add the path of the repository")
+        raise _bad("it does not name a repository", "add the path of the repository")
     if parts.query or parts.fragment:
         raise _bad("it has a query or a fragment", "remove what follows ? or #")
     path = parts.path if scheme in ("https", "http") else unquote(parts.path)

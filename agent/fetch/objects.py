@@ -53,9 +53,9 @@ def raw(store: DiskObjectStore, oid: ObjectID, kind: int, rehash: bool = False) 
     except Exception as error:  # whatever a damaged file makes the library say
         raise CacheDamaged(f"object {short} cannot be read ({type(error).__name__})") from None
     if found != kind:
-        raise CacheDamaged(f"object {short} is no {NAMES[kind].decode()}")
+        raise CacheDamaged(f"object {short} is not a {NAMES[kind].decode()}")
     if rehash and hashlib.sha1(b"%s %d\0" % (NAMES[kind], len(data)) + data).hexdigest() != oid.decode():
-        raise CacheDamaged(f"object {short} has other content than its id says")
+        raise CacheDamaged(f"object {short} does not have the content that its id says")
     return data
 
 
@@ -96,7 +96,7 @@ def peel(store: DiskObjectStore, oid: ObjectID) -> ObjectID:
         tag = ShaFile.from_raw_string(TAG, data)
         assert isinstance(tag, Tag)
         oid = tag.object[1]
-    raise Stalled(f"{oid[:12].decode()} is no commit", "point the tag at a commit", code="SourceRef")
+    raise Stalled(f"{oid[:12].decode()} is not a commit", "point the tag at a commit", code="SourceRef")
 
 
 def inspect(store: DiskObjectStore, commit: ObjectID, rehash: bool = False) -> None:

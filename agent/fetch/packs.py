@@ -103,7 +103,7 @@ def _body(path: Path) -> Iterator[bytes]:
             yield chunk
             left -= len(chunk)
         if file.read() != digest.digest():
-            raise CacheDamaged(f"{path.name} has another checksum than content")
+            raise CacheDamaged(f"the checksum of {path.name} does not fit its content")
 
 
 def _finish(place: Path, temporary: Path, entries: list[PackEntry], digest: bytes) -> None:

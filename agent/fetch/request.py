@@ -46,7 +46,7 @@ class Credentials:
             ) from None
         if not token or any(ord(c) < 32 for c in token):
             raise Stalled(
-                f"source.token_file {self.token_file} holds no token on a single line",
+                f"source.token_file {self.token_file} does not hold a token on a single line",
                 "write the token into it",
                 code="Credentials",
             )

@@ -75,7 +75,9 @@ def _together(failures: list[LimpetError]) -> LimpetError:
     if not rest:
         return first
     others = "; ".join(error.message for error in rest)
-    return Transient(f"{first.message}; nor does a mirror help: {others}", first.hint, code=first.code)
+    return Transient(
+        f"{first.message}; the mirrors do not help either: {others}", first.hint, code=first.code
+    )
 
 
 def connect(address: Address, request: Request, meter: TransferMeter, recalled: list[str]) -> Source:
@@ -201,7 +203,7 @@ def _problem(request: Request, cache: Cache) -> str:
     if not cache.exists():
         return ""
     if not cache.whole():
-        return "it is no repository"
+        return "it is not a repository"
     if cache.stamp() and not request.check:
         return ""
     from agent.fetch import objects

@@ -128,7 +128,7 @@ class SshSource(StreamSource):
         server = self.address.server
         if isinstance(error, paramiko.BadHostKeyException):
             return Stalled(
-                f"{server} shows another host key than source.known_hosts holds",
+                f"the host key of {server} is not the one in source.known_hosts",
                 "find out why it changed before you replace the line in known_hosts",
                 code="HostKey",
             )
@@ -147,7 +147,7 @@ class SshSource(StreamSource):
             )
         if isinstance(error, ValueError) or "private key file" in str(error):
             return Stalled(
-                f"source.ssh_key {self._credentials.ssh_key} is no private key that can be used",
+                f"source.ssh_key {self._credentials.ssh_key} is not a usable private key",
                 "make one with `ssh-keygen -t ed25519`",
                 code="Credentials",
             )

@@ -242,7 +242,7 @@ class FakeHost:
         if self.restarted:
             self.restarted = False  # the next pass sees nothing of it
             raise Transient(
-                "Docker was restarted meanwhile", "systemctl status docker", code="RuntimeUnavailable"
+                "Docker was restarted during the pass", "systemctl status docker", code="RuntimeUnavailable"
             )
 
     def execute(self, action: Action, resource: Resource | None) -> None:

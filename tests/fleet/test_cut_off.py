@@ -151,7 +151,9 @@ def test_the_git_server_reboots_right_after_a_push(
         )
         heartbeat = machine.heartbeat()
         assert heartbeat["rejected"] == [] and heartbeat["revision"]["known_good"] == f"main@sha1:{good}"
-        assert "source: no longer answers" in heartbeat["last_pass"]["error"]["message"], heartbeat["last_pass"]
+        assert "source: no longer answers" in heartbeat["last_pass"]["error"]["message"], heartbeat[
+            "last_pass"
+        ]
         assert version(machine) == "v1"
         git.start()
         holds(machine, better)

@@ -79,7 +79,7 @@ def test_a_changed_host_key_is_refused(
     credentials = _credentials(remote, known_hosts=str(known))
     for probe in (False, True):
         error = fetch.stalled(remote.url, credentials=credentials, probe=probe)
-        assert error.code == "HostKey" and "another host key" in error.message
+        assert error.code == "HostKey" and "is not the one in source.known_hosts" in error.message
 
 
 def test_a_key_that_the_server_does_not_know_stalls(
@@ -102,7 +102,7 @@ def test_keys_that_cannot_be_used_stall(remote: SshRemote, fetch: Fetcher, tmp_p
     for key, word in (
         ("", "source.ssh_key"),
         (str(tmp_path / "none"), "not there"),
-        (str(garbage), "no private key"),
+        (str(garbage), "is not a usable private key"),
         (str(protected), "passphrase"),
     ):
         error = fetch.stalled(remote.url, credentials=_credentials(remote, ssh_key=key))
