@@ -39,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.timeout = 0  # a whole sweep is one test
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
     if config.getoption("dist") != "load":
         return None

@@ -56,6 +56,8 @@ KNOWN_TO = {
     "settings.check": ("settings.load", "cli"),
     "report.terminal": ("report.progress", "cli"),
 }
+# room -> rooms that it must not import, though they are below: what does gets actions, and decides nothing
+FORBIDDEN = {"drivers": ("decide",), "converge.apply": ("decide",), "fetch": ("decide", "kinds")}
 # Public names that several modules have, each with its reason.
 SHARED_NAMES = {
     "run": "what a command does; each module of cli/ has one",
@@ -289,6 +291,19 @@ def test_the_top_is_not_known_below(graph: grimp.ImportGraph, module: str) -> No
         for other in graph.find_modules_that_directly_import(known)
     }
     assert not {other for other in found if not within(other, (module, *KNOWN_TO[module]))}
+
+
+@pytest.mark.parametrize("part", FORBIDDEN)
+def test_what_does_decides_nothing(whole_graph: grimp.ImportGraph, part: str) -> None:
+    """A room must import nothing of the rooms that are forbidden to it."""
+    bad = [
+        f"{module} imports {other}"
+        for module in ours(whole_graph)
+        if within(module, (part,))
+        for other in whole_graph.find_modules_directly_imported_by(module)
+        if within(other, FORBIDDEN[part])
+    ]
+    assert not bad, "\n".join(bad)
 
 
 def test_no_decision_reads_the_account() -> None:
