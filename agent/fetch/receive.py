@@ -70,7 +70,7 @@ def receive(
     commit()
 
 
-class Answer(Protocol):
+class HttpBody(Protocol):
     """The body of an HTTP answer."""
 
     def read(self, size: int) -> bytes: ...
@@ -88,7 +88,7 @@ class HttpConversation(Protocol):
 
     def refs(self, prefixes: Sequence[str]) -> dict[str, str]: ...
 
-    def post(self, body: bytes) -> AbstractContextManager[Answer]:
+    def post(self, body: bytes) -> AbstractContextManager[HttpBody]:
         """One command of the protocol."""
 
 
