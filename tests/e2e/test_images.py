@@ -20,6 +20,7 @@ from tests.harness.engine import Engine
 from tests.harness.proxy import proxy
 from tests.harness.registry import Registry, registry
 from tests.harness.site import Site, make_site
+from tests.harness.wait import eventually
 
 COMPOSE = (
     "name: {app}\nservices:\n  web:\n    image: {image}\n    pull_policy: {policy}\n    environment: "
@@ -62,6 +63,11 @@ def there(engine: Engine, *wanted: images.Image) -> list[bool]:
     return [image.id in ids for image in wanted]
 
 
+def until_due(site: Site, reference: str) -> None:
+    """Waits until the next pass asks the registry again, as the plan says."""
+    eventually(lambda: f"ask for image {reference}" in site.limpet("plan").out)
+
+
 def test_moved_tag_is_a_new_release(site: Site, prefix: str, served: Registry) -> None:
     """A tag that moves behind a periodic policy must be a new release of the same commit: applied when
     healthy, rolled back when not, then not tried again, while the next push gets its chance.
@@ -75,8 +81,7 @@ def test_moved_tag_is_a_new_release(site: Site, prefix: str, served: Registry) -
     assert site.ids(prefix) == first
 
     served.push(own(prefix, "web", "two"), f"{prefix}/web:1")
-    plan = site.limpet("plan")
-    assert plan.code == 0 and f"ask for image {ref}" in plan.out
+    until_due(site, ref)
     assert "1 replaced" in site.sync().out
     assert version(site, prefix) == "two"
     good, after = site.ids(prefix), site.heartbeat()
@@ -87,6 +92,7 @@ def test_moved_tag_is_a_new_release(site: Site, prefix: str, served: Registry) -
     assert after["release"] != heartbeat["release"]
 
     served.push(own(prefix, "sick", "three"), f"{prefix}/web:1")
+    until_due(site, ref)
     site.sync(expect=4)
     assert site.ids(prefix) == good
     rejected = site.heartbeat()["rejected"]
@@ -98,6 +104,7 @@ def test_moved_tag_is_a_new_release(site: Site, prefix: str, served: Registry) -
     assert site.heartbeat()["state"] == "RolledBack"
 
     served.push(own(prefix, "web", "four"), f"{prefix}/web:1")
+    until_due(site, ref)
     site.sync()
     assert version(site, prefix) == "four"
     assert site.heartbeat()["state"] == "Synced"
