@@ -133,9 +133,9 @@ class Docker:
 
     # --- containers ---
 
-    def create(self, resource: Resource, *, name: str, image: str, replaces: str = "") -> None:
+    def create(self, resource: Resource, *, name: str, image: str, heir_of: str = "") -> None:
         """Creates a container under `name` from the image with id `image`. `docker ps` shows the reference as
-        long as it still names that image. `replaces`: the container without our labels that it replaces.
+        long as it still names that image. `heir_of`: the container without our labels that it replaces.
         """
         reference = resource.spec["image"]
         local = self._engine.image(reference)
@@ -143,7 +143,7 @@ class Docker:
         there = local if same else self._engine.image(image)
         settings = (there or {}).get("Config") or {}
         body = request.create_request(
-            self._inheriting(resource, settings.get("Volumes") or {}, replaces),
+            self._inheriting(resource, settings.get("Volumes") or {}, heir_of),
             reference if same else image,
             instance=self._instance,
             image_id=image,
@@ -322,12 +322,12 @@ class Docker:
             network in joined and now is not None and joined[network].get("NetworkID", "") in ("", now["Id"])
         )
 
-    def _inheriting(self, resource: Resource, declared: dict[str, Any], replaces: str) -> Resource:
+    def _inheriting(self, resource: Resource, declared: dict[str, Any], heir_of: str) -> Resource:
         """The resource with the unnamed volumes of the container that it replaces: of the current one, or of
         the one that was kept last.
         """
         name = resource.key.name
-        if replaces and (there := self._engine.container(replaces)):
+        if heir_of and (there := self._engine.container(heir_of)):
             config = mounts.inherit(resource.spec["config"], declared, there.get("Mounts") or ())
             return replace(resource, spec={**resource.spec, "config": config})
         listed = self._engine.containers(f"{INSTANCE_LABEL}={self._instance}", f"{NAME_LABEL}={name}")

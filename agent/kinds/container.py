@@ -235,8 +235,8 @@ def _creation(
     if oneshots.has_run(desired, image, view):
         return Fate(key, "delete", "an old instance is left", others) if others else ok(key)
     name = candidate_name(desired, image)
-    replaces = next(({"replaces": instance.id} for instance in instances if instance.adopted), {})
-    prepare = [Step("prepare", "create", {"name": name, "image": image, **replaces})]
+    heir_of = next(({"heir_of": instance.id} for instance in instances if instance.adopted), {})
+    prepare = [Step("prepare", "create", {"name": name, "image": image, **heir_of})]
     prepare += [
         Step("prepare", "connect", {"container": name, "network": network})
         for network in networks(desired)[1:]

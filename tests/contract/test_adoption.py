@@ -134,7 +134,7 @@ def test_a_replaced_container_of_compose_leaves_its_unnamed_volumes(bench: Bench
     id = bench.compose_container(resource, f"{bench.prefix}_db_1")
     before = one(bench, id, Look()).volumes
     name = f"{resource.key.name}.new-1"
-    act(bench, resource, "create", name=name, image=bench.host.image_id(resource.spec["image"]), replaces=id)
+    act(bench, resource, "create", name=name, image=bench.host.image_id(resource.spec["image"]), heir_of=id)
     assert seen(bench, name).volumes == before
 
 

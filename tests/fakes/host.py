@@ -378,7 +378,7 @@ class FakeHost:
 
     # --- containers ---
 
-    def _container_create(self, resource: Resource, name: str, image: str, replaces: str = "") -> None:
+    def _container_create(self, resource: Resource, name: str, image: str, heir_of: str = "") -> None:
         there = next((c for c in self.containers.values() if c.seen.name == name), None)
         if there is not None:
             if not there.seen.owned or there.seen.digest != resource.digest or there.seen.image_id != image:
