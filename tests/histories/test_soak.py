@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,10 +19,12 @@ import pytest
 from agent.kinds import files
 from agent.model import Resource
 from agent.store.history import History
+from agent.store.locks import holder
 from agent.store.orders import Orders
 from agent.store.state import KNOWN_GOOD, REJECTED
 from tests.fakes.passes import Passes, service
 from tests.harness.site import Site
+from tests.harness.wait import eventually
 from tests.histories.world import Host
 
 ALL = 2000  # passes
@@ -216,8 +219,26 @@ class RealSoak:
         self.a_pass(0)
         self.a_pass(0)
 
+    def idle(self) -> tuple[int, int]:
+        """How many descriptors the daemon has, and how many files are in its run-time directory, at a moment
+        when it writes nothing: after a pass it still writes the heartbeat, with a lock and a file for that.
+        """
+
+        def here() -> tuple[int, int]:
+            there = [path for path in (self.site.root / "run").rglob("*") if path.is_file()]
+            return len(os.listdir(f"/proc/{self.daemon.pid}/fd")), len(there)
+
+        def still() -> tuple[int, int]:
+            before = here()
+            time.sleep(0.2)
+            assert not holder(self.site.root / "run/limpet/heartbeat.lock") and here() == before
+            return before
+
+        return eventually(still, what="a daemon that writes nothing")
+
     def sizes(self) -> Sizes:
         """What is there now: of the daemon, below its root, and on the Engine."""
+        descriptors, run_time_files = self.idle()
         process, state = Path(f"/proc/{self.daemon.pid}"), self.site.root / "var/lib/limpet"
         status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
         client = self.site.engine.client
@@ -225,11 +246,11 @@ class RealSoak:
         there = [path for path in state.rglob("*") if path.is_file() and not bounded & {*path.parts}]
         return {
             "resident KiB": int(status["VmRSS"].split()[0]),
-            "descriptors": len(os.listdir(process / "fd")),
+            "descriptors": descriptors,
             "threads": int(status["Threads"]),
             "state files": len(there),
             "state bytes": sum(path.stat().st_size for path in there),
-            "run-time files": sum(path.is_file() for path in (self.site.root / "run").rglob("*")),
+            "run-time files": run_time_files,
             "host files": len(list((self.site.root / "etc").rglob("*"))),
             "containers": len(self.site.engine.containers(self.prefix)),
             "networks": len(client.networks.list(names=[self.prefix])),
