@@ -29,6 +29,9 @@ NAME_LABEL = "io.limpet.name"  # the final name of a container, whatever it is c
 
 PATH_KINDS = ("file", "directory", "symlink")  # their names are absolute host paths
 
+# Why a pass runs, the weightiest first: when several are due, the pass gets the first.
+TRIGGERS = ("sync", "settings", "start", "poll", "retry", "resync")
+
 Condition = Literal["present", "started", "healthy", "completed"]
 Stage = Literal["apply", "prune"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-_USERINFO = re.compile(r"\b([a-zA-Z][a-zA-Z0-9+.-]*://)([^/\s?#\"'<>]*)@")
+_USERINFO = r"\b([a-zA-Z][a-zA-Z0-9+.-]*://)([^/\s?#\"'<>]*)@"
 _SECRET_WORDS = "token|password|passwd|secret|signature|api_?key|auth"
-_QUERY = re.compile(rf"([?&][^=&\s]*(?:{_SECRET_WORDS})[^=&\s]*=)[^&\s#\"'<>]+", re.IGNORECASE)
+_QUERY = rf"(?i)([?&][^=&\s]*(?:{_SECRET_WORDS})[^=&\s]*=)[^&\s#\"'<>]+"
 
 
 def redact(text: str) -> str:
@@ -16,4 +16,6 @@ def redact(text: str) -> str:
         user = found[2].partition(":")[0] if "ssh" in found[1] else ""
         return f"{found[1]}{user}@" if user else found[1]
 
-    return _QUERY.sub(r"\1***", _USERINFO.sub(userinfo, text))
+    if "://" in text:
+        text = re.sub(_USERINFO, userinfo, text)
+    return re.sub(_QUERY, r"\1***", text) if "=" in text else text

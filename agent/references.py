@@ -20,7 +20,7 @@ _HOST = rf"(?:{_DOMAIN}(?:\.{_DOMAIN})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _TAG = r"[\w][\w.-]{0,127}"
 _DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
-_REFERENCE = re.compile(rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*(?::{_TAG})?(?:@{_DIGEST})?", re.ASCII)
+_REFERENCE = rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*(?::{_TAG})?(?:@{_DIGEST})?"  # compiled when needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def familiar(text: str) -> str:
 
 def is_reference(text: str) -> bool:
     """Whether the Engine takes this as the name of an image; the id of an image is one, too."""
-    return len(text) <= MAX_LENGTH and _REFERENCE.fullmatch(text) is not None
+    return len(text) <= MAX_LENGTH and re.fullmatch(_REFERENCE, text, re.ASCII) is not None
 
 
 def image_problem(text: str) -> tuple[str, str] | None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.clock import SystemClock
-from agent.daemon.schedule import TRIGGERS
 from agent.errors import LimpetError
 from agent.installation import Paths
+from agent.model import TRIGGERS
 from agent.report import log
 from agent.report.progress import Events, JsonLines, Progress
 from agent.sandbox import error_document

@@ -67,7 +67,7 @@ def run_pass(
     a state that cannot be read or written raises (Stalled, Transient).
 
     paths, settings: the installation.
-    trigger: why there is a pass now (`daemon.schedule.TRIGGERS`).
+    trigger: why there is a pass now (`model.TRIGGERS`).
     reporter, clock, progress: the heartbeat, time, and what a person sees meanwhile.
     cancel: set when the pass is asked to stop; it finishes the action at hand.
     """

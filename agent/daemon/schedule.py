@@ -23,13 +23,11 @@ from dataclasses import dataclass
 from random import Random
 
 from agent.errors import EXIT_FAILED, EXIT_ROLLBACK_FAILED, EXIT_TEMPORARY
+from agent.model import TRIGGERS
 
 POLL_BACKOFF_CAP = 1800.0  # seconds; or the poll interval, when that is longer
 JITTER = 0.1  # share of an interval
 NEVER = math.inf
-
-# Why a pass runs, the weightiest first: when several are due, the pass gets the first.
-TRIGGERS = ("sync", "settings", "start", "poll", "retry", "resync")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,6 @@ from typing import Any
 
 from agent.errors import Stalled
 
-_ALLOW_PRUNE = re.compile(r"^Limpet-Allow-Prune:\s*(\d+)\s*$", re.MULTILINE)
-_RETRY = re.compile(r"^Limpet-Retry:\s*(\S+)\s*$", re.MULTILINE)
-_URGENT = re.compile(r"^Limpet-Urgent:\s*yes\s*$", re.MULTILINE)
-
 
 def check_descent(answer: Mapping[str, Any], pin: str, ref_name: str) -> None:
     """Judges the fetch child's answer against the pinned commit (empty: there is none yet).
@@ -42,15 +38,22 @@ def check_descent(answer: Mapping[str, Any], pin: str, ref_name: str) -> None:
 
 def allowed_prunes(message: str) -> int:
     """The number of deletions that are meant."""
-    found = _ALLOW_PRUNE.search(message)
-    return int(found[1]) if found else 0
+    found = _trailers("Allow-Prune", r"\d+", message)
+    return int(found[0]) if found else 0
 
 
 def retries(message: str) -> list[str]:
     """The releases that may be tried again: "all", or the beginnings of ids, manifest digests or commits."""
-    return _RETRY.findall(message)
+    return _trailers("Retry", r"\S+", message)
 
 
 def is_urgent(message: str) -> bool:
     """Whether the commit need not wait for a window."""
-    return _URGENT.search(message) is not None
+    return bool(_trailers("Urgent", "yes", message))
+
+
+def _trailers(name: str, form: str, message: str) -> list[str]:
+    """The values of a trailer; what has another form is none."""
+    if "Limpet-" not in message:
+        return []
+    return re.findall(rf"^Limpet-{name}:\s*({form})\s*$", message, re.MULTILINE)

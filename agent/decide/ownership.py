@@ -36,12 +36,14 @@ class Underway:
     adopted: container -> the id of the instance that it takes over as it is
     notified: container -> the id of the instance that is notified
     started: names and ids of the containers whose hooks are yet to run
+    proved: whether the target has been proved healthy
     """
 
     touched: Set[Key]
     adopted: Mapping[Key, str]
     notified: Mapping[Key, str]
     started: Set[Any]
+    proved: bool
 
 
 def owned_entries(plan: Plan, view: View, save_original: Callable[[str], Spec]) -> dict[Key, Owned]:
@@ -75,14 +77,15 @@ def _underway(plan: Plan, view: View) -> Underway:
         action.key: str(action.args["container"]) for action in plan.actions if action.verb in notify.VERBS
     }
     started = {action.args["container"] for action in plan.actions if action.verb in hooks.STARTING}
-    return Underway({action.key for action in plan.actions}, adopted, notified, started)
+    touched = {action.key for action in plan.actions}
+    return Underway(touched, adopted, notified, started, proved=view.target == view.known_good)
 
 
 def _before_apply(resource: Resource, known: Owned | None, underway: Underway, view: View) -> Owned:
     key = resource.key
     entry = replace(
         _entry(resource, known or Owned(resource.digest), key in underway.touched),
-        adopted=adoption.record(key, view, proved=view.target == view.known_good),
+        adopted=adoption.record(key, view, proved=underway.proved),
         attempted=_attempted(key, known, view),
     )
     if key in underway.notified:
