@@ -9,7 +9,7 @@ import time
 
 from agent.errors import EXIT_FAILED, EXIT_OK
 from agent.installation import Paths
-from agent.kinds import KINDS
+from agent.kinds.table import KINDS
 from agent.store.orders import Orders
 from agent.store.state import State, StateStore
 

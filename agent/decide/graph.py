@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from agent.kinds import KINDS
 from agent.kinds.base import Part, Step
+from agent.kinds.table import KINDS
 from agent.model import Key
 
 PARTS: tuple[Part, ...] = ("prepare", "start-first", "release", "start", "prune")

@@ -19,9 +19,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from agent.model import Action, Json, Key, Manifest
-from agent.observed import Observed
+
+if TYPE_CHECKING:
+    from agent.observed import Observed  # the daemon loads this module for what is remembered
 
 SHORT = 12  # hex digits that name an image, here and for people
 

@@ -18,8 +18,9 @@ from dataclasses import replace
 
 from agent.decide.holdings import app_of, held_claims, running_claims, wants
 from agent.decide.order import Ordering
-from agent.kinds import KINDS, claims, container, files, network, update_policy
+from agent.kinds import claims, container, files, network, update_policy
 from agent.kinds.base import Fate, View, refuse
+from agent.kinds.table import KINDS
 from agent.model import Action, Change, Key, Plan, Refusal, Stage
 
 WAIT_LIMIT = 300.0  # seconds that an `await` action may take

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from agent.model import Resource
-from agent.observed import ObservedContainer
+
+if TYPE_CHECKING:
+    from agent.observed import ObservedContainer  # the daemon needs the words only
 
 FINE = ("healthy", "running", "completed", "present")  # words that are not a problem
 PENDING = ("starting", "unknown")
