@@ -297,7 +297,7 @@ def roll_back(
     except Interrupted:
         raise
     except LimpetError as error:
-        why = f"{error.message} (it is undone because {reason})"
+        why = f"{error.message} (the release is undone because {reason})"
         ending = Ending("Failed", error.exit_code, why, error.hint or remedy, error=error)
         return unfinished(state, ending)
     state.count(rollbacks=1)
