@@ -128,6 +128,13 @@ class Check:
     within: float = 0.0  # 0: the gate's deadline
     origin: str = ""
 
+    @property
+    def by_hand(self) -> str:
+        """The command by which a person runs it."""
+        if self.http:
+            return f"curl -i {self.http} (wants status {self.status})"
+        return f"nc -vz {self.tcp.replace(':', ' ')}" if self.tcp else " ".join(self.exec)
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:

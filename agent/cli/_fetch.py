@@ -12,6 +12,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from agent.fetch.run import handle_fetch
+    from agent.fetch.one_fetch import handle_fetch
 
     return serve(handle_fetch)

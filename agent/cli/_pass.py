@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     log.set_up()
     emit = JsonLines(_take_stdout())
     try:
-        result = one_pass(
+        result = pass_here(
             args.root, trigger=args.trigger, progress=Events(emit), cancel=cancelled_by_signals()
         )
     except LimpetError as error:
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     return result.exit_code
 
 
-def one_pass(root: Path, *, trigger: str, progress: Progress, cancel: threading.Event) -> Ending:
+def pass_here(root: Path, *, trigger: str, progress: Progress, cancel: threading.Event) -> Ending:
     """Runs a pass in this process. Raises Transient if one is running already, and BadInput if the settings
     are wrong.
     """

@@ -58,9 +58,9 @@ def _pass(root: Path, progress: Progress) -> tuple[int, str]:
         ) from None
     if answer is not None:
         return _wait(answer, progress)
-    from agent.cli._pass import cancelled_by_signals, one_pass
+    from agent.cli._pass import cancelled_by_signals, pass_here
 
-    result = one_pass(root, trigger="sync", progress=progress, cancel=cancelled_by_signals())
+    result = pass_here(root, trigger="sync", progress=progress, cancel=cancelled_by_signals())
     return result.exit_code, result.sentence
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from agent.converge import prefetch
 from agent.converge.context import Context, Wanted
-from agent.decide import commit
+from agent.decide import trailers
 from agent.decide.image_memory import always
 from agent.errors import CORRECT_IT, HeldBack, Stalled
 from agent.kinds.base import Target
@@ -93,7 +93,7 @@ def may_start(context: Context, wanted: Wanted, *, begun: bool) -> None:
     windows, tip = context.settings.converge.windows, wanted.tip
     if not windows or context.state.held or begun:
         return
-    if tip is not None and context.settings.policy.trailers and commit.is_urgent(tip.message):
+    if tip is not None and context.settings.policy.trailers and trailers.is_urgent(tip.message):
         return
     from agent.settings.windows import closed
 

@@ -15,7 +15,7 @@ from agent.clock import Clock
 from agent.converge.account import Account
 from agent.converge.apply import apply
 from agent.converge.desired import Desired, Tip
-from agent.decide import commit, ownership
+from agent.decide import ownership, trailers
 from agent.decide.brakes import BrakePolicy, brakes
 from agent.decide.plan import plan
 from agent.drivers.host import Host
@@ -222,7 +222,7 @@ class Context:
         return BrakePolicy(
             converge.prune,
             converge.max_prune,
-            commit.allowed_prunes(message),
+            trailers.allowed_prunes(message),
             policy.files_deny,
             None,
             frozen,

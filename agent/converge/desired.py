@@ -15,7 +15,7 @@ from typing import Any
 
 from agent import __version__, sandbox
 from agent.clock import at_most_patience
-from agent.decide.commit import check_descent
+from agent.decide.descent import check_descent
 from agent.errors import Interrupted, LimpetError, Stalled, Transient
 from agent.installation import Paths
 from agent.model import SCHEME, Manifest, canonical_json, sha256

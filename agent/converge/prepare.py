@@ -17,7 +17,7 @@ from agent.converge.account import Account
 from agent.converge.choose import begun, choose, held_target, may_start, still_held
 from agent.converge.context import Context, Wanted
 from agent.converge.prune import collect
-from agent.decide import commit
+from agent.decide import trailers
 from agent.decide.image_memory import always, short_id
 from agent.errors import Interrupted, LimpetError, Stalled
 from agent.fetch.address import repo_name, shown_url
@@ -112,7 +112,7 @@ def heed(context: Context, wanted: Wanted) -> None:
     assert wanted.tip is not None
     context.state.flapping.moved(wanted.tip.commit)
     if context.settings.policy.trailers:
-        context.state.retry_once(commit.retries(wanted.tip.message), wanted.tip.commit)
+        context.state.retry_once(trailers.retries(wanted.tip.message), wanted.tip.commit)
 
 
 def render_tip(context: Context, account: Account, wanted: Wanted) -> Wanted:

@@ -18,7 +18,6 @@ from agent.errors import (
     LimpetError,
     Transient,
 )
-from agent.kinds.checks import describe_check
 from agent.kinds.health import FINE, health_word
 from agent.model import Key, Manifest, Refusal
 from agent.observed import ObservedContainer
@@ -196,7 +195,7 @@ def _health(context: Context, account: Account) -> tuple[dict[str, str], dict[st
     for check in manifest.checks:
         if wrong := account.failing.get(check.name):
             subject = f"check/{check.name}"
-            words[subject], messages[subject], hints[subject] = "failing", wrong, describe_check(check)
+            words[subject], messages[subject], hints[subject] = "failing", wrong, check.by_hand
     return words, messages, hints
 
 

@@ -23,7 +23,6 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from agent.errors import LimpetError
-from agent.kinds.checks import describe_check
 from agent.kinds.health import FINE, health_word, was_stopped
 from agent.model import Check, Key, Manifest, Resource
 from agent.observed import ObservedContainer
@@ -313,7 +312,7 @@ def _red(check: Check, problem: str, sample: Sample, progress: GateMemory) -> Fi
     late = check.within and sample.at >= max(
         progress.started + check.within, progress.begun + min(check.within, LEAST_LEFT)
     )
-    subject, hint = f"check/{check.name}", describe_check(check)
+    subject, hint = f"check/{check.name}", check.by_hand
     if late:
         return Finding(subject, "bad", f"{problem} after {check.within:.0f} s", hint)
     return Finding(subject, "wait", problem, hint)

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any
 from agent.clock import at_most_patience
 from agent.drivers import engine_errors, hooks, registry, waiting
 from agent.drivers.engine import Engine
-from agent.drivers.registries import Registries
+from agent.drivers.registry_access import Registries
 from agent.errors import Failed, Transient
 from agent.kinds.engine import endpoints, mounts, objects, request
 from agent.kinds.engine.resources import restart_policy

@@ -89,7 +89,7 @@ class RealHost:
         """The driver that changes containers; it is loaded when there is something to change."""
         if self._docker is None:
             from agent.drivers.docker import Docker
-            from agent.drivers.registries import Registries
+            from agent.drivers.registry_access import Registries
 
             config = self._paths.host(self._settings.docker_config)
             registries = Registries(config, self._settings.registries, self._paths.host)

@@ -24,7 +24,7 @@ from agent.clock import at_most_patience
 from agent.drivers import engine_errors
 from agent.drivers.engine import Engine, unavailable
 from agent.drivers.engine_errors import one_line
-from agent.drivers.registries import Registries
+from agent.drivers.registry_access import Registries
 from agent.errors import Interrupted, LimpetError, Stalled, Transient
 from agent.references import ImageReference
 

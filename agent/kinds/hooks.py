@@ -11,7 +11,7 @@ Rules:
 3. A command may hold secrets: it goes to the driver apart from the arguments of the action, which are shown.
 
 `pre_start` does not run in the container: each command is a one-shot container that the service needs
-(`agent.render.hooks`).
+(`agent.render.pre_start`).
 """
 
 from __future__ import annotations

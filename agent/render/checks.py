@@ -1,5 +1,5 @@
 """The checks of a layer file, as values. A new type of check is read here, `model.Check` holds it,
-`drivers/checks.py` runs it, and `kinds/checks.py` says how a person runs it.
+`drivers/checks.py` runs it, and `Check.by_hand` says how a person runs it.
 """
 
 from __future__ import annotations

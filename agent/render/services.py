@@ -21,8 +21,8 @@ from agent.kinds.hooks import POST_START, PRE_STOP
 from agent.model import PATH_KINDS, Condition, Key, Need, Resource
 from agent.references import image_problem
 from agent.render.assembly import Assembly, ChangeEffect, Draft, Reaction, origin
-from agent.render.hooks import draft_pre_start
 from agent.render.mounts import PLURAL, AppFiles, Used
+from agent.render.pre_start import draft_pre_start
 from agent.render.pull_policy import pulling
 from agent.render.schema import without_places
 from agent.render.unsupported import (

@@ -18,8 +18,8 @@ import pytest
 
 from agent.drivers import registry as driver
 from agent.drivers.host import RealHost
-from agent.drivers.registries import MARK, Registries
 from agent.drivers.registry import registry_refusal
+from agent.drivers.registry_access import MARK, Registries
 from agent.errors import Interrupted, LimpetError, Stalled, Transient
 from agent.installation import Paths
 from agent.settings.values import EngineSettings

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.converge.desired import Tip
-from agent.decide.commit import check_descent
+from agent.decide.descent import check_descent
 from agent.model import Check, Manifest
 from agent.revision import Revision
 from tests.fakes.passes import Branch

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from agent.kinds import files
-from agent.model import Action, Change, Key, Manifest, Plan, Refusal
+from agent.model import Action, Change, Check, Key, Manifest, Plan, Refusal
 
 
 def test_manifest_digest_is_of_content() -> None:
@@ -48,3 +50,16 @@ refused volume/w: no"""
     )
     assert [action.id for action in found.staged("apply")] == [1, 2]
     assert str(Plan()) == ""
+
+
+@pytest.mark.parametrize(
+    ("check", "words"),
+    [
+        (Check("a", http="http://x/", status=204), "curl -i http://x/ (wants status 204)"),
+        (Check("a", tcp="127.0.0.1:5432"), "nc -vz 127.0.0.1 5432"),
+        (Check("a", exec=("/bin/check", "-v")), "/bin/check -v"),
+    ],
+)
+def test_check_can_be_run_by_hand(check: Check, words: str) -> None:
+    """A check must be described as the command that a person runs."""
+    assert check.by_hand == words

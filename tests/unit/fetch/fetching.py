@@ -20,7 +20,7 @@ import pytest
 
 from agent import sandbox
 from agent.errors import Stalled, Transient
-from agent.fetch.run import handle_fetch
+from agent.fetch.one_fetch import handle_fetch
 from agent.store.durable import MARK
 from tests.harness.gitrepo import GitRepo
 from tests.harness.net import Server, free_port

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from agent.fetch import packs
-from agent.fetch.run import handle_fetch
+from agent.fetch.one_fetch import handle_fetch
 from tests.harness.gitrepo import GitRepo
 from tests.unit.fetch.fetching import Fetcher
 

@@ -55,7 +55,7 @@ def test_a_poll_with_nothing_new_loads_no_git_library(repo: GitRepo, fetch: Fetc
     repo.commit({"a": "1"})
     fetch(repo.path)
     code = (
-        "import json, sys; from agent.fetch.run import handle_fetch\n"
+        "import json, sys; from agent.fetch.one_fetch import handle_fetch\n"
         "answer = handle_fetch(json.loads(sys.argv[1]))[0]\n"
         "print(answer['changed'], [m for m in ('dulwich', 'paramiko', 'urllib3', 'cryptography') if m in "
         "sys.modules])"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.decide.commit import check_descent
+from agent.decide.descent import check_descent
 from agent.errors import Stalled
 
 PIN, TIP = "1" * 40, "2" * 40
