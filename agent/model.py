@@ -237,6 +237,7 @@ class Owned:
     hooked: the ids of the containers in which all `post_start` commands have run since Limpet started them
     adopted: only for a thing in Docker without a label of ours: its {"id"}, the {"digest"} that it counts as,
         and {"original"}, how it was found, until a release that adopts it is proved
+    outlived: containers only: lender -> [start of a run that was too old for it, start of the lender's run]
     attempted: it came with a release, and no release that has it was proved
     """
 
@@ -249,6 +250,7 @@ class Owned:
     completed: str = ""
     hooked: tuple[str, ...] = ()
     adopted: Spec = field(default_factory=dict)
+    outlived: Mapping[str, list[str]] = field(default_factory=dict)
     attempted: bool = False
 
 

@@ -43,6 +43,9 @@ class ObservedContainer:
     patience: seconds that its health check gives it for its start
     adopted: ours by its id in the inventory, not by a label
     original: how an adopted one was found, until a release that has it is proved
+    shares: `network_mode`, `pid` or `ipc` -> the id of the container with which it shares that, or its name
+        when it was not there yet
+    created_at: when it was created; empty unless it was inspected
     found: what `kinds.engine.compare` reads; only there when it may be adopted
     differs: what `kinds.engine.compare` says
     """
@@ -67,6 +70,8 @@ class ObservedContainer:
     patience: float = 0.0
     adopted: bool = False
     original: Spec | None = None
+    shares: Mapping[str, str] = field(default_factory=dict)
+    created_at: str = ""
     found: Spec | None = None
     differs: tuple[str, ...] = ()
 

@@ -22,7 +22,7 @@ from agent.drivers.host import Host
 from agent.drivers.observe import Look
 from agent.errors import Interrupted, LimpetError, Stalled
 from agent.installation import Paths
-from agent.kinds import adoption
+from agent.kinds import adoption, lenders
 from agent.kinds.base import Target, View
 from agent.kinds.hooks import POST_START
 from agent.model import PATH_KINDS, Action, Manifest, Outcome, Plan, Release
@@ -167,6 +167,7 @@ class Context:
                 (key.kind, entry.adopted["id"]): (key.name, entry) for key, entry in owned if entry.adopted
             },
             adopting=frozenset(handle for manifest in manifests for handle in adoption.handles(manifest)),
+            closely=lenders.concerned(manifests),
         )
 
     def observe(self, target: Target, *, deep: bool = False) -> Observed:

@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from agent.decide.batches import BatchEdges, service_updates, watch_args
 from agent.decide.graph import StepGraph, StepNode
 from agent.decide.holdings import app_of, held_claims, wants
-from agent.kinds import claims, files, oneshots
+from agent.kinds import claims, files, lenders, oneshots
 from agent.kinds.base import Fate, Part, View
 from agent.kinds.update_policy import policy_of
 from agent.model import Action, Key, Need, Stage
@@ -117,8 +117,8 @@ class Ordering:
                 edge(self.graph.last(key, "release"), first(need.key, "start"))
         elif need.key.kind == "container":
             if need.key in self._shared_from(key):
-                # Without it: the Engine looks up `volumes_from`, `pid` and `ipc` when it creates the
-                # candidate, and finds the container that is about to be removed.
+                # Without it: the Engine looks up `network_mode`, `pid`, `ipc` and `volumes_from` when it
+                # creates the candidate, and finds the container that is about to be removed.
                 edge(ready, first(key, "prepare"))
             if not self._gives_way_early(key):
                 # Without it: the service is down for as long as its database takes to become healthy.
@@ -179,18 +179,9 @@ class Ordering:
         return key not in self.followers and not self.fates[key].started_first
 
     def _shared_from(self, key: Key) -> set[Key]:
-        """The changing containers that the Engine looks up when it creates this one: those whose volumes or
-        processes it shares, and those that it is linked to outside of networks of its own.
-        """
+        """The changing containers that the Engine looks up when it creates this one."""
         resource = self.view.target.manifest.resources.get(key)
-        config = resource.spec["config"] if resource and key.kind == "container" else {}
-        modes = [str(config.get(mode) or "") for mode in ("pid", "ipc")]
-        entries = [
-            *(config.get("volumes_from") or ()),
-            *((config.get("links") or ()) if config.get("network_mode") else ()),
-            *(mode.removeprefix("container:") for mode in modes if mode.startswith("container:")),
-        ]
-        named = {Key("container", str(entry).partition(":")[0]) for entry in entries}
+        named = lenders.looked_up(resource) if resource else set()
         return {other for other in named if self.graph.first(other, "start")}
 
     def _gives_way_early(self, key: Key) -> bool:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agent.kinds import adoption, files, hooks, instances, notify, oneshots
+from agent.kinds import adoption, files, hooks, instances, lenders, notify, oneshots
 from agent.kinds.base import Target, View
 from agent.model import Inventory, Key, Outcome, Owned, Plan, Resource, Spec
 from agent.observed import Observed, ObservedContainer
@@ -87,6 +87,7 @@ def _before_apply(resource: Resource, known: Owned | None, underway: Underway, v
         _entry(resource, known or Owned(resource.digest), key in underway.touched),
         adopted=adoption.record(key, view, proved=underway.proved),
         attempted=_attempted(key, known, view),
+        outlived=lenders.outlived_runs(resource, view),
     )
     if key in underway.notified:
         entry = replace(entry, notified=notify.not_notified(resource, underway.notified[key], view))

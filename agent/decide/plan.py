@@ -18,7 +18,7 @@ from dataclasses import replace
 
 from agent.decide.holdings import app_of, held_claims, running_claims, wants
 from agent.decide.order import Ordering
-from agent.kinds import claims, container, files, network, update_policy
+from agent.kinds import claims, container, files, lenders, network, update_policy
 from agent.kinds.base import Fate, View, refuse
 from agent.kinds.table import KINDS
 from agent.model import Action, Change, Key, Plan, Refusal, Stage
@@ -101,7 +101,8 @@ def _decide(view: View) -> tuple[View, dict[Key, Fate]]:
         fates = _networks(keys, stuck, view)
         recreated = frozenset(key.name for key, fate in fates.items() if fate.part("release"))
         view = replace(view, recreated=recreated)
-        fates |= {key: _fate(key, view) for key in keys if key.kind != "network"}
+        fates |= {key: _fate(key, view) for key in keys if key.kind not in ("network", "container")}
+        fates |= _containers(keys, view)
         _refuse_dependents(view, fates)
         newly = _held_by_refused(view, fates) - stuck
         if not newly:
@@ -123,6 +124,17 @@ def _networks(keys: Iterable[Key], stuck: set[Key], view: View) -> dict[Key, Fat
             key, f"must {why}, but a container on it is refused", "see the refusal of the container"
         )
     return network.make_room(fates, view)
+
+
+def _containers(keys: Iterable[Key], view: View) -> dict[Key, Fate]:
+    """The fates of all containers: those by which others live come first."""
+    fates: dict[Key, Fate] = {}
+    wanted = lenders.concerned([view.target.manifest])
+    for key in lenders.lenders_first([key for key in keys if key.kind == "container"], view):
+        fates[key] = _fate(key, view)
+        if key.name in wanted:
+            view = replace(view, lenders={**view.lenders, key.name: lenders.to_be(fates[key], view)})
+    return fates
 
 
 def _held_by_refused(view: View, fates: Mapping[Key, Fate]) -> set[Key]:

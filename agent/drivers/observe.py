@@ -5,36 +5,24 @@ Unknown is not missing: when something cannot be read, that is an error; nothing
 
 from __future__ import annotations
 
-import errno
-import functools
-import grp
-import hashlib
-import os
-import pwd
 import re
-import stat
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from typing import Any
 
-from agent.drivers.beneath import Beneath
 from agent.drivers.engine import Engine
-from agent.errors import Stalled, Transient
+from agent.drivers.observe_files import observe_files
 from agent.kinds import claims
 from agent.kinds.adoption import adoption_handle, as_adopted, unproved
 from agent.kinds.engine.health import start_patience
 from agent.model import APP_LABEL, DIGEST_LABEL, INSTANCE_LABEL, NAME_LABEL, Owned, Spec
-from agent.observed import Observed, ObservedContainer, ObservedFile, ObservedNetwork, ObservedVolume
+from agent.observed import Observed, ObservedContainer, ObservedNetwork, ObservedVolume
 from agent.references import familiar
 
 _HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)$")
 _EXITED = re.compile(r"(?:Exited|Restarting) \((-?\d+)\)")
 NO_TAG = "<none>:<none>"  # what older Engines list for an image without a name
 HOLDING = ("running", "paused", "restarting")  # states that hold ports and addresses
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_CHUNK = 1 << 20
-_TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlink"}
 HostPathOf = Callable[[str], str]  # a path of the Engine's -> the host path
 
 
@@ -49,6 +37,7 @@ class Look:
     runtime: whether the Engine is asked at all; else only the files
     adopted: (kind, id) -> name and inventory entry of the things that are ours without a label
     adopting: the handles of the things that may be taken over, which are then inspected
+    closely: names of containers that are inspected too, because others live by them or they by others
     """
 
     paths: frozenset[str] = frozenset()
@@ -57,6 +46,7 @@ class Look:
     runtime: bool = True
     adopted: Mapping[tuple[str, str], tuple[str, Owned]] = field(default_factory=dict)
     adopting: frozenset[str] = frozenset()
+    closely: frozenset[str] = frozenset()
 
 
 def observe(look: Look, root: str, engine: Engine, instance: str, unmapped: HostPathOf = str) -> Observed:
@@ -114,7 +104,8 @@ def _container(
     final = labels.get(NAME_LABEL, "") if owned else name
     compared = _is_compared(entry, names, labels, look)
     inspected = None
-    if compared or ((owned or entry) and (look.deep or final not in names)):
+    closely = bool(look.closely.intersection((*names, final)))
+    if compared or closely or ((owned or entry) and (look.deep or final not in names)):
         inspected = engine.container(listed["Id"])
         if inspected is None:
             return None
@@ -186,7 +177,21 @@ def observed_container(
         started_at=state.get("StartedAt", ""),
         error=state.get("Error", ""),
         patience=start_patience(((inspected or {}).get("Config") or {}).get("Healthcheck")),
+        shares=_shares(listed, inspected or {}),
+        created_at=(inspected or {}).get("Created", ""),
     )
+
+
+def _shares(listed: Mapping[str, Any], inspected: Mapping[str, Any]) -> dict[str, str]:
+    """Key of a service -> the container that the Engine remembers for it."""
+    host = inspected.get("HostConfig") or {}
+    modes = {
+        "network_mode": (listed.get("HostConfig") or {}).get("NetworkMode"),
+        "pid": host.get("PidMode"),
+        "ipc": host.get("IpcMode"),
+    }
+    parts = {key: str(mode or "").partition(":") for key, mode in modes.items()}
+    return {key: of for key, (kind, _, of) in parts.items() if kind == "container"}
 
 
 def _held_ports(listed: Mapping[str, Any]) -> tuple[str, ...]:
@@ -298,95 +303,3 @@ def _references(wanted: Iterable[str], images: list[dict[str, Any]], engine: Eng
         if image_id is not None:
             found[reference] = image_id
     return found
-
-
-# --- files --------------------------------------------------------------------------------------------------
-
-
-def observe_files(paths: Iterable[str], root: str) -> dict[str, ObservedFile]:
-    """What lies at these paths. Each parent directory is walked to once."""
-    found: dict[str, ObservedFile] = {}
-    beneath = Beneath(root)
-    in_order = sorted(paths, key=lambda path: path.rpartition("/")[::2])
-    for _, siblings in groupby(in_order, key=lambda path: path.rpartition("/")[0]):
-        found |= _siblings(beneath, list(siblings))
-    return found
-
-
-def _siblings(beneath: Beneath, paths: list[str]) -> dict[str, ObservedFile]:
-    """What lies at paths of one directory. Errors: Transient."""
-    try:
-        with beneath.parent(paths[0]) as (parent, _):
-            seen = {path: _file(parent, path) for path in paths}
-        return {path: there for path, there in seen.items() if there is not None}
-    except (FileNotFoundError, NotADirectoryError):
-        return {}  # nothing can lie there
-    except Stalled:  # behind a link that is not trusted
-        return {path: ObservedFile("other", 0, 0, 0) for path in paths}
-    except OSError as error:
-        raise Transient(
-            f"cannot read {paths[0]}: {error.strerror}", "check the file system (dmesg)", code="FileSystem"
-        ) from error
-
-
-def _file(parent: int, path: str) -> ObservedFile | None:
-    name = path.rpartition("/")[2]
-    try:
-        status = os.stat(name, dir_fd=parent, follow_symlinks=False)
-        kind = _TYPES.get(stat.S_IFMT(status.st_mode), "other")
-        return ObservedFile(
-            kind,
-            stat.S_IMODE(status.st_mode),
-            status.st_uid,
-            status.st_gid,
-            _user(status.st_uid),
-            _group(status.st_gid),
-            content=_content(parent, name) if kind == "file" else "",
-            target=os.readlink(name, dir_fd=parent) if kind == "symlink" else "",
-            empty=kind == "directory" and _empty(parent, name),
-            size=status.st_size if kind == "file" else 0,
-        )
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.EINVAL, errno.ENOTDIR):
-            raise Transient(
-                f"{path} changed while it was read", "the next pass looks again", code="Busy"
-            ) from error
-        raise
-
-
-def _content(parent: int, name: str) -> str:
-    descriptor = os.open(name, _READ, dir_fd=parent)
-    try:
-        digest = hashlib.sha256()
-        while chunk := os.read(descriptor, _CHUNK):
-            digest.update(chunk)
-        return digest.hexdigest()
-    finally:
-        os.close(descriptor)
-
-
-def _empty(parent: int, name: str) -> bool:
-    descriptor = os.open(name, _READ | os.O_DIRECTORY, dir_fd=parent)
-    try:
-        with os.scandir(descriptor) as entries:
-            return next(entries, None) is None
-    finally:
-        os.close(descriptor)
-
-
-@functools.lru_cache(maxsize=1024)
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-@functools.lru_cache(maxsize=1024)
-def _group(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)

@@ -106,6 +106,22 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Lender:
+    """A container by which others live (`lenders`).
+
+    id: empty when it is still to be created
+    started: when its run began; empty when it does not run, or is still to be started
+    created: when it was created
+    volumes: the names of its volumes
+    """
+
+    id: str = ""
+    started: str = ""
+    created: str = ""
+    volumes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """All that a decision may look at.
 
@@ -116,6 +132,8 @@ class View:
     known_good: the release that was proved last
     recreated: names of networks that this plan removes now, to make them anew or to make room for others:
         whatever is attached to them gives way
+    lenders: container -> how it will be when others of this plan begin to live by it; those of others follow
+        from `observed`
     past: earlier releases, given when there are containers that belong to none of the others
     ran: `kind/name` of one-shots -> the marks of those that ran to success (`oneshots`)
     """
@@ -126,6 +144,7 @@ class View:
     applied: Target = Target()
     known_good: Target = Target()
     recreated: frozenset[str] = frozenset()
+    lenders: Mapping[str, Lender] = field(default_factory=dict)
     past: tuple[Target, ...] = ()
     ran: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 

@@ -8,19 +8,17 @@ steps are still to be taken.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any, TypedDict, Unpack
 
-from agent.kinds import adoption, claims, giving_back, hooks, notify, oneshots
+from agent.kinds import adoption, causes, claims, giving_back, hooks, lenders, notify, oneshots
 from agent.kinds.base import Fate, Part, Step, View, digest, ok, refuse
-from agent.kinds.engine.differences import differing_fields
 from agent.kinds.instances import BROKEN, RUNNING, candidate_name, is_candidate, is_kept, kept_name
 from agent.model import Key, Need, Resource
 from agent.observed import ObservedContainer
 
 NAME = "container"
 RANK = 30
-MOST_NAMES = 4  # in a cause; the others are counted
 
 
 class Handling(TypedDict, total=False):
@@ -122,6 +120,7 @@ def fate(key: Key, desired: Resource | None, view: View) -> Fate:
     if desired is None:
         return _removal(key, instances, view)
     refusal = adoption.adoption_refusal(desired, view) or _taken(key, desired, instances, view)
+    refusal = refusal or lenders.obstacle(desired, view)
     if refusal:
         return refusal
     keeper = _keeper(desired, instances, view)
@@ -175,7 +174,8 @@ def _taken(key: Key, desired: Resource, instances: list[ObservedContainer], view
 
 def _matches(desired: Resource, instance: ObservedContainer, view: View) -> bool:
     image = view.target.image(desired)
-    return instance.digest == desired.digest and instance.image_id == image and instance.state not in BROKEN
+    same = instance.digest == desired.digest and instance.image_id == image
+    return same and instance.state not in BROKEN and not lenders.misfit(desired, instance, view)
 
 
 def _keeper(desired: Resource, instances: list[ObservedContainer], view: View) -> ObservedContainer | None:
@@ -199,7 +199,7 @@ def _put_aside(key: Key, instance: ObservedContainer, view: View) -> list[Step]:
     """
     at = {"container": instance.id}
     kept = instance.original is not None or view.known_good.has(key, instance.digest, instance.image_id)
-    if not kept or instance.state in BROKEN:
+    if not kept or instance.state in BROKEN or lenders.is_dead(instance, view):
         holds = (
             instance.name == key.name or instance.state in RUNNING or set(instance.networks) & view.recreated
         )
@@ -247,7 +247,8 @@ def _creation(
         *hooks.after_start(desired, key.name),
     )
     verb = _making(key, instances)
-    cause = _adoption_cause(instances) or _creation_cause(desired, verb, view)
+    cause = causes.adoption_cause(instances) or causes.lender_cause(desired, instances, view)
+    cause = cause or causes.creation_cause(desired, verb, view)
     return Fate(key, verb, cause, (*prepare, *others, *start))
 
 
@@ -259,13 +260,6 @@ def _making(key: Key, instances: list[ObservedContainer]) -> str:
     )
 
 
-def _adoption_cause(instances: list[ObservedContainer]) -> str:
-    words = next(
-        (instance.differs for instance in instances if instance.differs and not is_kept(instance)), ()
-    )
-    return f"the container that was started before differs in {_listed(words)}" if words else ""
-
-
 def _mending(desired: Resource, keeper: ObservedContainer, others: tuple[Step, ...], view: View) -> Fate:
     """The fate of a container with an instance that matches. `others`: steps of the other instances."""
     key, steps = desired.key, (*others, *_mend(desired, keeper, view))
@@ -275,8 +269,8 @@ def _mending(desired: Resource, keeper: ObservedContainer, others: tuple[Step, .
         return ok(key)
     if is_candidate(keeper):
         verb = _making(key, view.containers(key.name))
-        return Fate(key, verb, _creation_cause(desired, verb, view), steps)
-    return Fate(key, _verb(keeper, key, steps), _mending_cause(desired, keeper, steps, view), steps)
+        return Fate(key, verb, causes.creation_cause(desired, verb, view), steps)
+    return Fate(key, _verb(keeper, key, steps), causes.mending_cause(desired, keeper, steps, view), steps)
 
 
 def _mend(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step]:
@@ -291,7 +285,8 @@ def _mend(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step
         steps.append(Step("start", "rename", at | {"to": desired.key.name}))
     if keeper.state == "paused":
         steps.append(Step("start", "unpause", at))
-    if keeper.state in ("paused", "running"):
+    lives = keeper.state in ("paused", "running")
+    if lives or (keeper.state == "restarting" and lenders.outlived(desired, keeper, view)):
         steps += hooks.while_running(notify.steps(desired, keeper, view), desired, keeper, view)
     elif keeper.state not in RUNNING and not _done(desired, keeper, view):
         steps += [Step("start", "start", at), *hooks.after_start(desired, keeper.id)]
@@ -327,67 +322,3 @@ def _verb(keeper: ObservedContainer, key: Key, steps: tuple[Step, ...]) -> str:
     if not verbs:
         return "delete"
     return "start" if verbs & {"start", "unpause"} else "update"
-
-
-def _mending_cause(desired: Resource, keeper: ObservedContainer, steps: tuple[Step, ...], view: View) -> str:
-    if keeper.name != desired.key.name:
-        return "known good's container comes back" if is_kept(keeper) else f"is called {keeper.name}"
-    starting = [step for step in steps if step.part == "start"]
-    connects = [step.args["network"] for step in starting if step.verb == "connect"]
-    if connects:
-        return f"is not attached to {', '.join(connects)}"
-    if not starting:
-        return "an old instance is left"
-    if keeper.state == "running":
-        return _running_cause(desired, keeper, starting, view)
-    if keeper.state == "exited":
-        return f"is stopped (exit code {keeper.exit_code})"
-    return f"is {keeper.state}"
-
-
-def _running_cause(desired: Resource, keeper: ObservedContainer, starting: list[Step], view: View) -> str:
-    if not any(step.verb in notify.VERBS for step in starting):
-        return f"its {hooks.POST_START} has not run"
-    changed = notify.changed_files(desired, keeper.id, view)
-    return f"{_listed(changed)} changed" if changed else "is unhealthy"
-
-
-def _creation_cause(desired: Resource, verb: str, view: View) -> str:
-    before = view.applied.manifest.resources.get(desired.key)
-    if before is None:
-        return "new"
-    if view.corrective(desired.key):
-        return "is missing" if verb == "create" else "is not the one that was applied"
-    return difference(before, desired, view)
-
-
-def difference(before: Resource, after: Resource, view: View) -> str:
-    """The names of the parts in which two specs differ, for people; of an image also the values."""
-    if before.digest == after.digest:
-        old, new = view.applied.image(before), view.target.image(after)
-        if not new:
-            return "its image moved"
-        return f"image {after.spec['image']} is {_short_id(new)} now, was {_short_id(old)}"
-    words = [n for n in differing_fields(before.spec["config"], after.spec["config"]) if n != "image"]
-    words += _differing(before.spec["inputs"], after.spec["inputs"])
-    words += _differing(before.spec["folded"], after.spec["folded"])
-    if before.spec["on_change"] != after.spec["on_change"]:
-        words.append("on_change")
-    if before.spec["image"] != after.spec["image"]:
-        words.insert(0, f"image {before.spec['image']} -> {after.spec['image']}")
-        if len(words) == 1:
-            return words[0]
-    return f"{_listed(words)} changed"
-
-
-def _differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
-    return sorted(name for name in {**one, **other} if one.get(name) != other.get(name))
-
-
-def _listed(words: Sequence[str]) -> str:
-    text, more = ", ".join(words[:MOST_NAMES]), len(words) - MOST_NAMES
-    return f"{text} and {more} more" if more > 0 else text
-
-
-def _short_id(image_id: str) -> str:
-    return image_id.removeprefix("sha256:")[:12]

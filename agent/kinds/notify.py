@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from agent.kinds import adoption
+from agent.kinds import adoption, lenders
 from agent.kinds.base import Step, View
 from agent.model import Action, Key, Resource
 from agent.observed import ObservedContainer
@@ -81,7 +81,7 @@ def steps(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step
     """One restart, or each signal once."""
     on_change = desired.spec["on_change"]
     wanted = {on_change.get(path, RESTART) for path in changed_files(desired, keeper.id, view)}
-    if RESTART in wanted or is_unhealthy(desired, keeper, view):
+    if RESTART in wanted or is_unhealthy(desired, keeper, view) or lenders.outlived(desired, keeper, view):
         return [Step("start", "restart", {"container": keeper.id})]
     signals = sorted(reaction.removeprefix("signal:") for reaction in wanted)
     return [Step("start", "signal", {"container": keeper.id, "signal": signal}) for signal in signals]

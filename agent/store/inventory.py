@@ -105,6 +105,7 @@ def _json(owned: Owned) -> dict[str, Json]:
         "completed": owned.completed,
         "hooked": list(owned.hooked),
         "adopted": dict(owned.adopted),
+        "outlived": dict(owned.outlived),
         "attempted": owned.attempted,
     }
     return {key: value for key, value in doc.items() if value or key == "digest"}
@@ -121,5 +122,6 @@ def _owned(doc: Mapping[str, Json]) -> Owned:
         doc.get("completed", ""),
         tuple(doc.get("hooked", ())),
         doc.get("adopted", {}),
+        doc.get("outlived", {}),
         doc.get("attempted", False),
     )

@@ -22,7 +22,7 @@ from agent.disk import IMAGES, Disk
 from agent.drivers.observe import Look
 from agent.drivers.registry import PullProgress
 from agent.errors import Failed, LimpetError, Stalled, Transient
-from agent.kinds import adoption, claims
+from agent.kinds import adoption, claims, lenders
 from agent.kinds.engine import endpoints, request
 from agent.kinds.engine.health import start_patience
 from agent.kinds.engine.resources import restart_policy
@@ -88,6 +88,10 @@ class FakeContainer:
     reads: tuple[str, ...] = ()  # files that a signal makes it read again
     patience: float = 0.0
     hooks: list[str] = field(default_factory=list)  # events whose commands ended well since the start
+    created_at: str = ""
+    joined: dict[str, tuple[str, str]] = field(
+        default_factory=dict
+    )  # key of the service -> id and start of the container whose namespace it is in
 
 
 class FakeHost:
@@ -116,7 +120,7 @@ class FakeHost:
         self.done: list[Action] = []
         self.pulls: list[str] = []
         self._points = 0
-        self._numbers = itertools.count(1)
+        self._events, self._moments = 0, itertools.count(1)
         self._lock = threading.RLock()
 
     # --- arranging ---
@@ -140,7 +144,7 @@ class FakeHost:
         ids = {network: self.networks[network].id for network in networks}
         seen = ObservedContainer(id, name, False, "running", "sha256:foreign", networks=ids, ports=ports)
         self.containers[id] = FakeContainer(
-            seen, Behaviour(), published=ports, policy="always", started_at="before"
+            seen, Behaviour(), published=ports, policy="always", started_at=f"2026-01-01T00:00:00.{0:09}Z"
         )
         return id
 
@@ -186,6 +190,22 @@ class FakeHost:
     def stop_by_hand(self, name: str) -> None:
         self._stop(self._find(name), 143)
         self._find(name).by_hand = True
+
+    def crash(self, name: str) -> None:
+        """Its process ends, and the Engine starts it again if its restart policy says so."""
+        at = self._find(name)
+        self._stop(at, 1)
+        if at.policy.partition(":")[0] in ("always", "unless-stopped", "on-failure"):
+            self._container_start(None, at.seen.id)
+
+    def in_dead_namespaces(self) -> list[str]:
+        """Running containers that are in a namespace of a container, or of a run of it, that has ended."""
+        alive = {(id, at.started_at) for id, at in self.containers.items() if at.seen.state in RUNNING}
+        return sorted(
+            at.seen.name
+            for at in self.containers.values()
+            if at.seen.state in RUNNING and not alive.issuperset(at.joined.values())
+        )
 
     def reboot(self) -> None:
         """The machine starts again: what ran has ended, and what its restart policy says is started, if it
@@ -393,6 +413,7 @@ class FakeHost:
         config = resource.spec["config"]
         self._mount(name, config)
         primary = endpoints.primary_network(resource.spec)
+        ids = {c.seen.name: c.seen.id for c in self.containers.values()}
         seen = ObservedContainer(
             self._id(),
             name,
@@ -410,6 +431,7 @@ class FakeHost:
                     if v["type"] == "volume" and v.get("source")
                 )
             ),
+            shares={k: ids.get(of, of) for k, of in lenders.lenders(resource) if k in lenders.NAMESPACES},
         )
         all_claims = claims.of_service(resource.key.name, config)
         self.containers[seen.id] = FakeContainer(
@@ -421,6 +443,7 @@ class FakeHost:
             addresses=tuple(c for c in all_claims if c.startswith("address/")),
             policy=_policy(config),
             patience=start_patience(request.healthcheck(config.get("healthcheck") or {})),
+            created_at=self._now(),
         )
 
     def _mount(self, name: str, config: Spec) -> None:
@@ -459,14 +482,10 @@ class FakeHost:
         if at.behaviour.start_error:
             at.error = at.behaviour.start_error
             raise Failed(f"cannot start container {at.seen.name}: {at.error}", HINT, code="CannotStart")
+        at.joined = {key: self._join(at, of) for key, of in at.seen.shares.items()}
+        self._events += 1
         at.by_hand = False
-        at.ticks, at.error, at.started_at, at.restarts, at.hooks = (
-            0,
-            "",
-            f"start {next(self._numbers)}",
-            0,
-            [],
-        )
+        at.ticks, at.error, at.started_at, at.restarts, at.hooks = 0, "", self._now(), 0, []
         at.seen = replace(
             at.seen,
             state="running",
@@ -477,6 +496,15 @@ class FakeHost:
         self._read(at, (*at.alone, *at.reads))
         self._live(at)
 
+    def _join(self, at: FakeContainer, of: str) -> tuple[str, str]:
+        lender = self.find(of)
+        if lender is None or lender.seen.state not in RUNNING:
+            at.error = f"cannot join network of a non running container: {of}"
+            if lender is None:
+                at.error = f"No such container: {of}"
+            raise Failed(f"cannot start container {at.seen.name}: {at.error}", HINT, code="Namespace")
+        return lender.seen.id, lender.started_at
+
     def _live(self, at: FakeContainer) -> None:
         """The state of a running container after its ticks."""
         behaviour = at.behaviour
@@ -485,7 +513,7 @@ class FakeHost:
             again = name in ("always", "unless-stopped") or (name == "on-failure" and behaviour.code != 0)
             if again and (not most or at.restarts < int(most)):
                 at.restarts += 1
-                at.ticks = 0
+                at.ticks, at.started_at = 0, self._now()
                 at.seen = replace(at.seen, state="restarting", health="", exit_code=behaviour.code)
             else:
                 self._stop(at, behaviour.code)
@@ -673,8 +701,10 @@ class FakeHost:
         compared = seen.found is not None and wanted
         seen = adoption.as_adopted(seen, name, entry) if entry else seen
         seen = seen if compared else replace(seen, found=None)
-        if not compared and not (seen.owned and (request.deep or seen.name != seen.key_name)):
-            return seen
+        closely = {seen.name, seen.key_name} & request.closely
+        inspected = compared or closely or (seen.owned and (request.deep or seen.name != seen.key_name))
+        if not inspected:
+            return replace(seen, shares={k: of for k, of in seen.shares.items() if k == "network_mode"})
         return replace(
             seen,
             restart_policy=at.policy,
@@ -682,6 +712,7 @@ class FakeHost:
             started_at=at.started_at,
             error=at.error,
             patience=at.patience,
+            created_at=at.created_at,
         )
 
     def find(self, name: str) -> FakeContainer | None:
@@ -694,8 +725,13 @@ class FakeHost:
             raise Transient(f"no such container: {name}", "the next pass looks again", code="Missing")
         return found
 
+    def _now(self) -> str:
+        """Later at each call."""
+        return f"2026-01-01T00:00:00.{next(self._moments):09}Z"
+
     def _id(self) -> str:
-        return sha256(f"fake {next(self._numbers)}")
+        self._events += 1
+        return sha256(f"fake {self._events}")
 
     def _engine(self) -> None:
         if self.down:

@@ -41,7 +41,7 @@ def service(image: str, name: str = "shop-web-1", **more: Any) -> Resource:
         "service": name.split("-")[1],
         "number": 1,
         "inputs": {},
-        "folded": {},
+        "folded": more.pop("folded", {}),
     }
     return container.container_resource(name, config=config, **about, **more)
 

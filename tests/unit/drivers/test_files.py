@@ -15,7 +15,7 @@ import pytest
 from agent.drivers.beneath import Beneath
 from agent.drivers.candidate import check_candidate
 from agent.drivers.files import TEMPORARY, HostFiles
-from agent.drivers.observe import observe_files
+from agent.drivers.observe_files import observe_files
 from agent.errors import Failed, Stalled, Transient
 from agent.kinds import files
 from agent.model import Resource
