@@ -192,9 +192,9 @@ class Assembler:
             if section in SECTIONS and isinstance(root.get(section), Map) and isinstance(value, Map):
                 self.merge_entries(section, root[section], value)
             elif section in root:
-                place, rules = over.place(section), SPECIAL.step(section)
+                place = over.place(section)
                 try:
-                    root.put(section, merge(root[section], value, place, rules), place)
+                    root.put(section, merge(root[section], value, place, None), place)
                 except ComposeError as error:
                     problems.add(error)
             else:
@@ -293,8 +293,7 @@ def _promote_develop(root: Map, problems: LoadProblems) -> None:
 def _promote_x_develop(service: Map) -> None:
     if "x-develop" in service:
         old, place, new = service.pop("x-develop"), service.place("x-develop"), service.get("develop")
-        merged = old if new is None else merge(old, new, service.place("develop"), None)
-        service.put("develop", merged, place)
+        service.put("develop", merge(old, new, service.place("develop"), None), place)
 
 
 def _promote_initial_sync(watch: Map) -> None:

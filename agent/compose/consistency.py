@@ -125,7 +125,7 @@ class ConsistencyCheck:
             if f"services.{other}" in self.problems.broken:
                 continue
             if other in self.disabled:
-                profiles = ", ".join(self.disabled[other].get("profiles", ()))
+                profiles = ", ".join(self.disabled[other]["profiles"])
                 message = f"services.{name} depends on {other!r}, which no active profile enables"
                 self.error(
                     place, message, f"activate one of its profiles ({profiles}), or set `required: false`"
@@ -165,7 +165,7 @@ class ConsistencyCheck:
         resources = service.get("deploy", Map()).get("resources") or Map()
         for key, kind, other in _LIMITS:
             given = resources.get(kind)
-            if given is not None and service.get(key) and service[key] != given.get(other, 0):
+            if given is not None and service.get(key) and service[key] != given.get(other):
                 self.differ(name, service, key, f"deploy.resources.{kind}.{other}")
         for watch in (service.get("develop") or Map()).get("watch", ()):
             if not watch.get("target") and watch.get("action") not in ("rebuild", "restart"):

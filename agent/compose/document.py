@@ -58,7 +58,7 @@ def parse_yaml(file: str, data: bytes, budget: Budget) -> list[YamlDocument]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        line = data[: error.start].count(b"\n") + 1
         raise ComposeError("the file is not UTF-8 text", file, line, hint="save it as UTF-8") from None
     return [_Builder(file, budget).build(node) for node in _compose(file, text)]
 
@@ -109,7 +109,7 @@ def _read(file: str, text: str, names: dict[str, str]) -> list[YamlNode]:
             if position < len(text)
             else "unreadable",
             file,
-            text.count("\n", 0, position) + 1,
+            text[:position].count("\n") + 1,
             hint='write it as an escape in double quotes, "\\u...."',
         ) from None
     finally:
@@ -139,8 +139,7 @@ def _rename_anchor(text: str, error: Any, renamed: dict[str, str]) -> str | None
 def _problem(error: Any, text: str, line: int) -> str:
     if _tab_at(text, line):
         return "a tab is used for indentation"
-    problem = str(error.problem or "not valid YAML")
-    return f"not valid YAML: {error.context}: {problem}" if error.context else f"not valid YAML: {problem}"
+    return "not valid YAML: " + ": ".join(part for part in (error.context, error.problem) if part)
 
 
 def _remedy(error: Any, text: str, line: int) -> str:

@@ -51,7 +51,7 @@ def text_of(file: str, data: bytes, bom: bool = True) -> str:
     try:
         return data.decode("utf-8-sig" if bom else "utf-8")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        line = data[: error.start].count(b"\n") + 1
         raise ComposeError("the file is not UTF-8 text", file, line, hint="save it as UTF-8") from None
 
 

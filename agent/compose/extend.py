@@ -99,7 +99,7 @@ class _Resolver:
         self.budget.spend_nodes(node_count(base), place)
         source = copy(base)
         remove(source, removed, ("services", name))
-        merged = merge_maps(source, service, services.place(name), SERVICE_RULES)
+        merged = merge_maps(source, service, SERVICE_RULES)
         del merged["extends"]
         merged.at = service.at
         services[name] = merged

@@ -159,7 +159,7 @@ class _Loader:
         problems.raise_any()
         extensions = {key: item for key, item in root.items() if key.startswith("x-")}
         whole = Map(
-            [("name", name), ("services", Map({**active, **disabled}.items())), *extensions.items()],
+            [("name", name), *extensions.items()],
             Place(paths[0]),
         )
         for section, items in {"services": services, **resources}.items():

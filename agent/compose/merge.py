@@ -41,15 +41,15 @@ def merge(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> An
     if isinstance(base, Map):
         if not isinstance(over, Map):
             raise _refuse(place, "a mapping cannot be overridden by another type")
-        return merge_maps(base, over, place, rules)
+        return merge_maps(base, over, rules)
     if isinstance(base, List):
         if not isinstance(over, List):
             raise _refuse(place, "a list cannot be overridden by another type")
-        return _join(base, over, place, rules)
+        return _join(base, over)
     return over
 
 
-def merge_maps(base: Map, over: Map, place: Place, rules: Rules[Merger] | None) -> Map:
+def merge_maps(base: Map, over: Map, rules: Rules[Merger] | None) -> Map:
     for key, value in over.items():
         where = over.place(key)
         if key in base:
@@ -59,7 +59,7 @@ def merge_maps(base: Map, over: Map, place: Place, rules: Rules[Merger] | None) 
     return base
 
 
-def _join(base: List, over: List, place: Place, rules: Rules[Merger] | None) -> List:
+def _join(base: List, over: List) -> List:
     seen = {_token(item) for item in base}
     for item, where in over.placed():
         if (token := _token(item)) not in seen:
@@ -112,7 +112,7 @@ def _replace(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) ->
 
 
 def _joined(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> Any:
-    return _join(sequence(base, place), sequence(over, place), place, rules)
+    return _join(sequence(base, place), sequence(over, place))
 
 
 def _key_values(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> Any:
@@ -137,11 +137,12 @@ def _mapping(value: Any, place: Place, default: dict[str, Any] | None) -> Map:
     return result
 
 
-def _as_maps(default: dict[str, Any] | None) -> Merger:
-    def merger(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> Any:
-        return merge_maps(_mapping(base, place, default), _mapping(over, place, default), place, rules)
+def _depends_on(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> Any:
+    return merge_maps(_mapping(base, place, _STARTED), _mapping(over, place, _STARTED), rules)
 
-    return merger
+
+def _names(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> Any:
+    return merge_maps(_mapping(base, place, None), _mapping(over, place, None), rules)
 
 
 def _build(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> Any:
@@ -153,7 +154,7 @@ def _build(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> A
             result.put("context", value, place)
         return result
 
-    return merge_maps(long(base), long(over), place, rules)
+    return merge_maps(long(base), long(over), rules)
 
 
 def _logging(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> Any:
@@ -164,11 +165,11 @@ def _logging(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) ->
         raise _refuse(place, "`logging` must be a mapping")
     if "driver" in base and "driver" in over and base["driver"] != over["driver"]:
         return over
-    return merge_maps(base, over, place, rules)
+    return merge_maps(base, over, rules)
 
 
 def _ulimit(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> Any:
-    return merge_maps(base, over, place, rules) if isinstance(base, Map) and isinstance(over, Map) else over
+    return merge_maps(base, over, rules) if isinstance(base, Map) and isinstance(over, Map) else over
 
 
 def _ipam_config(base: Any, over: Any, place: Place, rules: Rules[Merger] | None) -> Any:
@@ -184,7 +185,7 @@ def _ipam_config(base: Any, over: Any, place: Place, rules: Rules[Merger] | None
         for new, where in over.placed():
             left = _mapping(new, where, None)
             known = left.get("subnet") == right.get("subnet") or _pool(result, left) >= 0
-            _put_pool(result, merge_maps(right, left, where, below) if known else left, where)
+            _put_pool(result, merge_maps(right, left, below) if known else left, where)
     if not result:
         raise _refuse(place, "an empty list of address pools cannot be merged")
     return result
@@ -239,9 +240,9 @@ SPECIAL: Rules[Merger] = Rules(
     | {f"services.*.{key}": _replace for key in ("command", "entrypoint", "healthcheck.test")}
     | {
         "services.*.build": _build,
-        "services.*.depends_on": _as_maps(_STARTED),
-        "services.*.models": _as_maps(None),
-        "services.*.networks": _as_maps(None),
+        "services.*.depends_on": _depends_on,
+        "services.*.models": _names,
+        "services.*.networks": _names,
         "services.*.logging": _logging,
         "services.*.ulimits.*": _ulimit,
     }
@@ -256,29 +257,35 @@ def key_value(item: Any, place: Place) -> Hashable:
     return item.partition("=")[0]
 
 
-def _target(kind: str) -> Identify:
-    def identify(item: Any, place: Place) -> Hashable:
-        if isinstance(item, Map):
-            if not isinstance(item.get("target"), str):
-                raise ComposeError(
-                    f"the {kind} has no `target`", *place, hint="name the path in the container"
-                )
-            return str(item["target"])
-        if kind == "volume":
-            return volume_target(item, place)
-        parts = str(item).split(":")
-        return parts[1] if len(parts) > 1 else parts[0]
-
-    return identify
+def _device(item: Any, place: Place) -> Hashable:
+    if isinstance(item, Map):
+        return _target("device", item, place)
+    parts = str(item).split(":")
+    return parts[1] if len(parts) > 1 else parts[0]
 
 
-def _mounted(directory: str) -> Identify:
-    def identify(item: Any, place: Place) -> Hashable:
-        if isinstance(item, Map):
-            return str(item["target"]) if "target" in item else f"{directory}/{show(item.get('source'))}"
-        return f"{directory}/{item}"
+def _volume(item: Any, place: Place) -> Hashable:
+    return _target("volume", item, place) if isinstance(item, Map) else volume_target(item, place)
 
-    return identify
+
+def _target(kind: str, item: Map, place: Place) -> str:
+    if not isinstance(item.get("target"), str):
+        raise ComposeError(f"the {kind} has no `target`", *place, hint="name the path in the container")
+    return str(item["target"])
+
+
+def _config(item: Any, place: Place) -> Hashable:
+    return _mounted("", item)
+
+
+def _secret(item: Any, place: Place) -> Hashable:
+    return _mounted("/run/secrets", item)
+
+
+def _mounted(directory: str, item: Any) -> str:
+    if isinstance(item, Map):
+        return str(item["target"]) if "target" in item else f"{directory}/{show(item.get('source'))}"
+    return f"{directory}/{item}"
 
 
 def _port(item: Any, place: Place) -> Hashable:
@@ -340,10 +347,10 @@ IDENTITY: Rules[Identify] = Rules(
         )
     }
     | {
-        "services.*.devices": _target("device"),
-        "services.*.volumes": _target("volume"),
-        "services.*.configs": _mounted(""),
-        "services.*.secrets": _mounted("/run/secrets"),
+        "services.*.devices": _device,
+        "services.*.volumes": _volume,
+        "services.*.configs": _config,
+        "services.*.secrets": _secret,
         "services.*.env_file": _env_file,
         "services.*.expose": _itself,
         "services.*.ports": _port,

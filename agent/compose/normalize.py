@@ -182,7 +182,7 @@ def _add_names(resources: Any, project: str) -> None:
         if item is None:
             resources[key] = item = Map(at=resources.place(key))
         if isinstance(item, Map) and item.get("name") is None:
-            item["name"] = key if item.get("external") in (True, "true") else f"{project}_{key}"
+            item["name"] = key if item.get("external") is True else f"{project}_{key}"
 
 
 def project_name(text: str) -> str:

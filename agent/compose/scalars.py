@@ -190,7 +190,7 @@ def show_duration(nanoseconds: int) -> str:
         return "0s"
     minus, left = ("-", -nanoseconds) if nanoseconds < 0 else ("", nanoseconds)
     for unit, size in (("ns", 1), ("µs", 10**3), ("ms", 10**6)):
-        if left < size * 1000 and size < 10**9:
+        if left < size * 1000:
             return f"{minus}{_decimal(left, size)}{unit}"
     seconds, minutes = left % (60 * 10**9), left // (60 * 10**9)
     text = f"{_decimal(seconds, 10**9)}s"
@@ -221,7 +221,7 @@ def parse_bytes(text: str) -> int:
     number = number[:-1] if number.endswith(" ") else number
     if not re.fullmatch(r"\+?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", number):
         raise ValueError(f"{text!r} is not a size")
-    power = 0 if suffix in ("", "b") else "kmgtp".find(suffix[0]) + 1
+    power = "kmgtp".find(suffix[0]) + 1 if suffix else 0
     if suffix not in ("", "b") and (not power or suffix[1:] not in ("", "b", "ib")):
         raise ValueError(f"{text!r} is not a size: unknown unit {found[2]!r}")
     amount = float(number) * 1024.0**power

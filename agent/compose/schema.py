@@ -222,12 +222,8 @@ def _forms(
     if meant:
         yield from max(meant, key=lambda found: max(len(error[0]) for error in found))
         return
-    types = tuple(dict.fromkeys(name for form in forms for name in (form.types or _types_of(form))))
+    types = tuple(dict.fromkeys(name for form in forms for name in form.types))
     yield path, f"must be {_or(types)}, not {_NAMES[kind]}", _quote_hint(types, kind)
-
-
-def _types_of(rule: SchemaRule) -> tuple[str, ...]:
-    return tuple(name for form in rule.one_of for name in (form.types or _types_of(form)))
 
 
 def _or(types: tuple[str, ...]) -> str:

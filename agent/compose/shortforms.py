@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .errors import ComposeError, LoadProblems, Place
@@ -279,8 +280,8 @@ def _external(value: Any, place: Place) -> Any:
     return value
 
 
-def _one(key: str) -> Expand:
-    return lambda value, place: _map(place, **{key: value}) if isinstance(value, str) else value
+def _one(key: str, value: Any, place: Place) -> Any:
+    return _map(place, **{key: value}) if isinstance(value, str) else value
 
 
 def _listed(value: Any, place: Place) -> Any:
@@ -317,8 +318,8 @@ _CONTAINER: dict[str, Expand] = {
     "volumes.*": _volume,
     "dns": _servers,
     "devices.*": _device,
-    "secrets.*": _one("source"),
-    "configs.*": _one("source"),
+    "secrets.*": partial(_one, "source"),
+    "configs.*": partial(_one, "source"),
 }
 EXPAND: Rules[Expand] = Rules(
     {
@@ -327,14 +328,14 @@ EXPAND: Rules[Expand] = Rules(
         for key, expand in _CONTAINER.items()
     }
     | {
-        "services.*.build": _one("context"),
-        "services.*.build.secrets.*": _one("source"),
+        "services.*.build": partial(_one, "context"),
+        "services.*.build.secrets.*": partial(_one, "source"),
         "services.*.build.provenance": _text,
         "services.*.build.sbom": _text,
         "services.*.build.additional_contexts": _key_values,
         "services.*.build.ssh": _ssh,
         "services.*.depends_on": _depends_on,
-        "services.*.extends": _one("service"),
+        "services.*.extends": partial(_one, "service"),
         "services.*.ports": _ports,
         "services.*.develop.watch.*.ignore": _listed,
         "services.*.develop.watch.*.include": _listed,
