@@ -45,8 +45,8 @@ def found(resource: Resource, id: str, name: str, image_config: Spec | None = No
             "Source": v.get("source", ""),
             "Destination": v["target"],
             "RW": not v.get("read_only"),
-            "Mode": "",
-            "Propagation": "rprivate" * (v["type"] == "bind"),
+            "Mode": (v.get("bind") or {}).get("selinux") or "",
+            "Propagation": ((v.get("bind") or {}).get("propagation") or "rprivate") * (v["type"] == "bind"),
         }
         for v in config.get("volumes") or ()
     ]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from agent.kinds import files
-from agent.model import Action, Change, Check, Key, Manifest, Plan, Refusal
+from agent.model import SCHEME, Action, Change, Check, Key, Manifest, Need, Plan, Refusal, Release
+from agent.revision import Revision
 
 
 def test_manifest_digest_is_of_content() -> None:
@@ -63,3 +67,29 @@ refused volume/w: no"""
 def test_check_can_be_run_by_hand(check: Check, words: str) -> None:
     """A check must be described as the command that a person runs."""
     assert check.by_hand == words
+
+
+def test_a_manifest_is_read_as_it_was_written() -> None:
+    """Resources, checks and warnings must come back from JSON; a document without warnings has none."""
+    motd = replace(
+        files.file("/etc/motd", content="a" * 64, size=1, origin="x:1"),
+        needs=(Need(Key("network", "n"), "started", False),),
+    )
+    check = Check("a", exec=("/bin/check", "-v"), timeout=3.0, within=5.0, origin="y:2")
+    whole = Manifest({motd.key: motd}, (check,), ("one", "two"))
+    doc = json.loads(json.dumps(whole.to_json()))
+    assert set(doc) == {"scheme", "resources", "checks", "warnings"} and doc["scheme"] == SCHEME
+    assert doc["resources"][0]["key"] == "file/etc/motd" and doc["warnings"] == ["one", "two"]
+    assert Manifest.from_json(doc) == whole
+    del doc["warnings"], doc["resources"][0]["origin"]
+    assert Manifest.from_json(doc).warnings == ()
+    assert Manifest.from_json(doc).resources[motd.key].origin == ""
+
+
+def test_a_release_is_read_as_it_was_written() -> None:
+    """Its parts must come back from JSON; one that says nothing of where and when is still read."""
+    held = Release("d" * 64, {"web:1": "sha256:1"}, Revision("main", "c" * 40), 5.0)
+    doc = json.loads(json.dumps(held.to_json()))
+    assert Release.from_json(doc) == held and set(doc) == {"manifest_digest", "lock", "revision", "at"}
+    del doc["revision"], doc["at"]
+    assert Release.from_json(doc) == Release("d" * 64, {"web:1": "sha256:1"})

@@ -32,10 +32,7 @@ def mounts_wanted(resource: Resource, image: Spec) -> Form:
         found[target] = _mount(
             kind, volume.get("source") or "", not volume.get("read_only"), bind.get("propagation")
         )
-        found[target] |= {
-            "selinux": bind.get("selinux"),
-            "subpath": (volume.get("volume") or {}).get("subpath"),
-        }
+        found[target]["selinux"] = bind.get("selinux")
     _, mounts = volumes(config)
     found = _with_options(found, mounts)
     return found | _tmpfs(dict(str(entry).partition(":")[::2] for entry in config.get("tmpfs") or ()))
@@ -64,9 +61,7 @@ def _source(mount: Spec) -> str:
 def _mount(kind: str, source: str, writable: Any, propagation: Any = None) -> Form:
     """Propagation `rprivate` is the Engine's default."""
     found = {"type": kind, "source": "" if kind == "tmpfs" else source, "read_only": not writable}
-    return found | (
-        {"propagation": propagation} if kind == "bind" and propagation not in (None, "", "rprivate") else {}
-    )
+    return found | ({"propagation": propagation} if kind == "bind" and propagation != "rprivate" else {})
 
 
 def _with_options(found: Form, mounts: Any) -> Form:
@@ -113,7 +108,7 @@ def _binds_of_the_app(resource: Resource, directory: str) -> list[tuple[str, str
     for volume in resource.spec["config"].get("volumes") or ():
         if volume["type"] != "bind" or not directory:
             continue
-        source = posixpath.normpath(volume.get("source") or ".")
+        source = posixpath.normpath(volume["source"])
         filled = source.startswith(f"{directory}/.limpet/")  # from `content`, or for an owner and a mode
         if (source == directory or source.startswith(f"{directory}/")) and not filled:
             found.append((posixpath.normpath(volume["target"]), source))

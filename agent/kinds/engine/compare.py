@@ -101,9 +101,7 @@ def container_differences(resource: Resource, found: Spec, names: Mapping[str, s
     is ours.
     """
     image: Spec = found["image"]
-    request = ours.create_request(
-        resource, "", instance="", api=(1, 41), stop_signal=image.get("StopSignal") or ""
-    )
+    request = ours.create_request(resource, "", instance="", stop_signal=image.get("StopSignal") or "")
     if resource.spec["config"].get("healthcheck"):
         request["Healthcheck"] = ours.healthcheck(resource.spec["config"]["healthcheck"], NEWEST)
     there: Spec = found["container"]
@@ -119,8 +117,8 @@ def container_differences(resource: Resource, found: Spec, names: Mapping[str, s
     for field in sorted({*WORDS, *request["HostConfig"]} - ELSEWHERE):
         word = WORDS.get(field, field)
         mine[word], theirs[word] = _pair(field, request["HostConfig"], host, names)
-    mine |= _modes(request["HostConfig"], names) | _hostname(request.get("Hostname"), "")
-    theirs |= _modes(host, names) | _hostname(there["Config"].get("Hostname"), there["Id"], request, host)
+    mine |= _modes(request["HostConfig"], names) | {"hostname": request.get("Hostname")}
+    theirs |= _modes(host, names) | {"hostname": _hostname(there, request)}
     if request["HostConfig"].get("LogConfig"):
         mine["logging"], theirs["logging"] = _logging(
             request["HostConfig"]["LogConfig"], host.get("LogConfig") or {}
@@ -162,21 +160,13 @@ def _environment(entries: Any) -> dict[str, list[str] | None]:
     return {name: [value] if equals else None for name, equals, value in pairs}
 
 
-def _hostname(name: Any, id: str, request: Spec | None = None, host: Spec | None = None) -> Form:
-    """The host name that was asked for. Without one the Engine gives the container's id, or the host name of
-    the namespace that it shares.
-
-    name: the host name in the request or the inspection
-    id: the container's id; empty for a request
-    request: our request, when `name` comes from an inspection
-    host: `HostConfig` of that inspection
+def _hostname(there: Spec, request: Spec) -> Any:
+    """The host name of a container that is there. When none is asked for, the one that the Engine gives does
+    not count: the container's id, or the host name of the namespace that it shares.
     """
-    shared = host is not None and (
-        str(host.get("NetworkMode")).startswith(("host", "container:")) or host.get("UTSMode") == "host"
-    )
-    if request is not None and not request.get("Hostname") and (shared or name == id[:12]):
-        return {"hostname": ""}
-    return {"hostname": name or ""}
+    name, host = there["Config"].get("Hostname"), there["HostConfig"]
+    shared = str(host.get("NetworkMode")).startswith(("host", "container:")) or host.get("UTSMode") == "host"
+    return "" if not request.get("Hostname") and (shared or name == there["Id"][:12]) else name
 
 
 # --- what the host gives ------------------------------------------------------------------------------------
@@ -196,7 +186,7 @@ def _normal(field: str, value: Any, names: Mapping[str, str]) -> Any:
         value = NORMAL[field](value)
     elif field == "VolumesFrom":
         value = [_named_volumes_from(entry, names) for entry in value or ()]
-    elif field in ("IpcMode", "PidMode", "UTSMode"):
+    elif field in ("IpcMode", "PidMode"):
         value = _namespace(value, names)
     return sorted(value, key=str) if field in UNORDERED and value else value
 

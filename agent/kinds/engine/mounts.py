@@ -63,7 +63,7 @@ def inherit(config: Spec, declared: Iterable[str], mounts: Iterable[Mapping[str,
         if volume["type"] == "volume" and not volume.get("source")
     }
     for mount in mounts:
-        name, target = mount.get("Name") or "", mount.get("Destination", "")
+        name, target = str(mount.get("Name")), mount["Destination"]
         if mount.get("Type") == "volume" and target in wanted and UNNAMED.fullmatch(name):
             volumes[target] = (
                 {"type": "volume", "target": target} | dict(volumes.get(target, {})) | {"source": name}

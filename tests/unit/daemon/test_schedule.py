@@ -54,7 +54,8 @@ def test_hosts_are_spread_over_the_interval() -> None:
 def test_failed_polls_back_off_up_to_a_cap(failures: int, seed: int) -> None:
     """The wait after n failures must lie between a second and the doubled interval, never above the cap."""
     it = schedule(seed=seed)
-    for _ in range(failures):
+    for count in range(failures):
+        assert it.poll_failures == count
         it.polling()
         it.polled(5000.0, succeeded=False)
     assert 1.0 <= it.poll_at - 5000.0 <= min(POLL_BACKOFF_CAP, 60 * 2.0 ** (failures - 1))
@@ -339,3 +340,24 @@ def test_the_backoff_is_at_least_a_second() -> None:
         it.passing()
         it.passed(1000.0, EXIT_TEMPORARY)
         assert it.poll_at >= 1001.0 and it.pass_at >= 1001.0
+
+
+def test_polls_back_off_by_their_own_interval_and_cap() -> None:
+    """Of many hosts the longest wait must double with each failure, up to half an hour, or to an interval
+    that is longer.
+    """
+    for poll, failures, longest in (
+        (60.0, 1, 60.0),
+        (60.0, 3, 240.0),
+        (60.0, 9, 1800.0),
+        (7200.0, 4, 7200.0),
+    ):
+        waits = []
+        for seed in range(200):
+            it = schedule(seed=seed, cadence=Cadence(poll=poll, resync=600.0))
+            for _ in range(failures):
+                it.polling()
+                it.polled(1000.0, succeeded=False)
+            assert it.poll_failures == failures
+            waits.append(it.poll_at - 1000.0)
+        assert 0.9 * longest < max(waits) <= longest

@@ -286,3 +286,58 @@ def test_deletion_that_frees_a_port_is_braked_with_its_taker() -> None:
     found = braked(case, prune=False)
     assert refused(found) == {"container/web", "container/www"}
     assert not found.actions
+
+
+@pytest.mark.parametrize(
+    ("policy", "cause", "hint"),
+    [
+        (
+            {"suspended": {"file/etc/a": "being looked at"}},
+            "suspended: being looked at",
+            "limpet resume file/etc/a",
+        ),
+        (
+            {"files_deny": ("/boot/**", "/etc/**")},
+            "the path is under policy.files_deny (/etc/**)",
+            "change the repository, or the host's limpet.toml",
+        ),
+        (
+            {"files_allow": ("/srv/**", "/var/**")},
+            "the path is not under policy.files_allow",
+            "change the repository, or the host's limpet.toml",
+        ),
+    ],
+)
+def test_who_is_refused_is_told_the_rule_and_the_remedy(
+    policy: dict[str, Any], cause: str, hint: str
+) -> None:
+    """What the owner forbids must be refused with the rule, and with what lifts it."""
+    (refusal,) = braked({"desired": {"file": {"/etc/a": {"content": "x"}}}}, **policy).refusals
+    assert (str(refusal.key), refusal.cause, refusal.hint) == ("file/etc/a", cause, hint)
+
+
+def test_what_flaps_is_refused_only_as_a_correction() -> None:
+    """A flapping resource must be left alone while nothing but drift is to be corrected, with the numbers and
+    the remedy; a new commit changes it.
+    """
+    case: dict[str, Any] = {
+        "applied": {"file": {"/etc/a": {"content": "x"}}},
+        "desired": "applied",
+        "file": {"/etc/a": {"content": "edited"}},
+    }
+    (refusal,) = braked(case, flapping={"file/etc/a": 4}).refusals
+    assert refusal.cause == (
+        "flapping: corrected 4 times within an hour, and needs it again: content was edited on the host"
+    )
+    assert refusal.hint == (
+        "find out what changes it; to have it corrected again: limpet retry file/etc/a, or a new commit"
+    )
+    case["desired"] = {"file": {"/etc/a": {"content": "new"}}}
+    assert not braked(case, flapping={"file/etc/a": 4}).refusals
+
+
+def test_what_is_not_pruned_says_how_it_is() -> None:
+    """With converge.prune off the hint must say how a deletion comes about all the same."""
+    (refusal,) = braked(fleet(2, 1), prune=False).refusals
+    assert refusal.cause == "would be deleted, but converge.prune is off"
+    assert refusal.hint == "delete it by hand, or set converge.prune = true"

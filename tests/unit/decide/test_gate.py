@@ -27,6 +27,7 @@ RELEASE = release(
 )
 WEB, JOB = instance(RELEASE, "web"), instance(RELEASE, "job")
 HTTP = Check("answers", http="http://127.0.0.1/healthz")
+MEANT = "docker logs web; if it is meant to run once, mark the service with `x-limpet: {oneshot: true}`"
 
 
 def at(moment: float, *containers: ObservedContainer, **more: Any) -> Sample:
@@ -151,22 +152,27 @@ def test_a_check_has_time_when_the_gate_is_resumed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("differs", "reason"),
+    ("differs", "reason", "hint"),
     [
-        ({"health": "unhealthy"}, "container/web: its health check fails"),
-        ({"state": "exited", "exit_code": 3}, "container/web: exited with code 3"),
-        ({"state": "exited", "exit_code": 0}, "container/web: exited with code 0"),
+        (
+            {"health": "unhealthy"},
+            "container/web: its health check fails",
+            "docker inspect -f '{{json .State.Health}}' web",
+        ),
+        ({"state": "exited", "exit_code": 3}, "container/web: exited with code 3", MEANT),
+        ({"state": "exited", "exit_code": 0}, "container/web: exited with code 0", MEANT),
         (
             {"state": "dead", "exit_code": 1, "error": "no space"},
             "container/web: exited with code 1; no space",
+            MEANT,
         ),
     ],
 )
-def test_what_cannot_get_better_is_rejected_at_once(differs: dict[str, Any], reason: str) -> None:
+def test_what_cannot_get_better_is_rejected_at_once(differs: dict[str, Any], reason: str, hint: str) -> None:
     """An unhealthy, exited or dead service must be rejected at the first look, with a hint."""
     verdict = judged(at(0, web(**differs), JOB))
     assert (verdict.decision, verdict.reason) == ("rejected", reason)
-    assert verdict.findings[0].hint
+    assert verdict.findings[0].hint == hint
 
 
 @pytest.mark.parametrize("policy", ["always", "unless-stopped"])
@@ -182,7 +188,10 @@ def test_what_docker_stopped_condemns_nothing(policy: str) -> None:
         at(0, replace(seen, state="exited", exit_code=0)),
         at(30, replace(seen, state="exited", exit_code=137)),
     ]
-    assert judged(*looks, manifest=kept_up.manifest).decision == "wait"
+    waiting = judged(*looks, manifest=kept_up.manifest)
+    assert waiting.decision == "wait"
+    assert waiting.reason == "container/web: was stopped with exit code 137, by a person or with Docker"
+    assert waiting.hint == "docker start web"
     broken = at(31, replace(seen, state="exited", exit_code=127, error="no such file"))
     assert judged(*looks, broken, manifest=kept_up.manifest).decision == "rejected"
 
@@ -201,6 +210,9 @@ def test_restart_loop_is_rejected() -> None:
     verdict = judged(*looks, at(3, web(state="restarting", restart_count=10, exit_code=3), JOB))
     assert verdict.decision == "rejected"
     assert verdict.findings[0].message == "is in a restart loop: 3 restarts, last exit code 3"
+    assert verdict.hint == "docker logs web"
+    silent = judged(*looks, at(3, web(state="restarting", restart_count=10), JOB))
+    assert silent.findings[0].message == "is in a restart loop: 3 restarts"
 
 
 def test_restarts_of_another_container_count_not() -> None:
@@ -214,7 +226,8 @@ def test_restarts_of_another_container_count_not() -> None:
 @pytest.mark.parametrize("state", ["created", "restarting", "paused", "removing"])
 def test_not_running_yet_waits(state: str) -> None:
     """A state that may pass must be waited for."""
-    assert judged(at(0, web(state=state), JOB)).findings[0].message == f"is {state}"
+    (finding,) = judged(at(0, web(state=state), JOB)).findings
+    assert (finding.grade, finding.message, finding.hint) == ("wait", f"is {state}", "docker logs web")
 
 
 def test_missing_waits_and_is_late_in_the_end() -> None:
@@ -237,6 +250,7 @@ def test_one_shot_that_failed_is_rejected() -> None:
     """Any other exit code must reject at once."""
     verdict = judged(at(0, WEB, replace(JOB, exit_code=7)))
     assert (verdict.decision, verdict.reason) == ("rejected", "container/job: one-shot exited with code 7")
+    assert verdict.hint == "docker logs job"
 
 
 def test_one_shot_that_runs_is_waited_for() -> None:
@@ -310,6 +324,7 @@ def test_source_must_answer() -> None:
     assert judged(at(0), at(10, source="no route to host"), terms=terms).decision == "wait"
     verdict = judged(at(0), at(10, source="no route to host"), at(60, source="no route to host"), terms=terms)
     assert verdict.reason == "source: no longer answers: no route to host after 60 s"
+    assert verdict.blames_source and "routes, DNS and firewall" in verdict.hint
     assert judged(at(0), at(10, source="no route to host")).decision == "healthy"
 
 

@@ -75,3 +75,50 @@ def test_a_path_that_is_not_ours_is_left_alone() -> None:
     """A file that no release has and nobody took over must have no fate but to stay."""
     found = fate({"file": {"/etc/motd": {"content": "theirs"}}})
     assert (found.verb, found.steps) == ("ok", ())
+
+
+@pytest.mark.parametrize(
+    ("case", "cause"),
+    [
+        ({"file": {"/etc/motd": {"content": "x"}}}, "must be absent; the file that is there is saved"),
+        ({"file": {"/etc/motd": {"content": "x"}}, "inventory": {"file/etc/motd": {}}}, "must be absent"),
+        (
+            {"applied": "desired", "file": {"/etc/motd": {"type": "symlink", "target": "x"}}},
+            "is back",
+        ),
+    ],
+)
+def test_what_must_be_absent_is_removed(case: dict[str, Any], cause: str) -> None:
+    """A file or a link must go, and it must be said whether it is saved, or was there again."""
+    found = fate({"desired": {"file": {"/etc/motd": {"state": "absent"}}}, **case})
+    assert (found.key, found.verb, found.cause) == (MOTD, "delete", cause)
+    assert [(step.part, step.verb) for step in found.steps] == [("start", "remove")]
+
+
+def test_a_directory_that_must_be_absent_is_refused() -> None:
+    """What may hold a person's files must not be removed, and it must be said who is to do it."""
+    found = fate(
+        {
+            "desired": {"file": {"/etc/motd": {"state": "absent"}}},
+            "file": {"/etc/motd": {"type": "directory"}},
+        }
+    )
+    assert found.refusal is not None and found.refusal.key == MOTD
+    assert found.refusal.cause == "must be absent, but is a directory"
+    assert found.refusal.hint == "remove it by hand: /etc/motd"
+    assert fate({"desired": {"file": {"/etc/motd": {"state": "absent"}}}}).verb == "ok"
+
+
+@pytest.mark.parametrize(
+    ("gone", "verb", "cause"),
+    [([], "keep", "makes way for a symlink"), (["file/etc/motd"], "forget", "is a symlink now")],
+)
+def test_a_path_that_becomes_another_kind(gone: list[str], verb: str, cause: str) -> None:
+    """The new resource must change the path alone; the old one is only forgotten, and says what it is now."""
+    found = fate({"applied": OURS, "gone": gone, "desired": {"symlink": {"/etc/motd": {"target": "/x"}}}})
+    assert found == Fate(MOTD, verb, cause)
+
+
+def test_a_file_that_was_removed_by_hand_is_forgotten() -> None:
+    """What the branch drops and nobody has any more must leave the inventory without an action."""
+    assert fate({"applied": OURS, "gone": ["file/etc/motd"]}) == Fate(MOTD, "forget", "is gone")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -54,6 +55,25 @@ def test_a_bind_of_the_app_that_would_move(wanted: dict[str, Any], there: Any, m
     found = attachments.moved(service(wanted), there)
     source = wanted["source"].rstrip("/")
     assert found == ([("/data", there["container"]["Mounts"][0]["Source"], source)] if moves else [])
+
+
+def test_each_bind_of_the_app_is_looked_at() -> None:
+    """Volumes, and binds that the container lacks, must hide no other bind; an app without a directory has
+    none.
+    """
+    wanted = [
+        {"type": "volume", "source": "v", "target": "/v"},
+        bind(f"{DIRECTORY}/lacking", "/lacking"),
+        bind(f"{DIRECTORY}/.limpet/x", "/filled"),
+        bind(f"{DIRECTORY}/data"),
+        bind(f"{DIRECTORY}/more", "/more"),
+    ]
+    there = mounted("/home/me/data")
+    there["container"]["Mounts"] += mounted("/home/me/more", target="/more")["container"]["Mounts"]
+    moves = [(f"/{name}", f"/home/me/{name}", f"{DIRECTORY}/{name}") for name in ("data", "more")]
+    assert attachments.moved(service(*wanted), there) == moves
+    nowhere = service(*wanted)
+    assert attachments.moved(replace(nowhere, spec={**nowhere.spec, "compose": {}}), there) == []
 
 
 @pytest.mark.parametrize(
