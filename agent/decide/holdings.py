@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.kinds import claims, files, giving_back
+from agent.kinds import claims, files, giving_back, succession
 from agent.kinds.base import Fate, View
 from agent.kinds.instances import RUNNING
 from agent.model import Key
@@ -15,7 +15,7 @@ def held_claims(key: Key, view: View) -> set[str]:
         there = view.observed.networks.get(key.name)
         return set(there.claims) if there else set()
     owned = view.inventory.get(key)
-    held = set(owned.claims) if owned else set()
+    held = (set(owned.claims) if owned else set()) | succession.left(key, view)
     if key.kind != "container":
         return held | {claims.path(key.name)} if key.kind in files.KINDS else held
     for instance in view.containers(key.name):
@@ -30,12 +30,13 @@ def running_claims(key: Key, view: View) -> set[str]:
     hold.
     """
     instances = view.containers(key.name) if key.kind == "container" else ()
-    return {
+    held = {
         claim
         for instance in instances
         if instance.state in RUNNING
         for claim in _instance_claims(key, instance, view)
     }
+    return held | succession.left(key, view)
 
 
 def _instance_claims(key: Key, instance: ObservedContainer, view: View) -> set[str]:
@@ -52,7 +53,8 @@ def wants(key: Key, fate: Fate, view: View) -> tuple[str, ...]:
     if fate.verb not in ("create", "replace", "return", "start", "adopt") or not fate.part("start"):
         return ()
     resource = view.target.manifest.resources.get(key)
-    return giving_back.claims_to_restore(key, view) or (resource.claims if resource else ())
+    found = giving_back.claims_to_restore(key, view) or (resource.claims if resource else ())
+    return (*found, *sorted(succession.taken(key, view)))
 
 
 def app_of(key: Key, view: View) -> str:

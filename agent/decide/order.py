@@ -6,7 +6,8 @@ Rules:
 
     parts      an old container still has the name and the ports when the new one takes them
     needs      a container starts before its network, file or database is there
-    claims     the Engine refuses a start: the port, the address or the name is still in use
+    claims     the Engine refuses a start: the port, the address or the name is still in use; or two
+               containers write the same data
     networks   the Engine refuses to remove a network: it has active endpoints
     paths      a file is written before its directory, or where an old file is still in the way
     app files  a running container loses a file, or a new one reads a file that this release removed

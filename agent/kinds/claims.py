@@ -2,7 +2,8 @@
 
 A claim is text: `port/tcp/0.0.0.0/8080`, `name/shop-web-1`, `address/shop_default/10.0.0.5`, `path/etc/motd`,
 `subnet/10.0.0.0/24`, `bridge/br-shop`. Two ports clash when protocol and number are equal and the addresses
-are equal or one of them is a wildcard; two subnets when they overlap; all other claims when they are equal.
+are equal or one of them is a wildcard; two subnets when they overlap; two host paths with data
+(`bind/srv/data`) when they are equal or the one lies below the other; all other claims when they are equal.
 """
 
 from __future__ import annotations
@@ -41,13 +42,18 @@ def subnet(text: str) -> str:
 
 def clash(one: str, other: str) -> bool:
     """Whether two claims exclude each other."""
-    if one == other:
-        return True
-    if one.startswith("subnet/") and other.startswith("subnet/"):
+    kind = one.partition("/")[0]
+    if one == other or kind != other.partition("/")[0]:
+        return one == other
+    if kind == "bind":
+        return one.startswith(f"{other}/") or other.startswith(f"{one}/")
+    if kind == "subnet":
         first, second = (ipaddress.ip_network(claim.removeprefix("subnet/")) for claim in (one, other))
         return first.version == second.version and first.overlaps(second)
-    if not (one.startswith("port/") and other.startswith("port/")):
-        return False
+    return kind == "port" and _ports_clash(one, other)
+
+
+def _ports_clash(one: str, other: str) -> bool:
     _, protocol, ip, number = one.split("/")
     _, other_protocol, other_ip, other_number = other.split("/")
     same = (protocol, number) == (other_protocol, other_number)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypedDict, Unpack
 
-from agent.kinds import adoption, causes, claims, giving_back, hooks, lenders, notify, oneshots
+from agent.kinds import adoption, causes, claims, giving_back, hooks, lenders, notify, oneshots, succession
 from agent.kinds.base import Fate, Part, Step, View, digest, ok, refuse
 from agent.kinds.instances import BROKEN, RUNNING, candidate_name, is_candidate, is_kept, kept_name
 from agent.model import Key, Need, Resource
@@ -235,7 +235,7 @@ def _creation(
     if oneshots.has_run(desired, image, view):
         return Fate(key, "delete", "an old instance is left", others) if others else ok(key)
     name = candidate_name(desired, image)
-    heir_of = next(({"heir_of": instance.id} for instance in instances if instance.adopted), {})
+    heir_of = _heritage(desired, instances, view)
     prepare = [Step("prepare", "create", {"name": name, "image": image, **heir_of})]
     prepare += [
         Step("prepare", "connect", {"container": name, "network": network})
@@ -250,6 +250,13 @@ def _creation(
     cause = causes.adoption_cause(instances) or causes.lender_cause(desired, instances, view)
     cause = cause or causes.creation_cause(desired, verb, view)
     return Fate(key, verb, cause, (*prepare, *others, *start))
+
+
+def _heritage(desired: Resource, instances: list[ObservedContainer], view: View) -> dict[str, str]:
+    """The container whose unnamed volumes the new one gets, where the driver does not find it by its name."""
+    adopted = next((instance for instance in instances if instance.adopted), None)
+    before = adopted or succession.predecessor(desired, view)
+    return {"heir_of": before.id} if before else {}
 
 
 def _making(key: Key, instances: list[ObservedContainer]) -> str:

@@ -24,6 +24,11 @@ from agent.kinds import claims
         ("subnet/10.0.0.0/24", "subnet/10.0.1.0/24", False),
         ("subnet/10.0.0.0/24", "subnet/fd00::/64", False),
         ("subnet/10.0.0.0/24", "port/tcp/10.0.0.0/24", False),
+        ("bind/srv/data", "bind/srv/data/pg", True),
+        ("bind/srv/data", "bind/srv/data2", False),
+        ("bind/srv/data", "path/srv/data/pg", False),
+        ("volume/data", "volume/data", True),
+        ("volume/data", "volume/data/x", False),
     ],
 )
 def test_claims_clash(one: str, other: str, clash: bool) -> None:
