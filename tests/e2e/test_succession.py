@@ -28,8 +28,8 @@ volumes: {{data: {{}}}}
 
 @pytest.mark.parametrize("kind", ["volume", "path"])
 def test_two_never_write_at_once(site: Site, prefix: str, kind: str) -> None:
-    """When a service gets another name, what both wrote must not be mixed: the old one ends before the new one
-    begins.
+    """When a service gets another name, what both wrote must not be mixed: the old one ends before the new
+    one begins.
     """
     place = site.root / "srv/data"
     place.mkdir(parents=True)
