@@ -4,7 +4,8 @@ Rules:
 1. What is about to be done is written down before it is done: the attempt before its first action, the
    rejection before the first action of the rollback, the verdict before the prune.
 2. Trouble that may pass (`Transient`) condemns nothing: the attempt stays, and the next pass goes on with it.
-   Neither does what failed while Docker went down or came back: it stops all containers meanwhile.
+   Neither does what failed while Docker went down or came back (it stops all containers meanwhile), nor a
+   step that failed on what was so before and was not changed.
 3. With no known good there is nothing to go back to: the release stays as it is, degraded, and is judged
    again each pass. But a first release that adopts goes back to what was there before: then known good is the
    release that holds nothing. A release that has started what cannot be undone (`kinds/oneshots.py`) stays
@@ -87,6 +88,7 @@ def attempt(
         at=context.clock.wall(),
         revision=state.attempt.revision,
         source_silent=verdict.blames_source,
+        doubtful=failure is not None and failure.resource in state.attempt.baseline,
     )
     return roll_back(context, account, wanted, view.target, verdict.reason, verdict.hint, failure)
 
@@ -302,11 +304,14 @@ def roll_back(
         return unfinished(state, ending)
     state.count(rollbacks=1)
     state.applied, state.attempt = good, None
-    if after.decision != "healthy":
+    rejection = state.rejected.get(failed.release.id)
+    if after.decision != "healthy" or (rejection and rejection.doubtful):
         state.forget_rejected(failed.release.id)
         context.save()
-        doubt = f"{reason}; but known good is not healthy either: {after.reason}"
-        return Ending("Inconclusive", EXIT_TEMPORARY, doubt, after.hint, error=cause)
+        doubt = f"{reason}; it was so before this release"
+        if after.decision != "healthy":
+            doubt = f"{reason}; but known good is not healthy either: {after.reason}"
+        return Ending("Inconclusive", EXIT_TEMPORARY, doubt, after.hint or remedy, error=cause)
     state.images.collection_due = True
     state.rolled_back = RolledBack(failed.release.id, failed.revision, reason, context.clock.wall())
     context.save()

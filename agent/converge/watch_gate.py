@@ -29,7 +29,8 @@ def failing_before(context: Context, view: View, plan: Plan) -> frozenset[str]:
     manifest = view.known_good.manifest
     observed = context.host.observe(context.look([view.known_good], deep=True))
     sample = _sample(context, observed, manifest)
-    return gate.allowed_to_fail(manifest, sample, {change.key for change in plan.changes})
+    changed = {change.key for change in plan.changes if change.verb != "keep"}  # "keep" is only waited for
+    return gate.allowed_to_fail(manifest, sample, changed)
 
 
 def watch(

@@ -6,7 +6,9 @@ Rules:
    seconds without a break.
 2. A failure that cannot get better is rejected at once: an exited container that is not a one-shot, a failed
    one-shot, an unhealthy health check, a restart loop. Anything else has time until the deadline, which is
-   never before a container that is seen to start may be healthy by its own word (`start_period`).
+   never before a container that is seen to start may be healthy by its own word (`start_period`). A run of a
+   container that was unhealthy before the release was applied has that time, too: its health check may not
+   have seen the change yet, and the change may be what heals it.
 3. Contrast: a subject that failed already before the release was applied, and was not changed by it, cannot
    condemn the release.
 4. The source must answer after the change when it answered before (commit-confirmed). Where it does not,
@@ -37,7 +39,7 @@ SOURCE = "source"
 @dataclass(frozen=True, slots=True)
 class Terms:
     """`settle` and `deadline` in seconds. `allowed_to_fail`: subjects ("check/x") that failed before apply
-    and were not changed by it.
+    and were not changed by it, and the runs of containers that were unhealthy before it.
     """
 
     settle: float
@@ -144,7 +146,10 @@ def judge(
 
 
 def _findings(manifest: Manifest, sample: Sample, progress: GateMemory, terms: Terms) -> list[Finding]:
-    found = [*_containers(manifest, sample, progress), *_checks(manifest, sample, progress)]
+    found = [
+        *_containers(manifest, sample, progress, terms.allowed_to_fail),
+        *_checks(manifest, sample, progress),
+    ]
     if terms.source_required and sample.source:
         found.append(_silent_source(sample.source))
     return [finding for finding in found if finding.subject not in terms.allowed_to_fail]
@@ -198,13 +203,18 @@ def condemned(failure: LimpetError) -> Verdict:
 
 def allowed_to_fail(manifest: Manifest, sample: Sample, changed: set[Key]) -> frozenset[str]:
     """Subjects that fail now, before anything is touched, and are not about to change: they cannot condemn a
-    release.
+    release. And the runs of containers that are unhealthy now.
     """
     progress = GateMemory(sample.at)
-    found = [*_containers(manifest, sample, progress), *_checks(manifest, sample, progress)]
-    return frozenset(
+    found = [*_containers(manifest, sample, progress, frozenset()), *_checks(manifest, sample, progress)]
+    runs = {_run(c) for c in sample.containers if c.owned and c.health == "unhealthy"}
+    return frozenset(runs).union(
         f.subject for f in found if f.subject.startswith("check/") or Key.parse(f.subject) not in changed
     )
+
+
+def _run(instance: ObservedContainer) -> str:
+    return f"unhealthy/{instance.id}/{instance.started_at}"
 
 
 def _restart_counts(sample: Sample) -> dict[str, int]:
@@ -222,7 +232,9 @@ def _first_counts(sample: Sample, progress: GateMemory) -> dict[str, tuple[str, 
     return first
 
 
-def _containers(manifest: Manifest, sample: Sample, progress: GateMemory) -> list[Finding]:
+def _containers(
+    manifest: Manifest, sample: Sample, progress: GateMemory, excused: frozenset[str]
+) -> list[Finding]:
     by_name = {c.name: c for c in sample.containers if c.owned}
     found = []
     for resource in manifest.of_kind("container"):
@@ -230,7 +242,7 @@ def _containers(manifest: Manifest, sample: Sample, progress: GateMemory) -> lis
         finding = (
             _one_shot(resource, instance)
             if resource.spec["oneshot"]
-            else _service(resource, instance, progress)
+            else _service(resource, instance, progress, excused)
         )
         if finding:
             found.append(finding)
@@ -248,7 +260,9 @@ def _one_shot(resource: Resource, instance: ObservedContainer | None) -> Finding
     return Finding(subject, "wait", f"one-shot is {word}")
 
 
-def _service(resource: Resource, instance: ObservedContainer | None, progress: GateMemory) -> Finding | None:
+def _service(
+    resource: Resource, instance: ObservedContainer | None, progress: GateMemory, excused: frozenset[str]
+) -> Finding | None:
     subject, logs = str(resource.key), f"docker logs {resource.key.name}"
     if instance is None:
         return Finding(subject, "wait", "is missing")
@@ -258,7 +272,8 @@ def _service(resource: Resource, instance: ObservedContainer | None, progress: G
     if word in ("exited", "dead"):
         return _ended(resource, instance)
     if word == "unhealthy":
-        return Finding(subject, "bad", "its health check fails", probes(instance.name))
+        before = _run(instance) in excused
+        return Finding(subject, "wait" if before else "bad", "its health check fails", probes(instance.name))
     if word == "starting":
         return Finding(subject, "wait", "its health check has not passed yet", logs)
     return None if word in FINE else Finding(subject, "wait", f"is {word}", logs)

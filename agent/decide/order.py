@@ -107,6 +107,8 @@ class Ordering:
         created or gives way.
         """
         edge, first = self.graph.edge, self.graph.first
+        if first(key, "prepare", "release", *BEGIN) is None:
+            return  # only what is left of it goes, after the gate
         ready = self._ready(need)
         # Without it: a container is started before its network or volume is there (the Engine refuses),
         # before its file is written (it reads the old one), or before its database is healthy (it exits).
@@ -142,15 +144,25 @@ class Ordering:
             return last
         if fate is None or fate.verb == "refuse" or self._has_run(need):
             return last
-        if last is None and self._met(need):
+        if last is None and (self._met(need) or self._is_undone()):
             return None
         known = self.awaits.get((need.key, need.condition))
         if known is None:
             # Without the edge from `last`: an old container that is still healthy would end the wait.
             args = {"container": need.key.name, "condition": need.condition, "timeout": self.wait_limit}
+            if need.condition == "healthy" and not self._is_started(need.key):
+                args["recovers"] = True  # unhealthy is what it was before: nothing of this plan made it so
             known = self.graph.between(need.key, "await", args, [last])
             self.awaits[need.key, need.condition] = known
         return known
+
+    def _is_undone(self) -> bool:
+        """Whether a release is undone: what ran before ran with what was there, healthy or not."""
+        return self.view.returning and not self.view.repairing
+
+    def _is_started(self, key: Key) -> bool:
+        fate = self.fates.get(key)
+        return fate is not None and any(step.verb in ("start", "restart") for step in fate.steps)
 
     def _met(self, need: Need) -> bool:
         current = [c for c in self.view.containers(need.key.name) if c.name == need.key.name]

@@ -297,11 +297,11 @@ class Docker:
                 if "is already in progress" not in str(error.explanation):
                     raise
 
-    def wait(self, *, container: str, condition: str, timeout: float) -> None:
+    def wait(self, *, container: str, condition: str, timeout: float, recovers: bool = False) -> None:
         """Waits until it is `healthy` or `completed`. Errors: Failed when that cannot happen, or not in
         time.
         """
-        waiting.wait(self._engine, self._stop, container, condition, timeout)
+        waiting.wait(self._engine, self._stop, container, condition, timeout, recovers)
 
     def watch(self, *, containers: list[str], seconds: float, most: int, timeout: float) -> None:
         """Waits until all are good and stay so. Errors: Failed when more than `most` are not."""

@@ -18,7 +18,14 @@ POLL = 0.1, 1.0  # seconds between two looks: first, longest
 ENDED = ("exited", "dead", "removing")
 
 
-def wait(engine: Engine, stop: threading.Event, container: str, condition: str, timeout: float) -> None:
+def wait(
+    engine: Engine,
+    stop: threading.Event,
+    container: str,
+    condition: str,
+    timeout: float,
+    recovers: bool = False,
+) -> None:
     """Waits until a container meets a condition.
 
     engine: is asked about it
@@ -26,13 +33,15 @@ def wait(engine: Engine, stop: threading.Event, container: str, condition: str, 
     container: its id or name
     condition: `healthy` or `completed`
     timeout: seconds; the container's own health check may give it more
+    recovers: it was not started by this pass: that it is unhealthy is old, and may pass
 
     Errors: Failed when that takes too long, and at once when it cannot happen any more; Interrupted.
     """
     started, pause = time.monotonic(), POLL[0]
     while True:
         there = _look(engine, container)
-        if _reached(_name(there), there, condition):
+        old = recovers and _word(there) == "unhealthy"
+        if not old and _reached(_name(there), there, condition):
             return
         limit = _limit(there, timeout)
         left = started + limit - time.monotonic()

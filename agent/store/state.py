@@ -48,7 +48,8 @@ class Attempt:
 
     started_wall: for people, seconds
     started_monotonic: seconds; counts only in the boot `boot_id`
-    baseline: the probes that failed before anything was applied, and so cannot condemn the release
+    baseline: the probes that failed before anything was applied, and so cannot condemn the release; and the
+        runs of containers that were unhealthy then
     tries: the number of passes that began it, this one included
     """
 
@@ -92,7 +93,8 @@ class Attempt:
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """A release that failed its gate. `at`: wall time, seconds. `source_silent`: one reason was that the
-    source no longer answered.
+    source no longer answered. `doubtful`: what failed was so before the release; it is forgotten when known
+    good is back.
     """
 
     manifest_digest: str
@@ -100,11 +102,13 @@ class Rejection:
     at: float
     revision: Revision
     source_silent: bool = False
+    doubtful: bool = False
 
     def to_json(self) -> dict[str, Json]:
         doc = asdict(self) | {"revision": str(self.revision)}
-        if not self.source_silent:  # as earlier versions wrote it
-            del doc["source_silent"]
+        for flag in ("source_silent", "doubtful"):  # as earlier versions wrote it
+            if not doc[flag]:
+                del doc[flag]
         return doc
 
 
@@ -203,7 +207,14 @@ class State:
         self.rejected.pop(release.id, None)
 
     def reject(
-        self, release: Release, *, reason: str, at: float, revision: Revision, source_silent: bool = False
+        self,
+        release: Release,
+        *,
+        reason: str,
+        at: float,
+        revision: Revision,
+        source_silent: bool = False,
+        doubtful: bool = False,
     ) -> None:
         """Remembers that a release failed its gate; a rollback by hand to it ends. The oldest rejections
         beyond the bound are forgotten.
@@ -213,11 +224,14 @@ class State:
         at: wall time, seconds
         revision: where the branch had it
         source_silent: whether one reason was that the source no longer answered
+        doubtful: whether what failed was so before
         """
         if self.held and self.held.release == release.id:
             self.held = None
         self.rejected.pop(release.id, None)
-        self.rejected[release.id] = Rejection(release.manifest_digest, reason, at, revision, source_silent)
+        self.rejected[release.id] = Rejection(
+            release.manifest_digest, reason, at, revision, source_silent, doubtful
+        )
         for oldest in list(self.rejected)[:-REJECTED]:
             del self.rejected[oldest]
 

@@ -662,7 +662,12 @@ class FakeHost:
         """Time does not pass by itself."""
 
     def _container_await(
-        self, resource: Resource | None, container: str, condition: str, timeout: float
+        self,
+        resource: Resource | None,
+        container: str,
+        condition: str,
+        timeout: float,
+        recovers: bool = False,
     ) -> None:
         for _ in range(50 + int(self._find(container).patience)):
             at = self._find(container)
@@ -678,7 +683,7 @@ class FakeHost:
                     )
             elif seen.state == "exited":
                 raise Failed(f"container {name} ended before it was healthy", HINT, code="Exited")
-            elif seen.health == "unhealthy":
+            elif seen.health == "unhealthy" and not recovers:
                 raise Failed(f"container {name} is unhealthy", HINT, code="Unhealthy")
             elif seen.state == "running" and not at.behaviour.health:
                 raise Failed(f"container {name} has no health check", HINT, code="NoHealthCheck")
