@@ -6,6 +6,7 @@ as the child `_fetch`.
     address.py   URLs: their parts, and the part that may be shown
     source.py    the interface of a source; one module for each way to one:
                      http.py   stream.py (git://)   ssh.py   local.py (directories and bundles)
+    known_hosts.py   private_key.py   what ssh.py reads beforehand
     wire.py      the part of Git's protocol v2 that a poll needs
     receive.py   the transfer itself, by dulwich
     objects.py   objects, trees, ancestry

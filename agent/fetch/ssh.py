@@ -1,16 +1,16 @@
 """The protocol over SSH, by paramiko (dulwich has no vendor for it).
 
-Rules: only the key of the settings is offered, never an agent's or the user's own, and no password. A host
-key must be known beforehand; an unknown one is refused, because trust on first use trusts whoever answers
-first. One connection serves all commands of a fetch. The remote command is `git-upload-pack 'PATH'`,
-quoted as Git does.
+Rules: only the key of the settings is offered, never an agent's or the user's own, and no password. It is
+read before anything is sent (private_key.py). A host key must be known beforehand (known_hosts.py); an
+unknown one is refused, because trust on first use trusts whoever answers first. The server is asked for a key
+of the types that stand in the file, and only then for another, to be able to show it. One connection serves
+all commands of a fetch. The remote command is `git-upload-pack 'PATH'`, quoted as Git does.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,12 @@ import paramiko
 
 from agent.errors import LimpetError, Stalled, Transient
 from agent.fetch import trouble, wire
-from agent.fetch.address import Address
+from agent.fetch.address import PORTS, Address
+from agent.fetch.known_hosts import HostVerdict, KnownHosts
+from agent.fetch.private_key import load_private_key, with_certificate
 from agent.fetch.request import Credentials, reason
 from agent.fetch.source import Pipe, TransferMeter
-from agent.fetch.stream import SERVICE, StreamSource
+from agent.fetch.stream import SERVICE, StreamSource, dial
 
 if TYPE_CHECKING:
     from paramiko.channel import Channel
@@ -35,6 +37,7 @@ SYSTEM_KNOWN_HOSTS = Path("/etc/ssh/ssh_known_hosts")
 SILENT = ("banner", "timeout", "timed out", "no existing session")
 NOT_FOUND = 127  # the shell's status when there is no such command
 STDERR = 4096  # bytes that are looked at
+SHOWN_LINES = 3
 
 
 class SshSource(StreamSource):
@@ -45,9 +48,11 @@ class SshSource(StreamSource):
     ) -> None:
         super().__init__(address, timeout, meter)
         self._credentials = credentials
-        self._client: paramiko.SSHClient | None = None
+        self._known_file = Path(credentials.known_hosts) if credentials.known_hosts else SYSTEM_KNOWN_HOSTS
+        self._transport: paramiko.Transport | None = None
 
     def probe(self) -> LimpetError | None:
+        self._keys()
         try:
             return super().probe()
         except Stalled as error:
@@ -57,9 +62,7 @@ class SshSource(StreamSource):
 
     def open(self) -> Pipe:
         self.meter.requests += 1
-        client = self._client = self._client or self._connect()
-        transport = client.get_transport()
-        assert transport is not None
+        transport = self._transport = self._transport or self._connect()
         try:
             channel = transport.open_session(timeout=self.timeout)
             channel.settimeout(self.timeout)
@@ -71,84 +74,129 @@ class SshSource(StreamSource):
         return SshPipe(channel, self.meter, self.address)
 
     def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
 
-    def _connect(self) -> paramiko.SSHClient:
-        client = paramiko.SSHClient()
-        client.set_missing_host_key_policy(_Refuse(self.address))
-        self._load_known_hosts(client)
-        key = self._credentials.ssh_key
-        if not key:
+    @property
+    def _user(self) -> str:
+        return self.address.username or self._credentials.username or "git"
+
+    def _connect(self) -> paramiko.Transport:
+        keys, known = self._keys(), self._known_hosts()
+        connection = dial(self.address, self.timeout)
+        try:
+            transport = paramiko.Transport(connection)
+        except BaseException:
+            connection.close()
+            raise
+        try:
+            self._shake_hands(transport, known)
+            self._authenticate(transport, keys)
+        except (paramiko.SSHException, EOFError, ValueError) as error:
+            transport.close()
+            raise self._failed(error) from None
+        except BaseException:
+            transport.close()
+            raise
+        return transport
+
+    def _keys(self) -> list[paramiko.PKey]:
+        """What is offered, in this order. Errors: Stalled."""
+        if not self._credentials.ssh_key:
             raise Stalled(
                 f"there is no key for {self.address.shown}",
                 "set source.ssh_key to a private key file",
                 code="Credentials",
             )
-        if not Path(key).is_file():
-            raise Stalled(
-                f"source.ssh_key {key} is not there", "put the private key into that file", code="Credentials"
-            )
-        try:
-            connection = socket.create_connection((self.address.host, self.address.port), self.timeout)
-            user = self.address.username or self._credentials.username or "git"
-            client.connect(
-                self.address.host,
-                self.address.port,
-                user,
-                key_filename=key,
-                sock=connection,
-                allow_agent=False,
-                look_for_keys=False,
-                timeout=self.timeout,
-                banner_timeout=self.timeout,
-                auth_timeout=self.timeout,
-            )
-        except (paramiko.SSHException, EOFError, ValueError) as error:
-            client.close()
-            raise self._failed(error) from None
-        except BaseException:
-            client.close()
-            raise
-        return client
+        path = Path(self._credentials.ssh_key)
+        key = load_private_key(path)
+        certified = with_certificate(path)
+        return [certified, key] if certified else [key]
 
-    def _load_known_hosts(self, client: paramiko.SSHClient) -> None:
-        file = Path(self._credentials.known_hosts) if self._credentials.known_hosts else SYSTEM_KNOWN_HOSTS
+    def _known_hosts(self) -> KnownHosts:
         try:
-            client.load_host_keys(str(file))
-        except (OSError, ValueError, paramiko.SSHException) as error:
+            return KnownHosts(self._known_file.read_bytes())
+        except OSError as error:
             raise Stalled(
-                f"the host keys in {file} cannot be read: {reason(error)}",
-                f"set source.known_hosts to a file with the output of `ssh-keyscan {self.address.host}`",
+                f"the host keys in {self._known_file} cannot be read: {reason(error)}",
+                f"set source.known_hosts to a file with the output of `{self._keyscan}`",
                 code="Credentials",
             ) from None
 
-    def _failed(self, error: Exception) -> LimpetError:
-        server = self.address.server
-        if isinstance(error, paramiko.BadHostKeyException):
+    @property
+    def _keyscan(self) -> str:
+        port = f"-p {self.address.port} " if self.address.port != PORTS["ssh"] else ""
+        return f"ssh-keyscan {port}{self.address.host}"
+
+    def _shake_hands(self, transport: paramiko.Transport, known: KnownHosts) -> None:
+        """Errors: Stalled when the server's key is not one of the known ones."""
+        transport.banner_timeout = transport.auth_timeout = self.timeout
+        options = transport.get_security_options()
+        options.key_types = known.order(self.address.host, self.address.port, options.key_types)
+        transport.start_client(timeout=self.timeout)
+        shown = transport.get_remote_server_key()
+        try:
+            verdict = known.verdict(self.address.host, self.address.port, shown.asbytes())
+        except ValueError as error:
+            raise Stalled(
+                f"the host key of {self.address.server} cannot be used: {error}",
+                "give the server another host key: `ssh-keygen -A` makes them",
+                code="HostKey",
+            ) from None
+        if verdict.standing != "known":
+            raise self._mistrusted(verdict, shown, known)
+
+    def _mistrusted(self, verdict: HostVerdict, shown: paramiko.PKey, known: KnownHosts) -> Stalled:
+        key = f"the host key of {self.address.server} ({shown.get_name()} {shown.fingerprint})"
+        lines = ", ".join(f"{self._known_file}:{number}" for number in verdict.lines)
+        if verdict.standing == "revoked":
             return Stalled(
-                f"the host key of {server} is not the one in source.known_hosts",
+                f"{key} is revoked by {lines}",
+                "who answers may have a stolen key: ask its owner for the new one",
+                code="HostKey",
+            )
+        authorities = known.authorities(self.address.host, self.address.port)
+        notes = _unread(known.unreadable, self._known_file) + "".join(
+            f"; certificates ({self._known_file}:{number}) are not used" for number in authorities[:1]
+        )
+        if verdict.standing == "changed":
+            return Stalled(
+                f"{key} is not the one in source.known_hosts ({lines}){notes}",
                 "find out why it changed before you replace the line in known_hosts",
                 code="HostKey",
             )
-        if isinstance(error, paramiko.PasswordRequiredException):
-            return Stalled(
-                f"source.ssh_key {self._credentials.ssh_key} is protected by a passphrase",
-                "use a key of its own, without a passphrase, that may only read this repository",
-                code="Credentials",
-            )
+        return Stalled(
+            f"{key} is not known: no line of {self._known_file} names it{notes}",
+            f"compare it with its owner, then add it to source.known_hosts (`{self._keyscan}`)",
+            code="HostKey",
+        )
+
+    def _authenticate(self, transport: paramiko.Transport, keys: list[paramiko.PKey]) -> None:
+        refused: paramiko.AuthenticationException | None = None
+        for key in keys:
+            try:
+                missing = transport.auth_publickey(self._user, key)
+            except paramiko.AuthenticationException as error:
+                refused = error
+                continue
+            if missing:
+                raise Stalled(
+                    f"{self.address.server} wants more than the key of source.ssh_key: {', '.join(missing)}",
+                    f"let the user {self._user} in there by the key alone",
+                    code="Credentials",
+                )
+            return
+        if refused:
+            raise refused
+
+    def _failed(self, error: Exception) -> LimpetError:
+        server = self.address.server
         if isinstance(error, paramiko.AuthenticationException):
-            user = self.address.username or self._credentials.username or "git"
             return Stalled(
-                f"{server} does not accept the key of source.ssh_key for the user {user}",
+                f"{server} does not accept the key of source.ssh_key {self._credentials.ssh_key}"
+                f" for the user {self._user}",
                 "add its public half as a deploy key on the server",
-                code="Credentials",
-            )
-        if isinstance(error, ValueError) or "private key file" in str(error):
-            return Stalled(
-                f"source.ssh_key {self._credentials.ssh_key} is not a usable private key",
-                "make one with `ssh-keygen -t ed25519`",
                 code="Credentials",
             )
         if any(word in str(error).lower() for word in SILENT):
@@ -164,18 +212,11 @@ class SshSource(StreamSource):
         )
 
 
-class _Refuse(paramiko.MissingHostKeyPolicy):
-    def __init__(self, address: Address) -> None:
-        self._address = address
-
-    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
-        port = f"-p {self._address.port} " if self._address.port != 22 else ""
-        raise Stalled(
-            f"the host key of {self._address.server} ({key.get_name()} {key.fingerprint}) is not known",
-            "compare it with its owner, then add it to source.known_hosts (`ssh-keyscan "
-            f"{port}{self._address.host}`)",
-            code="HostKey",
-        )
+def _unread(unreadable: dict[int, str], file: Path) -> str:
+    """Tells of the lines that were skipped; empty when there are none."""
+    shown = [f"line {number} of {file} cannot be read ({why})" for number, why in unreadable.items()]
+    more = f"; and {len(shown) - SHOWN_LINES} more" if len(shown) > SHOWN_LINES else ""
+    return "".join(f"; {one}" for one in shown[:SHOWN_LINES]) + more
 
 
 class SshPipe:

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from agent.errors import LimpetError
+from agent.errors import LimpetError, Stalled
 from agent.fetch import trouble, wire
 from agent.fetch.address import Address
 from agent.fetch.source import Pipe, TransferMeter, sha1_only
@@ -72,14 +72,24 @@ class StreamSource:
             receive(StreamClient(self), self.address.path, store, wants, walker, self.address)
 
 
+def dial(address: Address, timeout: float) -> socket.socket:
+    """A connection to the host. Errors: OSError; Stalled when the host cannot be a name."""
+    try:
+        return socket.create_connection((address.host, address.port), timeout)
+    except UnicodeError:
+        raise Stalled(
+            f"source.url cannot be used: {wire.printable(address.host, 80)} is no name of a host",
+            "write scheme://host/path",
+            code="SourceUrl",
+        ) from None
+
+
 class TcpSource(StreamSource):
     """`git://`: without credentials and encryption; for trusted networks."""
 
     def open(self) -> Pipe:
         self.meter.requests += 1
-        pipe = TcpPipe(
-            socket.create_connection((self.address.host, self.address.port), self.timeout), self.meter
-        )
+        pipe = TcpPipe(dial(self.address, self.timeout), self.meter)
         try:
             host = f"host={self.address.server}".encode()
             pipe.write(

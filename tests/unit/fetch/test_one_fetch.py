@@ -371,3 +371,13 @@ def test_the_child_gives_what_the_function_gives(repo: GitRepo, fetch: Fetcher) 
     with pytest.raises(Stalled) as caught:
         fetch.child("ftp://example.org/x")
     assert caught.value.code == "SourceUrl" and "'ftp'" in caught.value.message
+
+
+@pytest.mark.parametrize("scheme", ["git", "ssh"])
+def test_a_host_that_cannot_be_a_name_stalls(scheme: str, fetch: Fetcher, tmp_path: Path) -> None:
+    """A host with a label that no name server takes must be told as a wrong URL, not as a fault of Limpet."""
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    credentials = {"ssh_key": str(key), "known_hosts": "/dev/null"}
+    error = fetch.stalled(f"{scheme}://{'a' * 70}.example.org/x.git", credentials=credentials)
+    assert error.code == "SourceUrl" and "source.url" in error.message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -29,9 +30,22 @@ def _credentials(remote: SshRemote, **other: str) -> dict[str, str]:
     return {key: value for key, value in remote.settings().items() if key != "url"} | other
 
 
-def _key(path: Path, passphrase: str = "", kind: str = "ed25519") -> Path:
-    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-f", str(path)], check=True)
+def _key(path: Path, passphrase: str = "", kind: str = "ed25519", form: str = "RFC4716") -> Path:
+    argv = ["ssh-keygen", "-q", "-t", kind, "-m", form, "-N", passphrase, "-f", str(path)]
+    subprocess.run(argv, check=True)
     return path
+
+
+def _public(path: Path) -> str:
+    return " ".join(Path(f"{path}.pub").read_text().split()[:2])
+
+
+def _configure(remote: SshRemote, lines: str) -> None:
+    """Starts the server anew with more settings."""
+    remote.stop()
+    with (remote.directory / "sshd_config").open("a") as file:
+        file.write(lines)
+    remote.start()
 
 
 def test_commits_come_over_ssh(remote: SshRemote, repo: GitRepo, fetch: Fetcher) -> None:
@@ -82,6 +96,58 @@ def test_a_changed_host_key_is_refused(
         assert error.code == "HostKey" and "is not the one in source.known_hosts" in error.message
 
 
+def test_any_key_that_stands_for_the_host_will_do(
+    remote: SshRemote, repo: GitRepo, fetch: Fetcher, tmp_path: Path
+) -> None:
+    """A rotation, a pattern, a bare host, another type, and lines for other purposes must not shut the host
+    out.
+    """
+    tip = repo.commit({"a": "1"})
+    rsa, other = _key(tmp_path / "host_rsa", kind="rsa"), _key(tmp_path / "other")
+    _configure(remote, f"HostKey {rsa}\n")
+    keys = {"new": _public(remote.directory / "host_key"), "old": _public(other), "rsa": _public(rsa)}
+    here, known = f"[127.0.0.1]:{remote.port}", tmp_path / "known"
+    for lines in (
+        "{here} {old}\n{here} {new}",
+        "{here} {rsa}\n{here} {new}",
+        "{here} {rsa}",
+        "* {new}",
+        "[127.0.0.*]:*,!other {new}",
+        "127.0.0.1 {new}",
+        "@cert-authority * {old}\n@revoked * {old}\n{here} {new}",
+        "other ssh-ed25519 AAAA\nbroken\n@nothing * {new}\n{here} {new}",
+    ):
+        known.write_text(lines.format(here=here, **keys))
+        answer = fetch(remote.url, credentials=_credentials(remote, known_hosts=str(known)))
+        assert answer["commit"] == tip, lines
+
+
+def test_refused_host_keys_lead_to_the_lines(
+    remote: SshRemote, repo: GitRepo, fetch: Fetcher, tmp_path: Path
+) -> None:
+    """A revoked key must be refused though it also stands as a good one; what could not be read must be told
+    when no key is right.
+    """
+    repo.commit({"a": "1"})
+    here, new = f"[127.0.0.1]:{remote.port}", _public(remote.directory / "host_key")
+    old, known = _public(_key(tmp_path / "other")), tmp_path / "known"
+    credentials = _credentials(remote, known_hosts=str(known))
+    for lines, words in (
+        (f"{here} {new}\n@revoked * {new}\n", (f"is revoked by {known}:2",)),
+        (
+            f"# a comment\n{here} {old}\n",
+            (f"({known}:2)", "is not the one in source.known_hosts", "SHA256:"),
+        ),
+        (f"\n{here} {new[:-9]}\n", ("is not known", f"line 2 of {known} cannot be read (")),
+        (f"@cert-authority * {old}\n", (f"certificates ({known}:1) are not used",)),
+        ("broken\n" * 9, (f"line 3 of {known}", "and 6 more")),
+    ):
+        known.write_text(lines)
+        error = fetch.stalled(remote.url, credentials=credentials)
+        assert error.code == "HostKey"
+        assert all(word in error.message for word in words), error.message
+
+
 def test_a_key_that_the_server_does_not_know_stalls(
     remote: SshRemote, repo: GitRepo, fetch: Fetcher, tmp_path: Path
 ) -> None:
@@ -109,13 +175,56 @@ def test_keys_that_cannot_be_used_stall(remote: SshRemote, fetch: Fetcher, tmp_p
         assert error.code == "Credentials" and word in error.message + error.hint, error.message
 
 
-def test_an_rsa_key_works(remote: SshRemote, repo: GitRepo, fetch: Fetcher, tmp_path: Path) -> None:
-    """Keys of older kinds must do."""
+def test_the_key_is_read_before_anything_is_sent(remote: SshRemote, fetch: Fetcher, tmp_path: Path) -> None:
+    """A bad key must stall, also while the server is down and for a probe: trying again cannot help."""
+    remote.stop()
+    credentials = _credentials(remote, ssh_key=str(_key(tmp_path / "protected", "secret", "rsa", "PEM")))
+    for probe in (False, True):
+        error = fetch.stalled(remote.url, credentials=credentials, probe=probe)
+        assert error.code == "Credentials" and "source.ssh_key" in error.message
+
+
+@pytest.mark.parametrize("form", ["RFC4716", "PEM", "PKCS8"])
+@pytest.mark.parametrize("kind", ["rsa", "ecdsa"])
+def test_keys_of_every_form_work(
+    kind: str, form: str, remote: SshRemote, repo: GitRepo, fetch: Fetcher, tmp_path: Path
+) -> None:
+    """Keys of older kinds and forms must do, whatever stands before the key."""
     tip = repo.commit({"a": "1"})
-    key = _key(tmp_path / "rsa", kind="rsa")
+    key = _key(tmp_path / "key", kind=kind, form=form)
+    key.write_text(f"\n# a comment\n{key.read_text()}")
     with (remote.directory / "authorized_keys").open("a") as file:
         file.write(Path(f"{key}.pub").read_text())
     assert fetch(remote.url, credentials=_credentials(remote, ssh_key=str(key)))["commit"] == tip
+
+
+def test_a_certificate_beside_the_key_is_offered(
+    remote: SshRemote, repo: GitRepo, fetch: Fetcher, tmp_path: Path
+) -> None:
+    """A server that knows only the authority must let the key in, and one that knows only the key must not
+    mind the certificate.
+    """
+    tip = repo.commit({"a": "1"})
+    authority, key = _key(tmp_path / "authority"), _key(tmp_path / "key")
+    subprocess.run(
+        ["ssh-keygen", "-q", "-s", str(authority), "-I", "a", "-n", getpass.getuser(), f"{key}.pub"],
+        check=True,
+    )
+    credentials = _credentials(remote, ssh_key=str(key))
+    assert fetch.stalled(remote.url, credentials=credentials).code == "Credentials"
+    (remote.directory / "authorized_keys").write_text(_public(key))
+    assert fetch(remote.url, credentials=credentials)["commit"] == tip
+    (remote.directory / "authorized_keys").write_text("")
+    _configure(remote, f"TrustedUserCAKeys {authority}.pub\n")
+    assert fetch(remote.url, credentials=credentials)["commit"] == tip
+
+
+def test_a_server_that_wants_more_than_a_key_stalls(remote: SshRemote, repo: GitRepo, fetch: Fetcher) -> None:
+    """What a server wants besides the key must be named: trying again cannot help."""
+    repo.commit({"a": "1"})
+    _configure(remote, "AuthenticationMethods publickey,publickey\n")
+    error = fetch.stalled(remote.url, credentials=_credentials(remote))
+    assert error.code == "Credentials" and "wants more than the key of source.ssh_key" in error.message
 
 
 def test_a_repository_that_is_not_there(remote: SshRemote, fetch: Fetcher) -> None:
