@@ -126,6 +126,8 @@ def _credentials(paths: Paths, current: Settings) -> Iterator[Diagnosis]:
         given |= {f'engine.registries."{registry}".{name}': path for name, path in files.items() if path}
     wrong = [found for name, path in given.items() if (found := _credential(name, paths.host(path)))]
     yield from wrong
+    if source.known_hosts:
+        yield from _known_hosts(paths.host(source.known_hosts))
     if source.url.startswith("ssh://") and not source.known_hosts:
         yield Diagnosis(
             "warning",
@@ -134,6 +136,22 @@ def _credentials(paths: Paths, current: Settings) -> Iterator[Diagnosis]:
         )
     if not wrong:
         yield Diagnosis("ok", f"{', '.join(given)} given" if given else "none are given")
+
+
+def _known_hosts(path: Path) -> Iterator[Diagnosis]:
+    """The lines that are skipped; nothing when the file itself cannot be read."""
+    from agent.fetch.known_hosts import KnownHosts
+
+    try:
+        known = KnownHosts(path.read_bytes())
+    except OSError:
+        return
+    for number, why in known.unreadable.items():
+        yield Diagnosis(
+            "warning",
+            f"source.known_hosts: {path}:{number} is skipped: {why}",
+            "correct the line, or remove it",
+        )
 
 
 def _credential(name: str, path: Path) -> Diagnosis | None:

@@ -118,6 +118,15 @@ def test_credentials(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor(root, capsys)[1]["credentials"] == ["ok: source.ssh_key given"]
 
 
+def test_lines_of_known_hosts_that_are_skipped(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A line that nobody can read must be told also while another one serves."""
+    (root / "known").write_text("# mine\nh ssh-ed25519 AAAA\n")
+    settings(root, f'[source]\nurl = "{root}/fleet"\nknown_hosts = "/known"\n')
+    _, found = doctor(root, capsys)
+    assert found["credentials"][0].startswith(f"warning: source.known_hosts: {root}/known:2 is skipped: ")
+    assert "correct the line" in found["credentials"][0]
+
+
 def test_files_of_registries(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A registry's token that others can read, and a CA that is missing, must be wrong, and nothing of the
     token be shown.
