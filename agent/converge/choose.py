@@ -17,7 +17,7 @@ from agent.kinds.base import Target
 from agent.model import Manifest, Release
 from agent.observed import Observed
 from agent.revision import Revision
-from agent.store.state import HandRollback, Rejection
+from agent.store.verdicts import HandRollback, Rejection
 
 
 def choose(

@@ -47,7 +47,7 @@ from agent.model import Plan
 from agent.report.heartbeat_writer import Reporter
 from agent.report.progress import Progress
 from agent.settings.values import Settings
-from agent.store.state import Rejection
+from agent.store.verdicts import Rejection
 
 ASK_AT_MOST = 60.0  # seconds between two passes for the sake of `pull_policy`, at least
 ROUNDS = 5  # passes in a row when newer revisions cancel the gate

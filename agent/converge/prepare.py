@@ -24,7 +24,7 @@ from agent.fetch.address import repo_name, shown_url
 from agent.kinds.base import Target, View
 from agent.model import Plan
 from agent.observed import Observed
-from agent.store.state import HandRollback, Rejection
+from agent.store.verdicts import HandRollback, Rejection
 
 
 def bring_in(context: Context, account: Account) -> tuple[Wanted, View, Plan, Rejection | None]:

@@ -13,7 +13,7 @@ from agent.converge.prepare import FirstLook, fetch_tip, heed, render_tip, to_as
 from agent.kinds.base import View
 from agent.model import Plan
 from agent.store.read_only import read_only
-from agent.store.state import HandRollback, Rejection
+from agent.store.verdicts import HandRollback, Rejection
 
 
 @dataclass(frozen=True, slots=True)

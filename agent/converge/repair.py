@@ -14,7 +14,7 @@ from agent.decide import ownership
 from agent.errors import LimpetError, Transient
 from agent.kinds.base import View
 from agent.model import Plan
-from agent.store.state import Rejection
+from agent.store.verdicts import Rejection
 
 
 def repair(

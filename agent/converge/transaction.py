@@ -40,7 +40,8 @@ from agent.fetch.address import shown_url
 from agent.kinds import adoption, notify, oneshots
 from agent.kinds.base import Target, View
 from agent.model import EMPTY, Key, Plan, Refusal, Release
-from agent.store.state import Attempt, Pin, Rejection, RolledBack, State
+from agent.store.state import State
+from agent.store.verdicts import Attempt, Pin, Rejection, RolledBack
 
 # --- a release ----------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from agent.kinds import oneshots
 from agent.kinds.base import View
 from agent.model import Manifest, Plan
 from agent.observed import Observed
-from agent.store.state import Attempt
+from agent.store.verdicts import Attempt
 
 INTERVAL = 0.5  # seconds between two looks
 

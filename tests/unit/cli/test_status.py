@@ -27,7 +27,8 @@ from agent.revision import Revision
 from agent.settings.values import HostSettings, Settings, SourceSettings
 from agent.store.history import History, HistoryEntry
 from agent.store.locks import Lock
-from agent.store.state import Pin, RolledBack, State, StateStore
+from agent.store.state import State, StateStore
+from agent.store.verdicts import Pin, RolledBack
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMIT = "1f2e3d4" + "0" * 33

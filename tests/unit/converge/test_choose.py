@@ -13,7 +13,7 @@ from agent.decide.image_memory import Asked, Images
 from agent.kinds import container
 from agent.model import Manifest, Release
 from agent.revision import Revision
-from agent.store.state import Rejection
+from agent.store.verdicts import Rejection
 
 
 def manifest(policy: str) -> Manifest:

@@ -15,7 +15,8 @@ from agent.report.heartbeat_writer import Reporter, read
 from agent.report.sections import PassReport
 from agent.revision import Revision
 from agent.settings.values import HostSettings, Settings, SourceSettings
-from agent.store.state import Pin, State, StateStore
+from agent.store.state import State, StateStore
+from agent.store.verdicts import Pin
 from tests.fakes.clock import FakeClock
 
 COMMIT, NEXT = "a" * 40, "b" * 40

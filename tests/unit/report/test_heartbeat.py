@@ -15,7 +15,8 @@ from agent.model import Key, Refusal, Release
 from agent.report import heartbeat, sections
 from agent.revision import Revision
 from agent.store.orders import Orders, Suspension
-from agent.store.state import Attempt, HandRollback, Pin, RolledBack, State
+from agent.store.state import State
+from agent.store.verdicts import Attempt, HandRollback, Pin, RolledBack
 from tests.unit.report.site import COMMIT, NEXT, SOURCE, Site, proved, release
 
 # --- the state ----------------------------------------------------------------------------------------------

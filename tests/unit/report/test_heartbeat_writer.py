@@ -20,7 +20,7 @@ from agent.report.sections import PassReport
 from agent.revision import Revision
 from agent.settings.values import HeartbeatSettings, Settings, SourceSettings
 from agent.store.history import History, HistoryEntry
-from agent.store.state import Attempt, RolledBack
+from agent.store.verdicts import Attempt, RolledBack
 from tests.fakes import dying
 from tests.unit.report.site import COMMIT, NEXT, SOURCE, Site, proved, release
 

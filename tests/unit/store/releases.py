@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.model import Release
 from agent.revision import Revision
-from agent.store.state import Pin
+from agent.store.verdicts import Pin
 
 
 def release(number: int, at: float = 1.0) -> Release:

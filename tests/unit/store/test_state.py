@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from agent.revision import NOWHERE, Revision
-from agent.store.state import Attempt, HandRollback, RolledBack, State, StateStore
+from agent.store.state import State, StateStore
+from agent.store.verdicts import Attempt, HandRollback, RolledBack
 from tests.fakes import dying
 from tests.unit.store.releases import pin, release
 
