@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from agent.decide import staying
 from agent.decide.holdings import app_of, held_claims, running_claims, wants
 from agent.decide.order import Ordering
 from agent.kinds import claims, container, files, lenders, network, update_policy
@@ -106,8 +107,17 @@ def _decide(view: View) -> tuple[View, dict[Key, Fate]]:
         _refuse_dependents(view, fates)
         newly = _held_by_refused(view, fates) - stuck
         if not newly:
-            return view, fates
+            return view, _with_what_stays(view, fates)
         stuck |= newly
+
+
+def _with_what_stays(view: View, fates: dict[Key, Fate]) -> dict[Key, Fate]:
+    """The fates, with the old form of each refused container kept running, and all that it needs kept."""
+    refused = {key: fate for key, fate in fates.items() if fate.refusal and key.kind == "container"}
+    if not refused:
+        return fates
+    kept = fates | staying.kept_needs(view, fates)
+    return kept | {key: staying.kept_running(key, fate, view) for key, fate in refused.items()}
 
 
 def _ours_there(view: View) -> set[Key]:

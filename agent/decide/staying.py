@@ -1,0 +1,63 @@
+"""What stays because its successor is refused: the container as it was, and all that it needs. Pure.
+
+Rules:
+1. The inventory says what a refused container needs in its old form: nothing of that is removed, and nothing
+   takes the place of it.
+2. It is kept running: when it has stopped, it is started again, unless somebody else has its port by now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from agent.kinds import claims
+from agent.kinds.base import Fate, Step, View
+from agent.kinds.instances import RUNNING
+from agent.model import Key
+from agent.observed import ObservedContainer
+
+
+def kept_needs(view: View, fates: Mapping[Key, Fate]) -> dict[Key, Fate]:
+    """The fates of what would be removed, but is needed by the old form of something that is refused."""
+    found: dict[Key, Fate] = {}
+    waiting = [key for key, fate in fates.items() if fate.refusal and view.containers(key.name)]
+    while waiting:
+        user = waiting.pop()
+        needs = [key for key in _needs(user, view) if key not in found and _is_removed(key, view, fates)]
+        found |= {need: Fate(need, "keep", f"{user} still uses it") for need in needs}
+        waiting += needs
+    return found
+
+
+def _needs(key: Key, view: View) -> list[Key]:
+    owned = view.inventory.get(key)
+    return [Key.parse(need) for need in owned.needs] if owned else []
+
+
+def _is_removed(key: Key, view: View, fates: Mapping[Key, Fate]) -> bool:
+    return key in fates and bool(fates[key].steps) and key not in view.target.manifest.resources
+
+
+def kept_running(key: Key, fate: Fate, view: View) -> Fate:
+    """The fate of a refused container whose old form has stopped: it is started again."""
+    desired, old = view.target.manifest.resources.get(key), _stopped(key, view)
+    if fate.steps or desired is None or desired.spec["oneshot"] or old is None or _is_held(key, view):
+        return fate
+    step = Step("start", "start", {"container": old.id})
+    return replace(fate, verb="start", cause="runs on in its old form, and is stopped", steps=(step,))
+
+
+def _stopped(key: Key, view: View) -> ObservedContainer | None:
+    """The old form, when it has stopped and none of its instances runs."""
+    mine = view.containers(key.name)
+    if any(there.state in RUNNING for there in mine):
+        return None
+    return next((there for there in mine if there.name == key.name and there.state == "exited"), None)
+
+
+def _is_held(key: Key, view: View) -> bool:
+    """Whether somebody else has a port of the old form by now."""
+    others = (there for there in view.observed.containers if not there.owned and there.state in RUNNING)
+    owned = view.inventory.get(key)
+    return owned is None or bool(claims.clashing(owned.claims, {port for c in others for port in c.ports}))

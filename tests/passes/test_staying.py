@@ -1,0 +1,89 @@
+"""What a refused change leaves: the old container runs on, with all that it uses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agent.kinds import files, network
+from agent.model import Need, Resource
+from tests.fakes.passes import Passes, service
+from tests.passes.moves import proved, with_images
+
+WEB = "shop-web-1"
+
+
+@pytest.fixture
+def passes(tmp_path: Any) -> Passes:
+    return with_images(tmp_path, ("shop/web:1", "idle"))
+
+
+def file(passes: Passes, path: str) -> Resource:
+    return files.file(path, content=passes.host.content.put(b"x"), size=1)
+
+
+def user(path: Resource, *networks: Resource) -> Resource:
+    """A container that mounts a file and is on networks."""
+    config = {"restart": "always", "networks": {each.key.name: {} for each in networks}}
+    mount = {"type": "bind", "source": path.key.name, "target": "/c", "bind": {"create_host_path": False}}
+    needs = tuple(Need(each.key, "present") for each in (path, *networks))
+    return service("shop/web:1", WEB, config=config, volumes=[mount], needs=needs)
+
+
+@pytest.fixture
+def refused(passes: Passes) -> Passes:
+    """A proved service whose change is refused: it wants a network that somebody has yet to make."""
+    old, front = file(passes, "/apps/old.conf"), network.network_resource("front", app="shop", config={})
+    proved(passes, old, front, user(old, front))
+    new, proxy = (
+        file(passes, "/apps/new.conf"),
+        network.network_resource("proxy", app="shop", config={}, external=True),
+    )
+    passes.branch.push(new, proxy, user(new, proxy))
+    return passes
+
+
+def test_what_the_old_form_uses_stays(refused: Passes) -> None:
+    """A refused container must run on with its files and networks, and the pass must say what is refused and
+    nothing else.
+    """
+    for _ in range(3):
+        result = refused.run()
+        assert result.exit_code == 6, result
+        assert refused.host._find(WEB).seen.state == "running"
+        assert "/apps/old.conf" in refused.host.files.there and "front" in refused.host.networks
+
+
+def test_the_old_form_is_kept_running(refused: Passes) -> None:
+    """When the old container has stopped, it must be started again."""
+    refused.run()
+    refused.host.stop_by_hand(WEB)
+    assert refused.run().exit_code == 6
+    assert refused.host._find(WEB).seen.state == "running"
+    done = len(refused.host.done)
+    assert refused.run().exit_code == 6 and len(refused.host.done) == done
+
+
+def test_when_the_obstacle_goes_so_does_the_rest(refused: Passes) -> None:
+    """When the change can be made, it must be made, and what the old form used must go."""
+    refused.run()
+    refused.host.add_foreign_network("proxy")
+    assert refused.run().exit_code == 0
+    assert refused.run().exit_code == 0
+    assert "/apps/old.conf" not in refused.host.files.there and "front" not in refused.host.networks
+
+
+def test_what_the_old_form_waits_for_runs_on(passes: Passes) -> None:
+    """A container that the old form depends on must not be removed either."""
+    db = service("shop/web:1", "shop-db-1", config={"restart": "always"})
+    old = file(passes, "/apps/old.conf")
+    first = user(old)
+    first = service(
+        "shop/web:1", WEB, config=first.spec["config"], needs=(*first.needs, Need(db.key, "started"))
+    )
+    proved(passes, old, db, first)
+    proxy = network.network_resource("proxy", app="shop", config={}, external=True)
+    passes.branch.push(old, proxy, user(old, proxy))
+    assert passes.run().exit_code == 6
+    assert passes.host._find("shop-db-1").seen.state == "running"
