@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 
+SIZE_HINT = 'write it like "64MiB" or "512KiB"'
 DURATION_HINT = 'write it like "60s", "5m" or "2h30m"'
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?[smhd])+")
+SIZE = re.compile(r"([0-9]{1,12}) ?([KMGT]iB|B)")
 _SIZES = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
 
@@ -29,6 +31,22 @@ def format_duration(seconds: float) -> str:
         if seconds and seconds % _SECONDS[unit] == 0:
             return f"{seconds / _SECONDS[unit]:.0f}{unit}"
     return f"{seconds:.15g}s"
+
+
+def parse_size(text: str) -> int:
+    """Bytes of "512KiB", "64 MiB", "1GiB". Errors: ValueError with message and hint."""
+    found = SIZE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is not a size", SIZE_HINT)
+    return int(found[1]) * dict(_SIZES, B=1)[found[2]]
+
+
+def format_size(count: int) -> str:
+    """The inverse of `parse_size`, in the largest unit that divides it."""
+    for unit, size in _SIZES:
+        if count and count % size == 0:
+            return f"{count // size}{unit}"
+    return f"{count}B"
 
 
 def shown_bytes(count: int) -> str:

@@ -123,6 +123,7 @@ class Desired:
             "root": str(self.paths.root),
             "repo_name": repo_name,
             "strict": False,
+            "max_file": self.settings.source.max_file,
         }
         inputs = sha256(canonical_json([tip.commit, self.settings.source.path, context, SCHEME, __version__]))
         known = self.rendered.find(inputs)

@@ -15,6 +15,7 @@ from agent.model import PATH_KINDS, Key, Need, Resource, sha256
 from agent.render.layerfile import LayerFiles
 from agent.render.layers import Overlay, OverlayFile
 from agent.render.problems import Problems
+from agent.render.tree import MAX_FILE
 
 HINTS = {
     "port": "in one of them, publish another port, or on another address of the host",
@@ -32,7 +33,9 @@ ChangeEffect = tuple[str, Position]  # `signal:HUP`, `restart` or `recreate`, an
 
 @dataclass(frozen=True, slots=True)
 class RenderContext:
-    """The inputs of a rendering besides the tree. `path` is `source.path`; `root` is only informational."""
+    """The inputs of a rendering besides the tree. `path` is `source.path`; `root` is only informational.
+    `max_file`: the bytes that one file of the tree may have.
+    """
 
     host: str
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -41,6 +44,7 @@ class RenderContext:
     repo_name: str = ""
     strict: bool = False
     path: str = ""
+    max_file: int = MAX_FILE
 
 
 @dataclass(frozen=True, slots=True)

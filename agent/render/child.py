@@ -21,7 +21,7 @@ def handle_render(request: dict[str, Any]) -> tuple[dict[str, Any], Iterable[byt
     """Renders one commit. Raises BadInput with all problems, and Transient if the cache is damaged."""
     given = {key: value for key, value in request["context"].items() if key in KNOWN}
     context = RenderContext(**{**given, "path": request.get("path") or ""})
-    tree = GitTree(request["git_dir"], request["commit"], context.repo_name)
+    tree = GitTree(request["git_dir"], request["commit"], context.repo_name, context.max_file)
     try:
         rendered = render(tree, context)
     finally:

@@ -16,16 +16,15 @@ from dulwich.object_store import DiskObjectStore
 from dulwich.objects import ObjectID, ShaFile
 
 from agent.errors import Stalled, Transient
-from agent.render.tree import BaseTree, EntryRefused, TreeEntry, child_path
+from agent.render.tree import MAX_FILE, BaseTree, EntryRefused, TreeEntry, child_path
 
 
 class GitTree(BaseTree):
     """A commit in a bare repository, read object by object."""
 
-    def __init__(self, git_dir: str | Path, commit: str, name: str = "") -> None:
-        super().__init__(
-            name or Path(git_dir).name.removesuffix(".git") or Path(git_dir).absolute().parent.name
-        )
+    def __init__(self, git_dir: str | Path, commit: str, name: str = "", max_file: int = MAX_FILE) -> None:
+        own = Path(git_dir).name.removesuffix(".git") or Path(git_dir).absolute().parent.name
+        super().__init__(name or own, max_file)
         self._store = DiskObjectStore(str(Path(git_dir) / "objects"))
         try:
             self._trees: dict[str, bytes] = {"": self._object(commit.encode(), b"commit").tree}

@@ -15,7 +15,8 @@ from dulwich.ignore import IgnoreFilterManager
 from dulwich.index import IndexEntry
 from dulwich.repo import Repo
 
-from agent.render.tree import LFS_POINTER, MAX_FILE, BaseTree, EntryRefused, TreeEntry
+from agent.render.ciphertext import recognise
+from agent.render.tree import BaseTree, EntryRefused, TreeEntry
 
 
 class DirTree(BaseTree):
@@ -24,8 +25,8 @@ class DirTree(BaseTree):
     def __init__(self, directory: str | Path, name: str = "") -> None:
         self._root = Path(directory).resolve()
         super().__init__(name or self._root.name)
-        self._pointers: set[str] = set()
-        self._tracked = _tracked(self._root, self._pointers)
+        self._committed: dict[str, bytes] = {}
+        self._tracked = _tracked(self._root, self._committed)
 
     def note(self, path: str) -> str:
         if self._tracked is None or not os.path.lexists(self._root / path):
@@ -83,12 +84,12 @@ class DirTree(BaseTree):
     def _content(self, path: str, entry: TreeEntry) -> bytes:
         if entry.kind == "link":
             return os.fsencode((self._root / path).readlink())
-        if path in self._pointers:
-            return LFS_POINTER  # hosts will see the pointer, whatever the checkout has
+        if path in self._committed:
+            return self._committed[path]  # hosts will see this, whatever the checkout has
         try:
             descriptor = os.open(self._root / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             with os.fdopen(descriptor, "rb") as file:
-                return file.read(MAX_FILE + 1)
+                return file.read(self.max_file + 1)
         except OSError as error:
             raise EntryRefused(path, f"cannot be read: {error.strerror}", "check its permissions") from error
 
@@ -123,33 +124,35 @@ def _disk_entry(mode: int, tracked: int | None = None) -> TreeEntry:
     return TreeEntry("refused", reason="is not a file, a directory or a link")
 
 
-def _tracked(root: Path, pointers: set[str]) -> dict[str, dict[str, int]] | None:
+def _tracked(root: Path, committed: dict[str, bytes]) -> dict[str, dict[str, int]] | None:
     """The tracked entries below `root`, from the index of the checkout: directory -> name -> mode. None
     outside of a checkout.
 
-    Adds to `pointers` the paths that are Git LFS pointers in the repository, even if the checkout has their
-    content.
+    Adds to `committed` what stands for other content in the repository (a Git LFS pointer, a file of
+    git-crypt), even if a filter of Git has put the content itself into the checkout.
     """
     try:
         repo = Repo.discover(str(root))
     except NotGitRepository:
         return None
     with repo:
-        return None if repo.bare else _from_index(repo, root, pointers)
+        return None if repo.bare else _from_index(repo, root, committed)
 
 
-def _from_index(repo: Repo, root: Path, pointers: set[str]) -> dict[str, dict[str, int]]:
+def _from_index(repo: Repo, root: Path, committed: dict[str, bytes]) -> dict[str, dict[str, int]]:
     prefix = os.path.relpath(root, Path(repo.path).resolve())
     start = b"" if prefix == "." else os.fsencode(prefix) + b"/"
     directories: dict[str, dict[str, int]] = {"": {}}
     index = {raw: entry for raw, entry in repo.open_index().items() if isinstance(entry, IndexEntry)}
-    large = any(_names_lfs(repo, entry) for raw, entry in index.items() if raw.endswith(b".gitattributes"))
+    filtered = any(
+        _names_filter(repo, entry) for raw, entry in index.items() if raw.endswith(b".gitattributes")
+    )
     for raw, entry in index.items():
         if raw.startswith(start):
             path = raw[len(start) :].decode(errors="surrogateescape")
             _add(directories, path, entry.mode)
-            if large and stat.S_ISREG(entry.mode) and _blob(repo, entry).startswith(LFS_POINTER):
-                pointers.add(path)
+            if filtered and stat.S_ISREG(entry.mode) and recognise(blob := _blob(repo, entry)):
+                committed[path] = blob
     return directories
 
 
@@ -160,8 +163,8 @@ def _blob(repo: Repo, entry: IndexEntry) -> bytes:
         return b""
 
 
-def _names_lfs(repo: Repo, entry: IndexEntry) -> bool:
-    return b"filter=lfs" in _blob(repo, entry)
+def _names_filter(repo: Repo, entry: IndexEntry) -> bool:
+    return b"filter=" in _blob(repo, entry)
 
 
 def _add(directories: dict[str, dict[str, int]], path: str, mode: int) -> None:

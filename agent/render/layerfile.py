@@ -1,4 +1,5 @@
-"""Reads `layer.yaml`: variables, app directories, attributes of host files and checks.
+"""Reads `layer.yaml`: variables, app directories, attributes of host files, checks, and which encrypted files
+are taken as they are.
 
 Rules:
 1. The files of all layers are read in order; a later layer overrides an earlier one.
@@ -10,6 +11,7 @@ Rules:
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -89,6 +91,11 @@ class LayerFiles:
     directories: dict[str, tuple[str, Place]] = field(default_factory=dict)
     patterns: list[Pattern] = field(default_factory=list)
     checks: dict[str, Check] = field(default_factory=dict)
+    kept: list[str] = field(default_factory=list)  # globs of encrypted files, relative to a layer
+
+    def keeps(self, path: str) -> bool:
+        """Whether a file of a layer is taken as it is, even encrypted. A directory stands for its files."""
+        return any(glob_matches(each, path) or glob_matches(f"{each}/**", path) for each in self.kept)
 
     def attributes(self, path: str) -> Attributes:
         """The attributes of one host path."""
@@ -118,7 +125,7 @@ def read_layer_files(tree: Tree, layers: tuple[str, ...], problems: Problems) ->
 
 def _read(layer: Section, index: int, result: LayerFiles) -> None:
     """Adds one `layer.yaml` to the result."""
-    layer.known("vars", "apps", "files", "units", "checks", "hooks")
+    layer.known("vars", "apps", "files", "units", "checks", "hooks", "keep_encrypted")
     result.vars.append(without_places(layer.section("vars").map))
     _directories(layer.section("apps"), result)
     files = layer.section("files")
@@ -128,7 +135,23 @@ def _read(layer: Section, index: int, result: LayerFiles) -> None:
     for name, entry in layer.section("checks").sections():
         if check := parse_check(name, entry):
             result.checks[name] = check
+    result.kept += _kept(layer)
     _unsupported(layer)
+
+
+def _kept(layer: Section) -> list[str]:
+    found = []
+    for value, place in layer.items("keep_encrypted"):
+        if isinstance(value, str) and value and not value.startswith("/") and ".." not in value.split("/"):
+            found.append(posixpath.normpath(value))
+            continue
+        layer.problems.add(
+            place.file,
+            place.line,
+            f"keep_encrypted: {value!r} is not a path of a layer",
+            "write the path or a glob, relative to the layer: apps/shop/vault.yaml",
+        )
+    return found
 
 
 def _unsupported(section: Section) -> None:

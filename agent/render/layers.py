@@ -19,6 +19,7 @@ from typing import Any
 
 from agent.compose.errors import Place
 from agent.compose.tree import List, Map
+from agent.render.ciphertext import recognise
 from agent.render.problems import Problems, did_you_mean
 from agent.render.schema import Section, kind_of, merged, read_yaml, without_places
 from agent.render.tree import EntryRefused, Tree
@@ -242,11 +243,19 @@ class OverlayFile:
 
 
 class Overlay:
-    """The files of all layers as one tree, with paths relative to a layer. `template` renders `.j2` files."""
+    """The files of all layers as one tree, with paths relative to a layer. `template` renders `.j2` files;
+    `keeps` says which paths are taken as they are, even encrypted.
+    """
 
-    def __init__(self, tree: Tree, layers: tuple[str, ...], template: Callable[[str, bytes], bytes]) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        layers: tuple[str, ...],
+        template: Callable[[str, bytes], bytes],
+        keeps: Callable[[str], bool] = lambda path: False,
+    ) -> None:
         self.tree, self.layers = tree, layers
-        self._template = template
+        self._template, self._keeps = template, keeps
         self._rendered: dict[str, bytes] = {}
 
     def find(self, path: str) -> OverlayFile | None:
@@ -270,11 +279,16 @@ class Overlay:
         """The content, rendered if it is a template. Raises EntryRefused or Wrong."""
         if source.template and source.path in self._rendered:
             return self._rendered[source.path]
-        data = self.tree.read(source.path)
+        layer = self.layers[source.layer]
+        kept = self._keeps(source.path[len(layer) + 1 :] if layer else source.path)
+        data = self.tree.read(source.path, kept)
         if data is None:
             raise EntryRefused(source.path, "is a directory where a file is expected", "remove or rename it")
         if source.template:
-            data = self._rendered[source.path] = self._template(source.path, data)
+            data = self._template(source.path, data)
+            if (found := recognise(data)) and not (found.encrypted and kept):
+                raise EntryRefused(source.path, found.what, found.hint.format(path=source.path), 1)
+            self._rendered[source.path] = data
         return data
 
     def files(self, prefix: str) -> dict[str, OverlayFile]:

@@ -23,6 +23,7 @@ from agent.kinds import files as file_kind
 from agent.model import PATH_KINDS, Key, Need, Resource
 from agent.references import image_problem
 from agent.render.assembly import Assembly, origin
+from agent.render.ciphertext import recognise
 from agent.render.layerfile import MODE
 from agent.render.layers import OverlayFile
 from agent.render.problems import Wrong
@@ -279,7 +280,7 @@ class AppFiles:
         if "file" in definition:
             return self._granted_file(grant, str(definition["file"]), used)
         if "content" in definition:
-            return self._own(grant, str(definition["content"]).encode(), used)
+            return self._own(grant, self._plain(what, str(definition["content"]), *at, "content"), used)
         if "environment" in definition:
             value = self.project.environment.get(str(definition["environment"]))
             if value is None:
@@ -288,12 +289,18 @@ class AppFiles:
                     "set it in the .env file beside the Compose file",
                     *(*at, "environment"),
                 )
-            return self._own(grant, value.encode(), used)
+            return self._own(grant, self._plain(what, value, *at, "environment"), used)
         raise self.wrong(
             f"{what} is external, which works only in a Swarm",
             "give it a file:, content: or environment:",
             *at,
         )
+
+    def _plain(self, what: str, text: str, *at: str) -> bytes:
+        """A text of the project as the content of a file. Raises Wrong if it stands for other content."""
+        if found := recognise(data := text.encode()):
+            raise self.wrong(f"{what} {found.what}", "write the content itself, or put it into a file", *at)
+        return data
 
     def _granted_file(self, grant: Grant, path: str, used: Used) -> str:
         what, at = f"the {grant.kind} {grant.name}", (PLURAL[grant.kind], grant.name, "file")

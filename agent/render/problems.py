@@ -74,7 +74,7 @@ class Problems:
         `shown`: turns a Compose file into the path to show. `hinted`: the hint for an error in it.
         """
         if isinstance(error, EntryRefused):
-            self.add(error.path, 0, error.message, error.hint)
+            self.add(error.path, error.line, error.message, error.hint)
         elif isinstance(error, Wrong):
             self.add(error.problem.file, error.problem.line, error.problem.message, error.problem.hint)
         elif isinstance(error, ComposeError | ComposeErrors):

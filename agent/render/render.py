@@ -118,7 +118,9 @@ def _prepare(tree: Tree, context: RenderContext, problems: Problems) -> Assembly
         "facts": dict(context.facts),
         "vars": layer_vars(fleet, settings.vars),
     }
-    return Assembly(context, Overlay(tree, layers, Templates(names).render), settings, problems)
+    return Assembly(
+        context, Overlay(tree, layers, Templates(names).render, settings.keeps), settings, problems
+    )
 
 
 def _unsupported(work: Assembly) -> None:

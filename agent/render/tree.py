@@ -7,6 +7,8 @@ Rules, the same for every implementation:
    dangle or form a loop, submodules and hostile names are refused, but only when they are used.
 3. `files` also lists refused entries, so that readers notice them; `read` raises EntryRefused for them.
 4. Budgets limit what one rendering may list and read.
+5. Content that stands for other content (`ciphertext`) is refused, unless it is encrypted and the reader asks
+   for it as it is.
 """
 
 from __future__ import annotations
@@ -15,22 +17,27 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-MAX_FILE = 8 << 20  # bytes
-MAX_TOTAL = 128 << 20  # bytes, every file counted once
+from agent.render.ciphertext import ANNEX, StandIn, recognise
+from agent.units import shown_bytes
+
+MAX_FILE = 64 << 20  # bytes, unless the host's settings say otherwise
+MAX_TOTAL = 128 << 20  # bytes, every file counted once; at least two of the largest
 MAX_ENTRIES = 100_000
 MAX_LINKS = 40  # followed to reach one file
 LINK_HINT = "put the file itself in the repository"
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+ANNEXED = ".git/annex/objects/"  # where the link to a file of git-annex leads
 
 EntryType = Literal["file", "directory", "link", "submodule", "refused"]
 
 
 class EntryRefused(Exception):
-    """An entry of the tree must not be used. `path` is its path in the repository."""
+    """An entry of the tree must not be used. `path` is its path in the repository; `line` is 0 for the file as
+    a whole.
+    """
 
-    def __init__(self, path: str, message: str, hint: str = "") -> None:
+    def __init__(self, path: str, message: str, hint: str = "", line: int = 0) -> None:
         super().__init__(f"{path}: {message}")
-        self.path, self.message, self.hint = path, message, hint
+        self.path, self.message, self.hint, self.line = path, message, hint, line
 
 
 class Tree(Protocol):
@@ -41,8 +48,10 @@ class Tree(Protocol):
     def files(self, prefix: str = "") -> list[str]:
         """The files below a directory (or the file itself), sorted, links to files included."""
 
-    def read(self, path: str) -> bytes | None:
-        """The content of a file; None if it does not exist. Raises EntryRefused."""
+    def read(self, path: str, encrypted: bool = False) -> bytes | None:
+        """The content of a file; None if it does not exist. `encrypted`: take it also when it is encrypted.
+        Raises EntryRefused.
+        """
 
     def mode(self, path: str) -> int:
         """0o755 for an executable file, else 0o644."""
@@ -79,8 +88,10 @@ class BaseTree:
     """
 
     name: str
+    max_file: int = MAX_FILE
     _listed: dict[str, Mapping[str, TreeEntry]] = field(default_factory=dict, init=False)
     _read: dict[str, bytes] = field(default_factory=dict, init=False)
+    _stand_ins: dict[str, StandIn | None] = field(default_factory=dict, init=False)
     _entries: int = field(default=0, init=False)
     _bytes: int = field(default=0, init=False)
     _walked: int = field(default=0, init=False)
@@ -91,7 +102,7 @@ class BaseTree:
         raise NotImplementedError
 
     def _content(self, path: str, entry: TreeEntry) -> bytes:
-        """The content of a file or the target of a link, at most MAX_FILE + 1 bytes."""
+        """The content of a file or the target of a link, at most `max_file` + 1 bytes."""
         raise NotImplementedError
 
     def files(self, prefix: str = "") -> list[str]:
@@ -103,7 +114,7 @@ class BaseTree:
             return [prefix]
         return sorted(self._walk(prefix, real, ()))
 
-    def read(self, path: str) -> bytes | None:
+    def read(self, path: str, encrypted: bool = False) -> bytes | None:
         if path in self._circles:
             raise EntryRefused(path, "is a symbolic link to a directory that contains it", "remove the link")
         found = self._resolve(path)
@@ -120,6 +131,10 @@ class BaseTree:
             raise EntryRefused(path, entry.reason, "rename or remove it")
         if real not in self._read:
             self._read[real] = self._checked(path, self._content(real, entry))
+            self._stand_ins[real] = recognise(self._read[real])
+        found_out = self._stand_ins[real]
+        if found_out is not None and not (found_out.encrypted and encrypted):
+            raise EntryRefused(path, found_out.what, found_out.hint.format(path=path), 1)
         return self._read[real]
 
     def mode(self, path: str) -> int:
@@ -147,23 +162,19 @@ class BaseTree:
         return ""
 
     def _checked(self, path: str, data: bytes) -> bytes:
-        if len(data) > MAX_FILE:
+        if len(data) > self.max_file:
             raise EntryRefused(
                 path,
-                f"is larger than {MAX_FILE >> 20} MiB, the limit for one file",
-                "put it into an image, or download it on the host; Git is for configuration",
-            )
-        if data.startswith(LFS_POINTER) and len(data) < 1024:
-            raise EntryRefused(
-                path,
-                "is a Git LFS pointer, not the file itself",
-                f"take it out of LFS: git lfs untrack {path}, then add it again",
+                f"is larger than {shown_bytes(self.max_file)}, the limit for one file",
+                "put it into an image, or download it on the host; Git is for configuration. The host's owner "
+                "sets the limit: source.max_file",
             )
         self._bytes += len(data)
-        if self._bytes > MAX_TOTAL:
+        total = max(MAX_TOTAL, 2 * self.max_file)
+        if self._bytes > total:
             raise EntryRefused(
                 path,
-                f"the files that this host uses add up to more than {MAX_TOTAL >> 20} MiB together",
+                f"the files that this host uses add up to more than {shown_bytes(total)} together",
                 "put large files into images",
             )
         return data
@@ -274,6 +285,8 @@ class BaseTree:
             target = self._content(link, entry).decode()
         except UnicodeDecodeError:
             raise EntryRefused(path, "is a symbolic link whose target is not UTF-8", LINK_HINT) from None
+        if ANNEXED in target:
+            raise EntryRefused(path, ANNEX.what, ANNEX.hint.format(path=path), 1)
         if target.startswith("/"):
             raise self._leaves(path, target)
         return target

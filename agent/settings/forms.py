@@ -11,8 +11,9 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from agent.model import Json
-from agent.units import DURATION, DURATION_HINT, parse_duration
+from agent.units import DURATION, DURATION_HINT, SIZE, SIZE_HINT, parse_duration, parse_size
 
+MOST_FILE = 128 << 20  # bytes; what the render child may answer with holds two of them, and more
 SCHEMES = ("https", "ssh", "git", "file")
 _SCP = re.compile(r"[\w.-]+@[\w.-]+:[^/].*|[\w.-]+@[\w.-]+:/.*")
 
@@ -27,6 +28,17 @@ def _path(value: object) -> object:
     if isinstance(value, str) and value and not value.startswith("/"):
         raise ValueError(f"{value!r} is not an absolute path", "begin it with /")
     return value
+
+
+def _size(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not a size", SIZE_HINT)
+    size = parse_size(value)
+    if not 1024 <= size <= MOST_FILE:
+        raise ValueError(
+            f"{value!r} is out of range", "write 1KiB to 128MiB; larger files belong into images"
+        )
+    return size
 
 
 def _share(value: object) -> object:
@@ -81,6 +93,7 @@ FORMS: dict[str, tuple[Callable[[object], object], dict[str, Json] | None]] = {
         {"type": "string", "pattern": f"^{DURATION.pattern}$", "examples": ["60s", "5m", "2h30m"]},
     ),
     "path": (_path, {"type": "string", "pattern": "^(/.*)?$"}),
+    "size": (_size, {"type": "string", "pattern": f"^{SIZE.pattern}$", "examples": ["64MiB", "512KiB"]}),
     "share": (_share, {"type": "number", "minimum": 0, "maximum": 1}),
     "url": (_url, None),
     "web": (_web, None),

@@ -18,7 +18,7 @@ from pydantic_settings import (
 from agent.model import Json
 from agent.settings import values
 from agent.settings.forms import FORMS
-from agent.units import format_duration
+from agent.units import format_duration, format_size
 
 
 def json_schema() -> dict[str, Json]:
@@ -95,6 +95,8 @@ def _member(member: Field[Any], hint: Any, model: Any) -> Any:
         return ModelField(default_factory=model if is_dataclass(hint) else member.default_factory, **about)
     if hint is values.Seconds:
         about["json_schema_extra"] = {"default": format_duration(cast(float, member.default))}
+    if hint is values.Size:
+        about["json_schema_extra"] = {"default": format_size(cast(int, member.default))}
     return ModelField(member.default, **about)
 
 

@@ -19,6 +19,7 @@ FILES_DENY = ("/etc/limpet/**", "/etc/shadow", "/boot/**", "/dev/**", "/proc/**"
 # The loader checks these besides the type.
 Seconds = Annotated[float, "duration"]  # written "90s", "5m", "2h30m", "1d"
 HostPath = Annotated[str, "path"]  # absolute, or empty
+Size = Annotated[int, "size"]  # bytes; written "64MiB", "512KiB"
 Share = Annotated[float, "share"]  # 0 to 1
 Url = Annotated[str, "url"]
 Web = Annotated[str, "web"]  # http or https
@@ -79,6 +80,9 @@ class SourceSettings:
     )
     ca_file: HostPath = field(default="", metadata=_doc("certificates to trust for https, PEM"))
     proxy: str = field(default="", metadata=_doc("http://host:port for https sources"))
+    max_file: Size = field(
+        default=64 << 20, metadata=_doc("the largest file that the repository may place; at most 128MiB")
+    )
 
     @property
     def ref(self) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.units import format_duration, parse_duration, shown_bytes
+from agent.units import format_duration, format_size, parse_duration, parse_size, shown_bytes
 
 
 @given(seconds=st.integers(0, 10**7))
@@ -31,6 +31,29 @@ def test_no_durations(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration") as caught:
         parse_duration(text)
     assert "2h30m" in caught.value.args[1]
+
+
+@given(count=st.integers(0, 10**9))
+@settings(max_examples=200, deadline=None)
+def test_sizes_come_back(count: int) -> None:
+    """Every size must be written so that it reads back the same."""
+    assert parse_size(format_size(count)) == count
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("512KiB", 2**19), ("64 MiB", 2**26), ("1GiB", 2**30), ("7B", 7), ("2TiB", 2**41)]
+)
+def test_sizes(text: str, count: int) -> None:
+    """Sizes must be read as people write them."""
+    assert parse_size(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "64", "MiB", "-1MiB", "1.5MiB", "64MB", "64mib", "٣MiB", "1  KiB"])
+def test_no_sizes(text: str) -> None:
+    """What is not a size must be refused with the remedy."""
+    with pytest.raises(ValueError, match="is not a size") as caught:
+        parse_size(text)
+    assert "64MiB" in caught.value.args[1]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -13,14 +14,14 @@ from agent.render.render import Rendered, render
 from tests.fakes.tree import MemoryTree
 
 
-def rendered(tree: dict[str, str], host: str = "web-01", **context: Any) -> Rendered:
+def rendered(tree: Mapping[str, str | bytes], host: str = "web-01", **context: Any) -> Rendered:
     """What the host gets of the tree; files named `*.sh` are executable."""
     executable = frozenset(path for path in tree if path.endswith(".sh"))
     about: dict[str, Any] = {"facts": {"hostname": host}, **context}
     return render(MemoryTree(tree, executable=executable), RenderContext(host, **about))
 
 
-def manifest(tree: dict[str, str], **context: Any) -> Manifest:
+def manifest(tree: Mapping[str, str | bytes], **context: Any) -> Manifest:
     return rendered(tree, **context).manifest
 
 
@@ -33,7 +34,7 @@ def needs(resource: Resource) -> dict[str, str]:
     return {str(need.key): need.condition for need in resource.needs}
 
 
-def problems(tree: dict[str, str], **context: Any) -> list[str]:
+def problems(tree: Mapping[str, str | bytes], **context: Any) -> list[str]:
     """What the tree is refused for."""
     with pytest.raises(BadInput) as caught:
         manifest(tree, **context)

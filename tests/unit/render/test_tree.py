@@ -180,13 +180,18 @@ def test_hostile_names_are_refused(tmp_path: Path) -> None:
 
 def test_budgets(monkeypatch: pytest.MonkeyPatch) -> None:
     """One file, all files together and the number of entries must be bounded."""
-    monkeypatch.setattr(trees, "MAX_FILE", 10)
     monkeypatch.setattr(trees, "MAX_TOTAL", 15)
     monkeypatch.setattr(trees, "MAX_ENTRIES", 5)
     tree = MemoryTree({"a": "x" * 11, "b": "x" * 10, "c": "x" * 6, "d/1": "", "d/2": "", "d/3": ""})
+    tree.max_file = 7
+    with pytest.raises(EntryRefused, match="larger than 7 B, the limit for one file") as caught:
+        tree.read("a")
+    assert "source.max_file" in caught.value.hint
+    tree.max_file = 10
     with pytest.raises(EntryRefused, match="limit for one file"):
         tree.read("a")
     assert tree.read("b") and tree.read("b")
+    tree.max_file = 7
     with pytest.raises(EntryRefused, match="together"):
         tree.read("c")
     with pytest.raises(EntryRefused, match="entries"):
@@ -239,7 +244,7 @@ def test_lfs_content_of_a_checkout_is_still_a_pointer(tmp_path: Path) -> None:
     root = tmp_path / "fleet"
     root.mkdir()
     (root / ".gitattributes").write_text("*.bin filter=lfs\n")
-    (root / "tool.bin").write_bytes(trees.LFS_POINTER + b"v1\n")
+    (root / "tool.bin").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     (root / "plain").write_text("x")
     with Repo.init(str(root)) as repo:
         repo.get_worktree().stage([b".gitattributes", b"tool.bin", b"plain"])
@@ -248,3 +253,43 @@ def test_lfs_content_of_a_checkout_is_still_a_pointer(tmp_path: Path) -> None:
     assert tree.read("plain") == b"x"
     with pytest.raises(EntryRefused, match="LFS"):
         tree.read("tool.bin")
+
+
+def test_an_unlocked_checkout_of_git_crypt_is_still_encrypted(tmp_path: Path) -> None:
+    """Where git-crypt has put a plain file into the checkout, `validate` must say what hosts will see."""
+    root = tmp_path / "fleet"
+    root.mkdir()
+    (root / ".gitattributes").write_text("key filter=git-crypt diff=git-crypt\n")
+    (root / "key").write_bytes(b"\0GITCRYPT\0\1\2")
+    with Repo.init(str(root)) as repo:
+        repo.get_worktree().stage([b".gitattributes", b"key"])
+    (root / "key").write_bytes(b"the content")
+    with pytest.raises(EntryRefused, match="git-crypt"):
+        DirTree(root).read("key")
+    assert DirTree(root).read("key", encrypted=True) == b"\0GITCRYPT\0\1\2"
+
+
+def test_encrypted_content_is_for_those_who_ask_for_it() -> None:
+    """An encrypted file must be refused at its first line, unless it is asked for as it is; a pointer
+    always.
+    """
+    pointer = "version https://git-lfs.github.com/spec/v1\n"
+    vault = "$ANSIBLE_VAULT;1.1;AES256\n3664\n"
+    tree = MemoryTree({"vault": vault, "pointer": pointer}, links={"link": "vault"})
+    for path in ("vault", "link"):
+        with pytest.raises(EntryRefused, match=f"{path}: is encrypted .ansible-vault.") as caught:
+            tree.read(path)
+        assert caught.value.line == 1 and "keep_encrypted" in caught.value.hint
+    assert tree.read("link", encrypted=True) == vault.encode()
+    with pytest.raises(EntryRefused, match="LFS") as caught:
+        tree.read("pointer", encrypted=True)
+    assert "git lfs untrack pointer" in caught.value.hint
+
+
+def test_a_link_of_git_annex_is_a_pointer() -> None:
+    """A file that git-annex has locked must be named as such, and not as a bad link."""
+    target = "../.git/annex/objects/Kj/0x/SHA256E-s3--f50d/SHA256E-s3--f50d"
+    tree = MemoryTree({"a/x": "x"}, links={"a/film": target})
+    with pytest.raises(EntryRefused, match="git-annex pointer") as caught:
+        tree.read("a/film")
+    assert "git annex unannex a/film" in caught.value.hint

@@ -41,6 +41,7 @@ username = "deploy"
 token_file = "/etc/limpet/token"
 ca_file = "/etc/limpet/ca.pem"
 proxy = "http://proxy:3128"
+max_file = "16 MiB"
 
 [converge]
 mode = "report"
@@ -214,6 +215,9 @@ def test_urls(tmp_path: Path, url: str) -> None:
         ('[source]\nurl = "/f"\nbrnch = "x"\n', 3, "unknown key 'brnch'", "did you mean 'branch'?"),
         ('[source]\nurl = "/f"\n[gaet]\n', 3, "unknown section 'gaet'", "did you mean 'gate'?"),
         ('[source]\nurl = "/f"\n\n[gate]\nzzz = 1\n', 5, "unknown key 'zzz'", "settle, deadline"),
+        ('[source]\nurl = "/f"\nmax_file = 64\n', 3, "64 is not a size", '"64MiB"'),
+        ('[source]\nurl = "/f"\nmax_file = "64 MB"\n', 3, "'64 MB' is not a size", '"64MiB"'),
+        ('[source]\nurl = "/f"\nmax_file = "1GiB"\n', 3, "'1GiB' is out of range", "128MiB"),
         ('[source]\nurl = "/f"\npoll = 60\n', 3, "60 is not a duration", '"60s"'),
         ('[source]\nurl = "/f"\npoll = "5 min"\n', 3, "'5 min' is not a duration", '"60s"'),
         ('[source]\nurl = "/f"\npoll = "0s"\n', 3, "is zero", "positive"),
