@@ -1,7 +1,8 @@
 """Turns each Compose project in the layers (an app) into networks, volumes, app files and containers.
 
 Rules:
-1. An app is a Compose file at the root of the layers, or one in a directory below `apps/`.
+1. An app is a Compose file at the root of the layers, or one in a directory below `apps/`. A name that
+   begins with a dot is no app: tools and editors put their own there.
 2. Its name is the `name:` in the file, else the name of its directory, or of the repository if it is at the
    root.
 3. It is loaded by Compose's rules (`agent.compose`); the agent's environment variables are never used.
@@ -117,9 +118,10 @@ def _directories(work: Assembly) -> list[str]:
     """
     overlay = work.overlay
     found = [ROOT] if _has_app(overlay, "") else []
-    if found and not any(_has_app(overlay, f"{DIRECTORY}/{name}") for name in overlay.children(DIRECTORY)):
+    names = [name for name in overlay.children(DIRECTORY) if not name.startswith(".")]
+    if found and not any(_has_app(overlay, f"{DIRECTORY}/{name}") for name in names):
         return found
-    for name in overlay.children(DIRECTORY):
+    for name in names:
         directory = f"{DIRECTORY}/{name}"
         with work.problems.collect():
             if not overlay.is_dir(directory):
@@ -248,6 +250,7 @@ def _volume(files: AppFiles, key: str, value: Map, used: Used) -> Resource:
     the app.
     """
     config, external, at = _definition(files, "volumes", key, value)
+    files.named(f"volumes.{key}", value["name"], "volumes", key, "name")
     options = config.get("driver_opts") or {}
     device = str(options.get("device") or "")
     if options.get("o") == "bind" and device and not device.startswith("/"):

@@ -1,13 +1,14 @@
-"""Recognises content that stands for other content: encrypted files, and pointers to files that lie elsewhere.
+"""Recognises content that stands for other content: encrypted files, and pointers to files that lie
+elsewhere.
 
 Rules:
-1. Content is known by its structure, never by a word in it or by its name: a header at its very beginning, or
-   the keys of a format all of whose lines are of that format. A document that shows an example in a code block
-   is not one.
-2. `RECOGNISERS` is the one table. Everything that is read from the repository is asked here (`tree`), and so is
-   what Limpet makes itself of texts in the repository.
-3. Encrypted content can be meant for a reader that decrypts it itself, and then `keep_encrypted` in layer.yaml
-   names it. A pointer is never meant.
+1. Content is known by its structure, never by a word in it or by its name: a header at its very beginning,
+   or the keys of a format all of whose lines are of that format. A document that shows an example in a code
+   block is not one.
+2. `RECOGNISERS` is the one table. Everything that is read from the repository is asked here (`tree`), and so
+   is what Limpet makes itself of texts in the repository.
+3. Encrypted content can be meant for a reader that decrypts it itself, and then `keep_encrypted` in
+   layer.yaml names it. A pointer is never meant.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 HOST = (
-    "this version of Limpet does not decrypt: keep the content in a file on the host; if its reader decrypts it "
-    "itself, name the file under keep_encrypted in layer.yaml"
+    "this version of Limpet does not decrypt: keep the content in a file on the host; if its reader decrypts "
+    "it itself, name the file under keep_encrypted in layer.yaml"
 )
 MAX_POINTER = 32 << 10  # bytes; git-annex and Git LFS read no more either
 
@@ -42,7 +43,7 @@ def recognise(data: bytes) -> StandIn | None:
     return next((found for found, is_one in RECOGNISERS if is_one(text)), None)
 
 
-# --- known by its beginning ----------------------------------------------------------------------------------
+# --- known by its beginning ---------------------------------------------------------------------------------
 
 
 def _begins(pattern: bytes, most: int = 0) -> Callable[[bytes], bool]:
@@ -82,7 +83,7 @@ def _packet(data: bytes) -> tuple[int, int, int]:
     return first & 63, 6, 6 + int.from_bytes(data[2:6], "big")
 
 
-# --- known by its lines --------------------------------------------------------------------------------------
+# --- known by its lines -------------------------------------------------------------------------------------
 
 _YAML_LINE = re.compile(
     rb"""(?:\#.*|---(?:\s.*)?|\.\.\.\s*|%.*|-\s.*|[}\]].*
@@ -158,7 +159,7 @@ def _is_dotenvx(data: bytes) -> bool:
     return any(map(_DOTENVX.match, lines)) and all(map(_DOTENV_LINE.match, lines))
 
 
-# --- the table -----------------------------------------------------------------------------------------------
+# --- the table ----------------------------------------------------------------------------------------------
 
 
 def _encrypted(form: str, tool: str) -> StandIn:

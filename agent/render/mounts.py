@@ -14,6 +14,7 @@ from __future__ import annotations
 import difflib
 import json
 import posixpath
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -31,6 +32,8 @@ from agent.render.problems import Wrong
 OWN = ".limpet"  # below an app's directory: files without a path of their own in the repository
 FILES = "files"  # at the root of a layer: host files
 ELSEWHERE = {"npipe": "are for Windows hosts", "cluster": "need a Swarm"}
+ENGINE_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z")  # of volumes and containers
+DRIVE = re.compile(r"[a-zA-Z]:")
 GrantKind = Literal["config", "secret"]
 PLURAL: dict[GrantKind, str] = {"config": "configs", "secret": "secrets"}
 
@@ -100,6 +103,15 @@ class AppFiles:
         file, line = self.where(*path)
         self.work.problems.warn(file, line, message, hint)
 
+    def named(self, what: str, name: str, *path: str | int) -> None:
+        """Reports the name of a volume or container that the Engine would refuse."""
+        if not ENGINE_NAME.match(name):
+            self.error(
+                f"{what}: the Engine takes no name like {name!r}",
+                "write at least two letters, digits, dots, dashes, underscores; the first a letter or digit",
+                *path,
+            )
+
     def host(self, relative: str) -> str:
         """The host path of a path below the app's directory."""
         return posixpath.normpath(posixpath.join(self.directory, relative))
@@ -134,6 +146,8 @@ class AppFiles:
                 "use bind, volume, tmpfs or image",
                 *at,
             )
+        self._drive(f"services.{service}", str(mount.get("source") or ""), at)
+        self._target(f"services.{service}", str(mount["target"]), at)
         if mount["type"] == "image" and (problem := image_problem(str(mount.get("source") or ""))):
             raise self.wrong(
                 f"services.{service}: the image at {mount['target']}: {problem[0]}", problem[1], *at
@@ -146,6 +160,23 @@ class AppFiles:
             **mount,
             "source": self.bind(mount["source"], used, f"services.{service}: the bind mount", at),
         }
+
+    def _drive(self, what: str, path: str, at: tuple[str | int, ...]) -> None:
+        """Raises Wrong for a path that Compose reads as one of Windows, as it does with `n:/n`."""
+        if DRIVE.match(path):
+            raise self.wrong(
+                f"{what}: a single letter before a colon, as in {path!r}, is a drive of Windows",
+                "give the volume a longer name, or write {type: volume, source: NAME, target: /PATH}",
+                *at,
+            )
+
+    def _target(self, what: str, target: str, at: tuple[str | int, ...]) -> None:
+        """Raises Wrong for a place in the container that the Engine would refuse."""
+        self._drive(what, target, at)
+        if not target.startswith("/") or target == "/":
+            raise self.wrong(
+                f"{what}: {target!r} is no place to mount at", "write an absolute path other than /", *at
+            )
 
     def bind(self, source: str, used: Used, what: str, at: tuple[str | int, ...]) -> str:
         """The host path of a bind source. Tracked files below it are placed, and become inputs."""

@@ -77,6 +77,8 @@ class AppServices:
 
     def _draft(self, name: str, service: Map) -> None:
         check_service(name, service, self.files)
+        if own := service.get("container_name"):
+            self.files.named(f"services.{name}", str(own), "services", name, "container_name")
         extension = read_extension(service, name, self.files)
         used = Used()
         config = self._config(name, service, used)

@@ -31,8 +31,8 @@ EntryType = Literal["file", "directory", "link", "submodule", "refused"]
 
 
 class EntryRefused(Exception):
-    """An entry of the tree must not be used. `path` is its path in the repository; `line` is 0 for the file as
-    a whole.
+    """An entry of the tree must not be used. `path` is its path in the repository; `line` is 0 for the file
+    as a whole.
     """
 
     def __init__(self, path: str, message: str, hint: str = "", line: int = 0) -> None:
@@ -166,8 +166,8 @@ class BaseTree:
             raise EntryRefused(
                 path,
                 f"is larger than {shown_bytes(self.max_file)}, the limit for one file",
-                "put it into an image, or download it on the host; Git is for configuration. The host's owner "
-                "sets the limit: source.max_file",
+                "put it into an image, or download it on the host; Git is for configuration. The host's "
+                "owner sets the limit: source.max_file",
             )
         self._bytes += len(data)
         total = max(MAX_TOTAL, 2 * self.max_file)

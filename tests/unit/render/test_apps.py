@@ -580,3 +580,52 @@ def test_a_monorepo_with_a_directory_apps_works() -> None:
     assert [key.name for key in manifest(tree).resources if key.kind == "file"] == [
         f"{APPS}/fleet/apps/web/conf/x"
     ]
+
+
+def test_names_that_begin_with_a_dot_are_no_apps() -> None:
+    """A directory like `.git-hooks` below apps/ must not be taken for an app, whatever is in it."""
+    app = {"apps/a/compose.yaml": "services: {a: {image: x}}\n"}
+    hidden = {
+        "apps/.old/compose.yaml": "services: {b: {image: x}}\n",
+        "apps/.tools/run": "x",
+        "apps/.keep": "",
+    }
+    assert set(manifest({**app, **hidden}).resources) == set(manifest(app).resources)
+    root = {"compose.yaml": 'services: {a: {image: x, volumes: ["./apps:/apps"]}}\n', **hidden}
+    assert Key("container", "fleet-a-1") in manifest(root).resources
+
+
+@pytest.mark.parametrize(
+    ("volume", "message"),
+    [
+        ("n:/n", "a single letter before a colon, as in 'n:/n', is a drive of Windows"),
+        ("Z:/n:/m", "a single letter before a colon, as in 'Z:/n', is a drive of Windows"),
+        ("n", "'n' is no place to mount at"),
+        ("data", "'data' is no place to mount at"),
+        ("data:relative", "'relative' is no place to mount at"),
+        ("./data:relative:ro", "'relative' is no place to mount at"),
+        ("data:/", "'/' is no place to mount at"),
+    ],
+)
+def test_where_nothing_can_be_mounted(volume: str, message: str) -> None:
+    """A mount that the Engine would refuse must be told with its line before anything is touched."""
+    text = f'services:\n  a:\n    image: x\n    volumes: ["{volume}"]\nvolumes: {{n: {{}}, data: {{}}}}\n'
+    found = problems({"compose.yaml": text})
+    assert [each for each in found if each.startswith(f"compose.yaml:4: services.a: {message}")], found
+
+
+@pytest.mark.parametrize("name", ["n", "a b", ".ab", "-ab", "a/b", "ä1"])
+def test_names_that_the_engine_refuses(name: str) -> None:
+    """A name of a volume or container that the Engine would refuse must be told with its line."""
+    volume = f'services:\n  a: {{image: x, volumes: ["data:/n"]}}\nvolumes:\n  data: {{name: "{name}"}}\n'
+    (found,) = problems({"compose.yaml": volume})
+    assert found.startswith(f"compose.yaml:4: volumes.data: the Engine takes no name like {name!r}")
+    (found,) = problems({"compose.yaml": f'services:\n  a:\n    image: x\n    container_name: "{name}"\n'})
+    assert found.startswith("compose.yaml:4: ") and repr(name) in found
+
+
+def test_a_volume_with_a_key_of_one_letter() -> None:
+    """The long form must take a key of one letter: the volume's name is longer."""
+    volume = "{type: volume, source: n, target: /n}"
+    text = f"services: {{a: {{image: x, volumes: [{volume}]}}}}\nvolumes: {{n: {{}}}}\n"
+    assert Key("volume", "fleet_n") in manifest({"compose.yaml": text}).resources

@@ -68,7 +68,7 @@ STAND_INS: dict[str, tuple[str, bytes | str]] = {
     "dotenvx": ("dotenvx", f'DOTENV_PUBLIC_KEY="03a1"\nPASSWORD="encrypted:{"QUJD" * 20}"\n'),
     "strongbox": (
         "strongbox",
-        "# STRONGBOX ENCRYPTED RESOURCE ; See https://github.com/uw-labs/strongbox\nx\n",
+        "# STRONGBOX ENCRYPTED RESOURCE ; See https://example.org/\nx\n",
     ),
     "openssl": ("openssl", b"Salted__12345678\x00\x01"),
     "transcrypt": ("openssl", "U2FsdGVkX19zYWx0c2FsdAAAAAAAAAAA\nAAAAAAAA=\n"),
@@ -78,7 +78,7 @@ STAND_INS: dict[str, tuple[str, bytes | str]] = {
 }
 NEAR_MISSES: dict[str, bytes | str] = {
     "nothing": "",
-    "a readme that names them all": "Use SOPS (`sops:`, mac), age-encryption.org/v1 or $ANSIBLE_VAULT;1.1;AES256.\n",
+    "a readme that names them all": "`sops:` mac, age-encryption.org/v1, $ANSIBLE_VAULT;1.1;AES256\n",
     "a readme with an example of SOPS": f"# Secrets\n\nThey look so:\n\n```yaml\n{SOPS_YAML}```\n",
     "a readme with an example of dotenv": f"# Secrets\n\n```\n{SOPS_DOTENV}```\n",
     "a readme with an example of INI": f"Secrets\n=======\n\n~~~ini\n{SOPS_INI}~~~\n",
@@ -98,10 +98,10 @@ NEAR_MISSES: dict[str, bytes | str] = {
     "a script": f'#!/bin/sh\nset -e\nif test -n "$sops_mac"; then\nsops_mac={VALUE}\nfi\n',
     "a variable named after it": "MY_sops_mac=1\nSOPS_MACHINE=2\n",
     "an INI section": "[sops]\nenabled = yes\n[other]\nmac = ENC[x\n",
-    "an encrypted private key": "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIF\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    "an encrypted private key": "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIF\n-----END",
     "an age identity": "# created: 2026\n# public key: age1qyq\nAGE-SECRET-KEY-1QQ\n",
     "age recipients": "age1qyqszqgpqyqszqgpqyqszqgpqyqszqgp\n",
-    "a public key of PGP": "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQEN\n-----END PGP PUBLIC KEY BLOCK-----\n",
+    "a public key of PGP": "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQEN\n-----END",
     "a signed text of PGP": "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\nx\n",
     "a key ring": b"\x99\x01\x0d\x04" + b"k" * 0x10D + b"\xb4\x01a",
     "half a session key": PKESK[:40],
@@ -121,8 +121,8 @@ def _bytes(text: bytes | str) -> bytes:
 
 @pytest.mark.parametrize("name", STAND_INS)
 def test_content_that_stands_for_other_content_is_recognised(name: str) -> None:
-    """An encrypted file or a pointer must be known by its documented format, so that no app gets it instead of
-    its content.
+    """An encrypted file or a pointer must be known by its documented format, so that no app gets it instead
+    of its content.
     """
     form, text = STAND_INS[name]
     found = recognise(_bytes(text))
@@ -216,7 +216,9 @@ def test_what_a_template_makes_is_looked_at_too() -> None:
 
 
 def test_inline_content_that_is_encrypted_is_refused() -> None:
-    """An inline config or a secret of a variable that holds ciphertext must be an error where it is written."""
+    """An inline config, or a secret of a variable, that holds ciphertext must be an error where it is
+    written.
+    """
     compose = {
         "services": {"a": {"image": "x", "configs": ["c"], "secrets": ["s"]}},
         "configs": {"c": {"content": AGE_ARMOUR}},
@@ -250,7 +252,7 @@ def test_an_encrypted_file_can_be_meant(kept: str) -> None:
 
 
 def test_a_meant_file_of_another_layer() -> None:
-    """What one layer keeps must hold for the same path of all layers, because they are laid over one another."""
+    """What one layer keeps must hold for the same path of all layers: they are laid over one another."""
     tree = {
         "fleet.yaml": "layers: [base, top]\n",
         "base/files/etc/vault": VAULT,
