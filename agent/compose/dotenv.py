@@ -4,6 +4,9 @@ It has `KEY=value`, `KEY: value`, `export KEY=value`, `KEY` alone (the value is 
 quotes (literal), double quotes (escapes and variables, may span lines) and unquoted values (variables, end at
 ` #`). A variable is looked up first with the caller, then in the lines above. `format: raw` has only
 `KEY=value` up to the end of the line.
+
+Bytes that are not UTF-8 may stand in comments, and in whatever else makes no variable. In a name or value
+they are an error: no Engine takes them.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from .tree import Map
 MAX_GROWTH = 4 << 20
 _SPACE = "\t\v\f\r \x85\xa0"
 _ESCAPE = re.compile(r"\\(?:[abcfnrtv$\"\\]|0\d{0,3})")
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what a byte that is not UTF-8 is decoded to
 _SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\", '"': '"'}
 
 
@@ -40,19 +44,22 @@ def parse_raw(file: str, data: bytes, known: Map) -> None:
     for number, line in enumerate(text_of(file, data, bom=False).split("\n"), 1):
         key, equals, value = line.removesuffix("\r").partition("=")
         if equals:
+            if _NOT_UTF8.search(line):
+                raise _not_utf8(file, number)
             known.put(key, value, Place(file, number))
 
 
 def text_of(file: str, data: bytes, bom: bool = True) -> str:
+    """The text of a file, with a lone surrogate for each byte that is not UTF-8. Raises ComposeError."""
     if len(data) > MAX_FILE_BYTES:
         raise ComposeError(
             f"the file has {len(data)} bytes; at most {MAX_FILE_BYTES} are read", file, hint="make it smaller"
         )
-    try:
-        return data.decode("utf-8-sig" if bom else "utf-8")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise ComposeError("the file is not UTF-8 text", file, line, hint="save it as UTF-8") from None
+    return data.decode("utf-8-sig" if bom else "utf-8", "surrogateescape")
+
+
+def _not_utf8(file: str, line: int) -> ComposeError:
+    return ComposeError("the file is not UTF-8 text", file, line, hint="save it as UTF-8")
 
 
 class _Parser:
@@ -67,6 +74,15 @@ class _Parser:
         self.lines += self.text.count("\n", self.counted, self.position)
         self.counted = self.position
         return Place(self.file, self.lines)
+
+    def foreign(self, start: Place) -> ComposeError:
+        """The error for bytes of the statement at `start` that are not UTF-8, at the first of them."""
+        line = start.line
+        for text in self.text.split("\n")[line - 1 :]:
+            if _NOT_UTF8.search(text):
+                break
+            line += 1
+        return _not_utf8(self.file, line)
 
     def fail(self, message: str, hint: str) -> ComposeError:
         return ComposeError(message, *self.place(), hint=hint)
@@ -84,6 +100,8 @@ class _Parser:
                 continue
             if not inherited:
                 self.grown += len(value)
+            if _NOT_UTF8.search(value):
+                raise self.foreign(place)
             if self.grown > MAX_GROWTH:
                 raise self.fail(
                     f"the values add up to more than {MAX_GROWTH} characters", "use variables less often"
@@ -116,6 +134,8 @@ class _Parser:
                     raise self.fail(f"the name {name!r} contains a space", "write it as NAME=value")
                 return name, char == "\n"
             if not (char in _SPACE or char in "_.-[]" or char.isalpha() or char.isnumeric()):
+                if _NOT_UTF8.match(char):
+                    raise self.foreign(self.place())
                 self.position = index
                 line = text[start:].split("\n", 1)[0]
                 raise self.fail(
