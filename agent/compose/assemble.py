@@ -247,7 +247,8 @@ class Assembler:
         for path, message, hint in islice(validate(root), MAX_SHOWN):
             owner = path[:-1] if message.startswith("unknown key") else path
             shown = ".".join(str(part) for part in owner) or "top level"
-            self.problems.error(place_of(root, path), f"{shown}: {message}", hint)
+            of_key = owner != path
+            self.problems.error(place_of(root, path), f"{shown}: {message}", hint, of_key)
             bad.add(tuple(str(part) for part in path[:2]))
         bad.update(self.misnamed(root))
         for entry in bad:

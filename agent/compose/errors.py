@@ -6,6 +6,7 @@ all of them at once. A project with an error is never returned, not even in part
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -56,19 +57,55 @@ class Warning:
 
 
 @dataclass(slots=True)
+class Blamed:
+    """The variables that left nothing where they stand: the place of a value -> name -> `not set` or `empty`.
+    `within` has the same for the mappings and lists that such a value lies in.
+    """
+
+    at: dict[Place, dict[str, str]] = field(default_factory=dict)
+    within: dict[Place, dict[str, str]] = field(default_factory=dict)
+
+    def told(self, place: Place, message: str, hint: str) -> tuple[str, str]:
+        """A message and hint about what is at a place, with the variables that left nothing in it."""
+        names = self.at.get(place) or self.within.get(place)
+        if not names:
+            return message, hint
+        shown = " and ".join(f"${{{name}}}" for name in names)
+        verb, why = "is" if len(names) == 1 else "are", " or ".join(sorted(set(names.values()), reverse=True))
+        remedy = (
+            f"set {' and '.join(names)} in the .env file beside the Compose file, or write ${{NAME:-default}}"
+        )
+        if place in self.at:
+            return f"{message}, after {shown}, which {verb} {why}", remedy
+        return f"{message}; in it, {shown} {verb} {why}", f"{remedy}; or {hint}" if hint else remedy
+
+
+@dataclass(slots=True)
 class LoadProblems:
     """Collects the errors and warnings of one load without duplicates.
 
     `broken` holds the paths of entries with an error, such as `services.web`. They are not checked further,
-    because follow-up errors would mislead.
+    because follow-up errors would mislead. `blamed` holds the variables that left nothing in a value.
     """
 
     errors: list[ComposeError] = field(default_factory=list)
     warnings: list[Warning] = field(default_factory=list)
     broken: set[str] = field(default_factory=set)
+    blamed: Blamed = field(default_factory=Blamed)
     _seen: set[tuple[str, str, int]] = field(default_factory=set)
 
-    def error(self, place: Place, message: str, hint: str = "") -> None:
+    def blame(self, name: str, why: str, place: Place, above: Iterable[Place] = ()) -> None:
+        """Notes a variable that left nothing in the value at a place. `why`: it is `not set`, or `empty`.
+        `above`: what the value lies in.
+        """
+        self.blamed.at.setdefault(place, {})[name] = why
+        for each in above:
+            self.blamed.within.setdefault(each, {})[name] = why
+
+    def error(self, place: Place, message: str, hint: str = "", of_key: bool = False) -> None:
+        """Adds an error about the value at a place; `of_key`: about its key, whatever the value is."""
+        if not of_key:
+            message, hint = self.blamed.told(place, message, hint)
         if len(message) > MAX_MESSAGE:
             message = f"{message[:MAX_MESSAGE]}…"
         if len(self.errors) < MAX_SHOWN and self._new(message, place):

@@ -3,7 +3,8 @@ nested. `$$` is a dollar sign.
 
 Only values are interpolated, never keys, and each file is interpolated before it is merged. Values that must
 be numbers or booleans are converted here, before the schema is applied. An undefined variable becomes an
-empty string, with a warning.
+empty string, with a warning. Which variables left nothing in which value is noted, so that whatever is found
+wrong with that value later names them.
 """
 
 from __future__ import annotations
@@ -33,23 +34,37 @@ class MissingVariable(ValueError):
 
 
 def substitute(
-    text: str, lookup: Lookup, undefined: Callable[[str], None] | None = None, depth: int = 0
+    text: str,
+    lookup: Lookup,
+    undefined: Callable[[str], None] | None = None,
+    emptied: Callable[[str], None] | None = None,
+    depth: int = 0,
 ) -> str:
-    """The text with its variables replaced. Raises InvalidTemplate or MissingVariable."""
+    """The text with its variables replaced. Raises InvalidTemplate or MissingVariable.
+
+    undefined: is told the name of each variable that is not set
+    emptied: is told the name of each variable that left nothing in its place
+    """
     if "$" not in text:
         return text
     if depth > MAX_NESTING:
         raise InvalidTemplate(f"variables are nested more than {MAX_NESTING} levels deep")
-    return _Substitution(text, lookup, undefined, depth).run()
+    return _Substitution(text, lookup, undefined, emptied, depth).run()
 
 
 class _Substitution:
     """The replacement of the variables in one text."""
 
     def __init__(
-        self, text: str, lookup: Lookup, undefined: Callable[[str], None] | None, depth: int
+        self,
+        text: str,
+        lookup: Lookup,
+        undefined: Callable[[str], None] | None,
+        emptied: Callable[[str], None] | None,
+        depth: int,
     ) -> None:
-        self.text, self.lookup, self.undefined, self.depth = text, lookup, undefined, depth
+        self.text, self.lookup, self.depth = text, lookup, depth
+        self.undefined, self.emptied = undefined, emptied
         self.line_end, self.last_brace = -1, -1
 
     def run(self) -> str:
@@ -58,6 +73,8 @@ class _Substitution:
         while (dollar := self.text.find("$", position)) >= 0:
             pieces.append(self.text[position:dollar])
             value, position = self.variable(dollar)
+            if not value and self.emptied is not None and (name := _NAME.search(self.text, dollar)):
+                self.emptied(name[0])
             pieces.append(value)
             length += len(pieces[-2]) + len(value)
             if length > MAX_VALUE:
@@ -101,7 +118,7 @@ class _Substitution:
         present = value is not None and (value != "" or not operator.startswith(":"))
         if present != operator.endswith("+"):
             return value or ""
-        expanded = substitute(word, self.lookup, self.undefined, self.depth + 1)
+        expanded = substitute(word, self.lookup, self.undefined, self.emptied, self.depth + 1)
         if operator.endswith("?"):
             raise MissingVariable(f"the variable {name} is required" + (f": {expanded}" if expanded else ""))
         return expanded
@@ -216,16 +233,19 @@ def interpolate(root: Map, lookup: Lookup, problems: LoadProblems, budget: Budge
 class _Walker:
     def __init__(self, lookup: Lookup, problems: LoadProblems, budget: Budget) -> None:
         self.lookup, self.problems, self.budget = lookup, problems, budget
+        self.above: list[Place] = []  # of the mappings and lists that the value lies in, down from the root
 
     def walk(self, value: Any, place: Place, path: tuple[str, ...], casts: Rules[Cast] | None) -> Any:
         if isinstance(value, str):
             if casts is None or casts.value is None:
                 return self.text(value, place, path) if "$" in value else value
             return self.cast(value, place, path, casts.value)
+        self.above.append(place)
         if isinstance(value, Map):
             self.entries(value, path, casts)
         elif isinstance(value, List):
             self.items(value, path, casts.step("[]") if casts is not None else None)
+        self.above.pop()
         return value
 
     def items(self, value: List, path: tuple[str, ...], casts: Rules[Cast] | None) -> None:
@@ -242,14 +262,19 @@ class _Walker:
         def undefined(name: str) -> None:
             self.problems.warn(place, f"the variable {name} is not set; it is replaced by an empty string")
 
+        empty: list[str] = []
         try:
-            result = substitute(text, self.lookup, undefined)
+            result = substitute(text, self.lookup, undefined, empty.append)
         except InvalidTemplate as error:
             self.fail(place, path, error, "write $$ for a dollar sign")
             return text
         except MissingVariable as error:
             self.fail(place, path, error, "set it in the .env file beside the Compose file")
             return text
+        for name in empty:
+            whole = 2 if path[0] == "services" else 1  # a whole service says nothing about one of its keys
+            why = "not set" if self.lookup(name) is None else "empty"
+            self.problems.blame(name, why, place, self.above[whole:])
         self.budget.spend_text(len(result), place)
         return result
 

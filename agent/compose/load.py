@@ -110,7 +110,10 @@ class _Loader:
             return explicit
         written, place = self.written_name(paths)
         try:
-            found = project_name(substitute(written, environment.get)) if written else project_name(default)
+            known = substitute(
+                written, environment.get, emptied=lambda name: self.blame(name, place, environment)
+            )
+            found = project_name(known or ("" if written else default))
         except (InvalidTemplate, MissingVariable):
             return "invalid"  # reported when the file is interpolated
         if not found and not self.problems.errors:
@@ -118,6 +121,9 @@ class _Loader:
                 place, "the project name is empty", "add `name:` with at least one letter or digit"
             )
         return found
+
+    def blame(self, name: str, place: Place, environment: dict[str, str]) -> None:
+        self.problems.blame(name, "empty" if name in environment else "not set", place)
 
     def written_name(self, paths: list[str]) -> tuple[str, Place]:
         """The last `name:` of the files, not interpolated, and its place; empty if there is none."""
@@ -180,6 +186,7 @@ class _Loader:
             files_read=tuple(sorted(self.source.read_paths)),
             warnings=tuple(problems.warnings),
             _root=whole,
+            _blamed=problems.blamed,
         )
 
     def decoded(self, root: Map, section: str) -> dict[str, Map]:

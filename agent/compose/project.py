@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .errors import Warning
+from .errors import Blamed, Warning
 from .paths import is_host_path, join_path
 from .tree import Map, place_of
 
@@ -31,11 +31,16 @@ class Project:
     files_read: tuple[str, ...]
     warnings: tuple[Warning, ...]
     _root: Map = field(repr=False, compare=False)
+    _blamed: Blamed = field(default_factory=Blamed, repr=False, compare=False)
 
     def position(self, *path: str | int) -> tuple[str, int]:
         """The file and line of the deepest part of the path that is written in a file."""
         place = place_of(self._root, path)
         return place.file, place.line
+
+    def with_blame(self, message: str, hint: str, *path: str | int) -> tuple[str, str]:
+        """A message and hint about a part of the project, with the variables that left nothing in it."""
+        return self._blamed.told(place_of(self._root, path), message, hint)
 
     def repository_path(self, path: str) -> str | None:
         """The path below the virtual root of a path in canonical form; None for a path of the host."""

@@ -91,12 +91,13 @@ class AppFiles:
 
     def wrong(self, message: str, hint: str, *path: str | int) -> Wrong:
         """An exception for a problem with a part of the project."""
-        file, line = self.where(*path)
-        return Wrong(file, line, message, hint)
+        return Wrong(*self.where(*path), *self.project.with_blame(message, hint, *path))
 
-    def error(self, message: str, hint: str, *path: str | int) -> None:
-        """Adds a problem with a part of the project."""
+    def error(self, message: str, hint: str, *path: str | int, of_key: bool = False) -> None:
+        """Adds a problem with a part of the project; `of_key`: with its key, whatever the value is."""
         file, line = self.where(*path)
+        if not of_key:
+            message, hint = self.project.with_blame(message, hint, *path)
         self.work.problems.add(file, line, message, hint)
 
     def warn(self, message: str, hint: str, *path: str | int) -> None:
@@ -146,8 +147,8 @@ class AppFiles:
                 "use bind, volume, tmpfs or image",
                 *at,
             )
-        self._drive(f"services.{service}", str(mount.get("source") or ""), at)
-        self._target(f"services.{service}", str(mount["target"]), at)
+        self._drive(f"services.{service}", str(mount.get("source") or ""), (*at, "source"))
+        self._target(f"services.{service}", str(mount["target"]), (*at, "target"))
         if mount["type"] == "image" and (problem := image_problem(str(mount.get("source") or ""))):
             raise self.wrong(
                 f"services.{service}: the image at {mount['target']}: {problem[0]}", problem[1], *at
@@ -321,8 +322,9 @@ class AppFiles:
                     *(*at, "environment"),
                 )
             return self._own(grant, self._plain(what, value, *at, "environment"), used)
+        external = definition.get("external")
         raise self.wrong(
-            f"{what} is external, which works only in a Swarm",
+            f"{what} is external, which works only in a Swarm" if external else f"{what} has no content",
             "give it a file:, content: or environment:",
             *at,
         )

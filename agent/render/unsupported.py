@@ -51,6 +51,7 @@ def check_service(name: str, service: Map, files: AppFiles) -> None:
                 f"services.{name}.labels: {label} is reserved for Limpet",
                 f"use a label that does not start with {RESERVED}",
                 *("services", name, "labels", label),
+                of_key=True,
             )
     mode = str(service.get("network_mode", ""))
     if service.get("ports") and mode.startswith(("service:", "container:")):
@@ -66,7 +67,7 @@ def check_service(name: str, service: Map, files: AppFiles) -> None:
             *("services", name, "build"),
         )
     if not service.get("image"):
-        raise files.wrong(f"services.{name} has no image", "add `image:`", "services", name)
+        raise files.wrong(f"services.{name} has no image", "add `image:`", "services", name, "image")
     if problem := image_problem(service["image"]):
         raise files.wrong(f"services.{name}: {problem[0]}", problem[1], "services", name, "image")
 
@@ -78,11 +79,12 @@ def _check_keys(name: str, service: Map, files: AppFiles) -> None:
                 f"services.{name}.{key} is not supported by this version of Limpet",
                 "remove it; a key is never ignored silently",
                 *("services", name, key),
+                of_key=True,
             )
     for key in service.get("deploy") or {}:
         if key not in (*DEPLOY, *DEPLOY_ELSEWHERE, *DEPLOY_IGNORED) and not key.startswith("x-"):
             message = f"services.{name}.deploy.{key} is not supported by Limpet"
-            files.error(message, "remove it", "services", name, "deploy", key)
+            files.error(message, "remove it", "services", name, "deploy", key, of_key=True)
 
 
 def check_signals(

@@ -629,3 +629,26 @@ def test_a_volume_with_a_key_of_one_letter() -> None:
     volume = "{type: volume, source: n, target: /n}"
     text = f"services: {{a: {{image: x, volumes: [{volume}]}}}}\nvolumes: {{n: {{}}}}\n"
     assert Key("volume", "fleet_n") in manifest({"compose.yaml": text}).resources
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        'image: "${V}:1"',
+        'image: "x:${V}"',
+        "{image: x, volumes: [{type: bind, source: ./x, target: '${V}'}]}",
+        "{image: x, volumes: ['${V}x:/data']}",
+        "{image: x, volumes: ['../${V}:/data']}",
+        "{image: x, security_opt: ['seccomp=${V}']}",
+    ],
+)
+def test_what_an_unset_variable_breaks_later_names_it(lines: str) -> None:
+    """A value that only rendering finds wrong must name the variable that is not set, too."""
+    found = problems({"compose.yaml": f"services:\n  a:\n    {lines}\n"})
+    assert found and all(", after ${V}, which is not set" in each and "set V in" in each for each in found)
+
+
+def test_a_key_that_is_not_supported_blames_no_variable() -> None:
+    """A key that Limpet does not take must be the fault, whatever its value is."""
+    (found,) = problems({"compose.yaml": 'services: {a: {image: x, credential_spec: {file: "${V}"}}}\n'})
+    assert "${V}" not in found
