@@ -6,7 +6,7 @@ Rules:
 2. A path that only exists as `NAME.j2` is rendered if it is named itself. Files in a mounted directory are
    taken as they are.
 3. Configs and secrets are files. Those with inline content, or with an owner or mode, are placed below
-   `.limpet`.
+   `.limpet`. Their owner (`owners`) is what the service says, else the user that it runs as.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from agent.compose import Project
 from agent.kinds import files as file_kind
 from agent.model import PATH_KINDS, Key, Need, Resource
 from agent.references import image_problem
+from agent.render import owners
 from agent.render.assembly import Assembly, origin
 from agent.render.ciphertext import recognise
 from agent.render.layerfile import MODE
@@ -280,7 +281,8 @@ class AppFiles:
         """The config or secret at an index of a service, as a read-only bind mount. Raises Wrong."""
         section = PLURAL[kind]
         use = self.project.services[service][section][index]
-        owned = {key: str(use[key]) for key in ("uid", "gid", "mode") if use.get(key) not in (None, "")}
+        said = {key: str(use[key]) for key in ("uid", "gid", "mode") if use.get(key) not in (None, "")}
+        owned = owners.of_user(self.project.services[service].get("user")) | said
         grant = Grant(kind, use["source"], service, owned)
         for key in ("driver", "template_driver"):
             if self._definition(grant).get(key):
@@ -295,6 +297,9 @@ class AppFiles:
                 "write mode: 0440",
                 *("services", service, section, index),
             )
+        if trouble := owners.unreadable(owned, self.project.services[service].get("user")):
+            what = f"services.{service}: the {kind} {grant.name}"
+            self.warn(f"{what} {trouble}", owners.HINT, *("services", service, section, index))
         target = str(use.get("target") or grant.name)
         if not target.startswith("/"):
             target = ("/" if kind == "config" else "/run/secrets/") + target
@@ -370,15 +375,19 @@ class AppFiles:
         section, owned = PLURAL[grant.kind], grant.owned
         path = self.host("/".join([OWN, section, *([grant.service] if owned else []), grant.name]))
         file, line = self.where(section, grant.name)
+        about = (owned.get("mode", "0644").zfill(4), owned.get("uid", "root"), owned.get("gid", "root"))
+        there = self.placed.get(path)
+        if there and about != (there.spec["mode"], there.spec["owner"], there.spec["group"]):
+            path += "." + ".".join(about)  # the service has it twice, for different readers
         if path not in self.placed:
             self.placed[path] = self.work.add(
                 file_kind.file(
                     path,
                     content=self.work.keep(data),
                     size=len(data),
-                    mode=owned.get("mode", "0644").zfill(4),
-                    owner=owned.get("uid", "root"),
-                    group=owned.get("gid", "root"),
+                    mode=about[0],
+                    owner=about[1],
+                    group=about[2],
                     app=self.project.name,
                     origin=origin(file, line),
                 )
