@@ -134,16 +134,20 @@ class _Parser:
                     raise self.fail(f"the name {name!r} contains a space", "write it as NAME=value")
                 return name, char == "\n"
             if not (char in _SPACE or char in "_.-[]" or char.isalpha() or char.isnumeric()):
-                if _NOT_UTF8.match(char):
-                    raise self.foreign(self.place())
-                self.position = index
-                line = text[start:].split("\n", 1)[0]
-                raise self.fail(
-                    f"the character {char!r} is not allowed in the name {line!r}",
-                    "use only letters, digits, _, . and - in names",
-                )
+                raise self.misnamed(start, index)
         self.position = len(text)
         return text[start:].rstrip(), True
+
+    def misnamed(self, start: int, index: int) -> ComposeError:
+        """The error for the character at `index`, in the name that starts at `start`."""
+        char, line = self.text[index], self.text[start:].split("\n", 1)[0]
+        if _NOT_UTF8.match(char):
+            return self.foreign(self.place())
+        self.position = index
+        return self.fail(
+            f"the character {char!r} is not allowed in the name {line!r}",
+            "use only letters, digits, _, . and - in names",
+        )
 
     def after_space(self, position: int) -> int:
         while position < len(self.text) and self.text[position] in _SPACE:

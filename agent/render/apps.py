@@ -13,7 +13,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from agent.compose import ComposeError, Project, load_project
 from agent.compose.tree import Map
@@ -118,21 +118,26 @@ def _directories(work: Assembly) -> list[str]:
     """
     overlay = work.overlay
     found = [ROOT] if _has_app(overlay, "") else []
-    names = [name for name in overlay.children(DIRECTORY) if not name.startswith(".")]
-    if found and not any(_has_app(overlay, f"{DIRECTORY}/{name}") for name in names):
+    below = [f"{DIRECTORY}/{name}" for name in overlay.children(DIRECTORY) if name[0] != "."]
+    if found and not any(_has_app(overlay, directory) for directory in below):
         return found
-    for name in names:
-        directory = f"{DIRECTORY}/{name}"
+    for directory in below:
         with work.problems.collect():
-            if not overlay.is_dir(directory):
-                if source := overlay.find(directory):
-                    overlay.tree.read(source.path)  # a submodule or a bad link raises its own error
-                continue
-            if _has_app(overlay, directory):
+            if _is_app(work, directory):
                 found.append(directory)
-            else:
-                _no_compose_file(work, directory)
     return found
+
+
+def _is_app(work: Assembly, directory: str) -> bool:
+    """Whether an entry below `apps/` is an app. Raises EntryRefused or Wrong for a directory that is none."""
+    overlay = work.overlay
+    if not overlay.is_dir(directory):
+        if source := overlay.find(directory):
+            overlay.tree.read(source.path)  # a submodule or a bad link raises its own error
+        return False
+    if not _has_app(overlay, directory):
+        _no_compose_file(work, directory)
+    return True
 
 
 def _compose_file(overlay: Overlay, directory: str) -> str:
@@ -152,7 +157,7 @@ def _has_app(overlay: Overlay, directory: str) -> bool:
     return source is not None and b"COMPOSE_FILE" in overlay.content(source)
 
 
-def _no_compose_file(work: Assembly, directory: str) -> None:
+def _no_compose_file(work: Assembly, directory: str) -> NoReturn:
     for name in (name.replace(".y", ".override.y") for name in NAMES):
         source = work.overlay.named(f"{directory}/{name}")
         if source is not None:

@@ -297,7 +297,7 @@ class AppFiles:
                 "write mode: 0440",
                 *("services", service, section, index),
             )
-        if trouble := owners.unreadable(owned, self.project.services[service].get("user")):
+        if trouble := owners.why_unreadable(owned, self.project.services[service].get("user")):
             what = f"services.{service}: the {kind} {grant.name}"
             self.warn(f"{what} {trouble}", owners.HINT, *("services", service, section, index))
         target = str(use.get("target") or grant.name)

@@ -25,7 +25,7 @@ def of_user(user: object) -> dict[str, str]:
     return {key: value.lstrip("0") for key, value in found.items() if _is_number(value) and value.strip("0")}
 
 
-def unreadable(owned: Mapping[str, str], user: object) -> str:
+def why_unreadable(owned: Mapping[str, str], user: object) -> str:
     """Why the user of a container may not read a file with this owner and mode; empty if nothing is wrong.
 
     owned: `uid`, `gid` and `mode`, where something says them

@@ -11,7 +11,8 @@ OWN = "/var/lib/limpet/apps/fleet/.limpet/secrets"
 
 
 def service(lines: str, **more: str) -> dict[str, str]:
-    text = f"services:\n  a:\n    image: x\n    {lines}\nsecrets: {{s: {{file: s.txt}}, e: {{environment: E}}}}\n"
+    text = f"services:\n  a:\n    image: x\n    {lines}\n"
+    text += "secrets: {s: {file: s.txt}, e: {environment: E}}\n"
     return {"compose.yaml": text + "configs: {c: {content: c}}\n", "s.txt": "s", ".env": "E=e\n", **more}
 
 
