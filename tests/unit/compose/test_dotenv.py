@@ -225,8 +225,8 @@ def test_a_raw_file_is_taken_as_it_is(text: str, variables: str) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"A=1\n\xff", "e.env:2: the file is not UTF-8 text | save it as UTF-8"),
-        (b"\xff\nA=1", "e.env:1: the file is not UTF-8 text | save it as UTF-8"),
+        (b"A=1\n\xff=2", "e.env:2: the file is not UTF-8 text | save it as UTF-8"),
+        (b"A=\xff\nB=1", "e.env:1: the file is not UTF-8 text | save it as UTF-8"),
         (
             b"#" * ((1 << 20) + 1),
             "e.env: the file has 1048577 bytes; at most 1048576 are read | make it smaller",

@@ -231,8 +231,8 @@ def test_text_that_does_not_fit_its_key_is_refused(kind: str, text: str, message
         (
             "scale: '${A}x'",
             (
-                "compose.yaml:4:5: services.a.scale: 'x' is not an integer | correct the value, or "
-                "the variable it comes from"
+                "compose.yaml:4:5: services.a.scale: 'x' is not an integer, after ${A}, which is not set | "
+                "set A in the .env file beside the Compose file, or write ${NAME:-default}"
             ),
         ),
         (
