@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.compose import ComposeErrors, load_project
@@ -21,6 +21,7 @@ def environment(files: dict[str, bytes]) -> dict[str, str]:
 
 
 @given(FOREIGN)
+@settings(deadline=None)
 def test_comments_may_hold_any_bytes(data: bytes) -> None:
     """A comment in another encoding must change nothing, wherever an environment file has one."""
     text = b"# %b\n  #%b\nP=1 # %b\nQ='2' # %b\n# P=3 %b" % ((data,) * 5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.model import Key, sha256
@@ -136,6 +136,7 @@ def test_content_that_only_mentions_a_format_is_deployed(name: str) -> None:
 
 
 @given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
+@settings(deadline=None)
 def test_recognising_fails_for_no_content(data: bytes) -> None:
     """Any bytes at all, also behind and before the parts of a format, must give an answer and no error."""
     for part in (b"", b"sops mac ENC[\n", b"\x85", b"\xc1\xff", b"\xc3\xc0", SOPS_JSON[:40].encode()):
@@ -146,6 +147,7 @@ def test_recognising_fails_for_no_content(data: bytes) -> None:
 @given(
     st.dictionaries(st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True), st.text(max_size=40), max_size=6)
 )
+@settings(deadline=None)
 def test_sops_documents_are_known_whatever_their_keys(values: dict[str, str]) -> None:
     """The keys of an encrypted document are the user's own: none of them may hide what SOPS wrote below."""
     values = {key: VALUE for key in values if key != "sops"}
