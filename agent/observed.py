@@ -40,6 +40,7 @@ class ObservedContainer:
     health: empty, starting, healthy or unhealthy
     networks: network name -> network id
     ports: claims of the published ports that are held now
+    addresses: claims of the addresses that it has; only of containers that are not ours
     patience: seconds that its health check gives it for its start
     adopted: ours by its id in the inventory, not by a label
     original: how an adopted one was found, until a release that has it is proved
@@ -72,6 +73,7 @@ class ObservedContainer:
     original: Spec | None = None
     shares: Mapping[str, str] = field(default_factory=dict)
     created_at: str = ""
+    addresses: tuple[str, ...] = ()
     found: Spec | None = None
     differs: tuple[str, ...] = ()
 
@@ -110,6 +112,8 @@ class Observed:
     images: reference -> image id, of the references that exist locally
     image_ids: the ids of all local images
     tagged: the ids of the local images that have a name
+    held_ports: claims of ports that processes of the host hold, of those that are wanted
+    missing_devices: host paths of wanted devices at which nothing lies
     engine_version: as `20.10.24`; empty when the Engine was not asked
     engine_api: the API version spoken to the Engine; empty when it was not asked
     """
@@ -121,5 +125,7 @@ class Observed:
     images: Mapping[str, str] = field(default_factory=dict)
     image_ids: frozenset[str] = frozenset()
     tagged: frozenset[str] = frozenset()
+    held_ports: frozenset[str] = frozenset()
+    missing_devices: frozenset[str] = frozenset()
     engine_version: str = ""
     engine_api: tuple[int, ...] = ()

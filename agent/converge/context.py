@@ -22,7 +22,7 @@ from agent.drivers.host import Host
 from agent.drivers.observe import Look
 from agent.errors import Interrupted, LimpetError, Stalled
 from agent.installation import Paths
-from agent.kinds import adoption, lenders
+from agent.kinds import adoption, claims, lenders
 from agent.kinds.base import Target, View
 from agent.kinds.hooks import POST_START
 from agent.model import PATH_KINDS, Action, Manifest, Outcome, Plan, Release
@@ -159,6 +159,7 @@ class Context:
         manifests = [target.manifest for target in targets]
         keys = {key for manifest in manifests for key in manifest.resources} | set(self.inventory.entries)
         owned = self.inventory.entries.items()
+        containers = [resource for manifest in manifests for resource in manifest.of_kind("container")]
         return Look(
             frozenset(key.name for key in keys if key.kind in PATH_KINDS),
             tuple(sorted({image for manifest in manifests for image in manifest.images()})),
@@ -168,6 +169,10 @@ class Context:
             },
             adopting=frozenset(handle for manifest in manifests for handle in adoption.handles(manifest)),
             closely=lenders.concerned(manifests),
+            ports=frozenset(c for each in containers for c in each.claims if c.startswith("port/")),
+            devices=frozenset(
+                path for each in containers for path in claims.device_paths(each.spec["config"])
+            ),
         )
 
     def observe(self, target: Target, *, deep: bool = False) -> Observed:

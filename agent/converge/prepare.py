@@ -86,12 +86,7 @@ class FirstLook:
     def observed(self, wanted: Wanted) -> Observed:
         """What was seen, or a new look when that does not show all that is wanted. Errors: Transient."""
         observed, target = self._looking.result(), Target(wanted.manifest) if wanted.manifest else Target()
-        needed, seen = self._context.look([target]), self._context.look([self._likely])
-        complete = (
-            needed.paths <= seen.paths
-            and set(needed.images) <= set(seen.images)
-            and needed.adopting <= seen.adopting
-        )
+        complete = self._context.look([self._likely]).shows(self._context.look([target]))
         return observed if complete else self._context.observe(target)
 
 

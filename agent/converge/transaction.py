@@ -37,7 +37,7 @@ from agent.errors import (
     LimpetError,
 )
 from agent.fetch.address import shown_url
-from agent.kinds import adoption, notify, oneshots
+from agent.kinds import adoption, notify, obstacles, oneshots
 from agent.kinds.base import Target, View
 from agent.model import EMPTY, Key, Plan, Refusal, Release
 from agent.store.state import State
@@ -89,7 +89,8 @@ def attempt(
         at=context.clock.wall(),
         revision=state.attempt.revision,
         source_silent=verdict.blames_source,
-        doubtful=failure is not None and failure.resource in state.attempt.baseline,
+        doubtful=failure is not None
+        and (failure.resource in state.attempt.baseline or failure.code in obstacles.TAKEN),
     )
     return roll_back(context, account, wanted, view.target, verdict.reason, verdict.hint, failure)
 
@@ -309,7 +310,7 @@ def roll_back(
     if after.decision != "healthy" or (rejection and rejection.doubtful):
         state.forget_rejected(failed.release.id)
         context.save()
-        doubt = f"{reason}; it was so before this release"
+        doubt = f"{reason}; this says nothing about the release"
         if after.decision != "healthy":
             doubt = f"{reason}; but known good is not healthy either: {after.reason}"
         return Ending("Inconclusive", EXIT_TEMPORARY, doubt, after.hint or remedy, error=cause)

@@ -44,6 +44,8 @@ def kept_running(key: Key, fate: Fate, view: View) -> Fate:
     desired, old = view.target.manifest.resources.get(key), _stopped(key, view)
     if fate.steps or desired is None or desired.spec["oneshot"] or old is None or _is_held(key, view):
         return fate
+    if old.digest == desired.digest:
+        return fate  # it is no old form: what is refused is its start
     step = Step("start", "start", {"container": old.id})
     return replace(fate, verb="start", cause="runs on in its old form, and is stopped", steps=(step,))
 

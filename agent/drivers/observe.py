@@ -12,6 +12,7 @@ from typing import Any
 
 from agent.drivers.engine import Engine
 from agent.drivers.observe_files import observe_files
+from agent.drivers.obstacles import held_ports, missing_devices
 from agent.kinds import claims
 from agent.kinds.adoption import adoption_handle, as_adopted, unproved
 from agent.kinds.engine.health import start_patience
@@ -37,6 +38,7 @@ class Look:
     runtime: whether the Engine is asked at all; else only the files
     adopted: (kind, id) -> name and inventory entry of the things that are ours without a label
     adopting: the handles of the things that may be taken over, which are then inspected
+    ports, devices: the claims and host paths that containers want, to be looked for on the host
     closely: names of containers that are inspected too, because others live by them or they by others
     """
 
@@ -47,6 +49,15 @@ class Look:
     adopted: Mapping[tuple[str, str], tuple[str, Owned]] = field(default_factory=dict)
     adopting: frozenset[str] = frozenset()
     closely: frozenset[str] = frozenset()
+    ports: frozenset[str] = frozenset()
+    devices: frozenset[str] = frozenset()
+
+    def shows(self, wanted: Look) -> bool:
+        """Whether this look shows all that another one, no deeper, is to show."""
+        return set(wanted.images) <= set(self.images) and all(
+            getattr(wanted, name) <= getattr(self, name)
+            for name in ("paths", "adopting", "closely", "ports", "devices")
+        )
 
 
 def observe(look: Look, root: str, engine: Engine, instance: str, unmapped: HostPathOf = str) -> Observed:
@@ -63,15 +74,17 @@ def observe(look: Look, root: str, engine: Engine, instance: str, unmapped: Host
     files = observe_files(look.paths, root)
     if not look.runtime:
         return Observed(files=files)
-    images = engine.images()
+    images, containers = engine.images(), _containers(engine, instance, look, unmapped)
     return Observed(
         files=files,
-        containers=_containers(engine, instance, look, unmapped),
+        containers=containers,
         networks=_networks(engine.networks(), instance, look),
         volumes={v["Name"]: _volume(v, instance, look) for v in engine.volumes()},
         images=_references(look.images, images, engine),
         image_ids=frozenset(image["Id"] for image in images),
         tagged=frozenset(image["Id"] for image in images if {*(image.get("RepoTags") or ())} - {NO_TAG}),
+        held_ports=held_ports(look.ports, {port for each in containers for port in each.ports}),
+        missing_devices=missing_devices(look.devices),
         engine_version=engine.version,
         engine_api=engine.api,
     )
@@ -179,7 +192,19 @@ def observed_container(
         patience=start_patience(((inspected or {}).get("Config") or {}).get("Healthcheck")),
         shares=_shares(listed, inspected or {}),
         created_at=(inspected or {}).get("Created", ""),
+        addresses=() if owned else _addresses(networks),
     )
+
+
+def _addresses(networks: Mapping[str, Any]) -> tuple[str, ...]:
+    """The claims of the addresses that a container has on its networks."""
+    found = [
+        claims.address(name, ip)
+        for name, endpoint in networks.items()
+        for ip in ((endpoint or {}).get("IPAddress"), (endpoint or {}).get("GlobalIPv6Address"))
+        if ip
+    ]
+    return tuple(sorted(found))
 
 
 def _shares(listed: Mapping[str, Any], inspected: Mapping[str, Any]) -> dict[str, str]:

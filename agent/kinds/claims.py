@@ -86,6 +86,14 @@ def _published(entry: Mapping[str, Any]) -> str:
     return port(entry.get("protocol", "tcp"), entry.get("host_ip", ""), number)
 
 
+def device_paths(config: Mapping[str, Any]) -> set[str]:
+    """The host paths of a container's devices, in their short or their long form."""
+    devices = config.get("devices") or ()
+    sources = (each.get("source") if isinstance(each, Mapping) else each for each in devices)
+    paths = {str(source or "").partition(":")[0] for source in sources}
+    return {path for path in paths if path.startswith("/")}
+
+
 def of_network(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The claims of a bridge network: its subnets and its interface. Limpet does not know what other drivers
     share.

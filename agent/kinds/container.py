@@ -11,8 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypedDict, Unpack
 
-from agent.kinds import adoption, causes, claims, giving_back, hooks, lenders, notify, oneshots, succession
-from agent.kinds.base import Fate, Part, Step, View, digest, ok, refuse
+from agent.kinds import (
+    adoption,
+    causes,
+    claims,
+    giving_back,
+    hooks,
+    lenders,
+    notify,
+    obstacles,
+    oneshots,
+    succession,
+)
+from agent.kinds.base import Fate, Part, Step, View, digest, ok
 from agent.kinds.instances import BROKEN, RUNNING, candidate_name, is_candidate, is_kept, kept_name
 from agent.model import Key, Need, Resource
 from agent.observed import ObservedContainer
@@ -119,8 +130,11 @@ def fate(key: Key, desired: Resource | None, view: View) -> Fate:
         return giving_back.given_back(key, desired, found, makes_way)
     if desired is None:
         return _removal(key, instances, view)
-    refusal = adoption.adoption_refusal(desired, view) or _taken(key, desired, instances, view)
-    refusal = refusal or lenders.obstacle(desired, view)
+    refusal = adoption.adoption_refusal(desired, view) or lenders.absent_lender(desired, view)
+    serves = any(
+        i.name == key.name and i.state == "running" and _matches(desired, i, view) for i in instances
+    )
+    refusal = refusal or obstacles.obstacle(desired, view, serves=serves)
     if refusal:
         return refusal
     keeper = _keeper(desired, instances, view)
@@ -146,30 +160,6 @@ def give_up(key: Key, view: View) -> tuple[Step, ...]:
     prune.
     """
     return _steps(_put_aside(key, instance, view) for instance in view.containers(key.name))
-
-
-def _taken(key: Key, desired: Resource, instances: list[ObservedContainer], view: View) -> Fate | None:
-    """A refusal when a foreign container holds the name or a published port."""
-    running = any(
-        i.name == key.name and i.state == "running" and _matches(desired, i, view) for i in instances
-    )
-    for other in view.observed.containers:
-        if other.owned:
-            continue
-        if other.name == key.name:
-            return refuse(
-                key,
-                f"the name is taken by container {other.id[:12]}, which is not ours",
-                f"{adoption.HINT}; or rename it: docker rename {key.name} {key.name}-old",
-            )
-        held = other.ports if other.state in RUNNING and not running else ()
-        if ports := claims.clashing(desired.claims, held):
-            return refuse(
-                key,
-                f"{ports[0].removeprefix('port/')} is held by the foreign container {other.name}",
-                f"stop it (docker stop {other.name}) or publish another port",
-            )
-    return None
 
 
 def _matches(desired: Resource, instance: ObservedContainer, view: View) -> bool:

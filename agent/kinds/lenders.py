@@ -136,7 +136,7 @@ def _pairs(desired: Resource, view: View) -> Iterator[tuple[str, str, Lender]]:
 # --- those who live by them ---------------------------------------------------------------------------------
 
 
-def obstacle(desired: Resource, view: View) -> Fate | None:
+def absent_lender(desired: Resource, view: View) -> Fate | None:
     """A refusal when a lender does not run that this release does not bring."""
     for key, name in lenders(desired):
         there = _instance(name, view)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from agent.kinds import claims
 from agent.kinds.base import View
 from agent.kinds.instances import RUNNING
 from agent.model import Key, Resource
@@ -32,13 +33,8 @@ def written(resource: Resource) -> set[str]:
         f"volume/{mount['source']}" for mount in mounts if mount["type"] == "volume" and mount.get("source")
     }
     found |= {f"bind{mount['source']}" for mount in mounts if mount["type"] == "bind"}
-    found |= {f"device{_source(device)}" for device in config.get("devices") or ()}
+    found |= {f"device{path}" for path in claims.device_paths(config)}
     return {each for each in found if not each.endswith(".sock")}
-
-
-def _source(device: Any) -> str:
-    """The host path of a device, in its short or its long form."""
-    return str(device.get("source") if isinstance(device, Mapping) else device).partition(":")[0]
 
 
 def predecessor(desired: Resource, view: View) -> ObservedContainer | None:

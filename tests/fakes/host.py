@@ -109,6 +109,7 @@ class FakeHost:
         self.registry: dict[str, str] = {}
         self.engine_version, self.engine_api = "26.1.5", (1, 45)
         self.ports_of_others: set[str] = set()  # claims held by processes of the host
+        self.missing_devices: set[str] = set()
         self.down = False
         self.registry_down = False
         self.restarted = False  # the Engine, since the pass began
@@ -251,6 +252,8 @@ class FakeHost:
                 images={
                     ref: self.images[familiar(ref)] for ref in request.images if familiar(ref) in self.images
                 },
+                held_ports=frozenset(c for c in self.ports_of_others if claims.clashing([c], request.ports)),
+                missing_devices=frozenset(self.missing_devices & request.devices),
                 image_ids=frozenset(self.image_ids()),
                 tagged=frozenset(self.images.values()),
                 engine_version=self.engine_version,
