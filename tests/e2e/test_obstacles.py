@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 from tests.harness.site import Site
 
@@ -37,7 +38,7 @@ def test_an_address_that_somebody_else_has(site: Site, prefix: str) -> None:
     site.commit({"compose.yaml": compose(prefix, "networks: [front]") + networks})
     site.sync()
     api, name = site.engine.client.api, f"{prefix}-theirs"
-    endpoint = {f"{prefix}_front": api.create_endpoint_config(ipv4_address="10.213.77.9")}
+    endpoint: Any = {f"{prefix}_front": api.create_endpoint_config(ipv4_address="10.213.77.9")}
     config = api.create_networking_config(endpoint)
     api.create_container("limpet-test/idle:v1", name=name, networking_config=config)
     api.start(name)
