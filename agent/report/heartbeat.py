@@ -61,14 +61,14 @@ def state_of(doc: Mapping[str, Json]) -> str:
     - Suspended: `suspended` names "*".
     - Progressing: a release other than the applied one is brought in now (`phase` is one of CHANGING, and
       `attempted_release` differs from `release`).
-    - RolledBack: `rolled_back` or `held` is set, so known good is held instead of the branch's release, and
-      the last pass did not end `RollbackFailed`.
+    - RolledBack: `rolled_back` is set, or the release of `held` is the applied one, so known good is held
+      instead of the branch's release, and the last pass did not end `RollbackFailed`.
     - Stalled: the last pass ended `Stalled`; a person or a new commit is needed.
     - Degraded: a resource has a problem, drift stays, a change is refused, or the last pass ended in a
       failure (FAILURES) that is more than the source's silence.
     - Offline: the source did not answer, three polls in a row or never yet.
     - Progressing: no release is applied yet, or the last pass was asked to stop or gave way to a newer
-      revision.
+      revision, or the release of `held` is not the applied one: a person asked for it.
     - Synced: the newest release that may be applied now is applied and healthy.
     """
     if any(entry["resource"] == "*" for entry in doc["suspended"]):
@@ -85,12 +85,18 @@ def state_of(doc: Mapping[str, Json]) -> str:
         return "Offline"
     error = (doc["last_pass"] or {}).get("error") or {}
     unfinished = doc["outcome"] in ("", "Superseded") or error.get("code") == "Interrupted"
-    return "Synced" if doc["release"] and not unfinished else "Progressing"
+    return "Synced" if doc["release"] and not unfinished and not _awaited(doc) else "Progressing"
 
 
 def _returned(doc: Mapping[str, Json]) -> bool:
     """Whether known good is held instead of the branch's release."""
-    return bool(doc["rolled_back"] or doc["held"]) and doc["outcome"] != "RollbackFailed"
+    held = doc["held"] and not _awaited(doc)
+    return bool(doc["rolled_back"] or held) and doc["outcome"] != "RollbackFailed"
+
+
+def _awaited(doc: Mapping[str, Json]) -> Json:
+    """What a person asked to go back to, while the host is not there."""
+    return doc["held"] if doc["held"] and doc["held"]["release"] != doc["release"] else None
 
 
 def troubles(doc: Mapping[str, Json]) -> list[str]:
@@ -152,6 +158,13 @@ def _rolled_back(doc: Mapping[str, Json]) -> tuple[str, str]:
     )
 
 
+def _awaited_text(doc: Mapping[str, Json]) -> str:
+    held = doc["held"]
+    return (
+        f"release {held['release']}, which a person asked to go back to ({held['reason']}), is not back yet"
+    )
+
+
 def _stalled(doc: Mapping[str, Json]) -> tuple[str, str]:
     error = _last_error(doc)
     return error.get("message", "a person or a new commit is needed"), error.get("hint", "")
@@ -160,7 +173,8 @@ def _stalled(doc: Mapping[str, Json]) -> tuple[str, str]:
 def _degraded(doc: Mapping[str, Json]) -> tuple[str, str]:
     entries = (_last_error(doc), *doc["refused"], *doc["resources"]["problems"])
     hints = (entry.get("hint", "") for entry in entries)
-    return "; ".join(troubles(doc)), next(filter(None, hints), "")
+    asked = f"{_awaited_text(doc)}: " if _awaited(doc) else ""
+    return asked + "; ".join(troubles(doc)), next(filter(None, hints), "")
 
 
 def _offline(doc: Mapping[str, Json]) -> tuple[str, str]:
@@ -171,7 +185,10 @@ def _offline(doc: Mapping[str, Json]) -> tuple[str, str]:
 
 
 def _progressing(doc: Mapping[str, Json]) -> tuple[str, str]:
-    hint = _last_error(doc).get("hint", "")
+    error = _last_error(doc)
+    hint = error.get("hint", "")
+    if doc["phase"] == "idle" and _awaited(doc):
+        return ": ".join(filter(None, (_awaited_text(doc), error.get("message", "")))), hint
     if doc["phase"] == "idle":
         return "no release is applied yet", hint
     about = doc["revision"]["attempted"] or doc["revision"]["observed"] or "the first revision"

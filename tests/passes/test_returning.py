@@ -43,6 +43,25 @@ def test_by_hand_without_a_source_ends_with_the_next_commit(passes: Passes) -> N
     assert passes.host.files.read("/etc/motd") == b"three"
 
 
+def test_by_hand_that_cannot_begin_is_not_told_as_done(
+    passes: Passes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While Docker does not answer, a rollback by hand must be told as awaited, and as done when it is."""
+
+    def gone(*arguments: object, **more: object) -> None:
+        raise Transient("Docker does not answer", "start it", code="RuntimeUnavailable")
+
+    passes.host.add_image("shop/web:1", "web")
+    first = proved(passes, service("shop/web:1"), motd(passes, "one"))
+    proved(passes, service("shop/web:1"), motd(passes, "two"))
+    roll_back_by_hand(passes, first)
+    with monkeypatch.context() as patch:
+        patch.setattr(passes.host, "observe", gone)
+        assert passes.run().exit_code == 75
+    assert passes.heartbeat()["state"] == "Degraded"
+    assert passes.run().exit_code == 4 and passes.heartbeat()["state"] == "RolledBack"
+
+
 @pytest.mark.parametrize("down", [False, True])
 def test_by_hand_that_fails_is_not_tried_again(passes: Passes, down: bool) -> None:
     """A release that a person went back to and that failed its gate must not be started again by the pass

@@ -132,6 +132,31 @@ def test_held_by_hand(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
+    ("error", "phase", "state"),
+    [
+        (Transient("no Docker", "start it", code="RuntimeUnavailable"), "observe", "Degraded"),
+        (Transient("no registry", "wait", code="Registry"), "prefetch", "Degraded"),
+        (Transient("no answer from h", "wait", code="Dns"), "fetch", "Progressing"),
+        (None, "", "Progressing"),
+    ],
+)
+def test_a_rollback_by_hand_that_could_not_begin(
+    site: Site, error: Transient | None, phase: str, state: str
+) -> None:
+    """While the asked for release is not back, the state must not be RolledBack, and say what is awaited."""
+    before = proved()
+    before.held = HandRollback(release(7).id, Revision("main", NEXT), "incident 7", 5.0)
+    site.finish(before, "Temporary" if error else "", error=error, phase=phase)
+    assert site.state == state and site.condition("RolledBack") is None
+    why, _ = heartbeat.explanation(site.doc, state)
+    assert release(7).id in why and "incident 7" in why and "is not back yet" in why
+    assert error is None or error.message in why
+    before.applied = release(7)
+    site.finish(before, "HoldingKnownGood")
+    assert site.state == "RolledBack"
+
+
+@pytest.mark.parametrize(
     ("outcome", "error", "phase", "state"),
     [
         (
@@ -384,7 +409,9 @@ STATES = st.fixed_dictionaries(
         "rolled_back": st.sampled_from(
             [None, {"from_release": "r2", "from_revision": "x", "reason": "bad", "at": ""}]
         ),
-        "held": st.sampled_from([None, {"release": "r1", "revision": "x", "reason": "by hand", "at": ""}]),
+        "held": st.sampled_from(
+            [None, *({"release": id, "revision": "x", "reason": "by hand", "at": ""} for id in ("r1", "r2"))]
+        ),
         "suspended": st.sampled_from(
             [
                 [],
@@ -463,11 +490,13 @@ def test_state_is_total_and_agrees_with_conditions(facts: dict[str, Any]) -> Non
     assert all(heartbeat.explanation(doc, state)[:1])
     assert list(found)[:4] == list(heartbeat.ALWAYS) and len(found) == len(one["conditions"])
     assert (found["Ready"] == "True") == (state == "Synced")
+    there = facts["held"] and facts["held"]["release"] == facts["release"]
     assert ("RolledBack" in found) == (
-        bool(facts["rolled_back"] or facts["held"]) and facts["outcome"] != "RollbackFailed"
+        bool(facts["rolled_back"] or there) and facts["outcome"] != "RollbackFailed"
     )
     assert facts["outcome"] != "RollbackFailed" or state in ("Suspended", "Progressing", "Degraded")
     if state == "Synced":
+        assert there or not facts["held"]
         assert (
             facts["release"]
             and found["Healthy"] != "False"
