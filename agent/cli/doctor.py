@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from agent.errors import EXIT_FAILED, EXIT_OK, BadInput, LimpetError
+from agent.fetch.address import LOCAL, parse_address
 from agent.installation import Paths
 from agent.redact import redact
 from agent.report import heartbeat
@@ -128,7 +129,7 @@ def _credentials(paths: Paths, current: Settings) -> Iterator[Diagnosis]:
     yield from wrong
     if source.known_hosts:
         yield from _known_hosts(paths.host(source.known_hosts))
-    if source.url.startswith("ssh://") and not source.known_hosts:
+    if parse_address(source.url).scheme == "ssh" and not source.known_hosts:
         yield Diagnosis(
             "warning",
             "source.known_hosts is not set",
@@ -170,21 +171,28 @@ def _source(paths: Paths, current: Settings) -> Iterator[Diagnosis]:
     from agent import sandbox
     from agent.converge import desired
 
-    started, local = time.monotonic(), current.source.url.removeprefix("file://")
-    if local.startswith("/") and not Path(local).exists():
-        yield Diagnosis("wrong", f"there is no {local}", "correct source.url")
+    started, address = time.monotonic(), parse_address(current.source.url)
+    if address.scheme in LOCAL and not Path(address.path).exists():
+        yield Diagnosis("wrong", f"there is no {address.path}", "correct source.url")
         return
+    if address.in_the_clear:
+        yield Diagnosis(
+            "warning",
+            f"{address.shown} is plain http: whoever is on the way can change what this host runs",
+            "use https or ssh in source.url",
+        )
     try:
         answer, _ = sandbox.call(
-            "_fetch", desired.request(paths, current, "", probe=True), timeout=SOURCE_TIMEOUT
+            "_fetch", desired.request(paths, current, "", look=True), timeout=SOURCE_TIMEOUT
         )
     except LimpetError as error:
         yield _of(error)
         return
     if answer.get("refused"):
         yield Diagnosis("wrong", answer["refused"], answer["hint"])
-    else:
-        yield Diagnosis("ok", f"answers in {time.monotonic() - started:.1f} s")
+        return
+    at = f": {current.source.ref_name} is at {answer['commit'][:7]}" if "commit" in answer else ""
+    yield Diagnosis("ok", f"answers in {time.monotonic() - started:.1f} s{at}")
 
 
 def _docker(current: Settings) -> Iterator[Diagnosis]:

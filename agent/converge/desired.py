@@ -41,8 +41,12 @@ class Tip:
     at: float = 0.0
 
 
-def request(paths: Paths, settings: Settings, pin: str, *, probe: bool = False) -> dict[str, Any]:
-    """What the fetch child is asked for."""
+def request(
+    paths: Paths, settings: Settings, pin: str, *, probe: bool = False, look: bool = False
+) -> dict[str, Any]:
+    """What the fetch child is asked for. `probe`: only whether the source answers; `look`: whether it has the
+    ref, too.
+    """
     source = settings.source
     kind = next((kind for kind in ("commit", "tag") if getattr(source, kind)), "branch")
     local = {name: getattr(source, name) for name in ("ssh_key", "known_hosts", "token_file", "ca_file")}
@@ -56,6 +60,7 @@ def request(paths: Paths, settings: Settings, pin: str, *, probe: bool = False) 
         "pin": pin,
         "timeout": source.timeout,
         "probe": probe,
+        "look": look,
         "credentials": {**credentials, "username": source.username, "proxy": source.proxy},
     }
 

@@ -12,6 +12,7 @@ as the child `_fetch`.
     objects.py   objects, trees, ancestry
     cache.py     the bare cache: ref, stamp, lock, replacement
     packs.py     joins packs when there are many
+    absent.py    what to say when there is no such branch or tag
     trouble.py   turns foreign errors into Transient or Stalled
 
 Rules:

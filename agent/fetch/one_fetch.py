@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from agent.errors import LimpetError, Stalled, Transient
 from agent.fetch import trouble
+from agent.fetch.absent import missing_ref
 from agent.fetch.address import Address, parse_address
 from agent.fetch.cache import Cache, CacheDamaged, hold
 from agent.fetch.request import Request
@@ -44,7 +45,7 @@ def handle_fetch(document: JsonObject) -> tuple[JsonObject, tuple[bytes, ...]]:
     """The work of the child: takes a request, gives an answer. Errors: Transient, Stalled."""
     request = Request.from_json(document)
     with _deadline(request):
-        return (_each(request, _probe) if request.probe else _each(request, _fetch)), ()
+        return _each(request, WORKS[request.work]), ()
 
 
 def _each(request: Request, work: Work) -> JsonObject:
@@ -110,6 +111,13 @@ def _probe(request: Request, source: Source, mirror: bool, stamp: JsonObject) ->
     return {"answers": True} | ({"refused": refusal.message, "hint": refusal.hint} if refusal else {})
 
 
+def _look(request: Request, source: Source, mirror: bool, stamp: JsonObject) -> JsonObject:
+    """Whether the source answers and has the ref. A commit is only known to be there when it is fetched."""
+    if request.kind == "commit":
+        return _probe(request, source, mirror, stamp)
+    return {"answers": True, "commit": _ask(request, source).commit}
+
+
 def _fetch(request: Request, source: Source, mirror: bool, stamp: JsonObject) -> JsonObject:
     tip = _ask(request, source)
     known = stamp.get("answer", {})
@@ -143,20 +151,7 @@ def _ask(request: Request, source: Source) -> RemoteTip:
     oid = refs.get(request.ref)
     if oid is not None:
         return RemoteTip(oid, refs.get(f"{request.ref}^{{}}", oid))
-    where = source.address.shown
-    branches = sorted(name[11:] for name in source.refs(["refs/heads/"]) if name.startswith("refs/heads/"))
-    if not branches:
-        raise Stalled(
-            f"{where} is empty: it has no branch yet",
-            f"push a first commit to its branch {request.name}",
-            code="EmptyRepository",
-        )
-    some = ", ".join(branches[:5]) + (", ..." if len(branches) > 5 else "")
-    raise Stalled(
-        f"{where} has no {request.kind} {request.name}: it was deleted or renamed; what runs here is kept",
-        f"push it again, or set source.{request.kind}; its branches are {some}",
-        code="RefMissing",
-    )
+    raise missing_ref(source.address, request.kind, request.name, source.refs(["refs/heads/", "refs/tags/"]))
 
 
 def _bring(request: Request, source: Source, tip: RemoteTip, mirror: bool) -> JsonObject:
@@ -276,6 +271,9 @@ def _receive(source: Source, tip: RemoteTip, cache: Cache, pin: str) -> None:
         raise
     except Exception as error:  # the library's many words for a pack that is wrong
         raise CacheDamaged(f"the received pack cannot be used ({type(error).__name__})") from None
+
+
+WORKS: dict[str, Work] = {"probe": _probe, "look": _look, "fetch": _fetch}
 
 
 def _incomplete(source: Source, damage: CacheDamaged) -> Transient:

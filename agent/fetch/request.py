@@ -54,6 +54,32 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """What a server is shown, for messages.
+
+    name: of the token or password; empty when none is sent
+    remedy: what to do when the server does not accept it
+    """
+
+    name: str
+    remedy: str
+
+    @property
+    def also(self) -> str:
+        return f"; {self.remedy}" if self.name else ""
+
+
+def access_of(credentials: Credentials, password: str) -> Access:
+    """`password`: that of the URL."""
+    if credentials.token_file:
+        remedy = f"write a new token, which may read the repository, into {credentials.token_file}"
+        return Access("the token of source.token_file", f"{remedy} (source.token_file)")
+    if password:
+        return Access("the password in source.url", "put a token that may read it into source.token_file")
+    return Access("", "set source.username and source.token_file to what this server accepts")
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One request. Times in seconds, sizes in bytes.
 
@@ -63,6 +89,7 @@ class Request:
     timeout: of silence
     overall: for the whole fetch
     probe: only asks whether the source answers
+    look: only asks whether it has the ref
     check: reads the whole cache again
     """
 
@@ -77,7 +104,15 @@ class Request:
     max_bytes: int = MAX_BYTES
     credentials: Credentials = Credentials()
     probe: bool = False
+    look: bool = False
     check: bool = False
+
+    @property
+    def work(self) -> str:
+        """What is to be done: probe, look or fetch."""
+        if self.probe:
+            return "probe"
+        return "look" if self.look else "fetch"
 
     @property
     def name(self) -> str:
@@ -101,6 +136,7 @@ class Request:
             max_bytes=int(document.get("max_bytes") or MAX_BYTES),
             credentials=Credentials.from_json(document.get("credentials") or {}),
             probe=bool(document.get("probe")),
+            look=bool(document.get("look")),
             check=bool(document.get("check")),
         )
 

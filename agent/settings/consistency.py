@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from agent.fetch.address import read_address
 from agent.settings import values
 
 Contradiction = tuple[tuple[str, ...], str, str]  # the parts of a key, message, hint
@@ -17,6 +18,9 @@ _REGISTRY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?")
 def contradictions(settings: values.Settings) -> Iterator[Contradiction]:
     """All that is wrong, in the order of the file."""
     yield from _source(settings.source)
+    yield from _in_the_clear(("source", "url"), settings.source.url, settings.source)
+    for number, mirror in enumerate(settings.source.mirrors):
+        yield from _in_the_clear(("source", "mirrors", str(number)), mirror, settings.source)
     if not settings.host.name or re.search(r"[/\s]", settings.host.name):
         message = f"{settings.host.name!r} cannot be a host's name"
         yield ("host", "name"), message, "use letters, digits, dots and dashes"
@@ -42,6 +46,23 @@ def _source(source: values.SourceSettings) -> Iterator[Contradiction]:
     if source.path.startswith("/") or ".." in source.path.split("/"):
         hint = "write a directory inside it, such as hosts/web"
         yield ("source", "path"), f"{source.path!r} leaves the repository", hint
+
+
+def _in_the_clear(loc: tuple[str, ...], url: str, source: values.SourceSettings) -> Iterator[Contradiction]:
+    """Plain http to another host: only when the settings say so, and never with credentials."""
+    address = read_address(url or "/")
+    if not address.in_the_clear:
+        return
+    if address.username or address.password or source.username or source.token_file:
+        message = f"http://{address.server} would get the credentials in the clear"
+        remedy = (
+            "write https://; or leave out source.username and source.token_file: http:// is anonymous only"
+        )
+        yield loc, message, remedy
+    elif not source.insecure_http:
+        message = "has scheme 'http': whoever is on the way could change what this host runs"
+        remedy = "write https:// or ssh://; where the network is trusted: insecure_http = true below [source]"
+        yield loc, message, remedy
 
 
 def _times(settings: values.Settings) -> Iterator[Contradiction]:

@@ -5,17 +5,15 @@ Each function returns the value. Errors: ValueError with message and hint.
 
 from __future__ import annotations
 
-import re
 import zoneinfo
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from agent.fetch.address import read_address
 from agent.model import Json
 from agent.units import DURATION, DURATION_HINT, SIZE, SIZE_HINT, parse_duration, parse_size
 
 MOST_FILE = 128 << 20  # bytes; what the render child may answer with holds two of them, and more
-SCHEMES = ("https", "ssh", "git", "file")
-_SCP = re.compile(r"[\w.-]+@[\w.-]+:[^/].*|[\w.-]+@[\w.-]+:/.*")
 
 
 def _seconds(value: object) -> object:
@@ -48,16 +46,8 @@ def _share(value: object) -> object:
 
 
 def _url(value: object) -> object:
-    if not isinstance(value, str) or not value or value.startswith("/") or _SCP.fullmatch(value):
-        return value
-    parts = urlsplit(value)
-    if parts.scheme not in SCHEMES:
-        what = f"scheme {parts.scheme!r}" if parts.scheme else "no scheme"
-        raise ValueError(
-            f"has {what}", f"use {', '.join(SCHEMES)}, or the absolute path of a repository or bundle"
-        )
-    if parts.scheme != "file" and not parts.hostname:
-        raise ValueError("names no server", "write it like https://git.example.org/fleet.git")
+    if isinstance(value, str) and value:
+        read_address(value)
     return value
 
 

@@ -61,6 +61,10 @@ class SourceSettings:
         default=".", metadata=_doc("the fleet repository's directory inside the Git repository")
     )
     mirrors: tuple[Url, ...] = field(default=(), metadata=_doc("tried in order when url cannot be reached"))
+    insecure_http: bool = field(
+        default=False,
+        metadata=_doc("http:// is allowed to other hosts than this one, without credentials"),
+    )
     verify: Literal["none", "tip", "history"] = "none"
     trust_from: str = field(
         default="", metadata=_doc("verify = history: the commit from which on signatures are required")

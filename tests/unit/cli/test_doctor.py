@@ -12,12 +12,13 @@ from agent.installation import Paths
 from agent.report.heartbeat_writer import Reporter
 from agent.settings.values import Settings, SourceSettings
 from agent.store.state import State, StateStore
+from tests.harness.gitrepo import GitRepo
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """An installation whose source is a directory that is there."""
-    (tmp_path / "fleet").mkdir()
+    """An installation whose source is a repository that is there."""
+    GitRepo(tmp_path / "fleet").commit({"compose.yaml": "services: {}\n"})
     settings(tmp_path, f'[source]\nurl = "{tmp_path}/fleet"\n')
     return tmp_path
 
@@ -50,6 +51,7 @@ def test_healthy_parts_are_ok(root: Path, capsys: pytest.CaptureFixture[str]) ->
     assert found["state"] == [f"ok: {root}/var/lib/limpet: nothing was applied yet, 0 resources owned"]
     assert found["credentials"] == ["ok: none are given"]
     assert found["source"][0].startswith("ok: answers in ")
+    assert found["source"][0].endswith(f": main is at {GitRepo(root / 'fleet').head()[:7]}")
     assert found["disk"][0].startswith("ok: ")
     assert list(found) == [
         "settings",
@@ -99,6 +101,43 @@ def test_source_that_is_not_there(root: Path, capsys: pytest.CaptureFixture[str]
     code, found = doctor(root, capsys)
     assert code == 1 and found["source"][0].startswith("WRONG: ") and "to do:" in found["source"][0]
     assert "CANARY" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("ref", "told", "remedy"),
+    [
+        ('branch = "mian"', "has no branch mian", "its branches are main"),
+        ('tag = "v2"', "has no tag v2", "its tags are v1"),
+        ('branch = "v1"', "has no branch v1", "set source.tag instead"),
+    ],
+)
+def test_a_branch_or_tag_that_is_not_there(
+    ref: str, told: str, remedy: str, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A branch or tag that the source does not have must be wrong, with those that it has."""
+    repo = GitRepo(root / "fleet")
+    repo.tag("v1", repo.head())
+    settings(root, f'[source]\nurl = "{root}/fleet"\n{ref}\n')
+    code, found = doctor(root, capsys)
+    assert code == 1 and found["source"][0].startswith("WRONG: ")
+    assert told in found["source"][0] and remedy in found["source"][0]
+
+
+def test_a_source_with_another_name_for_a_path(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file URL must be looked at where it leads to, also when it has %20 or a host in it."""
+    GitRepo(root / "my fleet").commit({"a": "1"})
+    for url in (f"file://{root}/my%20fleet", f"file://localhost{root}/my%20fleet"):
+        settings(root, f'[source]\nurl = "{url}"\n')
+        assert doctor(root, capsys)[1]["source"][0].startswith("ok: answers in ")
+
+
+def test_plain_http_is_warned_of(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A source that everybody on the way can change must be a warning, though the settings allow it."""
+    settings(
+        root, '[source]\nurl = "http://192.0.2.1:1/x.git"\ninsecure_http = true\nproxy = "127.0.0.1:1"\n'
+    )
+    found = doctor(root, capsys)[1]["source"]
+    assert found[0].startswith("warning: http://192.0.2.1:1/x.git is plain http")
 
 
 def test_credentials(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -176,5 +215,6 @@ def test_heartbeat_state_is_shown(root: Path, capsys: pytest.CaptureFixture[str]
 def test_doctor_changes_nothing(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The examination must write nothing but the settings cache."""
     doctor(root, capsys)
-    files = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    paths = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
+    files = {str(path) for path in paths if path.parts[0] != "fleet"}
     assert files == {"etc/limpet/limpet.toml", "run/limpet/settings.json"}

@@ -30,6 +30,7 @@ url = "ssh://git@git.example.org/fleet.git"
 branch = "main"
 path = "fleet"
 mirrors = ["https://mirror.example.org/fleet.git", "/srv/fleet.bundle"]
+insecure_http = true
 verify = "history"
 trust_from = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 allowed_signers = "/etc/limpet/signers"
@@ -239,7 +240,22 @@ def test_urls(tmp_path: Path, url: str) -> None:
         ('[source]\nurl = "/f"\nbranch = "-x"\n', 3, "'-x' is not a Git branch name", "git branch"),
         ('[source]\nurl = "/f"\npath = "../x"\n', 3, "leaves the repository", "inside"),
         ('[source]\nurl = "/f"\npath = "/x"\n', 3, "leaves the repository", "inside"),
-        ('[source]\nurl = "http://h/f.git"\n', 2, "has scheme 'http'", "https"),
+        ('[source]\nurl = "http://h/f.git"\n', 2, "has scheme 'http'", "insecure_http = true"),
+        ('[source]\nurl = "http://h/f"\nusername = "u"\n', 2, "in the clear", "anonymous only"),
+        ('[source]\nurl = "http://u:p@h/f"\ninsecure_http = true\n', 2, "in the clear", "https://"),
+        (
+            '[source]\nurl = "http://h/f"\ninsecure_http = true\ntoken_file = "/t"\n',
+            2,
+            "in the clear",
+            "anonymous only",
+        ),
+        ('[source]\nurl = "/f"\nmirrors = ["http://h/f"]\n', 3, "has scheme 'http'", "insecure_http"),
+        ('[source]\nurl = "git+https://h/f"\n', 2, "has scheme 'git+https'", "write https://"),
+        ('[source]\nurl = "git+http://h/f"\n', 2, "has scheme 'git+http'", "write http://"),
+        ('[source]\nurl = "ftp://h/f"\n', 2, "has scheme 'ftp'", "https, ssh"),
+        ('[source]\nurl = "https://h/my team/f"\n', 2, "a blank in its path", "%20"),
+        ('[source]\nurl = "https://[::1/f"\n', 2, "cannot be read", "host:port"),
+        ('[source]\nurl = "https://h/f?x=1"\n', 2, "a query", "remove"),
         ('[source]\nurl = "fleet"\n', 2, "has no scheme", "absolute path"),
         ('[source]\nurl = "https:///f"\n', 2, "names no server", "https://git.example.org"),
         ('[source]\nbranch = "main"\n', 1, "source.url: is missing", "[source]"),
@@ -578,3 +594,29 @@ def test_schema_accepts_what_the_loader_accepts() -> None:
         assert list(validator.iter_errors(tomllib.loads(text))), text
     assert schema["$defs"]["Source"]["properties"]["poll"]["default"] == "1m"
     assert "for" in schema["$defs"]["Window"]["properties"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'url = "http://h/f.git"\ninsecure_http = true',
+        'url = "http://[2001:db8::1]:3000/f.git"\ninsecure_http = true',
+        'url = "https://h/f"\nmirrors = ["http://h/f", "/srv/f"]\ninsecure_http = true',
+        'url = "http://localhost:3000/f.git"',
+        'url = "http://127.0.0.1/f.git"\ntoken_file = "/t"',
+        'url = "http://[::1]/f.git"',
+        'url = "git+ssh://git@h/f.git"',
+        'url = "ssh+git://git@h/f.git"',
+        'url = "git://h/f.git"',
+        'url = "git@h:f.git"',
+        'url = "h:/srv/f.git"',
+        'url = "https://h/équipe/f.git"',
+        'url = "https://bücher.example/f.git"',
+        'url = "https://[::1]:8443/f.git"',
+        'url = "https://h:443/f/"',
+    ],
+)
+def test_addresses_that_the_settings_take(tmp_path: Path, text: str) -> None:
+    """What the fetch can use must be taken by the settings, too; plain http to others when they say so."""
+    written(tmp_path, f"[source]\n{text}\n")
+    assert load_settings(tmp_path, {}).source.url in text
