@@ -22,6 +22,7 @@ PROMISED = (
     "Registry answers 429 or 500",
     "Registry is slow, cut, down or hangs",
     "Git answers 401, 404, 429 or 500",
+    "The token for Git has expired",
     "Git is slow, cut, down or hangs",
     "Deleted branch",
     "Rewritten branch",

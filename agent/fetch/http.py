@@ -1,26 +1,30 @@
 """Smart HTTP over the standard library: keeps one connection, and sends credentials only to the origin that
 they belong to.
 
-Rules: redirects are followed for the first request only, and only within the same host, never from https to
-http. Credentials are never sent in the clear. The proxy comes from the settings; the environment is not
-asked.
+Rules:
+1. Redirects are followed for the first request only, as Git does, and only within the same origin: scheme,
+   host and port, however they are written. So never from https to http, and never with the credentials to
+   another host. Where a redirect leads away from Git (to a sign-in page), access is what is missing.
+2. Credentials are never sent in the clear.
+3. The proxy comes from the settings; the environment is not asked.
 """
 
 from __future__ import annotations
 
 import base64
 import http.client
+import re
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 
 from agent.errors import LimpetError, Stalled, Transient
 from agent.fetch import trouble, wire
-from agent.fetch.address import Address, shown_url
-from agent.fetch.request import Credentials, reason
+from agent.fetch.address import PORTS, Address, percent_encoded
+from agent.fetch.request import Access, Credentials, access_of, reason
 from agent.fetch.source import TransferMeter, sha1_only
 
 if TYPE_CHECKING:
@@ -28,12 +32,14 @@ if TYPE_CHECKING:
     from dulwich.objects import ObjectID
 
 SERVICE = "git-upload-pack"
-REDIRECTS = 3
+REFS = "/info/refs"
+REDIRECTS = 20  # as many as Git follows
 # Codes of refusals: with one of them a server has answered a probe.
 REFUSALS = ("Credentials", "NoRepository", "HttpStatus", "ServerBusy", "Redirect", "ObjectFormat")
 # Codes of answers to a request that built on an earlier offer; after one of them the server is asked anew.
 ANSWERED = ("HttpStatus", "NoRepository", "NotGit", "Remote", "Denied", "ServerError", "Disconnected")
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+FILES = ("", "text/plain", "application/octet-stream")
+DUMB = re.compile(rb"[0-9a-f]{40}\trefs/")  # how a server begins that only gives files
 
 
 class HttpSource:
@@ -59,7 +65,8 @@ class HttpSource:
         self.timeout = timeout
         self.offered = wire.Advertisement(0, frozenset())
         self._credentials = credentials
-        self._base = address.path.rstrip("/")
+        self._base = self._first = address.requested.rstrip("/")
+        self._access = access_of(credentials, address.password)
         self._authorization = self._authorize()
         self._connection: http.client.HTTPConnection | None = None
 
@@ -68,10 +75,10 @@ class HttpSource:
         username = self._credentials.username or self.address.username
         if not token and not username:
             return ""
-        if self.address.scheme == "http" and self.address.host not in LOOPBACK:
+        if self.address.in_the_clear:
             raise Stalled(
                 f"{self.address.shown} would get the credentials in the clear",
-                "use https in source.url",
+                "use https in source.url; http is anonymous only",
                 code="Credentials",
             )
         return "Basic " + base64.b64encode(f"{username or 'git'}:{token}".encode()).decode()
@@ -105,7 +112,7 @@ class HttpSource:
             return wire.ls_refs_answer(answer.read)
 
     def offer(self) -> list[str]:
-        if self.offered.version != 2 or self._base != self.address.path.rstrip("/"):
+        if self.offered.version != 2 or self._base != self._first:
             return []
         return sorted(capability.decode("utf-8", "replace") for capability in self.offered.capabilities)
 
@@ -121,37 +128,50 @@ class HttpSource:
             self._connection = None
 
     def _discover(self) -> None:
-        """Asks for the server's offer, which is the first request; follows redirects inside the host."""
-        for _ in range(REDIRECTS + 1):
-            with self._request("GET", f"{self._base}/info/refs?service={SERVICE}", {}, None) as answer:
+        """Asks for the server's offer, which is the first request; follows redirects inside the origin."""
+        asked: list[str] = []
+        while self._base not in asked and len(asked) <= REDIRECTS:
+            asked.append(self._base)
+            with self._request("GET", f"{self._base}{REFS}?service={SERVICE}", {}, None) as answer:
                 if answer.status in (301, 302, 303, 307, 308):
-                    self._redirected(answer.header("Location"))
+                    self._base = self._redirected(answer.header("Location"))
                     continue
                 answer.expect(f"application/x-{SERVICE}-advertisement")
                 self.offered = wire.advertisement(answer.read, http=True)
                 sha1_only(self.offered.object_format, self.address)
                 return
+        what = "in a circle" if self._base in asked else f"more than {REDIRECTS} times"
+        self._base = self._first
         raise Stalled(
-            f"{self.address.shown} redirects more than {REDIRECTS} times",
-            "correct source.url",
+            f"{self.address.shown} redirects {what}",
+            f"correct source.url{self._access.also}",
             code="Redirect",
         )
 
-    def _redirected(self, location: str) -> None:
-        base = f"{self.address.scheme}://{_netloc(self.address)}"
-        target = urlsplit(urljoin(f"{base}{self._base}/info/refs", location))
-        path, marker, _ = target.path.partition("/info/refs")
-        same = f"{target.scheme}://{target.netloc}" == base
-        if not same or not marker or target.username:
-            elsewhere = (
-                shown_url(f"{target.scheme}://{target.netloc}{path}") if target.netloc else "elsewhere"
+    def _redirected(self, location: str) -> str:
+        """The base of the repository's requests by the word of the server. Errors: Stalled."""
+        here = f"{self.address.scheme}://{self.address.netloc}{self._base}{REFS}"
+        # The library reads headers as Latin-1, whatever their bytes mean.
+        where = percent_encoded(location.strip().encode("latin-1", "replace"))
+        try:
+            to = urlsplit(urljoin(here, where))
+            target = Address(
+                to.scheme, to.hostname or "", to.port or PORTS[to.scheme], to.path.rstrip("/") or "/"
             )
+            same = target.origin == self.address.origin
+        except (ValueError, KeyError):
             raise Stalled(
-                f"{self.address.shown} redirects to {wire.printable(elsewhere)}",
-                "set source.url to that address if it is the right one",
+                f"{self.address.shown} redirects to an address that cannot be used",
+                f"check source.url{self._access.also}",
                 code="Redirect",
-            )
-        self._base = path
+            ) from None
+        if not target.path.endswith(REFS):
+            what = f"{self.address.shown} redirects to {wire.printable(target.shown)}, which is no repository"
+            raise trouble.no_access(what, self._access, "Credentials")
+        target = replace(target, path=target.path.removesuffix(REFS) or "/")
+        if not same:
+            raise trouble.redirected_away(self.address, target, self._access)
+        return target.requested.rstrip("/")
 
     @contextmanager
     def post(self, body: bytes) -> Iterator[HttpAnswer]:
@@ -170,7 +190,7 @@ class HttpSource:
     ) -> Iterator[HttpAnswer]:
         with trouble.conversation_errors(self.address, self.timeout), self._http_errors():
             with self._send(method, target, headers, body) as response:
-                answer = HttpAnswer(response, self.address, self.meter)
+                answer = HttpAnswer(response, self.address, self.meter, self._access)
                 yield answer
                 if answer.broken or response.read(1):
                     self.close()  # more came than was read, or less: not to be used again
@@ -181,7 +201,13 @@ class HttpSource:
         """Sends a request and reads the head of the response. A kept connection that the server has closed
         meanwhile is opened once more.
         """
-        fields = {"User-Agent": "git/limpet", "Git-Protocol": "version=2", "Pragma": "no-cache", **headers}
+        fields = {
+            "Host": self.address.netloc,
+            "User-Agent": "git/limpet",
+            "Git-Protocol": "version=2",
+            "Pragma": "no-cache",
+            **headers,
+        }
         if self._authorization:
             fields["Authorization"] = self._authorization
         kept = self._connection is not None
@@ -198,13 +224,14 @@ class HttpSource:
 
     def _connect(self) -> http.client.HTTPConnection:
         proxy = _proxy(self._credentials.proxy)
-        host, port = (proxy.host, proxy.port) if proxy else (self.address.host, self.address.port)
+        there = self.address.reached
+        host, port = (proxy.host, proxy.port) if proxy else (there, self.address.port)
         if self.address.scheme == "http":
             connection = http.client.HTTPConnection(host, port, timeout=self.timeout)
         else:
-            connection = http.client.HTTPSConnection(host, port, timeout=self.timeout, context=self._tls())
+            connection = TlsConnection(host, port, self.timeout, self._tls(), self.address.name)
         if proxy:
-            connection.set_tunnel(self.address.host, self.address.port, proxy.headers)
+            connection.set_tunnel(there, self.address.port, proxy.headers)
         return connection
 
     def _tls(self) -> ssl.SSLContext:
@@ -234,7 +261,7 @@ class HttpSource:
         except OSError as error:
             self.close()
             if "Tunnel connection failed: 407" in str(error):
-                raise trouble.status(self.address, 407, "from the proxy", None) from None
+                raise trouble.status(self.address, 407, "from the proxy", None, self._access) from None
             if "Tunnel connection failed" in str(error):
                 raise Transient(
                     f"the proxy could not reach {self.address.server}: {wire.printable(str(error))}",
@@ -247,10 +274,30 @@ class HttpSource:
             raise
 
 
+class TlsConnection(http.client.HTTPSConnection):
+    """A connection whose certificate must be that of `name`, whatever the host is reached by."""
+
+    def __init__(self, host: str, port: int, timeout: float, context: ssl.SSLContext, name: str) -> None:
+        super().__init__(host, port, timeout=timeout, context=context)
+        self._tls_context = context
+        self._name = name
+
+    def connect(self) -> None:
+        http.client.HTTPConnection.connect(self)
+        self.sock = self._tls_context.wrap_socket(self.sock, server_hostname=self._name)
+
+
 class HttpAnswer:
     """A response, measured."""
 
-    def __init__(self, response: http.client.HTTPResponse, address: Address, meter: TransferMeter) -> None:
+    def __init__(
+        self,
+        response: http.client.HTTPResponse,
+        address: Address,
+        meter: TransferMeter,
+        access: Access,
+    ) -> None:
+        self._access = access
         self.status = response.status
         self.broken = False
         self._response = response
@@ -272,12 +319,17 @@ class HttpAnswer:
     def expect(self, content_type: str) -> None:
         """Errors: those for an unwanted status or type of content."""
         if self.status != 200:
-            raise trouble.status(
-                self._address, self.status, self._response.reason, self.header("Retry-After")
-            )
+            words, later = self._response.reason, self.header("Retry-After")
+            raise trouble.status(self._address, self.status, words, later, self._access)
         found = self.header("Content-Type").partition(";")[0].strip()
+        if found in FILES and DUMB.match(self.read(46)):
+            raise Stalled(
+                f"{self._address.shown} only gives files (Git's dumb protocol), which Limpet does not speak",
+                "serve it by `git http-backend` or over ssh",
+                code="NotGit",
+            )
         if found != content_type:
-            raise wire.NotGit(f"it sent {wire.printable(found) or 'content without a type'}")
+            raise trouble.no_git(self._address, wire.printable(found), self._access)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,9 +353,3 @@ def _proxy(written: str) -> HttpProxy | None:
         user = f"{unquote(at.username)}:{unquote(at.password or '')}"
         headers["Proxy-Authorization"] = f"Basic {base64.b64encode(user.encode()).decode()}"
     return HttpProxy(at.hostname, at.port or 3128, headers)
-
-
-def _netloc(address: Address) -> str:
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    usual = {"https": 443, "http": 80}[address.scheme]
-    return host if address.port == usual else f"{host}:{address.port}"

@@ -3,6 +3,8 @@
 Rules: trouble with the network is Transient, also a wrong name or an unknown certificate, because a name
 server or a clock that is right later heals these. Trouble that only a person can end (credentials, the
 branch, the address) is Stalled. The message names the host and the cause; the hint names the settings key.
+A server that does not accept a token says so in many ways (401, 403, 404, 203, a sign-in page): each of them
+is told as that, with the token that was sent, or, when none was, that the repository may be private.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from pathlib import Path
 from agent.errors import LimpetError, Stalled, Transient
 from agent.fetch import wire
 from agent.fetch.address import Address
-from agent.fetch.request import reason
+from agent.fetch.request import Access, reason
 
 AGAIN = "it is tried again"
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE)
@@ -138,27 +140,54 @@ def refused(address: Address, said: str) -> Stalled | Transient:
     return Transient(f"{address.shown} answered: {said}", AGAIN, code="Remote")
 
 
-def status(address: Address, code: int, words: str, retry_after: str | None) -> LimpetError:
-    """The error for an HTTP status other than 200."""
+# --- answers of a web server --------------------------------------------------------------------------------
+
+
+def status(address: Address, code: int, words: str, retry_after: str | None, access: Access) -> LimpetError:
+    """The error for an HTTP status other than 200, to a request with this access."""
     what = f"{address.shown} answered {code} {wire.printable(words, 60)}".rstrip()
-    if code == 401:
-        hint = "set source.username and source.token_file to what this server accepts"
-        return Stalled(f"{what}: the credentials are missing or wrong", hint, code="Credentials")
-    if code == 403:
-        return Stalled(
-            f"{what}: these credentials may not read it",
-            "give the token of source.token_file the right to read the repository",
-            code="Credentials",
-        )
-    if code in (404, 410):
-        return Stalled(
-            f"{what}: there is no such repository, or these credentials may not see it",
-            "check source.url, source.username and source.token_file",
-            code="NoRepository",
-        )
+    if code in (401, 403, 404, 410):
+        return no_access(what, access, "NoRepository" if code in (404, 410) else "Credentials")
+    if code == 203:  # from a server in between, or a sign-in page
+        return no_access(f"{what}, which is no answer of a repository", access, "Credentials")
     if code == 407:
         return Stalled(f"{what}: the proxy wants credentials", "put them into source.proxy", code="Proxy")
     if code in (408, 425, 429) or code >= 500:
         later = f" after {wire.printable(retry_after, 30)} s" if retry_after and retry_after.isdigit() else ""
         return Transient(what, f"{AGAIN}{later}", code="ServerBusy" if code == 429 else "ServerError")
-    return Stalled(what, "check source.url", code="HttpStatus")
+    return Stalled(what, f"check source.url{access.also}", code="HttpStatus")
+
+
+def no_access(what: str, access: Access, code: str) -> Stalled:
+    """The error for an answer that says, in one of the many ways of servers, that this access does not do."""
+    if not access.name:
+        why = "there is no such repository, or it is private and no token is set"
+        return Stalled(f"{what}: {why}", f"check source.url; if it is private, {access.remedy}", code=code)
+    why = f"{access.name} is not accepted any more, or may not see this repository"
+    if code == "NoRepository":
+        why = f"there is no such repository, or {why}"
+    return Stalled(f"{what}: {why}", f"{access.remedy}; check source.url too", code=code)
+
+
+def no_git(address: Address, found: str, access: Access) -> Transient:
+    """The error for a page instead of Git's answer. A portal that is in between may go away by itself."""
+    what = f"{address.shown} did not answer as a Git server: it sent {found or 'content without a type'}"
+    if access.name:
+        what += f", perhaps a sign-in page: {access.name} may not be accepted any more"
+    return Transient(
+        what,
+        f"check source.url; a sign-in page or a proxy may be in between; {access.remedy}",
+        code="NotGit",
+    )
+
+
+def redirected_away(address: Address, target: Address, access: Access) -> Stalled:
+    """The error for a redirect to the same repository in another place."""
+    what = f"{address.shown} redirects to {wire.printable(target.shown)}"
+    if target.scheme == "http" and address.scheme == "https":
+        hint = "mend the redirect on the server: Limpet does not follow from https to http"
+        if target.name == address.name:
+            hint += " (the server's own public address is often set to http)"
+        return Stalled(what, hint, code="Redirect")
+    asked = f"; {access.name} is sent there then" if access.name else ""
+    return Stalled(what, f"set source.url to that address if it is the right one{asked}", code="Redirect")

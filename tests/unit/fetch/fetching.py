@@ -234,7 +234,7 @@ def http_backend(
         head, _, content = done.stdout.partition(b"\r\n\r\n")
         fields = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
         status = int(fields.pop("Status", "200 OK").split()[0])
-        respond(request, status, content, Content_Type=fields["Content-Type"])
+        respond(request, status, content, Content_Type=fields.get("Content-Type", "text/plain"))
 
     return answer
 
