@@ -130,18 +130,24 @@ def fate(key: Key, desired: Resource | None, view: View) -> Fate:
         return giving_back.given_back(key, desired, found, makes_way)
     if desired is None:
         return _removal(key, instances, view)
-    refusal = adoption.adoption_refusal(desired, view) or lenders.absent_lender(desired, view)
-    serves = any(
-        i.name == key.name and i.state == "running" and _matches(desired, i, view) for i in instances
-    )
-    refusal = refusal or obstacles.obstacle(desired, view, serves=serves)
-    if refusal:
+    if refusal := _refusal(desired, instances, view):
         return refusal
     keeper = _keeper(desired, instances, view)
     others = _steps(_put_aside(key, instance, view) for instance in instances if instance is not keeper)
     if keeper is None:
         return _creation(desired, instances, others, view)
     return _mending(desired, keeper, others, view)
+
+
+def _refusal(desired: Resource, instances: list[ObservedContainer], view: View) -> Fate | None:
+    """Why it cannot be as it should be, as long as others do nothing about it."""
+    current = (i for i in instances if i.name == desired.key.name and i.state == "running")
+    serves = any(_matches(desired, instance, view) for instance in current)
+    return (
+        adoption.adoption_refusal(desired, view)
+        or lenders.absent_lender(desired, view)
+        or obstacles.obstacle(desired, view, serves=serves)
+    )
 
 
 def _removal(key: Key, instances: list[ObservedContainer], view: View) -> Fate:
