@@ -11,7 +11,7 @@ from dataclasses import replace
 from agent.converge import prefetch
 from agent.converge.context import Context, Wanted
 from agent.decide import trailers
-from agent.decide.image_memory import always
+from agent.decide.image_memory import always, local
 from agent.errors import CORRECT_IT, HeldBack, Stalled
 from agent.kinds.base import Target
 from agent.model import Manifest, Release
@@ -36,6 +36,12 @@ def choose(
         earlier = {**earlier, **known.lock} if same else {**known.lock, **earlier}
     was_begun = manifest.digest in [release.manifest_digest for release in begun(context)]
     asked = state.images.last_resolved(manifest, begun=was_begun)
+    if not was_begun:
+        earlier = {
+            reference: id
+            for reference, id in earlier.items()
+            if not _is_remade(reference, manifest, observed)
+        }
     lock = prefetch.lock(manifest, observed, earlier, asked)
     release = Release(manifest.digest, lock, tip.revision, context.clock.wall())
     if good is not None and (refused := rejection(context, release, manifest)):
@@ -49,6 +55,11 @@ def choose(
             )
         return target, refused
     return Target(manifest, lock, release), None
+
+
+def _is_remade(reference: str, manifest: Manifest, observed: Observed) -> bool:
+    """Whether a reference means what it means on this host now, and not what it meant before."""
+    return reference in local(manifest) and reference in observed.images
 
 
 def held_target(context: Context, held: HandRollback) -> Target:

@@ -10,7 +10,8 @@ Rules:
    until the registry gives another answer.
 3. Own before pull: the images that are there are written down first, and only an image that was not among
    them becomes ours.
-4. An image of ours is removed when no retained release needs it and no container uses it: first the
+4. An image that is built or loaded on the host (`never`, `build`) is resolved anew with each new manifest.
+5. An image of ours is removed when no retained release needs it and no container uses it: first the
    references by which it was pulled, where they still point at it, then the image itself when nothing names
    it. A name that a person gave it stays, and with it the image.
 """
@@ -187,6 +188,15 @@ def always(manifest: Manifest) -> set[str]:
         resource.spec["image"]
         for resource in manifest.of_kind("container")
         if resource.spec["pull_policy"] == "always"
+    }
+
+
+def local(manifest: Manifest) -> set[str]:
+    """The references of images that somebody makes on this host: a tag means what it means here now."""
+    return {
+        resource.spec["image"]
+        for resource in manifest.of_kind("container")
+        if resource.spec["pull_policy"] in ("never", "build")
     }
 
 

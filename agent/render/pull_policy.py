@@ -15,12 +15,14 @@ SIMPLE = {
     "if_not_present": "missing",
     "always": "always",
     "never": "never",
-    "build": "missing",
-}  # Limpet does not build, so `build` uses the image
+    "build": "build",
+}
 
 
 def pulling(name: str, service: Mapping[str, Any], files: AppFiles) -> dict[str, Any]:
-    """`pull_policy` (always, missing or never) and `pull_every` (seconds) of a service. Raises Wrong.
+    """`pull_policy` (always, missing, build or never) and `pull_every` (seconds) of a service. Raises Wrong.
+
+    `build` is `missing` with an image that somebody builds on the host: Limpet does not.
 
     `refresh` without an interval means `always`: the registry is asked with each new manifest, as by each
     `up` of Compose.
@@ -34,6 +36,8 @@ def pulling(name: str, service: Mapping[str, Any], files: AppFiles) -> dict[str,
             f"services.{name}: pull_refresh_after works only with pull_policy: refresh",
             "write pull_policy: refresh, or remove pull_refresh_after",
         )
+    if policy in ("", "missing", "if_not_present") and service.get("build"):
+        policy = "build"
     if policy in SIMPLE:
         return {"pull_policy": SIMPLE[policy]}
     written = str(after or "0") if policy == "refresh" else PERIODS.get(policy, policy.removeprefix("every_"))

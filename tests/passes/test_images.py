@@ -20,6 +20,7 @@ from agent.observed import Observed, ObservedContainer
 from agent.settings.values import ConvergeSettings, Window
 from tests.fakes.host import Died, FakeHost
 from tests.fakes.passes import Passes, service
+from tests.passes.moves import proved
 
 DAY = 86400.0
 
@@ -488,3 +489,24 @@ def test_state_keeps_it() -> None:
     """What is remembered must survive a restart."""
     images = Images({"a:1": Asked("x", 3.5)}, {"x": ("a:1", "b:1")}, ("c:1",), (short_id("sha256:abc"),))
     assert Images.from_json(images.to_json()) == images
+
+
+@pytest.mark.parametrize("policy", ["never", "build"])
+def test_an_image_that_was_made_anew_on_the_host(passes: Passes, policy: str) -> None:
+    """An image that was built or loaded again under its tag must be used by the next commit, whatever that
+    changes, and by no pass before; and a rollback goes back to the old one.
+    """
+    passes.host.add_image("app:latest", "web", version="v1")
+    other = service("app:latest", "shop-other-1", environment={"A": "1"}, pull_policy=policy)
+    web = service("app:latest", pull_policy=policy)
+    proved(passes, web)
+    old = passes.running()
+    new = passes.host.add_image("app:latest", "web", version="v2")
+    passes.host.unnamed.add(old)
+    assert passes.run().exit_code == 0 and passes.running() == old
+    proved(passes, web, other)
+    assert passes.running() == new != old
+    passes.host.unnamed.add(new)
+    passes.host.add_image("app:latest", "sick", version="v3")
+    passes.branch.push(web)
+    assert passes.run().exit_code == 4 and passes.running() == new

@@ -189,7 +189,7 @@ services:
         ("pull_policy: if_not_present", "missing", None),
         ("pull_policy: never", "never", None),
         ("pull_policy: always", "always", None),
-        ("pull_policy: build", "missing", None),
+        ("pull_policy: build", "build", None),
         ("pull_policy: daily", "missing", 86400),
         ("pull_policy: weekly", "missing", 604800),
         ("pull_policy: every_1w2d3h4m5s", "missing", 788645),
