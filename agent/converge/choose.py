@@ -28,21 +28,9 @@ def choose(
     """
     if held is not None:
         return held_target(context, held), None
-    state, good, tip, manifest = context.state, context.known_good, wanted.tip, wanted.manifest
+    good, tip, manifest = context.known_good, wanted.tip, wanted.manifest
     assert tip is not None and manifest is not None
-    earlier: dict[str, str] = {}
-    for known in filter(None, (good, state.attempt.release if state.attempt else None)):
-        same = known.manifest_digest == manifest.digest
-        earlier = {**earlier, **known.lock} if same else {**known.lock, **earlier}
-    was_begun = manifest.digest in [release.manifest_digest for release in begun(context)]
-    asked = state.images.last_resolved(manifest, begun=was_begun)
-    if not was_begun:
-        earlier = {
-            reference: id
-            for reference, id in earlier.items()
-            if not _is_remade(reference, manifest, observed)
-        }
-    lock = prefetch.lock(manifest, observed, earlier, asked)
+    lock = _resolved(context, manifest, observed)
     release = Release(manifest.digest, lock, tip.revision, context.clock.wall())
     if good is not None and (refused := rejection(context, release, manifest)):
         target = context.target(good)
@@ -55,6 +43,21 @@ def choose(
             )
         return target, refused
     return Target(manifest, lock, release), None
+
+
+def _resolved(context: Context, manifest: Manifest, observed: Observed) -> dict[str, str]:
+    """Reference -> image id, of those that need no pull: as the releases that were begun had them."""
+    known = begun(context)
+    earlier: dict[str, str] = {}
+    for release in known:
+        same = release.manifest_digest == manifest.digest
+        earlier = {**earlier, **release.lock} if same else {**release.lock, **earlier}
+    was_begun = manifest.digest in [release.manifest_digest for release in known]
+    if not was_begun:
+        anew = {reference for reference in earlier if _is_remade(reference, manifest, observed)}
+        earlier = {reference: id for reference, id in earlier.items() if reference not in anew}
+    asked = context.state.images.last_resolved(manifest, begun=was_begun)
+    return prefetch.lock(manifest, observed, earlier, asked)
 
 
 def _is_remade(reference: str, manifest: Manifest, observed: Observed) -> bool:

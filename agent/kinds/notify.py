@@ -4,14 +4,15 @@ Rules:
 1. `on_change` says how: `signal:HUP` or `restart` by host path. A file that re-creates the container is in
    its digest and not in `on_change`. Of several changed files the stronger reaction counts: a restart covers
    all signals.
-2. A container sees a file that is mounted by itself as it was when the container started, because files are
-   replaced on the host and never written in place. So a container that matches its digest is restarted when
-   such a file is put back (somebody edited it).
+2. A file of its app that somebody edited and that is put back was perhaps read meanwhile, as every program
+   does at its start; and a file that is mounted by itself is seen as it was when the container started,
+   because files are replaced on the host and never written in place. So a container that matches its digest
+   is restarted when such a file is put back, unless `on_change` says what else to do.
 3. A container of known good that is unhealthy is restarted while drift is repaired, if its service says
    `on_unhealthy: restart`. In a release that is brought in, the gate judges.
 4. The inventory remembers under the container's id of which contents it was notified: for the paths of
-   `on_change` the content that it knows; for a file that is mounted by itself only that it was put back and
-   is not seen yet. An adopted container knows the files that are there.
+   `on_change` the content that it knows; for other mounted files only that one was put back and is not seen
+   yet. An adopted container knows the files that are there.
 """
 
 from __future__ import annotations
@@ -28,14 +29,15 @@ VERBS = ("signal", "restart")  # of the actions that notify a container
 RESTART = "restart"
 
 
-def mounted_alone(resource: Resource) -> set[str]:
-    """Host paths of files of ours that a container mounts by themselves."""
+def mounted(resource: Resource) -> set[str]:
+    """Host paths of files of ours that a container mounts, by themselves or within a directory of its app."""
     files = {need.key.name for need in resource.needs if need.key.kind == "file"}
-    return files & {
+    sources = {
         mount.get("source")
         for mount in resource.spec["config"].get("volumes") or ()
         if mount.get("type") == "bind"
     }
+    return (files & sources).union(resource.spec["inputs"])
 
 
 def changed_files(desired: Resource, instance_id: str, view: View) -> list[str]:
@@ -43,9 +45,9 @@ def changed_files(desired: Resource, instance_id: str, view: View) -> list[str]:
     on_change, content = desired.spec["on_change"], view.target.content
     known = _known(desired, instance_id, view)
     found = {path for path in on_change if known.get(path) != content(path)}
-    mounted = mounted_alone(desired)
-    found |= {path for path in mounted if known.get(path, content(path)) != content(path)}
-    return sorted(found | {path for path in {*on_change, *mounted} if _put_back(path, view)})
+    seen = mounted(desired)
+    found |= {path for path in seen if known.get(path, content(path)) != content(path)}
+    return sorted(found | {path for path in {*on_change, *seen} if _put_back(path, view)})
 
 
 def _known(desired: Resource, instance_id: str, view: View) -> Mapping[str, Any]:

@@ -40,7 +40,7 @@ def service(image: str, name: str = "shop-web-1", **more: Any) -> Resource:
         "app": "shop",
         "service": name.split("-")[1],
         "number": 1,
-        "inputs": {},
+        "inputs": more.pop("inputs", {}),
         "folded": more.pop("folded", {}),
     }
     return container.container_resource(name, config=config, **about, **more)
