@@ -36,8 +36,6 @@ def pulling(name: str, service: Mapping[str, Any], files: AppFiles) -> dict[str,
             f"services.{name}: pull_refresh_after works only with pull_policy: refresh",
             "write pull_policy: refresh, or remove pull_refresh_after",
         )
-    if policy in ("", "missing", "if_not_present") and service.get("build"):
-        policy = "build"
     if policy in SIMPLE:
         return {"pull_policy": SIMPLE[policy]}
     written = str(after or "0") if policy == "refresh" else PERIODS.get(policy, policy.removeprefix("every_"))
