@@ -11,14 +11,14 @@ import re
 SIZE_HINT = 'write it like "64MiB" or "512KiB"'
 DURATION_HINT = 'write it like "60s", "5m" or "2h30m"'
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?[smhd])+")
-SIZE = re.compile(r"([0-9]{1,12}) ?([KMGT]iB|B)")
+DURATION = r"(?:[0-9]+(?:\.[0-9]+)?[smhd])+"
+SIZE = r"([0-9]{1,12}) ?([KMGT]iB|B)"
 _SIZES = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
 
 def parse_duration(text: str) -> float:
     """Seconds of "60s", "5m", "2h30m", "1d". Errors: ValueError with message and hint."""
-    if not DURATION.fullmatch(text):
+    if not re.fullmatch(DURATION, text):
         raise ValueError(f"{text!r} is not a duration", DURATION_HINT)
     return float(
         sum(float(number) * _SECONDS[unit] for number, unit in re.findall(r"([\d.]+)([smhd])", text))
@@ -35,7 +35,7 @@ def format_duration(seconds: float) -> str:
 
 def parse_size(text: str) -> int:
     """Bytes of "512KiB", "64 MiB", "1GiB". Errors: ValueError with message and hint."""
-    found = SIZE.fullmatch(text)
+    found = re.fullmatch(SIZE, text)
     if found is None:
         raise ValueError(f"{text!r} is not a size", SIZE_HINT)
     return int(found[1]) * dict(_SIZES, B=1)[found[2]]

@@ -20,8 +20,8 @@ from agent.model import APP_LABEL, DIGEST_LABEL, INSTANCE_LABEL, NAME_LABEL, Own
 from agent.observed import Observed, ObservedContainer, ObservedNetwork, ObservedVolume
 from agent.references import familiar
 
-_HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)$")
-_EXITED = re.compile(r"(?:Exited|Restarting) \((-?\d+)\)")
+_HEALTH = r"\((?:health: )?(starting|healthy|unhealthy)\)$"
+_EXITED = r"(?:Exited|Restarting) \((-?\d+)\)"
 NO_TAG = "<none>:<none>"  # what older Engines list for an image without a name
 HOLDING = ("running", "paused", "restarting")  # states that hold ports and addresses
 HostPathOf = Callable[[str], str]  # a path of the Engine's -> the host path
@@ -242,7 +242,7 @@ def health_and_exit_code(status: str) -> tuple[str, int | None]:
     second (health: starting)`, `Exited (1) 2 hours ago`, `Restarting (1) 3 seconds ago`, `Up 3 minutes
     (Paused)`, `Created`, `Dead`, `Removal In Progress`.
     """
-    health, exited = _HEALTH.search(status), _EXITED.match(status)
+    health, exited = re.search(_HEALTH, status), re.match(_EXITED, status)
     return (health[1] if health else ""), (int(exited[1]) if exited else None)
 
 

@@ -24,8 +24,8 @@ LOCAL = ("file", "bundle")
 SSH_AS_GIT_HAS_IT = ("git+ssh", "ssh+git")
 KNOWN = "https, ssh, git, file, or the absolute path of a repository or bundle"
 _ASCII = "".join(chr(code) for code in range(33, 127))
-_SCP = re.compile(r"(?:([\w.+-]+)@)?(\[[0-9a-fA-F:]+\]|[A-Za-z0-9][\w.-]*):(?![:/]/|:)(.+)")
-_HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+(%[\w.-]+)?")
+_SCP = r"(?:([\w.+-]+)@)?(\[[0-9a-fA-F:]+\]|[A-Za-z0-9][\w.-]*):(?![:/]/|:)(.+)"
+_HOST = r"[\w.-]+|[0-9a-f:.]+(%[\w.-]+)?"
 
 
 class NotAnAddress(ValueError):
@@ -144,7 +144,7 @@ def _file(parts: SplitResult) -> Address:
 
 
 def _scp(url: str) -> Address:
-    scp = _SCP.fullmatch(url)
+    scp = re.fullmatch(_SCP, url)
     if scp is None:
         raise NotAnAddress("has no scheme", f"use {KNOWN}")
     if scp[2].lower() in PORTS and not scp[1]:
@@ -216,7 +216,7 @@ def _is_host(host: str) -> bool:
         same = host.isascii() or name.encode().decode("idna") == host.removesuffix(".")
     except ValueError:
         return False
-    return same and bool(_HOST.fullmatch(host)) and not host.startswith(("-", "."))
+    return same and bool(re.fullmatch(_HOST, host)) and not host.startswith(("-", "."))
 
 
 def _is_loopback(name: str) -> bool:

@@ -80,10 +80,10 @@ def _cron(value: object) -> object:
 FORMS: dict[str, tuple[Callable[[object], object], dict[str, Json] | None]] = {
     "duration": (
         _seconds,
-        {"type": "string", "pattern": f"^{DURATION.pattern}$", "examples": ["60s", "5m", "2h30m"]},
+        {"type": "string", "pattern": f"^{DURATION}$", "examples": ["60s", "5m", "2h30m"]},
     ),
     "path": (_path, {"type": "string", "pattern": "^(/.*)?$"}),
-    "size": (_size, {"type": "string", "pattern": f"^{SIZE.pattern}$", "examples": ["64MiB", "512KiB"]}),
+    "size": (_size, {"type": "string", "pattern": f"^{SIZE}$", "examples": ["64MiB", "512KiB"]}),
     "share": (_share, {"type": "number", "minimum": 0, "maximum": 1}),
     "url": (_url, None),
     "web": (_web, None),

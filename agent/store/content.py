@@ -19,7 +19,7 @@ from agent.errors import Stalled, Transient
 from agent.model import sha256
 from agent.store import durable
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_DIGEST = r"[0-9a-f]{64}"
 
 
 class Content:
@@ -32,7 +32,7 @@ class Content:
         """The file of a content. Errors: ValueError when `digest` is not a digest (a bug, or an attempt to
         leave the directory).
         """
-        if not _DIGEST.fullmatch(digest):
+        if not re.fullmatch(_DIGEST, digest):
             raise ValueError(f"not a content digest: {digest!r}")
         return self.directory / digest
 
@@ -101,7 +101,7 @@ class Content:
         removed = durable.remove_temporaries(self.directory)
         with suppress(FileNotFoundError):
             for entry in os.scandir(self.directory):
-                if _DIGEST.fullmatch(entry.name) and entry.name not in keep:
+                if re.fullmatch(_DIGEST, entry.name) and entry.name not in keep:
                     Path(entry.path).unlink(missing_ok=True)
                     removed += 1
         return removed

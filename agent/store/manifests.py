@@ -20,7 +20,7 @@ from agent.store import durable
 from agent.store.documents import DocumentDamaged, StoredDocument, pack, unpack
 
 SCHEMA = 1
-_NAME = re.compile(r"[0-9a-f]{64}\.json")
+_NAME = r"[0-9a-f]{64}\.json"
 
 
 class Manifests:
@@ -31,7 +31,7 @@ class Manifests:
 
     def path(self, digest: str) -> Path:
         name = f"{digest}.json"
-        if not _NAME.fullmatch(name):
+        if not re.fullmatch(_NAME, name):
             raise ValueError(f"not a manifest digest: {digest!r}")
         return self.directory / name
 
@@ -81,7 +81,7 @@ class Manifests:
         removed = durable.remove_temporaries(self.directory)
         with suppress(FileNotFoundError):
             for entry in os.scandir(self.directory):
-                if _NAME.fullmatch(entry.name) and entry.name.removesuffix(".json") not in keep:
+                if re.fullmatch(_NAME, entry.name) and entry.name.removesuffix(".json") not in keep:
                     Path(entry.path).unlink(missing_ok=True)
                     removed += 1
         return removed
