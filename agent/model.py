@@ -193,18 +193,26 @@ EMPTY = Manifest({})
 class Release:
     """The unit that is applied, proved, rejected and returned to: a manifest digest and its image lock.
 
-    `lock` maps each image reference to the image id (`sha256:...`) it was resolved to. `revision` and `at`
-    (wall time, seconds) say where and when it was first seen; they are not part of its identity.
+    lock: image reference -> the image id (`sha256:...`) it was resolved to
+    revision, at: where and when (wall time, seconds) it was first seen; not part of its identity
+    part_of: the branch's release, when this is only the part of it that could be brought in; not part of its
+        identity
     """
 
     manifest_digest: str
     lock: Mapping[str, str]
     revision: Revision = NOWHERE
     at: float = 0.0
+    part_of: Release | None = None
 
     @property
     def id(self) -> str:
         return sha256(canonical_json([self.manifest_digest, dict(self.lock)]))[:16]
+
+    @property
+    def whole(self) -> Release:
+        """The branch's release: itself, or that of which it is a part."""
+        return self.part_of or self
 
     def to_json(self) -> dict[str, Json]:
         return {
@@ -212,12 +220,17 @@ class Release:
             "lock": dict(self.lock),
             "revision": str(self.revision),
             "at": self.at,
+            **({"part_of": self.part_of.to_json()} if self.part_of else {}),
         }
 
     @classmethod
     def from_json(cls, doc: Mapping[str, Json]) -> Release:
         return cls(
-            doc["manifest_digest"], doc["lock"], Revision.parse(doc.get("revision", "")), doc.get("at", 0.0)
+            doc["manifest_digest"],
+            doc["lock"],
+            Revision.parse(doc.get("revision", "")),
+            doc.get("at", 0.0),
+            cls.from_json(doc["part_of"]) if doc.get("part_of") else None,
         )
 
 
@@ -310,11 +323,21 @@ class Change:
 class Plan:
     """The difference as data. `str(plan)` is stable text: the golden file, the dry run and the log are the
     same.
+
+    refusals: changes to the target that are forbidden
+    put_off: changes that the target leaves out, because they were refused of the branch's release
     """
 
     changes: tuple[Change, ...] = ()
     actions: tuple[Action, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    put_off: tuple[Refusal, ...] = ()
+
+    @property
+    def refused(self) -> tuple[Refusal, ...]:
+        """All that is refused, each resource once."""
+        found = {refusal.key: refusal for refusal in (*self.refusals, *self.put_off)}
+        return tuple(found[key] for key in sorted(found))
 
     def staged(self, stage: Stage) -> list[Action]:
         return [action for action in self.actions if action.stage == stage]
@@ -327,7 +350,7 @@ class Plan:
         for change in self.changes:
             lines.append(f"{change.verb} {change.key}: {change.cause}{_late(change.stage == 'prune')}")
             lines += [_action_line(action, change) for action in actions.get(change.key, ())]
-        for refusal in self.refusals:
+        for refusal in self.refused:
             lines.append(f"refused {refusal.key}: {refusal.cause}")
             lines += [f"    hint: {refusal.hint}"] if refusal.hint else []
         return "\n".join(lines)

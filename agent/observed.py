@@ -16,6 +16,8 @@ class ObservedFile:
     owner, group: names as the host knows them, or the number as text
     content: files only: the SHA-256
     size: files only: bytes
+    empty: directories only: nothing is inside
+    known: directories only: all that is inside was looked at too
     """
 
     type: str
@@ -26,8 +28,9 @@ class ObservedFile:
     group: str = ""
     content: str = ""
     target: str = ""
-    empty: bool = False  # directories: nothing inside
+    empty: bool = False
     size: int = 0
+    known: bool = False
 
 
 @dataclass(frozen=True, slots=True)

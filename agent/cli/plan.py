@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(as_json(found.plan, found.revision), indent=2))
     else:
         print(_text(found))
-    return EXIT_CHANGES if found.plan.changes or found.plan.refusals else EXIT_OK
+    return EXIT_CHANGES if found.plan.changes or found.plan.refused else EXIT_OK
 
 
 def _as_failure(error: LimpetError) -> LimpetError:
@@ -147,7 +147,7 @@ def _of_repository(args: argparse.Namespace) -> _Found:
 
 def _text(found: _Found) -> str:
     parts, plan = [found.head], found.plan
-    if plan.changes or plan.refusals:
+    if plan.changes or plan.refused:
         parts += [
             str(plan),
             *_file_differences(plan, found.view.target.manifest, found.contents),
@@ -163,8 +163,8 @@ def _count(plan: Plan) -> str:
     for change in plan.changes:
         numbers[change.verb] = numbers.get(change.verb, 0) + 1
     words = [f"{count} to {verb}" for verb, count in numbers.items()]
-    if plan.refusals:
-        words.append(f"{len(plan.refusals)} refused")
+    if plan.refused:
+        words.append(f"{len(plan.refused)} refused")
     return ", ".join(words)
 
 
@@ -205,7 +205,7 @@ def as_json(plan: Plan, revision: str) -> dict[str, Any]:
             for c in plan.changes
         ],
         "actions": [_action(action) for action in plan.actions],
-        "refusals": [{"resource": str(r.key), "cause": r.cause, "hint": r.hint} for r in plan.refusals],
+        "refusals": [{"resource": str(r.key), "cause": r.cause, "hint": r.hint} for r in plan.refused],
     }
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from agent.converge.desired import Tip
 from agent.decide.plan import both
 from agent.errors import HeldBack, LimpetError, Stalled
-from agent.model import Outcome, Plan, Refusal
+from agent.model import Outcome, Plan
 from agent.observed import Observed
 
 
@@ -84,9 +84,9 @@ class Account:
         """The rest of what was planned before."""
         self.plan = both(self.plan, plan)
 
-    def left(self, refusals: tuple[Refusal, ...]) -> None:
+    def left(self, remaining: Plan) -> None:
         """What stays refused after all was done."""
-        self.plan = replace(self.plan, refusals=refusals)
+        self.plan = replace(self.plan, refusals=remaining.refusals, put_off=remaining.put_off)
 
     def did(self, outcomes: Iterable[Outcome]) -> None:
         for outcome in outcomes:

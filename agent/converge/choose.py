@@ -1,16 +1,17 @@
 """Which release the host is to be brought to, and whether it may be started now. Changes nothing.
 
-A person's word comes first (`limpet rollback`), then what the branch says, unless that was rejected: then
-known good is held.
+A person's word comes first (`limpet rollback`), then what the branch says, as far as it can be brought in now
+(`decide/hold.py`), unless that was rejected: then known good is held.
 """
 
 from __future__ import annotations
 
+from collections import ChainMap
 from dataclasses import replace
 
 from agent.converge import prefetch
 from agent.converge.context import Context, Wanted
-from agent.decide import trailers
+from agent.decide import hold, trailers
 from agent.decide.image_memory import always, local
 from agent.errors import CORRECT_IT, HeldBack, Stalled
 from agent.kinds.base import Target
@@ -23,8 +24,9 @@ from agent.store.verdicts import HandRollback, Rejection
 def choose(
     context: Context, wanted: Wanted, held: HandRollback | None, observed: Observed
 ) -> tuple[Target, Rejection | None]:
-    """The release to bring the host to: what a person holds, else what the branch says, unless it was
-    rejected. With known good comes the rejection because of which it is held. Errors: Stalled.
+    """The release to bring the host to: what a person holds, else what the branch says as far as it is
+    possible now, unless that was rejected. With known good comes the rejection because of which it is held.
+    Errors: Stalled, Transient.
     """
     if held is not None:
         return held_target(context, held), None
@@ -33,31 +35,66 @@ def choose(
     lock = _resolved(context, manifest, observed)
     release = Release(manifest.digest, lock, tip.revision, context.clock.wall())
     if good is not None and (refused := rejection(context, release, manifest)):
-        target = context.target(good)
-        if target.manifest.digest != good.manifest_digest:
-            raise Stalled(
-                "the manifest of known good was lost on this host, and the branch's release was rejected: "
-                f"{refused.reason}",
-                CORRECT_IT,
-                code="ManifestMissing",
-            )
-        return target, refused
-    return Target(manifest, lock, release), None
+        return _instead(context, good, refused), refused
+    target = _as_far_as_possible(context, wanted, Target(manifest, lock, release), observed)
+    assert target.release is not None
+    refused = rejection(context, target.release, target.manifest) if target.put_off else None
+    if good is not None and refused is not None:
+        return _instead(context, good, refused), refused
+    return target, None
+
+
+def _instead(context: Context, good: Release, refused: Rejection) -> Target:
+    """Known good, which is held against a rejected release. Errors: Stalled."""
+    target = context.target(good)
+    if target.manifest.digest != good.manifest_digest:
+        raise Stalled(
+            "the manifest of known good was lost on this host, and the branch's release was rejected: "
+            f"{refused.reason}",
+            CORRECT_IT,
+            code="ManifestMissing",
+        )
+    return target
+
+
+def _as_far_as_possible(context: Context, wanted: Wanted, whole: Target, observed: Observed) -> Target:
+    """The release without what is refused now. Errors: Transient."""
+    good = context.target(context.known_good)
+    if whole.same(good):
+        return whole  # what is refused of it is drift
+    target, seen = whole, observed
+    while True:
+        _, plan = context.plan_for(wanted, target, good, observed=seen)
+        part = hold.possible(target, good, plan.refusals)
+        if part is target:
+            return target
+        target, seen = part, context.observe(part)
 
 
 def _resolved(context: Context, manifest: Manifest, observed: Observed) -> dict[str, str]:
     """Reference -> image id, of those that need no pull: as the releases that were begun had them."""
-    known = begun(context)
-    earlier: dict[str, str] = {}
-    for release in known:
-        same = release.manifest_digest == manifest.digest
-        earlier = {**earlier, **release.lock} if same else {**release.lock, **earlier}
-    was_begun = manifest.digest in [release.manifest_digest for release in known]
-    if not was_begun:
-        anew = {reference for reference in earlier if _is_remade(reference, manifest, observed)}
-        earlier = {reference: id for reference, id in earlier.items() if reference not in anew}
-    asked = context.state.images.last_resolved(manifest, begun=was_begun)
+    known = [each for release in begun(context) for each in (release, release.whole)]
+    same = [release for release in known if release.manifest_digest == manifest.digest]
+    others = [release for release in known if release not in same]
+    earlier = dict(ChainMap(*(dict(release.lock) for release in (*reversed(same), *others))))
+    if not same:
+        for reference in local(manifest) & observed.images.keys():  # it means what it means here now
+            earlier.pop(reference, None)
+    asked = context.state.images.last_resolved(manifest, begun=bool(same))
     return prefetch.lock(manifest, observed, earlier, asked)
+
+
+def still_put_off(context: Context, wanted: Wanted, held: Target) -> Target:
+    """A release, with what is still refused of the one that it is a part of: the branch is not known
+    now. Errors: Transient.
+    """
+    if held.release is None or not held.release.part_of:
+        return held
+    whole = context.target(held.release.part_of)
+    if not whole.manifest.resources:
+        return held
+    _, plan = context.plan_for(wanted, whole, held)
+    return replace(held, put_off=hold.possible(whole, held, plan.refusals).put_off)
 
 
 def _is_remade(reference: str, manifest: Manifest, observed: Observed) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from agent.converge import prefetch, recover
 from agent.converge.account import Account
-from agent.converge.choose import begun, choose, held_target, may_start, still_held
+from agent.converge.choose import begun, choose, held_target, may_start, still_held, still_put_off
 from agent.converge.context import Context, Wanted
 from agent.converge.prune import collect
 from agent.decide import trailers
@@ -128,8 +128,10 @@ def to_ask(
     if held is not None or wanted.manifest is None:
         return set(), set()
     state = context.state
-    known = {release.manifest_digest for release in begun(context)}
-    known |= {rejection.manifest_digest for rejection in state.rejected.values()}
+    known = {release.whole.manifest_digest for release in begun(context)}
+    known |= {
+        digest for each in state.rejected.values() for digest in (each.manifest_digest, each.whole_digest)
+    }
     new = always(wanted.manifest) if wanted.manifest.digest not in known else set()
     return new, state.images.due(wanted.manifest, observed, context.clock.wall())
 
@@ -174,8 +176,7 @@ def _prepare(
         _, trouble = _feasible(context, account, view, plan, {})
         context.phase("prefetch", wanted, release)
         pulled, errors = prefetch.pull(context, missing, view.observed)
-        if target.manifest is not wanted.manifest:
-            _check_same(target.lock, pulled)
+        _check_same(target, wanted, pulled)
         view, plan = context.plan_for(wanted, target.resolved(pulled), good)
         account.saw(view.observed)
         plan, late = _feasible(context, account, view, plan, errors)
@@ -199,9 +200,12 @@ def _feasible(
     return possible, trouble
 
 
-def _check_same(lock: Mapping[str, str], pulled: Mapping[str, str]) -> None:
+def _check_same(target: Target, wanted: Wanted, pulled: Mapping[str, str]) -> None:
     """What is held because of an earlier pass has its own images and no others. Errors: Stalled."""
+    follows = target.manifest is wanted.manifest or bool(target.put_off)
+    new = set(wanted.manifest.images()) if follows and wanted.manifest else set()
     for reference, image_id in pulled.items():
+        lock = {} if reference in new else target.lock
         if lock.get(reference, image_id) != image_id:
             was, now = short_id(lock[reference]), short_id(image_id)
             raise Stalled(
@@ -219,7 +223,7 @@ def _fall_back(
     there is neither. A rollback that was begun is finished.
     """
     held = context.state.held
-    chosen = (held_target(context, held), None) if held is not None else _held_before(context)
+    chosen = (held_target(context, held), None) if held is not None else _held_before(context, wanted)
     if chosen is None:
         return None
     target, rejection = chosen
@@ -227,11 +231,11 @@ def _fall_back(
     return view, plan, rejection
 
 
-def _held_before(context: Context) -> tuple[Target, Rejection | None] | None:
+def _held_before(context: Context, wanted: Wanted) -> tuple[Target, Rejection | None] | None:
     """What the host holds without a person's word; with the rejection when a rollback to it was begun."""
     attempt, good = context.state.attempt, context.known_good
     if attempt and attempt.phase == "rolling-back":
         target = context.target(good)
         return (target, context.state.rejected.get(attempt.release.id)) if target.release else None
-    target = context.target(attempt.release if attempt else good)
+    target = still_put_off(context, wanted, context.target(attempt.release if attempt else good))
     return (target, None) if target.release and target.manifest.resources else None

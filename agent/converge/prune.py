@@ -73,7 +73,8 @@ def collect(context: Context, wanted: Wanted, *, always: bool = False) -> None:
     when other contents are there than after the last look (a killed pass has stored some), or `always`.
     """
     manifest, releases = wanted.manifest, context.state.releases()
-    held = {release.manifest_digest for release in releases} | ({manifest.digest} if manifest else set())
+    held = {each.manifest_digest for release in releases for each in (release, release.whole)}
+    held |= {manifest.digest} if manifest else set()
     content = context.desired.content
     gone = context.desired.manifests.collect(held)
     if not gone and not always and content.stamp() == context.state.contents:
@@ -96,7 +97,7 @@ def collect_images(context: Context, account: Account, wanted: Wanted) -> Limpet
     recover(context)
     images.end()
     asks = {*always(manifest), *intervals(manifest)}
-    releases = context.state.releases()
+    releases = [each for release in context.state.releases() for each in (release, release.whole)]
     images.forget({*asks, *(reference for release in releases for reference in release.lock)})
     needed = {image_id for release in releases for image_id in release.lock.values()}
     needed |= {images.asked[reference].id for reference in asks if reference in images.asked}
@@ -110,8 +111,10 @@ def collect_images(context: Context, account: Account, wanted: Wanted) -> Limpet
 def _waits(context: Context, wanted: Wanted, manifest: Manifest) -> bool:
     """Whether a release waits that would pull its images again. On a full disk they go all the same."""
     state = context.state
-    decided = {release.manifest_digest for release in state.releases()}
-    decided |= {rejection.manifest_digest for rejection in state.rejected.values()}
+    decided = {each.manifest_digest for release in state.releases() for each in (release, release.whole)}
+    decided |= {
+        digest for each in state.rejected.values() for digest in (each.manifest_digest, each.whole_digest)
+    }
     full = wanted.trouble is not None and wanted.trouble.code == "DiskFull"
     return manifest.digest not in decided and not full
 

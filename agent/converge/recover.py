@@ -67,7 +67,7 @@ def known_good(context: Context, repo_name: str) -> None:
             if good.manifest_digest == EMPTY.digest
             else context.desired.render(Tip(good.revision.commit, good.revision), repo_name)
         )
-        if context.desired.manifests.put(manifest) == good.manifest_digest:
+        if context.desired.manifests.put(manifest) == good.whole.manifest_digest and _complete(context, good):
             context.damage(
                 f"what was lost of known good {good.revision} on this host was rendered again from its commit"
             )

@@ -52,7 +52,7 @@ def counts(context: Context, account: Account) -> Counter[str]:
 
 def sentence(context: Context, account: Account, ending: Ending) -> str:
     """The pass in one sentence, with the remedy behind it when there is one."""
-    state, tip, refused = context.state, account.tip, account.plan.refusals
+    state, tip, refused = context.state, account.tip, account.plan.refused
     revision = (tip.revision if tip else state.applied_revision).short or "?"
     what = _what_was_done(counts(context, account), refused)
     good = _known_good(context)
@@ -129,7 +129,7 @@ def report_pass(context: Context, account: Account, ending: Ending) -> Ending:
         hints=hints,
         drift=account.drift,
         flapping=state.flapping.quarantined,
-        refusals=account.plan.refusals,
+        refusals=account.plan.refused,
         warnings=account.warnings,
         damaged=context.damaged,
         fetched=(tip is not None) if account.asked else None,

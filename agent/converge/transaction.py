@@ -138,6 +138,8 @@ def _begin(context: Context, release: Release, view: View, plan: Plan) -> None:
             tuple(sorted(baseline)),
         )
     _note(context, view, view.target)
+    if release.part_of:
+        context.desired.manifests.put(view.target.manifest)
     context.save()
 
 
@@ -237,12 +239,13 @@ def clear_away(
 ) -> tuple[Plan, LimpetError | None]:
     """Removes what nothing needs any more, and does what that was in the way of (a directory that was not
     empty); what remains, and the first removal that failed. `refused`: nothing else is done. Errors:
-    LimpetError.
+    LimpetError; Transient when Docker was restarted meanwhile.
     """
     pruned = prune(context, account, wanted, target)
     left, error = pruned.plan, pruned.error
-    if refused is not None:
-        left = deferred(left, {action.key for action in left.staged("apply")} - refused)
+    if refused is not None and (others := {action.key for action in left.staged("apply")} - refused):
+        context.host.steady()  # what is needed again at once may have been stopped with Docker
+        left = deferred(left, others)
     if left.staged("apply"):
         if failure := _apply(context, account, wanted, pruned.view, left, more=True):
             raise failure
@@ -253,8 +256,8 @@ def clear_away(
 
 def settled_ending(account: Account, remaining: Plan, error: LimpetError | None) -> Ending:
     """How a pass ends that has proved or repaired a release; what is shown as refused is what is left."""
-    account.left(remaining.refusals)
-    return Ending("Converged", EXIT_HELD_BACK if remaining.refusals else EXIT_OK, error=error)
+    account.left(remaining)
+    return Ending("Converged", EXIT_HELD_BACK if remaining.refused else EXIT_OK, error=error)
 
 
 def prove(context: Context, release: Release, rejection: Rejection | None) -> None:

@@ -255,14 +255,25 @@ class Ordering:
     # --- paths ---
 
     def _order_paths(self) -> None:
+        edge, first, last = self.graph.edge, self.graph.first, self.graph.last
         for key in self.acting:
-            node = self.graph.first(key, "start") if key.kind in files.KINDS else None
-            for parent in _parents(key.name) if node else ():
-                # Without it: a file is written into a directory that is not there.
-                self.graph.edge(self.graph.last(Key("directory", parent), "start"), node)
-                # Without these: a directory is made where an old file or link still is.
-                self.graph.edge(self.graph.last(Key("file", parent), "release"), node)
-                self.graph.edge(self.graph.last(Key("symlink", parent), "release"), node)
+            if key.kind not in files.KINDS or first(key, "start") is None:
+                continue
+            for other in self._above(key):
+                if key in self.removed:
+                    # Without it: a directory is removed, to make way for a file, that is not empty yet.
+                    edge(last(key, "start"), first(other, "start"))
+                    continue
+                if other.kind == "directory":
+                    # Without it: a file is written into a directory that is not there.
+                    edge(last(other, "start"), first(key, "start"))
+                # Without it: a directory is made where an old file or link still is.
+                edge(last(other, "release"), first(key, "start"))
+
+    def _above(self, key: Key) -> list[Key]:
+        """The changing paths above a path."""
+        above = (Key(kind, parent) for parent in files.parents(key.name) for kind in files.KINDS)
+        return [other for other in above if other in self.fates and self.fates[other].steps]
 
     def _is_removed_early(self, key: Key) -> bool:
         """Whether a path is removed between the stop and the start of its app's containers."""
@@ -307,7 +318,7 @@ class Ordering:
         if key.kind == "container":
             found |= {Key("network", name) for c in self.view.containers(key.name) for name in c.networks}
         elif key.kind in files.KINDS:
-            found |= {Key("directory", parent) for parent in _parents(key.name)}
+            found |= {Key("directory", parent) for parent in files.parents(key.name)}
         return found
 
     # --- together ---
@@ -365,11 +376,6 @@ class Ordering:
             required=step.required,
             secret=step.secret,
         )
-
-
-def _parents(path: str) -> list[str]:
-    parts = path.strip("/").split("/")[:-1]
-    return ["/" + "/".join(parts[: i + 1]) for i in range(len(parts))]
 
 
 def _releasing(before: set[StepNode]) -> frozenset[Key]:

@@ -20,7 +20,7 @@ from agent.decide import staying
 from agent.decide.holdings import app_of, held_claims, running_claims, wants
 from agent.decide.order import Ordering
 from agent.kinds import claims, container, files, lenders, network, update_policy
-from agent.kinds.base import Fate, View, refuse
+from agent.kinds.base import Fate, Part, View, refuse
 from agent.kinds.table import KINDS
 from agent.model import Action, Change, Key, Plan, Refusal, Stage
 
@@ -44,7 +44,10 @@ def plan(view: View, wait_limit: float = WAIT_LIMIT) -> Plan:
     changes.sort(key=lambda change: (change.stage, KINDS[change.key.kind].rank, change.key))
     refusals = [fate.refusal for fate in fates.values() if fate.refusal]
     return Plan(
-        tuple(changes), tuple(ordered.actions()), tuple(sorted(refusals, key=lambda refusal: refusal.key))
+        tuple(changes),
+        tuple(ordered.actions()),
+        tuple(sorted(refusals, key=lambda refusal: refusal.key)),
+        view.target.put_off,
     )
 
 
@@ -54,10 +57,11 @@ def without(whole: Plan, refusals: Iterable[Refusal]) -> Plan:
     by_id = {action.id: action for action in whole.actions}
     while _refuse_waiting(whole, by_id, refused):
         pass
-    return Plan(
-        tuple(change for change in whole.changes if change.key not in refused),
-        tuple(action for action in whole.actions if action.key not in refused),
-        tuple(sorted({*whole.refusals, *refused.values()}, key=lambda refusal: refusal.key)),
+    return replace(
+        whole,
+        changes=tuple(change for change in whole.changes if change.key not in refused),
+        actions=tuple(action for action in whole.actions if action.key not in refused),
+        refusals=tuple(sorted({*whole.refusals, *refused.values()}, key=lambda refusal: refusal.key)),
     )
 
 
@@ -86,7 +90,7 @@ def both(first: Plan, rest: Plan) -> Plan:
     """
     known = {change.key for change in first.changes}
     more = tuple(replace(change, corrective=False) for change in rest.changes if change.key not in known)
-    return Plan((*first.changes, *more), (*first.actions, *rest.actions), rest.refusals)
+    return replace(rest, changes=(*first.changes, *more), actions=(*first.actions, *rest.actions))
 
 
 # --- fates --------------------------------------------------------------------------------------------------
@@ -112,12 +116,15 @@ def _decide(view: View) -> tuple[View, dict[Key, Fate]]:
 
 
 def _with_what_stays(view: View, fates: dict[Key, Fate]) -> dict[Key, Fate]:
-    """The fates, with the old form of each refused container kept running, and all that it needs kept."""
-    refused = {key: fate for key, fate in fates.items() if fate.refusal and key.kind == "container"}
+    """The fates, with what stays because its successor is refused kept, and running."""
+    kept = fates | staying.not_removed(view, fates)
+    refused = [
+        key for key, fate in kept.items() if key.kind == "container" and staying.stays(key, fate, view)
+    ]
     if not refused:
-        return fates
-    kept = fates | staying.kept_needs(view, fates)
-    return kept | {key: staying.kept_running(key, fate, view) for key, fate in refused.items()}
+        return kept
+    kept |= staying.kept_needs(view, kept)
+    return kept | {key: staying.kept_running(key, kept[key], view) for key in refused}
 
 
 def _ours_there(view: View) -> set[Key]:
@@ -211,11 +218,18 @@ def _blocker(
 def _give_way(view: View, fates: dict[Key, Fate]) -> dict[Key, Fate]:
     """A deletion that frees something for a new resource happens before it; the rest waits for the gate."""
     wanted = {key: taken for key, fate in fates.items() if (taken := wants(key, fate, view))}
+    cleared = files.making_way(view)
     changed = dict(fates)
     for key, fate in fates.items():
         if fate.part("prune") and key not in view.target.manifest.resources:
             changed[key] = _given_way(key, view, fates, wanted)
+            if key.kind in files.KINDS and cleared.intersection(files.parents(key.name)):
+                changed[key] = _at("start", fate)
     return changed
+
+
+def _at(part: Part, fate: Fate) -> Fate:
+    return replace(fate, steps=tuple(replace(step, part=part) for step in fate.steps))
 
 
 def _given_way(
@@ -228,10 +242,8 @@ def _given_way(
         attached = any(view.recreated & set(c.networks) for c in view.containers(key.name))
         return replace(fate, steps=container.give_up(key, view)) if clash or attached else fate
     if clash or _blocks(key, wanted):
-        return replace(fate, steps=tuple(replace(step, part="release") for step in fate.steps))
-    if _app_file_in_use(key, view, fates):
-        return replace(fate, steps=tuple(replace(step, part="start") for step in fate.steps))
-    return fate
+        return _at("release", fate)
+    return _at("start", fate) if _app_file_in_use(key, view, fates) else fate
 
 
 def _start_first(view: View, fates: dict[Key, Fate]) -> dict[Key, Fate]:

@@ -1,8 +1,10 @@
 """What stays because its successor is refused: the container as it was, and all that it needs. Pure.
 
-Rules:
-1. The inventory says what a refused container needs in its old form: nothing of that is removed, and nothing
-   takes the place of it.
+Where known good has it, it is a part of the release (`hold`), and is repaired as such. The rules are for what
+known good does not have, or has in another form:
+
+1. It is not removed. The inventory says what it needs: nothing of that is removed, and nothing takes the
+   place of it.
 2. It is kept running: when it has stopped, it is started again, unless somebody else has its port by now.
 """
 
@@ -18,10 +20,28 @@ from agent.model import Key
 from agent.observed import ObservedContainer
 
 
+def stays(key: Key, fate: Fate, view: View) -> bool:
+    """Whether a resource stays as it is because its successor is refused."""
+    unknown = key not in view.target.manifest.resources and key in {each.key for each in view.target.put_off}
+    return bool(fate.refusal) or unknown
+
+
+def not_removed(view: View, fates: Mapping[Key, Fate]) -> dict[Key, Fate]:
+    """The fates of what the target leaves out because its change was refused, and what known good does not
+    have.
+    """
+    left_out = {refusal.key: refusal for refusal in view.target.put_off}
+    return {
+        key: Fate(key, "keep", f"its new form is refused: {left_out[key].cause}")
+        for key in fates.keys() & left_out.keys() - view.target.manifest.resources.keys()
+        if fates[key].steps
+    }
+
+
 def kept_needs(view: View, fates: Mapping[Key, Fate]) -> dict[Key, Fate]:
     """The fates of what would be removed, but is needed by the old form of something that is refused."""
     found: dict[Key, Fate] = {}
-    waiting = [key for key, fate in fates.items() if fate.refusal and view.containers(key.name)]
+    waiting = [key for key, fate in fates.items() if stays(key, fate, view) and view.containers(key.name)]
     while waiting:
         user = waiting.pop()
         needs = [key for key in _needs(user, view) if key not in found and _is_removed(key, view, fates)]
@@ -42,9 +62,9 @@ def _is_removed(key: Key, view: View, fates: Mapping[Key, Fate]) -> bool:
 def kept_running(key: Key, fate: Fate, view: View) -> Fate:
     """The fate of a refused container whose old form has stopped: it is started again."""
     desired, old = view.target.manifest.resources.get(key), _stopped(key, view)
-    if fate.steps or desired is None or desired.spec["oneshot"] or old is None or _is_held(key, view):
+    if fate.steps or old is None or _is_held(key, view):
         return fate
-    if old.digest == desired.digest:
+    if desired is not None and (desired.spec["oneshot"] or old.digest == desired.digest):
         return fate  # it is no old form: what is refused is its start
     step = Step("start", "start", {"container": old.id})
     return replace(fate, verb="start", cause="runs on in its old form, and is stopped", steps=(step,))

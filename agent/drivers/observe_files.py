@@ -11,7 +11,7 @@ import hashlib
 import os
 import pwd
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from itertools import groupby
 
 from agent.drivers.beneath import Beneath
@@ -26,18 +26,18 @@ _TYPES = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "symlin
 def observe_files(paths: Iterable[str], root: str) -> dict[str, ObservedFile]:
     """What lies at these paths. Each parent directory is walked to once."""
     found: dict[str, ObservedFile] = {}
-    beneath = Beneath(root)
-    in_order = sorted(paths, key=lambda path: path.rpartition("/")[::2])
+    beneath, looked_at = Beneath(root), frozenset(paths)
+    in_order = sorted(looked_at, key=lambda path: path.rpartition("/")[::2])
     for _, siblings in groupby(in_order, key=lambda path: path.rpartition("/")[0]):
-        found |= _siblings(beneath, list(siblings))
+        found |= _siblings(beneath, list(siblings), looked_at)
     return found
 
 
-def _siblings(beneath: Beneath, paths: list[str]) -> dict[str, ObservedFile]:
+def _siblings(beneath: Beneath, paths: list[str], looked_at: Set[str]) -> dict[str, ObservedFile]:
     """What lies at paths of one directory. Errors: Transient."""
     try:
         with beneath.parent(paths[0]) as (parent, _):
-            seen = {path: _file(parent, path) for path in paths}
+            seen = {path: _file(parent, path, looked_at) for path in paths}
         return {path: there for path, there in seen.items() if there is not None}
     except (FileNotFoundError, NotADirectoryError):
         return {}  # nothing can lie there
@@ -49,11 +49,12 @@ def _siblings(beneath: Beneath, paths: list[str]) -> dict[str, ObservedFile]:
         ) from error
 
 
-def _file(parent: int, path: str) -> ObservedFile | None:
+def _file(parent: int, path: str, looked_at: Set[str]) -> ObservedFile | None:
     name = path.rpartition("/")[2]
     try:
         status = os.stat(name, dir_fd=parent, follow_symlinks=False)
         kind = _TYPES.get(stat.S_IFMT(status.st_mode), "other")
+        empty, known = _inside(parent, path, looked_at) if kind == "directory" else (False, False)
         return ObservedFile(
             kind,
             stat.S_IMODE(status.st_mode),
@@ -63,8 +64,9 @@ def _file(parent: int, path: str) -> ObservedFile | None:
             _group(status.st_gid),
             content=_content(parent, name) if kind == "file" else "",
             target=os.readlink(name, dir_fd=parent) if kind == "symlink" else "",
-            empty=kind == "directory" and _empty(parent, name),
+            empty=empty,
             size=status.st_size if kind == "file" else 0,
+            known=known,
         )
     except FileNotFoundError:
         return None
@@ -87,11 +89,17 @@ def _content(parent: int, name: str) -> str:
         os.close(descriptor)
 
 
-def _empty(parent: int, name: str) -> bool:
-    descriptor = os.open(name, _READ | os.O_DIRECTORY, dir_fd=parent)
+def _inside(parent: int, path: str, looked_at: Set[str]) -> tuple[bool, bool]:
+    """Whether a directory is empty, and whether all that is in it is looked at."""
+    descriptor = os.open(path.rpartition("/")[2], _READ | os.O_DIRECTORY, dir_fd=parent)
+    empty = True
     try:
         with os.scandir(descriptor) as entries:
-            return next(entries, None) is None
+            for entry in entries:
+                empty = False
+                if f"{path}/{entry.name}" not in looked_at:
+                    return False, False
+        return empty, True
     finally:
         os.close(descriptor)
 

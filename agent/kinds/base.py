@@ -69,17 +69,29 @@ class Fate:
 class Target:
     """A release with its manifest, as the planner sees it: the desired, the applied, or the known good one.
 
-    `release` is None for a manifest that is only looked at.
+    release: None for a manifest that is only looked at
+    put_off: what of the branch's release is not in it yet, and why
     """
 
     manifest: Manifest = EMPTY
     lock: Mapping[str, str] = field(default_factory=dict)
     release: Release | None = field(default=None, compare=False)
+    put_off: tuple[Refusal, ...] = field(default=(), compare=False)
 
     def resolved(self, pulled: Mapping[str, str]) -> Target:
         """The same with the image ids (by reference) that were pulled for it."""
         lock = {**self.lock, **pulled}
-        return Target(self.manifest, lock, replace(self.release, lock=lock) if self.release else None)
+        return replace(self, lock=lock, release=replace(self.release, lock=lock) if self.release else None)
+
+    def part(self, manifest: Manifest, lock: Mapping[str, str], put_off: tuple[Refusal, ...]) -> Target:
+        """The part of it that can be brought in now. `put_off`: what is left out of it besides, and why."""
+        release = self.release and replace(
+            self.release,
+            manifest_digest=manifest.digest,
+            lock=lock,
+            part_of=self.release.whole,
+        )
+        return Target(manifest, lock, release, (*self.put_off, *put_off))
 
     def image(self, resource: Resource) -> str:
         """The image id this release uses for a container, empty when it is not resolved yet."""

@@ -4,7 +4,7 @@ Rules:
 1. The original content of a path is saved when it is taken over, and comes back when our resource is removed.
    It belongs to the path, whatever we put there.
 2. A path of another type is never overwritten when that could lose data. A directory that is not empty is
-   never removed.
+   never removed: what is in it, all of it ours and to be removed, goes before.
 3. A directory that was made only for something below it (`implied`) stays as long as that needs it, and is
    removed then.
 4. A path that becomes another kind is changed by the new resource alone; the old one is only forgotten.
@@ -153,7 +153,9 @@ def needed(view: View) -> set[Key]:
     ours = {key for key in view.inventory if key not in resources and implied(key, view.inventory)}
     if not ours:
         return set()
-    paths = {key.name for key in resources if key.kind in PATH_KINDS} | _still_there(view)
+    cleared = making_way(view)
+    stay = {path for path in _still_there(view) if not cleared.intersection(parents(path))}
+    paths = {key.name for key in resources if key.kind in PATH_KINDS} | stay
     sources = _bind_sources(view)
     # Each directory once: a host may have thousands of files.
     above = {path.rpartition("/")[0] for path in paths | sources}
@@ -165,6 +167,32 @@ def _still_there(view: View) -> set[str]:
     """The paths of our files and links that are on the host."""
     there = view.observed.files
     return {key.name for key in view.inventory if key.kind in ("file", "symlink") and key.name in there}
+
+
+def making_way(view: View) -> set[str]:
+    """The directories of ours in whose place the target wants something else, or nothing, and in which there
+    is only what this release removes.
+    """
+    wanted = {key.name for key in view.target.manifest.resources if key.kind in ("file", "symlink")}
+    files = view.observed.files
+    ours = {
+        path
+        for path in wanted
+        if (there := files.get(path)) and there.type == "directory" and _goes(path, view)
+    }
+    return {
+        path for path in ours if all(_goes(other, view) for other in files if other.startswith(f"{path}/"))
+    }
+
+
+def _goes(path: str, view: View) -> bool:
+    """Whether what lies at a path is ours, not wanted any more, with nothing to put back in its place and
+    nothing foreign in it.
+    """
+    there = view.observed.files[path]
+    owned = view.owned(key := Key(there.type, path))
+    stays = key in view.target.manifest.resources or (there.type == "directory" and not there.known)
+    return owned is not None and not owned.original and not stays
 
 
 def _bind_sources(view: View) -> set[str]:
@@ -182,7 +210,7 @@ def _in_the_way(key: Key, there: ObservedFile | None, view: View) -> str:
         return found
     if there is None or there.type not in ("directory", "other") or there.type == key.kind or there.empty:
         return ""
-    return there.type
+    return "" if key.name in making_way(view) else there.type
 
 
 def _under_a_directory(key: Key, there: ObservedFile | None, view: View) -> str:
@@ -238,6 +266,8 @@ def _cause(desired: Resource, there: ObservedFile, found: list[str], view: View)
 def _absence(key: Key, there: ObservedFile | None, view: View) -> Fate:
     if there is None:
         return ok(key)
+    if key.name in making_way(view):
+        return Fate(key, "delete", "must be absent", (Step("start", "rmdir"),))
     if there.type not in ("file", "symlink"):
         return refuse(key, f"must be absent, but is a {there.type}", f"remove it by hand: {key.name}")
     saved = "" if holders(key.name, view.inventory) else "; the file that is there is saved"
@@ -259,7 +289,7 @@ def _removal(key: Key, there: ObservedFile | None, view: View) -> Fate:
         return Fate(key, "forget", "is gone")
     if there.type != key.kind:
         return Fate(key, "forget", f"is a {there.type} now, which is not ours")
-    if key.kind == "directory" and not there.empty:
+    if key.kind == "directory" and not there.empty and not making_way(view).intersection(parents(key.name)):
         return Fate(key, "forget", f"{DROPPED}; it is not empty and stays")
     return Fate(key, "delete", DROPPED, (Step("prune", "rmdir" if key.kind == "directory" else "remove"),))
 

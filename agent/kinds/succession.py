@@ -37,6 +37,13 @@ def written(resource: Resource) -> set[str]:
     return {each for each in found if not each.endswith(".sock")}
 
 
+def held(resource: Resource) -> set[str]:
+    """What a container of this definition holds besides its claims: its place, and the data that it may
+    write.
+    """
+    return {_place(resource)} | written(resource)
+
+
 def predecessor(desired: Resource, view: View) -> ObservedContainer | None:
     """The container of another name that a new container takes over from."""
     if view.containers(desired.key.name):

@@ -127,7 +127,13 @@ class State:
             self.held = None
         self.rejected.pop(release.id, None)
         self.rejected[release.id] = Rejection(
-            release.manifest_digest, reason, at, revision, source_silent, doubtful
+            release.manifest_digest,
+            reason,
+            at,
+            revision,
+            source_silent,
+            doubtful,
+            release.part_of.manifest_digest if release.part_of else "",
         )
         for oldest in list(self.rejected)[:-REJECTED]:
             del self.rejected[oldest]

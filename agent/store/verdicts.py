@@ -71,9 +71,12 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A release that failed its gate. `at`: wall time, seconds. `source_silent`: one reason was that the
-    source no longer answered. `doubtful`: what failed was so before the release; it is forgotten when known
-    good is back.
+    """A release that failed its gate.
+
+    at: wall time, seconds
+    source_silent: one reason was that the source no longer answered
+    doubtful: what failed was so before the release; it is forgotten when known good is back
+    whole_digest: the digest of the branch's manifest, when only a part of it was tried
     """
 
     manifest_digest: str
@@ -82,12 +85,13 @@ class Rejection:
     revision: Revision
     source_silent: bool = False
     doubtful: bool = False
+    whole_digest: str = ""
 
     def to_json(self) -> dict[str, Json]:
         doc = asdict(self) | {"revision": str(self.revision)}
-        for flag in ("source_silent", "doubtful"):  # as earlier versions wrote it
-            if not doc[flag]:
-                del doc[flag]
+        for name in ("source_silent", "doubtful", "whole_digest"):  # as earlier versions wrote it
+            if not doc[name]:
+                del doc[name]
         return doc
 
 

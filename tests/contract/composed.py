@@ -279,7 +279,7 @@ def limpet_up(host: RealHost, app: App, project: str, scratch: Path) -> None:
     observed = host.observe(Look(frozenset(), tuple(manifest.images())))
     held = Target(manifest, observed.images)
     made = plan(View(held, observed, {}), 60)
-    assert not made.refusals, made.refusals
+    assert not made.refused, made.refused
     check_engine(made, manifest, observed)
     doer: Host = host if app.case.get("start") else Unstarted(host)
     for outcome in apply(

@@ -62,8 +62,18 @@ class FakeFiles:
         return self.content.get(there.content) if there and there.type == "file" else None
 
     def observe(self, paths: Iterable[str]) -> dict[str, ObservedFile]:
-        found = {path: self.there[path] for path in paths if path in self.there}
-        return {p: replace(f, empty=f.type == "directory" and not self._below(p)) for p, f in found.items()}
+        looked_at = set(paths)
+        found = {path: self.there[path] for path in looked_at if path in self.there}
+        inside = {path: set[str]() for path, there in found.items() if there.type == "directory"}
+        for path in self.there:
+            if (parent := path.rpartition("/")[0]) in inside:
+                inside[parent].add(path)
+        return {
+            path: replace(there, empty=not inside[path], known=inside[path] <= looked_at)
+            if path in inside
+            else there
+            for path, there in found.items()
+        }
 
     def execute(self, action: Action, resource: Resource | None) -> None:
         path = action.key.name

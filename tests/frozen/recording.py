@@ -79,7 +79,7 @@ def plan_lines(plan: Plan) -> Iterable[str]:
         args = canonical_json(action.args) if action.args else ""
         secret = f" secret {sha256(canonical_json(action.secret))[:8]}" if action.secret else ""
         yield f"    [{action.id}] {action.verb} {action.key} {args}{secret}{after} {action.stage}{may}"
-    for refusal in plan.refusals:
+    for refusal in plan.refused:
         yield f"    refused {refusal.key}"
 
 

@@ -169,11 +169,12 @@ class Rules:
             {state.attempt.release.id} if state.attempt and state.attempt.phase == "rolling-back" else set()
         )
         for id in state.rejected.keys() - undoing:  # a rollback that has not ended may find it not guilty
-            digest, reason = state.rejected[id].manifest_digest, state.rejected[id].reason
+            digests = {state.rejected[id].manifest_digest, state.rejected[id].whole_digest}
+            reason = state.rejected[id].reason
             contrast = reason.startswith("source:")  # it was away with the release, and back with known good
-            assert digest in self.branch.bad or contrast, f"a good release was rejected: {reason}"
+            assert digests & self.branch.bad or contrast, f"a good release was rejected: {reason}"
             self.condemned.add(id)
-        if self.world.passes.plan.refusals:
+        if self.world.passes.plan.refused:
             self.excused |= {
                 self.branch.manifest.digest,
                 *(good.manifest_digest for good in state.known_good[:1]),
@@ -268,13 +269,31 @@ class Rules:
         assert ends[0] == ends[1] and ends[0] in (0, 6), (
             f"it ends with exit code {ends[0]}, a fresh host with {ends[1]}"
         )
-        mine, wanted = self.snapshot(), fresh.snapshot()
+        apart = self.put_off()
+        mine, wanted = (
+            {name: what for name, what in each.snapshot().items() if not apart & set(name.split(maxsplit=1))}
+            for each in (self, fresh)
+        )
         assert mine == wanted, "\n".join(
             f"{key}: {wanted.get(key)} on a fresh host, here {mine.get(key)}"
             for key in sorted({*mine, *wanted})
             if mine.get(key) != wanted.get(key)
         )
         self.no_leftovers()
+
+    def put_off(self) -> set[str]:
+        """The names of what known good has in another form than the branch, because the change is refused."""
+        good = self.world.passes.state.known_good[0]
+        held, wanted = (
+            self.branch.manifests.get(good.manifest_digest).resources,
+            self.branch.manifest.resources,
+        )
+        differing = {
+            key
+            for key in {*held, *wanted}
+            if key not in held or key not in wanted or held[key].digest != wanted[key].digest
+        }
+        return {key.name for key in differing} | {str(key) for key in differing}
 
     def quiet(self) -> int:
         """The exit code of a pass that does nothing."""
@@ -337,10 +356,11 @@ class Rules:
         used = {at.seen.image_id for at in self.host.containers.values()}
         extra = self.host.image_ids() - world.images - needed - used
         assert not extra, f"images are left over: {extra}"
-        manifests = {release.manifest_digest for release in releases}
+        manifests = {each.manifest_digest for release in releases for each in (release, release.whole)}
         assert {path.stem for path in world.passes.paths.manifests.iterdir()} == manifests
+        brought = {release.manifest_digest for release in releases} | {self.branch.manifest.digest}
         contents = {
-            digest for manifest in manifests for digest in self.branch.manifests.get(manifest).content()
+            digest for manifest in brought for digest in self.branch.manifests.get(manifest).content()
         }
         originals = [entry.original for entry in world.inventory().values() if entry.original]
         contents |= {original["content"] for original in originals if "content" in original}

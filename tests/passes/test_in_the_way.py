@@ -94,12 +94,15 @@ def test_directory_that_must_be_absent(passes: Passes) -> None:
     assert Key.parse("file/srv/d") in InventoryStore(passes.paths.state).load()
 
 
-@pytest.mark.parametrize("at", ["gate", "first action"])
-def test_port_that_a_refused_service_does_not_hold(
-    passes: Passes, at: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("at", "refused_too"),
+    [("gate", ["container/shop-s-1", "container/shop-t-1"]), ("first action", ["container/shop-s-1"])],
+)
+def test_port_of_a_refused_service(
+    passes: Passes, at: str, refused_too: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A service that is refused must keep nobody from a port that it held once, or that only a killed pass
-    meant for it.
+    """A service that is refused must keep others from a port that its old form has, and from no port that
+    only a killed pass meant for it.
     """
     for image in ("shop/web:1", "shop/web:2"):
         passes.host.add_image(image, "web", version=image)
@@ -119,7 +122,7 @@ def test_port_that_a_refused_service_does_not_hold(
     passes.host.stop_by_hand("shop-t-1")
     for _ in range(3):
         assert passes.run().exit_code == 6
-        assert [refused["resource"] for refused in passes.heartbeat()["refused"]] == ["container/shop-s-1"]
+        assert [refused["resource"] for refused in passes.heartbeat()["refused"]] == refused_too
     assert passes.running("shop-t-1")
 
 

@@ -185,7 +185,7 @@ def test_a_foreign_lender_is_waited_for(passes: Passes, key: str) -> None:
     passes.branch.push(app)
     result = passes.run()
     assert result.exit_code == 6, result
-    [refusal] = passes.plan.refusals
+    [refusal] = passes.plan.refused
     assert refusal.cause == f"container {lender.key.name}, {PHRASE[key]}, is not there"
     id = passes.host.add_foreign_container("vpn-gw-1")
     assert passes.run().exit_code == 0

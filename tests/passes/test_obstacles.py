@@ -41,7 +41,7 @@ def test_a_port_that_a_process_holds(passes: Passes, held: str) -> None:
     for _ in range(2):
         result = passes.run()
         assert result.exit_code == 6, result
-        [refusal] = passes.plan.refusals
+        [refusal] = passes.plan.refused
         assert refusal.cause == "port 8080/tcp is held by a process of the host"
         assert "ss -lntp" in refusal.hint
         assert passes.host._find(WEB).seen.state == "running" and not passes.state.rejected
@@ -62,7 +62,7 @@ def test_a_device_that_is_missing(passes: Passes) -> None:
     passes.host.missing_devices.add("/dev/ttyUSB0")
     passes.branch.push(web(devices=["/dev/ttyUSB0:/dev/ttyUSB0:rwm"]))
     assert passes.run().exit_code == 6
-    assert passes.plan.refusals[0].cause == "the device /dev/ttyUSB0 is not there"
+    assert passes.plan.refused[0].cause == "the device /dev/ttyUSB0 is not there"
     passes.host.missing_devices.clear()
     assert passes.run().exit_code == 0
 
