@@ -88,6 +88,23 @@ def test_directories(bench: Bench) -> None:
     assert look(bench, "/srv/data") is None
 
 
+def test_what_is_known_of_a_directory(bench: Bench) -> None:
+    """A directory must be known only when everything in it was looked at too, however deep it lies."""
+    act(bench, a_file(bench, "/srv/data/a", b"1"), "write")
+    act(bench, a_file(bench, "/srv/data/sub/b", b"1"), "write")
+
+    def known(*paths: str) -> list[bool]:
+        seen = bench.host.observe(Look(frozenset(paths), runtime=False)).files
+        return [seen[path].known for path in ("/srv/data", "/srv/data/sub") if path in seen]
+
+    ours = ("/srv/data", "/srv/data/a", "/srv/data/sub", "/srv/data/sub/b")
+    assert known("/srv/data") == [False]
+    assert known("/srv/data", "/srv/data/a", "/srv/data/sub/b") == [False]
+    assert known(*ours) == [True, True]
+    bench.put_file("/srv/data/sub/theirs", b"a person's")
+    assert known(*ours) == [True, False]
+
+
 def test_links(bench: Bench) -> None:
     """A link must be put in place of a link or file, never followed, and be safe to repeat."""
     bench.put_file("/etc/motd", b"old")
