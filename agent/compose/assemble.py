@@ -142,12 +142,18 @@ class Assembler:
                     *entry.place,
                     hint="move it into the repository",
                 )
-        if paths[0] in included or len(included) > MAX_INCLUDES:
-            way = " -> ".join([*included, paths[0]])
+        way = " -> ".join([*included, paths[0]])
+        if paths[0] in included:
             raise ComposeError(
                 f"the files include one another in a circle: {way}",
                 *entry.place,
                 hint="remove one of these includes",
+            )
+        if len(included) > MAX_INCLUDES:
+            raise ComposeError(
+                f"includes are nested {len(included)} deep, and {MAX_INCLUDES} is the most: {way}",
+                *entry.place,
+                hint=f"include {paths[0]} from a file that is nearer to {included[0]}",
             )
         below = join_path(directory, entry.directory) if entry.directory else _parent(paths[0])
         if is_host_path(entry.directory) or escapes(below):

@@ -195,11 +195,11 @@ from tests.unit.compose.loading import Files, load, outline, told
                 "i24.yaml": "include: [i25.yaml]",
             },
             (
-                "i19.yaml:1:11: the files include one another in a circle: compose.yaml -> i0.yaml "
+                "i19.yaml:1:11: includes are nested 21 deep, and 20 is the most: compose.yaml -> i0.yaml "
                 "-> i1.yaml -> i2.yaml -> i3.yaml -> i4.yaml -> i5.yaml -> i6.yaml -> i7.yaml -> "
                 "i8.yaml -> i9.yaml -> i10.yaml -> i11.yaml -> i12.yaml -> i13.yaml -> i14.yaml -> "
-                "i15.yaml -> i16.yaml -> i17.yaml -> i18.yaml -> i19.yaml -> i20.yaml | remove one "
-                "of these includes"
+                "i15.yaml -> i16.yaml -> i17.yaml -> i18.yaml -> i19.yaml -> i20.yaml | include i20.yaml "
+                "from a file that is nearer to compose.yaml"
             ),
         ),
         (
