@@ -144,12 +144,17 @@ def absent_lender(desired: Resource, view: View) -> Fate | None:
             continue
         if there is None or there.state not in RUNNING:
             how = "is not there" if there is None else f"is {there.state}"
-            hint = f"start container {name}; Limpet goes on by itself"
+            hint = f"{_to_run(name, there)}; Limpet goes on by itself when it runs"
             return refuse(desired.key, f"container {name}, {PHRASES[key]}, {how}", hint)
         if there.owned:
             hint = f"bring {name} back, or take it out of `{key}`"
             return refuse(desired.key, f"container {name}, {PHRASES[key]}, is to be removed", hint)
     return None
+
+
+def _to_run(name: str, there: ObservedContainer | None) -> str:
+    """What a person does to make a lender run."""
+    return "create and start it" if there is None else f"start it: docker start {name}"
 
 
 def is_dead(instance: ObservedContainer, view: View) -> bool:

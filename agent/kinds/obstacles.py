@@ -29,11 +29,10 @@ def obstacle(desired: Resource, view: View, *, serves: bool) -> Fate | None:
         protocol, _, number = ports[0].removeprefix("port/").split("/")
         hint = f"see which one: ss -ln{protocol[0]}p 'sport = :{number}'. Stop it, or publish another port"
         return refuse(desired.key, f"port {number}/{protocol} is held by a process of the host", hint)
-    if missing := sorted(
-        view.observed.missing_devices.intersection(claims.device_paths(desired.spec["config"]))
-    ):
+    missing = view.observed.missing_devices.intersection(claims.device_paths(desired.spec["config"]))
+    if missing:
         hint = "plug it in, or load its driver"
-        return refuse(desired.key, f"the device {missing[0]} is not there", hint)
+        return refuse(desired.key, f"the device {min(missing)} is not there", hint)
     return None
 
 

@@ -176,6 +176,21 @@ def test_the_image_of_the_lender_moves(passes: Passes, key: str) -> None:
 
 
 @pytest.mark.parametrize("key", NAMESPACES)
+def test_what_to_do_for_a_foreign_lender_is_told(passes: Passes, key: str) -> None:
+    """A lender of somebody else that has stopped must be named with the command that starts it, and one that
+    is not there without a command that could only fail.
+    """
+    passes.branch.push(service("shop/app:1", APP, config={key: "container:vpn-gw-1"}))
+    assert passes.run().exit_code == 6
+    assert passes.plan.refused[0].hint == "create and start it; Limpet goes on by itself when it runs"
+    passes.host.add_foreign_container("vpn-gw-1")
+    passes.host.stop_by_hand("vpn-gw-1")
+    assert passes.run().exit_code == 6
+    [refusal] = passes.plan.refused
+    assert refusal.hint == "start it: docker start vpn-gw-1; Limpet goes on by itself when it runs"
+
+
+@pytest.mark.parametrize("key", NAMESPACES)
 def test_a_foreign_lender_is_waited_for(passes: Passes, key: str) -> None:
     """A service that lives by a container of somebody else must be refused with a remedy while that is away,
     condemn nothing, and follow it by itself.
