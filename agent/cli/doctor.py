@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import stat
 import subprocess
 import sys
 import time
@@ -22,10 +21,10 @@ from agent.fetch.address import LOCAL, parse_address
 from agent.installation import Paths
 from agent.redact import redact
 from agent.report import heartbeat
-from agent.settings.load import CREDENTIALS_AS_PATH, load_settings
+from agent.settings.load import load_settings
+from agent.settings.secret_files import given_files, open_to_others
 from agent.settings.values import Settings
 
-SECRET_FILES = ("ssh_key", "token_file")
 SOURCE_TIMEOUT = 60.0  # seconds
 COMMAND_TIMEOUT = 10.0
 BUILT = 1_700_000_000  # a correct clock never shows an earlier time (2023-11-14)
@@ -120,11 +119,7 @@ def _state(paths: Paths) -> Iterator[Diagnosis]:
 
 
 def _credentials(paths: Paths, current: Settings) -> Iterator[Diagnosis]:
-    source = current.source
-    given = {f"source.{name}": getattr(source, name) for name in CREDENTIALS_AS_PATH if getattr(source, name)}
-    for registry, table in current.engine.registries.items():
-        files = {"token_file": table.token_file, "ca_file": table.ca_file}
-        given |= {f'engine.registries."{registry}".{name}': path for name, path in files.items() if path}
+    source, given = current.source, given_files(current)
     wrong = [found for name, path in given.items() if (found := _credential(name, paths.host(path)))]
     yield from wrong
     if source.known_hosts:
@@ -158,13 +153,11 @@ def _known_hosts(path: Path) -> Iterator[Diagnosis]:
 def _credential(name: str, path: Path) -> Diagnosis | None:
     """The problem with the file that a setting names, if there is one."""
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
         path.read_bytes()
     except OSError as error:
         return Diagnosis("wrong", f"{name}: {path}: {error.strerror}", "write the file, or correct the path")
-    if name.rpartition(".")[2] in SECRET_FILES and mode & 0o077:
-        return Diagnosis("wrong", f"{name}: {path} is open to others (mode {mode:04o})", f"chmod 600 {path}")
-    return None
+    what, remedy = open_to_others(name, path)
+    return Diagnosis("wrong", what, remedy) if what else None
 
 
 def _source(paths: Paths, current: Settings) -> Iterator[Diagnosis]:

@@ -24,6 +24,7 @@ from agent.fetch.address import repo_name, shown_url
 from agent.kinds.base import Target, View
 from agent.model import Plan
 from agent.observed import Observed
+from agent.settings.secret_files import open_secrets
 from agent.store.verdicts import HandRollback, Rejection
 
 
@@ -94,6 +95,7 @@ def fetch_tip(context: Context, account: Account) -> Wanted:
     """The newest commit of the branch. Errors: Transient, Stalled."""
     source = context.settings.source
     context.journal.step("fetch")
+    account.warn(open_secrets(context.settings, context.paths))
     account.asks()
     tip = context.desired.fetch(context.state.pin_for(shown_url(source.url), source.ref))
     account.fetched(tip)
