@@ -129,12 +129,13 @@ def _head(found: Preview, tip: Tip) -> str:
 
 def _of_repository(args: argparse.Namespace) -> _Found:
     """The plan of an empty host. It needs no settings, Docker, network or root."""
+    from agent.cli._checkout import context_here
     from agent.decide.plan import plan as planned
     from agent.render import local
     from agent.render.render import render
 
     tree = local.open_tree(args)
-    rendered = render(tree, local.context_of(args, tree))
+    rendered = render(tree, context_here(args, tree))
     view = View(Target(rendered.manifest), Observed(), {})
     return _Found(
         "",

@@ -42,12 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from agent.cli._checkout import context_here
     from agent.errors import EXIT_FAILED, BadInput
     from agent.render import local
     from agent.render.render import read_apps, render
 
     tree = local.open_tree(args)
-    context = local.context_of(args, tree)
+    context = context_here(args, tree)
     try:
         if args.compose is not None:
             return _print_compose(*read_apps(tree, context), args.compose)

@@ -20,15 +20,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from agent.cli._checkout import context_here
     from agent.errors import EXIT_FAILED
     from agent.render import local
     from agent.render.validation import validate_all, validate_one
 
     tree = local.open_tree(args)
     if args.all:
-        verdict = validate_all(tree, local.context_of(args, tree, strict=args.strict))
+        verdict = validate_all(tree, context_here(args, tree, strict=args.strict))
     else:
-        verdict = validate_one(tree, local.context_of(args, tree, strict=args.strict))
+        verdict = validate_one(tree, context_here(args, tree, strict=args.strict))
     unseen = tree.untracked()
     if unseen:
         shown = ", ".join(unseen[:3]) + (", …" if len(unseen) > 3 else "")

@@ -42,6 +42,7 @@ class Wanted:
 
     tip: its newest commit; None when the source did not answer, or was not asked.
     manifest: what that renders to on this host; None when it cannot be rendered.
+    repository: the name of the repository with which it was rendered.
     newest: the commit that the last fetch of any process brought; another one while the gate waits is a
         newer revision.
     trouble: why the pass goes on with what the host held before, or with images that are not refreshed.
@@ -49,6 +50,7 @@ class Wanted:
 
     tip: Tip | None = None
     manifest: Manifest | None = None
+    repository: str = ""
     newest: str = ""
     trouble: LimpetError | None = None
 

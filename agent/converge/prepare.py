@@ -8,11 +8,11 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
-from agent.converge import prefetch, recover
+from agent.converge import naming, prefetch, recover
 from agent.converge.account import Account
 from agent.converge.choose import begun, choose, held_target, may_start, still_held, still_put_off
 from agent.converge.context import Context, Wanted
@@ -38,8 +38,10 @@ def bring_in(context: Context, account: Account) -> tuple[Wanted, View, Plan, Re
         with FirstLook(context) as looking:
             wanted = fetch_tip(context, account)
             heed(context, wanted)
-            wanted = render_tip(context, account, wanted)
+            wanted = render_tip(context, account, wanted, looking.result)
             observed = looking.observed(wanted)
+        if wanted.repository != repo_name(context.settings.source.url):
+            context.state.repository = wanted.repository
         context.state.held = still_held(context, wanted)
         collect(context, wanted)
         observed, trouble = _ask(context, account, wanted, observed)
@@ -48,7 +50,7 @@ def bring_in(context: Context, account: Account) -> tuple[Wanted, View, Plan, Re
         assert target.release is not None
         may_start(context, wanted, begun=target.release.id in [release.id for release in begun(context)])
         if context.known_good and target.release.id != context.known_good.id:
-            recover.known_good(context, repo_name(context.settings.source.url))
+            recover.known_good(context, wanted.repository)
         if target.manifest is not wanted.manifest:
             observed = context.observe(target)
         view, plan, trouble = _prepare(context, account, wanted, target, observed)
@@ -84,9 +86,13 @@ class FirstLook:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown()
 
+    def result(self) -> Observed:
+        """What was seen. Errors: Transient."""
+        return self._looking.result()
+
     def observed(self, wanted: Wanted) -> Observed:
         """What was seen, or a new look when that does not show all that is wanted. Errors: Transient."""
-        observed, target = self._looking.result(), Target(wanted.manifest) if wanted.manifest else Target()
+        observed, target = self.result(), Target(wanted.manifest) if wanted.manifest else Target()
         complete = self._context.look([self._likely]).shows(self._context.look([target]))
         return observed if complete else self._context.observe(target)
 
@@ -112,13 +118,15 @@ def heed(context: Context, wanted: Wanted) -> None:
         context.state.retry_once(trailers.retries(wanted.tip.message), wanted.tip.commit)
 
 
-def render_tip(context: Context, account: Account, wanted: Wanted) -> Wanted:
-    """With the manifest of the newest commit. Errors: BadInput, Stalled, Transient."""
+def render_tip(context: Context, account: Account, wanted: Wanted, look: Callable[[], Observed]) -> Wanted:
+    """With the manifest of the newest commit. `look`: what is on the host. Errors: BadInput, Stalled,
+    Transient.
+    """
     assert wanted.tip is not None
     context.journal.step("render")
-    manifest = context.desired.render(wanted.tip, repo_name(context.settings.source.url))
-    account.warn(manifest.warnings)
-    return replace(wanted, manifest=manifest)
+    name, manifest = naming.rendered(context, wanted.tip, look)
+    account.warn([*manifest.warnings, *naming.told(context, name, manifest)])
+    return replace(wanted, manifest=manifest, repository=name)
 
 
 def to_ask(

@@ -48,7 +48,7 @@ def preview(context: Context) -> Preview:
         wanted = fetch_tip(context, account)
         heed(context, wanted)
         context.state = read_only(context.state)
-        wanted = render_tip(context, account, wanted)
+        wanted = render_tip(context, account, wanted, looking.result)
         observed = looking.observed(wanted)
     held = still_held(context, wanted)
     target, rejection = choose(context, wanted, held, observed)

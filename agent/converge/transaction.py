@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from agent.converge import naming
 from agent.converge.account import Account, Ending
 from agent.converge.context import Context, Executed, Wanted
 from agent.converge.prune import prune
@@ -268,6 +269,8 @@ def prove(context: Context, release: Release, rejection: Rejection | None) -> No
     pin = state.pin
     if pin is None or (rejection is None and state.held is None):
         pin = Pin(shown_url(source.url), source.ref, release.revision.commit)
+    if pin != state.pin:
+        naming.remember(context)
     first_seen = good.at if good is not None and good.id == release.id else release.at
     state.prove(replace(release, at=first_seen), pin, context.clock.wall())
     context.save()

@@ -35,6 +35,17 @@ class DirTree(BaseTree):
             return "Git tracks no file here yet: git add -A" if not self._tracked[""] else ""
         return f"it exists, but Git does not track it: git add {path}"
 
+    def remotes(self) -> list[str]:
+        """The URLs from which a checkout was fetched; none elsewhere."""
+        try:
+            with Repo.discover(str(self._root)) as repo:
+                sections = repo.get_config().sections()
+                named = [section for section in sections if section[0] == b"remote"]
+                found = [repo.get_config().get(section, b"url") for section in named]
+        except (NotGitRepository, KeyError, OSError, ValueError):
+            return []
+        return [url.decode("utf-8", "replace") for url in found]
+
     def untracked(self, most: int = 1000) -> list[str]:
         """Files that exist, but are neither tracked nor ignored by Git, so that no host will see them; at
         most `most`.

@@ -39,6 +39,7 @@ class State:
     irrevocable: the irreversible one-shots that were started since a release was proved
     retried: the commit whose `Limpet-Retry` was carried out last
     contents: the stamp of the stored contents when they were swept last
+    repository: the name of the repository, where it is another one than the pin's URL says
     suspended, orders_done: mirror `orders.py`
     """
 
@@ -55,6 +56,7 @@ class State:
     irrevocable: tuple[str, ...] = ()
     retried: str = ""
     contents: str = ""
+    repository: str = ""
     images: Images = field(default_factory=Images)
     flapping: Flapping = field(default_factory=Flapping)
     suspended: dict[str, Suspension] = field(default_factory=dict)
@@ -213,6 +215,7 @@ class State:
                     ("irrevocable", list(self.irrevocable)),
                     ("retried", self.retried),
                     ("contents", self.contents),
+                    ("repository", self.repository),
                 )
                 if value
             },
@@ -238,6 +241,7 @@ class State:
             irrevocable=tuple(doc.get("irrevocable", ())),
             retried=doc.get("retried", ""),
             contents=doc.get("contents", ""),
+            repository=doc.get("repository", ""),
             images=Images.from_json(doc.get("images", {})),
             flapping=Flapping.from_json(doc.get("flapping", {})),
             counters=dict(doc.get("counters", {})),

@@ -5,6 +5,7 @@ by hand.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,16 +48,20 @@ def service(image: str, name: str = "shop-web-1", **more: Any) -> Resource:
 
 
 class Branch:
-    """What the source says: one manifest. `down`: an error that every fetch raises."""
+    """What the source says: one manifest, or one for each name of the repository (`named`). `down`: an error
+    that every fetch raises.
+    """
 
     def __init__(self, paths: Paths) -> None:
         self.content, self.manifests = Content(paths.content), Manifests(paths.manifests)
         self.manifest, self.commits, self.message = Manifest({}), 0, ""
         self.down: LimpetError | None = None
+        self.named: Callable[[str], list[Resource]] | None = None
 
     def push(self, *resources: Resource, message: str = "") -> None:
         self.manifest, self.message = Manifest({resource.key: resource for resource in resources}), message
         self.commits += 1
+        self.named = None
 
     def fetch(self, pin: str) -> Tip:
         if self.down:
@@ -64,7 +69,14 @@ class Branch:
         commit = f"{self.commits:040x}"
         return Tip(commit, Revision("main", commit), self.message)
 
+    def push_named(self, named: Callable[[str], list[Resource]]) -> None:
+        """A commit with an app that is called after the repository."""
+        self.push()
+        self.named = named
+
     def render(self, tip: Tip, name: str) -> Manifest:
+        if self.named is not None:
+            self.manifest = Manifest({resource.key: resource for resource in self.named(name)})
         self.manifests.put(self.manifest)
         return self.manifest
 
