@@ -307,6 +307,18 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Caution:
+    """What a person should know of a change that the plan makes all the same."""
+
+    key: Key
+    cause: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.cause}" + (f" (hint: {self.hint})" if self.hint else "")
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """What happens to one resource, for people: `verb` is create, replace, update, start, return, delete,
     forget, keep.
@@ -332,6 +344,7 @@ class Plan:
     actions: tuple[Action, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     put_off: tuple[Refusal, ...] = ()
+    cautions: tuple[Caution, ...] = ()
 
     @property
     def refused(self) -> tuple[Refusal, ...]:
@@ -353,6 +366,9 @@ class Plan:
         for refusal in self.refused:
             lines.append(f"refused {refusal.key}: {refusal.cause}")
             lines += [f"    hint: {refusal.hint}"] if refusal.hint else []
+        for caution in self.cautions:
+            lines.append(f"warning {caution.key}: {caution.cause}")
+            lines += [f"    hint: {caution.hint}"] if caution.hint else []
         return "\n".join(lines)
 
 

@@ -117,6 +117,7 @@ class Observed:
     tagged: the ids of the local images that have a name
     held_ports: claims of ports that processes of the host hold, of those that are wanted
     missing_devices: host paths of wanted devices at which nothing lies
+    bare: host paths of wanted data at which nothing lies, or an empty directory
     engine_version: as `20.10.24`; empty when the Engine was not asked
     engine_api: the API version spoken to the Engine; empty when it was not asked
     """
@@ -130,5 +131,6 @@ class Observed:
     tagged: frozenset[str] = frozenset()
     held_ports: frozenset[str] = frozenset()
     missing_devices: frozenset[str] = frozenset()
+    bare: frozenset[str] = frozenset()
     engine_version: str = ""
     engine_api: tuple[int, ...] = ()

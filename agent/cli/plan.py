@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import sys
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
         if args.json:
             print(json.dumps({"error": {"code": error.code, "message": error.message, "hint": error.hint}}))
         raise _as_failure(error) from error
+    for warning in found.warnings:
+        sys.stderr.write(f"warning: {warning}\n")
     if args.json:
         print(json.dumps(as_json(found.plan, found.revision), indent=2))
     else:
@@ -71,13 +74,16 @@ class _Contents:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A plan to show. `head` introduces it; `revision` is empty for a directory."""
+    """A plan to show. `head` introduces it; `revision` is empty for a directory; `warnings` are of what was
+    rendered.
+    """
 
     revision: str
     head: str
     view: View
     plan: Plan
     contents: _Contents
+    warnings: tuple[str, ...]
 
 
 def _of_host(args: argparse.Namespace) -> _Found:
@@ -108,7 +114,8 @@ def _of_host(args: argparse.Namespace) -> _Found:
     tip = found.wanted.tip
     assert tip is not None
     contents = _Contents(paths, desired.content.get)
-    return _Found(str(tip.revision), _head(found, tip), found.view, found.plan, contents)
+    head = _head(found, tip)
+    return _Found(str(tip.revision), head, found.view, found.plan, contents, found.warnings)
 
 
 def _head(found: Preview, tip: Tip) -> str:
@@ -143,6 +150,7 @@ def _of_repository(args: argparse.Namespace) -> _Found:
         view,
         planned(view),
         _Contents(None, rendered.content.__getitem__),
+        rendered.manifest.warnings,
     )
 
 
@@ -164,6 +172,8 @@ def _count(plan: Plan) -> str:
     for change in plan.changes:
         numbers[change.verb] = numbers.get(change.verb, 0) + 1
     words = [f"{count} to {verb}" for verb, count in numbers.items()]
+    if plan.cautions:
+        words.append(f"{len(plan.cautions)} {'warning' if len(plan.cautions) == 1 else 'warnings'}")
     if plan.refused:
         words.append(f"{len(plan.refused)} refused")
     return ", ".join(words)
@@ -207,6 +217,7 @@ def as_json(plan: Plan, revision: str) -> dict[str, Any]:
         ],
         "actions": [_action(action) for action in plan.actions],
         "refusals": [{"resource": str(r.key), "cause": r.cause, "hint": r.hint} for r in plan.refused],
+        "warnings": [{"resource": str(w.key), "cause": w.cause, "hint": w.hint} for w in plan.cautions],
     }
 
 

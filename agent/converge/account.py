@@ -65,6 +65,7 @@ class Account:
     observed: Observed = field(default_factory=Observed)
     trouble: LimpetError | None = None
     warnings: list[str] = field(default_factory=list)
+    cautions: dict[str, None] = field(default_factory=dict)  # in their order, each once
     drift: set[str] = field(default_factory=set)
     failing: dict[str, str] = field(default_factory=dict)
 
@@ -79,6 +80,7 @@ class Account:
 
     def planned(self, plan: Plan) -> None:
         self.plan = plan
+        self.cautions |= {str(caution): None for caution in plan.cautions}
 
     def planned_more(self, plan: Plan) -> None:
         """The rest of what was planned before."""

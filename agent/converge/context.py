@@ -15,7 +15,7 @@ from agent.clock import Clock
 from agent.converge.account import Account
 from agent.converge.apply import apply
 from agent.converge.desired import Desired, Tip
-from agent.decide import ownership, trailers
+from agent.decide import left_behind, ownership, trailers
 from agent.decide.brakes import BrakePolicy, brakes
 from agent.decide.plan import plan
 from agent.drivers.host import Host
@@ -175,7 +175,16 @@ class Context:
             devices=frozenset(
                 path for each in containers for path in claims.device_paths(each.spec["config"])
             ),
+            data=self._new_data(manifests),
         )
+
+    def _new_data(self, manifests: Iterable[Manifest]) -> frozenset[str]:
+        """The places of data that known good does not have. Those that it has are never touched: one may be a
+        mount that hangs.
+        """
+        wanted = {path for manifest in manifests for path in left_behind.data_paths(manifest)}
+        known = left_behind.data_paths(self.target(self.known_good).manifest) if wanted else set()
+        return frozenset(wanted - known)
 
     def observe(self, target: Target, *, deep: bool = False) -> Observed:
         """One snapshot of the host. Errors: Transient."""

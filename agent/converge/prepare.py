@@ -125,8 +125,15 @@ def render_tip(context: Context, account: Account, wanted: Wanted, look: Callabl
     assert wanted.tip is not None
     context.journal.step("render")
     name, manifest = naming.rendered(context, wanted.tip, look)
-    account.warn([*manifest.warnings, *naming.told(context, name, manifest)])
-    return replace(wanted, manifest=manifest, repository=name)
+    wanted = replace(wanted, manifest=manifest, repository=name)
+    account.warn(warnings_of(context, wanted))
+    return wanted
+
+
+def warnings_of(context: Context, wanted: Wanted) -> list[str]:
+    """What a person should know of what the branch says."""
+    assert wanted.manifest is not None
+    return [*wanted.manifest.warnings, *naming.told(context, wanted.repository, wanted.manifest)]
 
 
 def to_ask(

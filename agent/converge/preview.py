@@ -9,9 +9,10 @@ from agent.converge.account import Account
 from agent.converge.choose import choose, still_held
 from agent.converge.context import Context, Wanted
 from agent.converge.one_pass import check_supported
-from agent.converge.prepare import FirstLook, fetch_tip, heed, render_tip, to_ask
+from agent.converge.prepare import FirstLook, fetch_tip, heed, render_tip, to_ask, warnings_of
 from agent.kinds.base import View
 from agent.model import Plan
+from agent.settings.secret_files import open_secrets
 from agent.store.read_only import read_only
 from agent.store.verdicts import HandRollback, Rejection
 
@@ -25,6 +26,7 @@ class Preview:
     held: the rollback by hand that would hold.
     view, plan: what would be done, from what is seen.
     pulls, asks: image references that would be pulled, and for which registries would be asked.
+    warnings: of what the branch says, and of the settings.
     """
 
     wanted: Wanted
@@ -34,6 +36,7 @@ class Preview:
     plan: Plan
     pulls: tuple[str, ...]
     asks: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def preview(context: Context) -> Preview:
@@ -58,4 +61,5 @@ def preview(context: Context) -> Preview:
     prefetch.check_engine(plan, target.manifest, observed)
     pulls = prefetch.missing(plan, target.manifest, view.observed, target.lock)
     asks = set().union(*to_ask(context, wanted, held, view.observed)) - set(pulls)
-    return Preview(wanted, rejection, held, view, plan, tuple(pulls), tuple(sorted(asks)))
+    warnings = (*open_secrets(context.settings, context.paths), *warnings_of(context, wanted))
+    return Preview(wanted, rejection, held, view, plan, tuple(pulls), tuple(sorted(asks)), warnings)

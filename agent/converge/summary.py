@@ -130,7 +130,7 @@ def report_pass(context: Context, account: Account, ending: Ending) -> Ending:
         drift=account.drift,
         flapping=state.flapping.quarantined,
         refusals=account.plan.refused,
-        warnings=account.warnings,
+        warnings=[*account.cautions, *account.warnings],
         damaged=context.damaged,
         fetched=(tip is not None) if account.asked else None,
         blocked_by=[ending.reason] if held else (),

@@ -129,6 +129,8 @@ def _begin(context: Context, release: Release, view: View, plan: Plan) -> None:
         if known:
             _note(context, view, context.target(known.release))
         baseline = failing_before(context, view, plan) if context.known_good else frozenset()
+        for caution in plan.cautions:
+            context.progress.step(f"warning: {caution}")
         state.attempt = Attempt(
             release,
             release.revision,

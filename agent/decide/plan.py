@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from agent.decide import staying
+from agent.decide import left_behind, staying
 from agent.decide.holdings import app_of, held_claims, running_claims, wants
 from agent.decide.order import Ordering
 from agent.kinds import claims, container, files, lenders, network, update_policy
@@ -48,6 +48,7 @@ def plan(view: View, wait_limit: float = WAIT_LIMIT) -> Plan:
         tuple(ordered.actions()),
         tuple(sorted(refusals, key=lambda refusal: refusal.key)),
         view.target.put_off,
+        left_behind.cautions(view),
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from agent.drivers.engine import Engine
-from agent.drivers.observe_files import observe_files
+from agent.drivers.observe_files import bare_paths, observe_files
 from agent.drivers.obstacles import held_ports, missing_devices
 from agent.kinds import claims
 from agent.kinds.adoption import adoption_handle, as_adopted, unproved
@@ -39,6 +39,7 @@ class Look:
     adopted: (kind, id) -> name and inventory entry of the things that are ours without a label
     adopting: the handles of the things that may be taken over, which are then inspected
     ports, devices: the claims and host paths that containers want, to be looked for on the host
+    data: host paths below an app's directory at which its data is to lie
     closely: names of containers that are inspected too, because others live by them or they by others
     """
 
@@ -51,12 +52,13 @@ class Look:
     closely: frozenset[str] = frozenset()
     ports: frozenset[str] = frozenset()
     devices: frozenset[str] = frozenset()
+    data: frozenset[str] = frozenset()
 
     def shows(self, wanted: Look) -> bool:
         """Whether this look shows all that another one, no deeper, is to show."""
         return set(wanted.images) <= set(self.images) and all(
             getattr(wanted, name) <= getattr(self, name)
-            for name in ("paths", "adopting", "closely", "ports", "devices")
+            for name in ("paths", "adopting", "closely", "ports", "devices", "data")
         )
 
 
@@ -85,6 +87,7 @@ def observe(look: Look, root: str, engine: Engine, instance: str, unmapped: Host
         tagged=frozenset(image["Id"] for image in images if {*(image.get("RepoTags") or ())} - {NO_TAG}),
         held_ports=held_ports(look.ports, {port for each in containers for port in each.ports}),
         missing_devices=missing_devices(look.devices),
+        bare=bare_paths(look.data, root),
         engine_version=engine.version,
         engine_api=engine.api,
     )

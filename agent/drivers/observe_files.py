@@ -118,3 +118,20 @@ def _group(gid: int) -> str:
         return grp.getgrgid(gid).gr_name
     except KeyError:
         return str(gid)
+
+
+def bare_paths(paths: Iterable[str], root: str) -> frozenset[str]:
+    """The host paths of data at which nothing lies, or an empty directory. What cannot be read is not bare:
+    it is only looked at for a warning.
+    """
+    return frozenset(path for path in paths if _is_bare(f"{root.rstrip('/')}{path}"))
+
+
+def _is_bare(path: str) -> bool:
+    try:
+        with os.scandir(path) as entries:
+            return next(entries, None) is None
+    except FileNotFoundError:
+        return not os.path.lexists(path)
+    except OSError:
+        return False

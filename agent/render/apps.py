@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -30,6 +31,7 @@ from agent.render.services import AppServices
 
 NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 ROOT = "."
+NAME_VARIABLE = re.compile(rb"^[ \t]*(?:export[ \t]+)?COMPOSE_PROJECT_NAME[ \t]*=[ \t]*\S", re.MULTILINE)
 DIRECTORY = "apps"
 
 
@@ -226,12 +228,16 @@ def _resources(work: Assembly, app: App) -> None:
     files = AppFiles(work, project, app.directory)
     networks = {key: _network(files, key, value) for key, value in project.networks.items()}
     devices = {key: Used() for key in project.volumes}
-    volumes = {key: _volume(files, key, value, devices[key]) for key, value in project.volumes.items()}
+    named_in = _named_in(work, project)
+    volumes = {
+        key: _volume(files, key, value, devices[key], named_in) for key, value in project.volumes.items()
+    }
     shown = [posixpath.relpath(path, project.working_dir) for path in project.config_files]
     compose = {
         "project": project.name,
         "working_dir": app.directory,
         "config_files": ",".join(posixpath.join(app.directory, path) for path in shown),
+        "named_in": named_in,
     }
     AppServices(work, files, networks, volumes, devices, compose).run()
 
@@ -250,7 +256,16 @@ def _network(files: AppFiles, key: str, value: Map) -> Resource:
     )
 
 
-def _volume(files: AppFiles, key: str, value: Map, used: Used) -> Resource:
+def _named_in(work: Assembly, project: Project) -> str:
+    """The file in the repository that says the app's name, or in which it could be said."""
+    variables = work.overlay.named(posixpath.normpath(posixpath.join(project.working_dir, ".env")))
+    if variables is not None and NAME_VARIABLE.search(work.overlay.content(variables)):
+        return variables.path
+    file, _ = project.position("name")
+    return work.overlay.origin(file if file in project.config_files else project.config_files[0])
+
+
+def _volume(files: AppFiles, key: str, value: Map, used: Used, named_in: str) -> Resource:
     """Adds a named volume. A local volume may in fact be a bind mount; a relative `device` is then a path of
     the app.
     """
@@ -268,7 +283,7 @@ def _volume(files: AppFiles, key: str, value: Map, used: Used) -> Resource:
             app=files.project.name,
             config=config,
             external=external,
-            compose={"project": files.project.name, "key": key},
+            compose={"project": files.project.name, "key": key, "named_in": named_in},
             origin=at,
         )
     )

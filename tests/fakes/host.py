@@ -110,6 +110,7 @@ class FakeHost:
         self.engine_version, self.engine_api = "26.1.5", (1, 45)
         self.ports_of_others: set[str] = set()  # claims held by processes of the host
         self.missing_devices: set[str] = set()
+        self.data: set[str] = set()  # paths at which a container has left something
         self.down = False
         self.registry_down = False
         self.restarted = False  # the Engine, since the pass began
@@ -254,6 +255,7 @@ class FakeHost:
                 },
                 held_ports=frozenset(c for c in self.ports_of_others if claims.clashing([c], request.ports)),
                 missing_devices=frozenset(self.missing_devices & request.devices),
+                bare=request.data - self.data,
                 image_ids=frozenset(self.image_ids()),
                 tagged=frozenset(self.images.values()),
                 engine_version=self.engine_version,

@@ -12,8 +12,10 @@ from agent.converge.preview import preview
 from agent.kinds.container import container_resource
 from agent.kinds.volume import volume_resource
 from agent.model import Key, Resource
+from agent.references import familiar
 from tests.fakes.passes import Passes
 from tests.passes.moves import with_images
+from tests.unit.render.rendering import rendered
 
 FORGE, OTHER = "ssh://git@forge.example/ops/fleet.git", "https://new.example/ops/infra.git"
 
@@ -148,3 +150,86 @@ def test_an_app_at_the_root_with_its_own_name(passes: Passes) -> None:
     assert passes.run().exit_code == 0
     assert there(passes) == {"shop-db-1"} and passes.heartbeat()["warnings"] == []
     assert Key("volume", "shop_data") in passes.context.inventory.entries
+
+
+def tree(passes: Passes, files: dict[str, str]) -> None:
+    """A commit with these files."""
+    found = rendered(files)
+    for data in found.content.values():
+        passes.host.content.put(data)
+    passes.branch.push(*found.manifest.resources.values())
+
+
+def paperless(directory: str, image: str = "db:1", name: str = "") -> dict[str, str]:
+    services = f"services: {{db: {{image: '{image}', volumes: ['data:/data', './scans:/scans']}}}}\n"
+    return {f"apps/{directory}/compose.yaml": f"{name}{services}volumes: {{data: {{}}}}\n"}
+
+
+def test_a_renamed_directory_is_told_and_stopped_by_nothing(passes: Passes) -> None:
+    """A directory that gets another name must be a warning in the dry run, in the log and in the heartbeat of
+    the pass that brings it, and of no other pass.
+    """
+    tree(passes, paperless("paperless-ngx"))
+    assert passes.run().exit_code == 0 and passes.heartbeat()["warnings"] == []
+    tree(passes, paperless("paperless"))
+    planned = preview(passes.new_context()).plan
+    remedy = "`name: paperless-ngx` at the top of apps/paperless/compose.yaml"
+    assert "warning volume/paperless_data: paperless begins empty" in str(planned)
+    assert remedy in str(planned).splitlines()[-1] and not planned.refusals
+    assert passes.run().exit_code == 0
+    [warning] = passes.heartbeat()["warnings"]
+    assert warning.startswith("volume/paperless_data: ") and remedy in warning
+    assert "paperless-ngx/scans" in warning
+    assert there(passes) == {"paperless-db-1"} and "paperless-ngx_data" in passes.host.volumes
+    assert passes.run().exit_code == 0 and passes.heartbeat()["warnings"] == []
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "after the loss"])
+def test_the_old_name_goes_on_with_the_data(passes: Passes, late: bool) -> None:
+    """With `name:` in the renamed directory, the container must go on with its volumes, at once or after the
+    rename was brought in without it; a change is made in place, and a bad one undone.
+    """
+    tree(passes, paperless("paperless-ngx"))
+    assert passes.run().exit_code == 0
+    old = passes.host._find("paperless-ngx-db-1").seen.id
+    passes.host.data.add("/var/lib/limpet/apps/paperless-ngx/scans")
+    if late:
+        tree(passes, paperless("paperless"))
+        assert passes.run().exit_code == 0 and there(passes) == {"paperless-db-1"}
+    tree(passes, paperless("paperless", name="name: paperless-ngx\n"))
+    assert passes.run().exit_code == 0
+    assert passes.heartbeat()["warnings"] == []
+    assert there(passes) == {"paperless-ngx-db-1"}
+    seen = passes.host._find("paperless-ngx-db-1").seen
+    assert seen.volumes == ("paperless-ngx_data",) and (seen.id == old) is not late
+    for image, code, now in (("db:2", 0, "db:2"), ("db:sick", 4, "db:2")):
+        tree(passes, paperless("paperless", image, "name: paperless-ngx\n"))
+        assert passes.run().exit_code == code
+        assert passes.running("paperless-ngx-db-1") == passes.host.images[familiar(now)]
+    assert passes.host._find("paperless-ngx-db-1").seen.volumes == ("paperless-ngx_data",)
+
+
+def test_a_rename_that_fails_is_told_again(passes: Passes) -> None:
+    """When a release that renames fails and is tried again, its volumes are as empty as before: it must be
+    told again.
+    """
+    tree(passes, paperless("paperless-ngx"))
+    assert passes.run().exit_code == 0
+    tree(passes, paperless("paperless", "db:sick"))
+    for _ in range(2):
+        assert passes.run().exit_code == 4
+        tree(passes, paperless("paperless", "db:sick") | {"apps/x/compose.yaml": "services: {x: {image: x}}"})
+        passes.host.add_image("x")
+    assert "paperless begins empty" in " ".join(passes.heartbeat()["warnings"])
+    assert there(passes) == {"paperless-ngx-db-1"}
+
+
+def test_a_quiet_pass_does_not_touch_data(passes: Passes) -> None:
+    """A pass with nothing to do must not look into directories of data, which may be mounts that hang."""
+    tree(passes, paperless("a"))
+    assert passes.run().exit_code == 0
+    looks: list[frozenset[str]] = []
+    observe = passes.host.observe
+    passes.host.observe = lambda look: (looks.append(look.data), observe(look))[1]  # type: ignore
+    assert passes.run().exit_code == 0
+    assert looks and not any(looks)

@@ -55,13 +55,20 @@ def string(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def key_of(resource: Resource) -> str:
+    """The key of a network or volume in its Compose file."""
+    compose = resource.spec.get("compose") or {}
+    project = compose.get("project") or resource.spec["app"]
+    return str(compose.get("key") or resource.spec["name"].removeprefix(f"{project}_"))
+
+
 def object_labels(resource: Resource, instance: str, kind: str) -> dict[str, str]:
     """The labels of a network or volume, of whichever `kind`."""
     compose = resource.spec.get("compose") or {}
     project = compose.get("project") or resource.spec["app"]
     theirs = {
         "com.docker.compose.project": project,
-        f"com.docker.compose.{kind}": compose.get("key") or resource.spec["name"].removeprefix(f"{project}_"),
+        f"com.docker.compose.{kind}": key_of(resource),
         "com.docker.compose.version": f"limpet-{__version__}",
         "com.docker.compose.config-hash": resource.digest,
     }
