@@ -115,6 +115,7 @@ class Observed:
     images: reference -> image id, of the references that exist locally
     image_ids: the ids of all local images
     tagged: the ids of the local images that have a name
+    users: image id -> its USER, of the images that were asked for it
     held_ports: claims of ports that processes of the host hold, of those that are wanted
     missing_devices: host paths of wanted devices at which nothing lies
     bare: host paths of wanted data at which nothing lies, or an empty directory
@@ -129,6 +130,7 @@ class Observed:
     images: Mapping[str, str] = field(default_factory=dict)
     image_ids: frozenset[str] = frozenset()
     tagged: frozenset[str] = frozenset()
+    users: Mapping[str, str] = field(default_factory=dict)
     held_ports: frozenset[str] = frozenset()
     missing_devices: frozenset[str] = frozenset()
     bare: frozenset[str] = frozenset()

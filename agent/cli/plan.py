@@ -163,6 +163,7 @@ def _text(found: _Found) -> str:
             _count(plan),
         ]
     else:
+        parts += [str(plan)] if plan.cautions else []
         parts.append("nothing to do")
     return "\n".join(parts)
 

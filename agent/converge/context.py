@@ -22,7 +22,7 @@ from agent.drivers.host import Host
 from agent.drivers.observe import Look
 from agent.errors import Interrupted, LimpetError, Stalled
 from agent.installation import Paths
-from agent.kinds import adoption, claims, lenders
+from agent.kinds import adoption, claims, lenders, readers
 from agent.kinds.base import Target, View
 from agent.kinds.hooks import POST_START
 from agent.model import PATH_KINDS, Action, Manifest, Outcome, Plan, Release
@@ -158,6 +158,7 @@ class Context:
         """What must be looked at for these releases and for all that is owned. `deep`: also at the details of
         containers.
         """
+        targets = list(targets)
         manifests = [target.manifest for target in targets]
         keys = {key for manifest in manifests for key in manifest.resources} | set(self.inventory.entries)
         owned = self.inventory.entries.items()
@@ -175,6 +176,7 @@ class Context:
             devices=frozenset(
                 path for each in containers for path in claims.device_paths(each.spec["config"])
             ),
+            users=frozenset(reference for target in targets for reference in readers.asked(target)),
             data=self._new_data(manifests),
         )
 
@@ -209,11 +211,15 @@ class Context:
         applied: the release that is rolled back; default: what the host was brought to last, by the state.
         observed: a snapshot that shows all that the target needs; default: a new one.
         """
-        observed = observed or self.observe(target)
+        if observed is None or readers.unseen(target, observed):
+            observed = self.observe(target)
         policy = self.policy(
             wanted, undoing=applied is not None, repairing=applied is None and target.same(known_good)
         )
         applied = applied or self.target(self.state.applied)
+        target, applied, known_good = (
+            readers.with_owners(held, observed) for held in (target, applied, known_good)
+        )
         view = View(target, observed, self.inventory.entries, applied, known_good, ran=self.state.ran)
         view = adoption.take_over(view)
         view = replace(view, past=self._past(view.observed, (target, applied, known_good)))

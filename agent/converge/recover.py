@@ -17,6 +17,7 @@ from agent.converge.desired import Tip
 from agent.decide import ownership
 from agent.drivers.observe import Look
 from agent.errors import Interrupted, LimpetError
+from agent.kinds import readers
 from agent.kinds.base import Target
 from agent.model import EMPTY, PATH_KINDS, Release
 from agent.store.history import History
@@ -34,6 +35,7 @@ def inventory(context: Context) -> bool:
     remembered = remembered or [Target(manifest) for manifest in context.desired.manifests.all()]
     paths = {key.name for held in remembered for key in held.manifest.resources if key.kind in PATH_KINDS}
     observed = context.host.observe(Look(frozenset(paths)))
+    remembered = [readers.with_owners(held, observed) for held in remembered]
     found = ownership.rebuilt(remembered, context.target(context.known_good), observed)
     proved = sum(key.kind in PATH_KINDS for key in found)
     context.inventory.rebuild(found)

@@ -45,7 +45,7 @@ class _Pair:
     old: Data
 
 
-def cautions(view: View) -> tuple[Caution, ...]:
+def begun_empty(view: View) -> tuple[Caution, ...]:
     """What a person should know before the release is brought in."""
     gone = _left(view)
     if not gone:

@@ -19,7 +19,7 @@ from dataclasses import replace
 from agent.decide import left_behind, staying
 from agent.decide.holdings import app_of, held_claims, running_claims, wants
 from agent.decide.order import Ordering
-from agent.kinds import claims, container, files, lenders, network, update_policy
+from agent.kinds import claims, container, files, lenders, network, readers, update_policy
 from agent.kinds.base import Fate, Part, View, refuse
 from agent.kinds.table import KINDS
 from agent.model import Action, Change, Key, Plan, Refusal, Stage
@@ -48,7 +48,7 @@ def plan(view: View, wait_limit: float = WAIT_LIMIT) -> Plan:
         tuple(ordered.actions()),
         tuple(sorted(refusals, key=lambda refusal: refusal.key)),
         view.target.put_off,
-        left_behind.cautions(view),
+        (*left_behind.begun_empty(view), *readers.locked_out(view)),
     )
 
 

@@ -39,6 +39,7 @@ class Look:
     adopted: (kind, id) -> name and inventory entry of the things that are ours without a label
     adopting: the handles of the things that may be taken over, which are then inspected
     ports, devices: the claims and host paths that containers want, to be looked for on the host
+    users: references and ids of images that are asked for their USER
     data: host paths below an app's directory at which its data is to lie
     closely: names of containers that are inspected too, because others live by them or they by others
     """
@@ -52,13 +53,14 @@ class Look:
     closely: frozenset[str] = frozenset()
     ports: frozenset[str] = frozenset()
     devices: frozenset[str] = frozenset()
+    users: frozenset[str] = frozenset()
     data: frozenset[str] = frozenset()
 
     def shows(self, wanted: Look) -> bool:
         """Whether this look shows all that another one, no deeper, is to show."""
         return set(wanted.images) <= set(self.images) and all(
             getattr(wanted, name) <= getattr(self, name)
-            for name in ("paths", "adopting", "closely", "ports", "devices", "data")
+            for name in ("paths", "adopting", "closely", "ports", "devices", "users", "data")
         )
 
 
@@ -85,6 +87,7 @@ def observe(look: Look, root: str, engine: Engine, instance: str, unmapped: Host
         images=_references(look.images, images, engine),
         image_ids=frozenset(image["Id"] for image in images),
         tagged=frozenset(image["Id"] for image in images if {*(image.get("RepoTags") or ())} - {NO_TAG}),
+        users=_users(look.users, images, engine),
         held_ports=held_ports(look.ports, {port for each in containers for port in each.ports}),
         missing_devices=missing_devices(look.devices),
         bare=bare_paths(look.data, root),
@@ -313,15 +316,32 @@ def _adopted(kind: str, id: str, listed: Mapping[str, Any], look: Look) -> tuple
 # --- images -------------------------------------------------------------------------------------------------
 
 
-def _references(wanted: Iterable[str], images: list[dict[str, Any]], engine: Engine) -> dict[str, str]:
-    """Reference -> image id. The list answers for the usual references; the Engine is asked about the
-    others.
-    """
-    known = {
+def _by_reference(images: list[dict[str, Any]]) -> dict[str, str]:
+    """The usual references of the listed images, and their ids -> image id."""
+    return {
         reference: image["Id"]
         for image in images
         for reference in [*(image.get("RepoTags") or ()), *(image.get("RepoDigests") or ()), image["Id"]]
     }
+
+
+def _users(wanted: Iterable[str], images: list[dict[str, Any]], engine: Engine) -> dict[str, str]:
+    """Image id -> its USER, of the wanted ones that are on the host."""
+    known = _by_reference(images) if wanted else {}
+    found: dict[str, str] = {}
+    for reference in sorted(wanted):
+        image_id = known.get(reference) or known.get(familiar(reference), reference)
+        image = None if image_id in found else engine.image(image_id)
+        if image is not None:
+            found[image["Id"]] = str((image.get("Config") or {}).get("User") or "")
+    return found
+
+
+def _references(wanted: Iterable[str], images: list[dict[str, Any]], engine: Engine) -> dict[str, str]:
+    """Reference -> image id. The list answers for the usual references; the Engine is asked about the
+    others.
+    """
+    known = _by_reference(images)
     found: dict[str, str] = {}
     for reference in wanted:
         image_id = known.get(familiar(reference))

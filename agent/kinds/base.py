@@ -194,8 +194,8 @@ class View:
         before, now = self.applied.manifest.resources.get(key), self.target.manifest.resources.get(key)
         if before is None or now is None or before.digest != now.digest:
             return False
-        if key.kind != "container":
-            return True
+        if key.kind != "container":  # no digest has the owner that an image says
+            return all(before.spec.get(word) == now.spec.get(word) for word in ("owner", "group"))
         return self.applied.image(before) == self.target.image(now) and not any(
             self.applied.content(path) != self.target.content(path) for path in now.spec["on_change"]
         )

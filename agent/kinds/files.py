@@ -12,6 +12,8 @@ Rules:
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agent.kinds import claims
 from agent.kinds.base import Fate, Step, View, digest, ok, refuse
 from agent.model import PATH_KINDS, Inventory, Key, Owned, Resource, Spec
@@ -37,6 +39,7 @@ def file(
     group: str = "root",
     check: tuple[str, ...] = (),
     app: str = "",
+    reader: dict[str, object] | None = None,
     origin: str = "",
 ) -> Resource:
     """A regular file.
@@ -49,9 +52,10 @@ def file(
     group: a name or a number
     check: a command that must succeed before the file is put in place
     app: the app that it belongs to, empty for a file of the host
+    reader: the {"image"} that decides these {"fields"}, and {"what"} the file is for people; in no digest
     origin: `file:line` in the repository, for messages
     """
-    return _resource(
+    made = _resource(
         "file",
         path,
         {
@@ -66,6 +70,7 @@ def file(
         },
         origin,
     )
+    return replace(made, spec={**made.spec, "reader": reader}) if reader else made
 
 
 def absent(path: str, *, origin: str = "") -> Resource:

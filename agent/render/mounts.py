@@ -6,7 +6,7 @@ Rules:
 2. A path that only exists as `NAME.j2` is rendered if it is named itself. Files in a mounted directory are
    taken as they are.
 3. Configs and secrets are files. Those with inline content, or with an owner or mode, are placed below
-   `.limpet`. Their owner (`owners`) is what the service says, else the user that it runs as.
+   `.limpet`. Their owner (`owners`) is what the service says, else the user that it or its image runs as.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from agent.compose import Project
 from agent.kinds import files as file_kind
+from agent.kinds import readers
 from agent.model import PATH_KINDS, Key, Need, Resource
 from agent.references import image_problem
 from agent.render import owners
@@ -74,6 +75,10 @@ class Grant:
     name: str
     service: str
     owned: Mapping[str, str]
+
+    @property
+    def shown(self) -> str:
+        return f"services.{self.service}: the {self.kind} {self.name}"
 
 
 @dataclass(slots=True)
@@ -298,8 +303,7 @@ class AppFiles:
                 *("services", service, section, index),
             )
         if trouble := owners.why_unreadable(owned, self.project.services[service].get("user")):
-            what = f"services.{service}: the {kind} {grant.name}"
-            self.warn(f"{what} {trouble}", owners.HINT, *("services", service, section, index))
+            self.warn(f"{grant.shown} {trouble}", readers.HINT, *("services", service, section, index))
         target = str(use.get("target") or grant.name)
         if not target.startswith("/"):
             target = ("/" if kind == "config" else "/run/secrets/") + target
@@ -374,7 +378,6 @@ class AppFiles:
         """
         section, owned = PLURAL[grant.kind], grant.owned
         path = self.host("/".join([OWN, section, *([grant.service] if owned else []), grant.name]))
-        file, line = self.where(section, grant.name)
         about = (owned.get("mode", "0644").zfill(4), owned.get("uid", "root"), owned.get("gid", "root"))
         there = self.placed.get(path)
         if there and about != (there.spec["mode"], there.spec["owner"], there.spec["group"]):
@@ -389,7 +392,8 @@ class AppFiles:
                     owner=about[1],
                     group=about[2],
                     app=self.project.name,
-                    origin=origin(file, line),
+                    reader=owners.reader(owned, self.project.services[grant.service], grant.shown),
+                    origin=origin(*self.where(section, grant.name)),
                 )
             )
         used.file(self.placed[path])

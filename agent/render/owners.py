@@ -3,26 +3,24 @@
 Rules:
 1. A number in the service's `user:` is taken as it is, of the user and of the group each. What the service
    says of a file (`uid`, `gid`) wins.
-2. Names of users are known only inside the image, and so is the user that an image sets. Then the file is
-   root's, and a warning says so if its mode keeps others from reading it.
+2. Without `user:`, the image says it, once it is on the host (`kinds.readers`).
+3. Names of users are known only inside the image. Then the file is root's, and a warning says so if its mode
+   keeps others from reading it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-HINT = (
-    'add uid: "NUMBER" of the user that reads it (docker run --rm --entrypoint id IMAGE shows it), or '
-    'uid: "0" if that is root'
-)
-ROOT = ("0", "root")
+from agent.kinds import readers
+
+FIELDS = {"uid": "owner", "gid": "group"}
 
 
 def of_user(user: object) -> dict[str, str]:
     """The `uid` and `gid` of a service's `user:`, where they are numbers other than root's."""
-    uid, _, gid = str(user if user is not None else "").partition(":")
-    found = {"uid": uid, "gid": gid}
-    return {key: value.lstrip("0") for key, value in found.items() if _is_number(value) and value.strip("0")}
+    return readers.numbers(_text(user))
 
 
 def why_unreadable(owned: Mapping[str, str], user: object) -> str:
@@ -33,16 +31,23 @@ def why_unreadable(owned: Mapping[str, str], user: object) -> str:
     """
     if "uid" in owned or "mode" not in owned:
         return ""
-    mode = int(owned["mode"], 8)
-    if mode & 0o004 or ("gid" in owned and mode & 0o040):
+    if not readers.may_not_read(_text(user), int(owned["mode"], 8), group="gid" in owned):
         return ""
-    name = str(user if user is not None else "").partition(":")[0]
-    if name in ROOT or _is_number(name):
-        return ""
-    if name:
-        return f"is readable only for root, and the service runs as {name}"
-    return "is readable only for root, and the image may run as another user"
+    return f"is readable only for root, and the service runs as {_text(user).partition(':')[0]}"
 
 
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 10
+def reader(owned: Mapping[str, str], service: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """Who reads a file that a service has for itself, where the image decides that; else empty.
+
+    owned: `uid` and `gid`, where something says them; empty when the file is for all
+    service: the service
+    what: the file, for people
+    """
+    fields = [field for key, field in FIELDS.items() if key not in owned]
+    if not owned or not fields or _text(service.get("user")):
+        return {}
+    return {"image": service["image"], "fields": fields, "what": what}
+
+
+def _text(user: object) -> str:
+    return str(user if user is not None else "")

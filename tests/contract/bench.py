@@ -36,7 +36,7 @@ class Bench(Protocol):
     content: Any
 
     def image(self, kind: str) -> str: ...
-    def own_image(self, version: str, reference: str) -> str: ...
+    def own_image(self, version: str, reference: str, user: str = "") -> str: ...
     def tag(self, image_id: str, reference: str) -> None: ...
     def foreign_container(self, name: str, *, network: str = "") -> None: ...
     def foreign_network(self, name: str) -> None: ...
@@ -60,8 +60,8 @@ class FakeBench:
             self.fake.add_image(reference, kind)
         return reference
 
-    def own_image(self, version: str, reference: str) -> str:
-        image_id = self.fake.add_image(reference, "idle", version=version, local=False)
+    def own_image(self, version: str, reference: str, user: str = "") -> str:
+        image_id = self.fake.add_image(reference, "idle", version=version, local=False, user=user)
         self.tag(image_id, reference)
         return image_id
 
@@ -108,8 +108,9 @@ class RealBench:
     def image(self, kind: str) -> str:
         return images.load(self.engine.client, images.image(kind)).ref
 
-    def own_image(self, version: str, reference: str) -> str:
-        made = images.make(reference, images.KINDS["idle"], version, {"prefix": self.prefix})
+    def own_image(self, version: str, reference: str, user: str = "") -> str:
+        config = {**images.KINDS["idle"], **({"User": user} if user else {})}
+        made = images.make(reference, config, version, {"prefix": self.prefix})
         return images.load(self.engine.client, made).id
 
     def tag(self, image_id: str, reference: str) -> None:

@@ -34,6 +34,20 @@ def test_a_name_is_taken_away_before_the_image(bench: Bench) -> None:
     assert seen.images == {} and image_id not in seen.tagged | seen.image_ids
 
 
+def test_the_user_of_an_image_is_seen(bench: Bench) -> None:
+    """The USER of an image must be seen by its name and by its id, and of no image that was not asked for or
+    that is not there.
+    """
+    one, two = f"{bench.prefix}/user:1", f"{bench.prefix}/user:2"
+    numbered, plain = bench.own_image("one", one, "1000:1000"), bench.own_image("two", two)
+    wanted = frozenset({one, numbered, two, f"{bench.prefix}/nowhere:1", f"sha256:{'0' * 64}"})
+    assert bench.host.observe(Look(users=wanted)).users == {numbered: "1000:1000", plain: ""}
+    assert bench.host.observe(Look(users=frozenset({plain}))).users == {plain: ""}
+    assert bench.host.observe(Look()).users == {}
+    for image in (one, two):
+        remove(bench, image)
+
+
 def test_an_image_without_a_name_is_removed_by_its_id(bench: Bench) -> None:
     """An image that lost its name to another one must still be seen, as unnamed, and go by its id."""
     name = f"{bench.prefix}/own:1"

@@ -104,6 +104,7 @@ class FakeHost:
         self.networks: dict[str, ObservedNetwork] = {}
         self.volumes: dict[str, ObservedVolume] = {}
         self.images: dict[str, str] = {}
+        self.users: dict[str, str] = {}  # image id -> its USER
         self.unnamed: set[str] = set()  # images that lost their last reference
         self.behaviours: dict[str, Behaviour] = {}
         self.registry: dict[str, str] = {}
@@ -128,10 +129,17 @@ class FakeHost:
     # --- arranging ---
 
     def add_image(
-        self, reference: str, kind: str = "idle", *, version: str = "v1", local: bool = True
+        self,
+        reference: str,
+        kind: str = "idle",
+        *,
+        version: str = "v1",
+        local: bool = True,
+        user: str = "",
     ) -> str:
         """An image on the host, or only in the registry."""
         image_id = f"sha256:{sha256(f'{reference} {kind} {version}')}"
+        self.users[image_id] = user
         self.behaviours[image_id] = KINDS[kind]
         self.registry[familiar(reference)] = image_id
         if local:
@@ -252,6 +260,11 @@ class FakeHost:
                 volumes={v.name: _object("volume", v.name, v, request) for v in self.volumes.values()},
                 images={
                     ref: self.images[familiar(ref)] for ref in request.images if familiar(ref) in self.images
+                },
+                users={
+                    id: self.users.get(id, "")
+                    for id in (self.images.get(familiar(wanted), wanted) for wanted in request.users)
+                    if id in self.image_ids()
                 },
                 held_ports=frozenset(c for c in self.ports_of_others if claims.clashing([c], request.ports)),
                 missing_devices=frozenset(self.missing_devices & request.devices),

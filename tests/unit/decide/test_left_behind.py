@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.decide.left_behind import cautions, data_paths
+from agent.decide.left_behind import begun_empty, data_paths
 from agent.kinds.base import Target, View
 from agent.model import Caution, Key, Manifest, Owned
 from agent.observed import Observed, ObservedContainer, ObservedVolume
@@ -60,7 +60,7 @@ def change(before: Mapping[str, str], after: Mapping[str, str], *, unnamed: bool
 
 
 def told(before: Mapping[str, str], after: Mapping[str, str], *, unnamed: bool = False) -> list[Caution]:
-    return list(cautions(change(before, after, unnamed=unnamed)))
+    return list(begun_empty(change(before, after, unnamed=unnamed)))
 
 
 def test_a_renamed_directory() -> None:
@@ -117,7 +117,7 @@ def test_the_remedy_is_right() -> None:
     """With the line of the remedy, nothing must begin empty, and nothing be left to tell."""
     after = at("paperless", f"name: paperless-ngx\n{DB}")
     view = change(at("paperless-ngx", DB), after)
-    assert not cautions(view)
+    assert not begun_empty(view)
     assert view.target.manifest.resources.keys() == view.known_good.manifest.resources.keys()
 
 
@@ -133,7 +133,7 @@ def test_directories_of_data() -> None:
 def test_a_directory_that_was_moved() -> None:
     """A directory that somebody has moved to the new place before the release must not be told."""
     view = change(at("a", BIND), at("b", BIND))
-    assert not cautions(replace(view, observed=replace(view.observed, bare=frozenset())))
+    assert not begun_empty(replace(view, observed=replace(view.observed, bare=frozenset())))
 
 
 def test_unnamed_volumes() -> None:
@@ -215,7 +215,7 @@ def test_a_directory_that_cannot_keep_its_name() -> None:
 def test_a_volume_that_is_gone_is_not_told() -> None:
     """A volume that somebody has deleted holds nothing that could be left behind."""
     view = change(at("a", DB), at("b", DB))
-    assert not cautions(replace(view, observed=replace(view.observed, volumes={})))
+    assert not begun_empty(replace(view, observed=replace(view.observed, volumes={})))
 
 
 def test_a_volume_that_an_attempt_has_made_is_told() -> None:
@@ -225,5 +225,5 @@ def test_a_volume_that_an_attempt_has_made_is_told() -> None:
     view = change(at("a", DB), at("b", DB))
     key, there = Key("volume", "b_data"), ObservedVolume("b_data", True)
     made = replace(view, observed=replace(view.observed, volumes={**view.observed.volumes, key.name: there}))
-    assert not cautions(made)
-    assert cautions(replace(made, inventory={**made.inventory, key: Owned("", attempted=True)}))
+    assert not begun_empty(made)
+    assert begun_empty(replace(made, inventory={**made.inventory, key: Owned("", attempted=True)}))

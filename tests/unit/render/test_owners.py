@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agent.kinds.base import digest
 from agent.model import Key, Manifest
 from tests.unit.render.rendering import container, manifest
 
@@ -91,8 +92,7 @@ def test_one_service_has_a_secret_twice() -> None:
     [
         ("user: node\n    secrets: [{source: s, mode: 0400}]", "the service runs as node"),
         ("user: node:staff\n    secrets: [{source: s, mode: 0440}]", "the service runs as node"),
-        ("secrets: [{source: s, mode: 0400}]", "the image may run as another user"),
-        ("configs: [{source: c, mode: 0400}]", "the image may run as another user"),
+        ("user: node\n    configs: [{source: c, mode: 0400}]", "the service runs as node"),
     ],
 )
 def test_a_file_that_its_reader_may_not_read_is_told(lines: str, why: str) -> None:
@@ -107,6 +107,8 @@ def test_a_file_that_its_reader_may_not_read_is_told(lines: str, why: str) -> No
     "lines",
     [
         "secrets: [s]",
+        "secrets: [{source: s, mode: 0400}]",
+        "configs: [{source: c, mode: 0400}]",
         "secrets: [{source: s, mode: 0444}]",
         'secrets: [{source: s, mode: 0400, uid: "0"}]',
         'secrets: [{source: s, mode: 0440, gid: "5"}]',
@@ -115,7 +117,9 @@ def test_a_file_that_its_reader_may_not_read_is_told(lines: str, why: str) -> No
     ],
 )
 def test_what_can_be_read_is_not_warned_of(lines: str) -> None:
-    """A file that the user of the container can read, or whose owner is written, must give no warning."""
+    """A file that the user of the container can read, or whose owner is written or known only when the image
+    is there, must give no warning.
+    """
     assert not manifest(service(lines)).warnings
 
 
@@ -124,3 +128,35 @@ def test_nothing_changes_for_a_service_without_a_user() -> None:
     found = manifest(service("secrets: [s, e]"))
     assert granted(found, "/run/secrets/s") == ("root", "root", "0644")
     assert Key("file", f"{OWN}/e") in found.resources
+
+
+@pytest.mark.parametrize(
+    ("lines", "fields"),
+    [
+        ("secrets: [{source: s, mode: 0400}]", ["owner", "group"]),
+        ("configs: [c]\n    secrets: [{source: s, target: s, mode: 0440}]", ["owner", "group"]),
+        ('secrets: [{source: s, mode: 0440, gid: "5"}]', ["owner"]),
+        ('secrets: [{source: s, mode: 0440, uid: "5"}]', ["group"]),
+        ('secrets: [{source: s, mode: 0440, uid: "5", gid: "5"}]', None),
+        ('user: "1000"\n    secrets: [{source: s, mode: 0440}]', None),
+        ("user: root\n    secrets: [{source: s, mode: 0440}]", None),
+        ("secrets: [s]", None),
+    ],
+)
+def test_what_the_image_decides(lines: str, fields: list[str] | None) -> None:
+    """Only what neither the use of a file nor `user:` says must be left to the image; and that must change no
+    digest: hosts that have the file already would do something.
+    """
+    found = manifest(service(lines))
+    (source,) = (
+        mount["source"]
+        for mount in container(found, "fleet-a-1").spec["config"]["volumes"]
+        if mount["target"] == "/run/secrets/s"
+    )
+    resource = found.resources[Key("file", source)]
+    reader = resource.spec.get("reader")
+    assert (reader or {}).get("fields") == fields
+    plain = {key: value for key, value in resource.spec.items() if key != "reader"}
+    assert resource.digest == digest("file", plain)
+    if reader:
+        assert reader["image"] == "x" and reader["what"] == "services.a: the secret s"
