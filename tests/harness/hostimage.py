@@ -51,6 +51,7 @@ FILES = {
     "etc/docker/daemon.json": '{"insecure-registries": ["10.0.0.0/8"], "shutdown-timeout": 3}\n',
     "etc/machine-id": "",
 }
+START = {"Cmd": ["/sbin/init"], "StopSignal": "SIGRTMIN+3"}
 ATTEMPTS = 3
 RETRIES = ("-o", "Acquire::Retries=5")
 UNWANTED = ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale")
@@ -84,13 +85,14 @@ def host_image(engine: Engine, release: str) -> str:
     """The tag of the host image of a release (bookworm or trixie), made when this machine has none yet."""
     lock_file = (CHECKOUT / "requirements.lock").read_bytes()
     base = _digest(release, PACKAGES[release], repr(FILES), MIRROR)
-    ref = f"limpet-testhost:{release}-{_digest(base, BUILD_PACKAGES, lock_file)}"
+    environment = f"{release}-{_digest(base, BUILD_PACKAGES, lock_file)}"
+    ref = f"limpet-testhost:{release}-{_digest(environment, repr(START))}"
     if release in _FAILED:
         raise _FAILED[release]
     with _locked(release):
         try:
             if not _has(engine, ref):
-                _make(engine, release, base, ref)
+                _make(engine, release, base, environment, ref)
         except Exception as error:
             _FAILED[release] = error  # the next test would only wait for the same
             raise
@@ -125,20 +127,20 @@ def _has(engine: Engine, ref: str) -> bool:
         return False
 
 
-def _make(engine: Engine, release: str, base: str, ref: str) -> None:
+def _make(engine: Engine, release: str, base: str, environment: str, ref: str) -> None:
     base_ref = f"limpet-testhost:{release}-base-{base}"
     if not _has(engine, base_ref):
         archive = cache_directory() / f"{release}-{base}.tar.gz"
         if not archive.exists():
             _bootstrap(release, archive)
         _import(engine, archive, base_ref)
-    venv = cache_directory() / f"{ref.replace(':', '-')}.venv.tar"
+    venv = cache_directory() / f"limpet-testhost-{environment}.venv.tar"
     if not venv.exists():
         _build_environment(engine, base_ref, venv)
     with _builder(engine, base_ref) as container:
         with venv.open("rb") as data:
             container.put_archive("/usr/lib", data)
-        container.commit(*ref.split(":"), conf={"Cmd": ["/sbin/init"], "StopSignal": "SIGRTMIN+3"})
+        container.commit(*ref.split(":"), conf=START)
 
 
 def _bootstrap(release: str, archive: Path) -> None:
@@ -196,9 +198,11 @@ def _import(engine: Engine, archive: Path, ref: str) -> None:
 
 @contextmanager
 def _builder(engine: Engine, ref: str) -> Iterator[Container]:
-    """A container of an image that only waits for what it is told, with the machine's network."""
+    """A container of an image that only waits for what it is told, with the machine's network. It has no
+    `init`, which would leave an empty /sbin/docker-init in what is made of it.
+    """
     container = engine.client.containers.run(
-        ref, ["sleep", "infinity"], name=unique("lt-build"), detach=True, init=True, network_mode="host"
+        ref, ["sleep", "infinity"], name=unique("lt-build"), detach=True, network_mode="host"
     )
     try:
         yield container
