@@ -114,11 +114,17 @@ def roomy(of_the_run: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def prefix(engine: Engine) -> Iterator[str]:
+def site_host(request: pytest.FixtureRequest) -> Host | None:
+    """The test host whose Engine `site` and `prefix` use; none, but for tests that are `on_both_engines`."""
+    return request.getfixturevalue("debian13") if getattr(request, "param", "") == "debian13" else None
+
+
+@pytest.fixture
+def prefix(engine: Engine, site_host: Host | None) -> Iterator[str]:
     """A unique prefix; containers, networks, volumes and image tags that carry it are removed after the
     test.
     """
-    with engine.prefix() as name:
+    with (site_host.engine if site_host else engine).prefix() as name:
         yield name
 
 
@@ -148,17 +154,21 @@ def run_network(directory: Path) -> Iterator[HostNetwork]:
 
 @pytest.fixture(scope="session")
 def debian13(engine: Engine, of_the_run: Path) -> Iterator[Host]:
-    """A Debian 13 host (Engine 26.1) that all workers use: its Engine and its files. Who restarts anything
-    needs a host of its own.
+    """A Debian 13 host (Engine 26.1) that all workers use: its Engine and its files. It sees the directories
+    of all tests at their paths. Who restarts anything needs a host of its own.
     """
 
     @contextmanager
     def make() -> Iterator[dict[str, str]]:
-        with run_network(of_the_run) as net, host(machine_engine(), net, "contract", "trixie") as made:
+        with (
+            run_network(of_the_run) as net,
+            host(machine_engine(), net, "debian13", "trixie", share=of_the_run) as made,
+        ):
+            images.load_all(made.engine.client)
             yield {"id": str(made.container.id)}
 
     with shared(of_the_run, "debian13", make) as where:
-        with attached(engine.client.containers.get(where["id"]), "contract", "trixie") as made:
+        with attached(engine.client.containers.get(where["id"]), "debian13", "trixie") as made:
             yield made
 
 
@@ -170,9 +180,9 @@ def pytest_sessionfinish() -> None:
 
 
 @pytest.fixture
-def site(engine: Engine, repo: GitRepo, prefix: str, tmp_path: Path) -> Site:
+def site(engine: Engine, repo: GitRepo, prefix: str, tmp_path: Path, site_host: Host | None) -> Site:
     """A Limpet below a root of its own on the machine's Engine, following `repo` as files."""
-    return make_site(engine, repo, tmp_path / "site")
+    return make_site(site_host.engine if site_host else engine, repo, tmp_path / "site", host=site_host)
 
 
 @pytest.fixture

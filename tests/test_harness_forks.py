@@ -57,6 +57,21 @@ def test_each_begins_anew(root: Path) -> None:
     assert (os.getcwd(), dict(os.environ)) == before
 
 
+def test_it_enters_the_network_of_a_process(root: Path) -> None:
+    """A command in another network must be there, with its children, and pass as everywhere."""
+    sleep = ["unshare", "--net", "sh", "-c", "echo there; exec sleep 60"]
+    with subprocess.Popen(sleep, stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdout.readline() == b"there\n"
+        try:
+            code, out, err = forks.limpet(["--root", str(root), "sync"], 60, os.environ, process.pid)
+            assert code == 0 and "created" in out, out + err
+            nowhere = {**os.environ, "LIMPET_SOURCE__URL": "https://127.0.0.1/nowhere.git"}
+            _, _, err = forks.limpet(["--root", str(root), "sync"], 60, nowhere, process.pid)
+            assert "unreachable" in err
+        finally:
+            process.kill()
+
+
 def test_one_that_takes_too_long_is_killed(root: Path, repo: GitRepo) -> None:
     """After its time a command must be gone."""
     started = time.monotonic()

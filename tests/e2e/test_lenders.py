@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.harness.site import Site
+from tests.harness.site import Site, on_both_engines
+
+pytestmark = on_both_engines
 
 COMPOSE = """\
 name: {app}

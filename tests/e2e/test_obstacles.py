@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
-from tests.harness.site import Site
+from tests.harness.site import Site, on_both_engines
+
+pytestmark = on_both_engines
 
 
 def compose(app: str, more: str) -> str:
     return f"name: {app}\nservices: {{web: {{image: 'limpet-test/idle:v1', init: true, {more}}}}}\n"
 
 
-def test_a_port_that_a_process_holds(site: Site, prefix: str) -> None:
+def test_a_port_that_a_process_holds(site: Site, prefix: str, free_port: int) -> None:
     """A port that a server of the host has must be refused; the old container runs on, and the port is taken
     as soon as it is free.
     """
     site.commit({"compose.yaml": compose(prefix, "environment: {E: '1'}")})
     site.sync()
     old = site.ids(prefix)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        site.commit({"compose.yaml": compose(prefix, f"ports: ['{port}:80']")})
+    site.commit({"compose.yaml": compose(prefix, f"ports: ['{free_port}:80']")})
+    with site.holding(free_port):
         for _ in range(2):
-            assert f"port {port}/tcp is held by a process of the host" in site.sync(expect=6).err
+            assert f"port {free_port}/tcp is held by a process of the host" in site.sync(expect=6).err
             assert site.ids(prefix) == old
     site.sync()
     assert site.ids(prefix) != old

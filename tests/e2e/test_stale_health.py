@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.harness.site import Site
+from tests.harness.site import Site, on_both_engines
 from tests.harness.wait import eventually
+
+pytestmark = on_both_engines
 
 COMPOSE = """\
 name: {app}

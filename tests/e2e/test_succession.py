@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.harness import images
-from tests.harness.site import Site
+from tests.harness.site import Site, on_both_engines
+
+pytestmark = on_both_engines
 
 WRITER = "while :; do echo {name} >> /data/log; usleep 20000; done"
 

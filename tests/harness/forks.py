@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -18,9 +17,9 @@ from tests.harness import forkserver
 
 @functools.cache
 def server() -> str:
-    """The name of this process's server, started at first use; it ends with this process."""
-    name = f"limpet-tests-{secrets.token_hex(8)}"
-    argv = [sys.executable, "-I", str(Path(forkserver.__file__)), name]
+    """The socket of this process's server, which is started at first use and ends with this process."""
+    path = f"{tempfile.mkdtemp(prefix='limpet-forks-', dir='/tmp')}/socket"  # at most 107 bytes
+    argv = [sys.executable, "-I", str(Path(forkserver.__file__)), path]
     process = subprocess.Popen(
         argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/", start_new_session=True
     )
@@ -28,21 +27,27 @@ def server() -> str:
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n", "the fork server did not start"
     _KEPT.append(process)
-    return name
+    return path
 
 
 _KEPT: list[subprocess.Popen[bytes]] = []
 
 
-def limpet(arguments: Sequence[str], timeout: float, env: Mapping[str, str]) -> tuple[int, str, str]:
-    """Exit code and both outputs of a command. Errors: subprocess.TimeoutExpired, when it was killed."""
+def limpet(
+    arguments: Sequence[str], timeout: float, env: Mapping[str, str], network: int = 0
+) -> tuple[int, str, str]:
+    """Exit code and both outputs of a command. Errors: subprocess.TimeoutExpired, when it was killed.
+
+    network: the process in whose network it runs; 0 for that of the tests
+    """
     with (
         tempfile.TemporaryFile() as out,
         tempfile.TemporaryFile() as err,
         open(os.devnull, "rb") as nothing,
     ):
         descriptors = [file.fileno() for file in (nothing, out, err)]
-        child = forkserver.Forked(server(), descriptors, argv=list(arguments), env=dict(env), cwd=os.getcwd())
+        request = {"argv": list(arguments), "env": dict(env), "cwd": os.getcwd(), "network": network}
+        child = forkserver.Forked(server(), descriptors, **request)
         try:
             code = child.wait(timeout)
         finally:

@@ -6,6 +6,7 @@ Rules:
 2. What a command starts as a child (fetch, render) is forked here too, never from the command, which has
    threads.
 3. When its standard input is closed it ends; commands that run go on.
+4. A command may be, with its children, in another network than the tests: that of a process.
 
 One connection serves one command: the request is a line of JSON with three descriptors beside it, the answers
 are two lines, the process id and then the wait status.
@@ -15,12 +16,14 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
 import os
 import pkgutil
 import selectors
+import shutil
 import socket
 import subprocess
 import sys
@@ -39,7 +42,7 @@ class Forked:
 
     def __init__(self, server: str, descriptors: list[int], **request: Any) -> None:
         self._connection = socket.socket(socket.AF_UNIX)
-        self._connection.connect(f"\0{server}")
+        self._connection.connect(server)
         data = json.dumps(request).encode() + b"\n"
         socket.send_fds(self._connection, [data[:1]], descriptors)
         self._connection.sendall(data[1:])
@@ -84,11 +87,15 @@ class Piped(Forked):
 
 
 class Server:
-    """Forks; `serve` returns in the server when it ends and in each forked process with its command."""
+    """Forks; `serve` returns in the server when it ends and in each forked process with its command. `path`:
+    its socket, which is reached from any network.
+    """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.network = 0  # the process in whose network this one is, when it is not that of the tests
         self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(f"\0{name}")
+        self._listener.bind(path)
         self._listener.listen(64)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -133,6 +140,9 @@ class Server:
         for number, descriptor in enumerate(descriptors):
             os.dup2(descriptor, number)
             os.close(descriptor)
+        self.network = request["network"]
+        if self.network:
+            enter_network(self.network)
         if request.get("session"):
             os.setsid()
         if "umask" in request:
@@ -155,6 +165,13 @@ class Server:
             connection.sendall(f"{number}\n".encode())
 
 
+def enter_network(pid: int) -> None:
+    """Moves this process, which has one thread, into the network of another one."""
+    with open(f"/proc/{pid}/ns/net", "rb") as namespace:
+        if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0):
+            raise OSError(ctypes.get_errno(), f"cannot enter the network of process {pid}")
+
+
 def import_all() -> None:
     """All modules of Limpet, and the libraries that they import late."""
     package = importlib.import_module("agent")
@@ -165,30 +182,32 @@ def import_all() -> None:
         importlib.import_module(library)
 
 
-def popen(server: str) -> Any:
+def popen(server: Server) -> Any:
     """What takes the place of `subprocess.Popen` where the product starts a child."""
 
     def started(argv: list[str], *, env: dict[str, str], cwd: str, umask: int, **options: Any) -> Any:
         command = [sys.executable, "-I", "-m", "agent"]
         if argv[: len(command)] != command or options.get("user") is not None:
             return subprocess.Popen(argv, env=env, cwd=cwd, umask=umask, **options)
-        return Piped(server, argv=argv[len(command) :], env=env, cwd=cwd, umask=umask, session=True)
+        wanted = {"argv": argv[len(command) :], "env": env, "cwd": cwd, "umask": umask, "session": True}
+        return Piped(server.path, **wanted, network=server.network)
 
     return started
 
 
-def main(name: str) -> int:
+def main(path: str) -> int:
     from agent import sandbox
     from agent.__main__ import main as limpet
 
     import_all()
-    vars(sandbox)["subprocess"] = SimpleNamespace(**(vars(subprocess) | {"Popen": popen(name)}))
+    server = Server(path)
+    vars(sandbox)["subprocess"] = SimpleNamespace(**(vars(subprocess) | {"Popen": popen(server)}))
     gc.freeze()
-    server = Server(name)
     print("ready", flush=True)
     command = server.serve()
     if command is not None:
         leave(limpet, command)
+    shutil.rmtree(os.path.dirname(path))
     return 0
 
 

@@ -101,7 +101,7 @@ class Host:
         self.container = container
         self.name = name
         self.release = release
-        self._pid = 0
+        self.pid = 0  # of its first process, as the machine sees it
         self._socket = scratch / "docker.sock"
         self.engine = Engine(str(self._socket))
 
@@ -130,7 +130,7 @@ class Host:
         """
         enter = [
             "nsenter",
-            f"--target={self._pid}",
+            f"--target={self.pid}",
             "--mount",
             "--uts",
             "--ipc",
@@ -260,9 +260,9 @@ class Host:
     def wait_until_up(self) -> None:
         """Waits until all is up; the socket of the host's Engine is that of its new first process."""
         self.container.reload()
-        self._pid = self.container.attrs["State"]["Pid"]
+        self.pid = self.container.attrs["State"]["Pid"]
         self._socket.unlink(missing_ok=True)
-        self._socket.symlink_to(f"/proc/{self._pid}/root/run/docker.sock")
+        self._socket.symlink_to(f"/proc/{self.pid}/root/run/docker.sock")
 
         def running() -> bool:
             state = self.run(
@@ -295,8 +295,13 @@ class Host:
 
 
 @contextmanager
-def host(engine: Engine, net: HostNetwork, name: str, release: str = "bookworm") -> Iterator[Host]:
-    """A booted test host with this host name."""
+def host(
+    engine: Engine, net: HostNetwork, name: str, release: str = "bookworm", share: Path | None = None
+) -> Iterator[Host]:
+    """A booted test host with this host name. `share`: a directory of the machine that it sees at the same
+    path.
+    """
+    shared = [f"{share}:{share}"] if share else []
     container = engine.client.containers.run(
         host_image(engine, release),
         name=unique(f"lt-{name}"),
@@ -306,7 +311,7 @@ def host(engine: Engine, net: HostNetwork, name: str, release: str = "bookworm")
         cap_add=["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE"],
         security_opt=["seccomp=unconfined", "apparmor=unconfined"],
         tmpfs={"/run": "", "/run/lock": "", "/tmp": ""},
-        volumes=["/sys/fs/cgroup:/sys/fs/cgroup:rw", "/var/lib/docker"],
+        volumes=["/sys/fs/cgroup:/sys/fs/cgroup:rw", "/var/lib/docker", *shared],
         cgroupns="host",
         environment={"container": "docker"},
     )

@@ -8,7 +8,8 @@ import random
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.harness.wait import eventually
@@ -42,6 +43,20 @@ def answers(address: str, port: int) -> bool:
             return True
     except OSError:
         return False
+
+
+@contextlib.contextmanager
+def holding(port: int, address: str = "0.0.0.0", inside: int = 0) -> Iterator[None]:
+    """Holds a TCP port, on the machine or in the network of the process `inside`."""
+    code = f"import socket; held = socket.create_server(('{address}', {port})); print('held', flush=True)"
+    enter = ["nsenter", "--net", f"--target={inside}"] if inside else []
+    argv = [*enter, sys.executable, "-I", "-c", f"{code}; input()"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        try:
+            assert child.stdout and child.stdout.readline() == b"held\n", f"port {port} is not free"
+            yield
+        finally:
+            child.kill()
 
 
 class Server:

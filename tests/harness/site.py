@@ -1,5 +1,6 @@
 """One Limpet below a root of its own, on the machine's Engine: the quick way to a whole pass, without a test
-host.
+host. With `on_both_engines` a test runs once more on the Engine of a Debian 13 test host, with a root that
+both see.
 
 `site.commit({...}); site.sync()` is a commit and a pass by the real command in a process of its own. Apps get
 names that start with the test's prefix, so that the fixture `prefix` removes what is left.
@@ -14,31 +15,37 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.harness import forks
+import pytest
+
+from tests.harness import forks, net
 from tests.harness.engine import Engine
 from tests.harness.gitrepo import Content, GitRepo
 from tests.harness.gitserver import FileRemote
-from tests.harness.hosts import Remote, Result, to_toml
+from tests.harness.hosts import Host, Remote, Result, to_toml
 from tests.harness.wait import eventually
 
 AT_START = {"LD_PRELOAD", "LIMPET_TEST_KILL_AT", "LIMPET_TEST_PATIENCE"}  # what only a new interpreter heeds
 QUICK_GATE = {"settle": "0.5s", "deadline": "20s"}
+on_both_engines = pytest.mark.parametrize("site_host", ["machine", "debian13"], indirect=True)
 
 
 @dataclass
 class Site:
-    """`root` is its `--root`; `settings` are the sections of limpet.toml, merged over quick defaults."""
+    """`root` is its `--root`; `settings` are the sections of limpet.toml, merged over quick defaults. `host`:
+    the test host whose Engine it uses, and in whose network its commands run.
+    """
 
     engine: Engine
     repo: GitRepo
     root: Path
     remote: Remote
     socket: str = ""
+    host: Host | None = None
 
     def configure(self, **sections: Mapping[str, Any]) -> None:
         """Writes limpet.toml; sections are merged over the defaults."""
@@ -81,8 +88,9 @@ class Site:
         environment = {**os.environ, **(env or {})}
         if not real and environment.keys().isdisjoint(AT_START):
             forked = ("--root", str(self.root), *arguments)
-            return Result(("limpet", *forked), *forks.limpet(forked, timeout, environment))
-        argv = [sys.executable, "-I", "-m", "agent", "--root", str(self.root), *arguments]
+            return Result(("limpet", *forked), *forks.limpet(forked, timeout, environment, self._inside()))
+        enter = ["nsenter", "--net", f"--target={self._inside()}"] if self.host else []
+        argv = [*enter, sys.executable, "-I", "-m", "agent", "--root", str(self.root), *arguments]
         done = subprocess.run(
             argv,
             capture_output=True,
@@ -121,6 +129,13 @@ class Site:
         with self.passing(phase):
             pass
 
+    def holding(self, port: int) -> AbstractContextManager[None]:
+        """A process of the host that holds a TCP port of loopback."""
+        return net.holding(port, "127.0.0.1", self._inside())
+
+    def _inside(self) -> int:
+        return self.host.pid if self.host else 0
+
     def heartbeat(self) -> dict[str, Any]:
         loaded: dict[str, Any] = json.loads((self.root / "run/limpet/heartbeat.json").read_text())
         return loaded
@@ -135,10 +150,15 @@ class Site:
 
 
 def make_site(
-    engine: Engine, repo: GitRepo, directory: Path, remote: Remote | None = None, socket: str = ""
+    engine: Engine,
+    repo: GitRepo,
+    directory: Path,
+    remote: Remote | None = None,
+    socket: str = "",
+    host: Host | None = None,
 ) -> Site:
-    """A site below `directory` that follows `repo`."""
-    site = Site(engine, repo, directory / "root", remote or FileRemote(repo), socket)
+    """A site below `directory` that follows `repo`; `host` needs to see that directory."""
+    site = Site(engine, repo, directory / "root", remote or FileRemote(repo), socket, host)
     site.root.mkdir(parents=True, exist_ok=True)
     site.configure()
     return site
