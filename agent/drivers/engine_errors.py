@@ -4,6 +4,8 @@ Rules:
 1. When the Engine gives no answer or is going down, the error is Transient: it condemns no release.
 2. When a container cannot be created or started because of its own wishes, the error is Failed: the release
    is to blame.
+3. Engines word one refusal differently, and give it different statuses. A pattern has the words of all, from
+   20.10 on; which one is meant is never read from the status alone.
 """
 
 from __future__ import annotations
@@ -91,7 +93,8 @@ FAILURES: list[tuple[str, str, str]] = [
         "the host lacks the device or its driver: see `devices`, `gpus` of the service",
     ),
     (
-        r"unknown (log|logging) driver|no such runtime|unknown runtime|plugin .* not found",
+        r"unknown (log|logging) driver|no such runtime|unknown runtime|invalid runtime name|"
+        r"plugin .* not found",
         "NotInstalled",
         "install it on the host, or use another driver",
     ),
@@ -101,11 +104,19 @@ FAILURES: list[tuple[str, str, str]] = [
         "a static address needs a network with a subnet of its own: networks.NAME.ipam.config",
     ),
     (
-        r"joining network namespace|cannot join",
+        r"non-shareable ipc",
         "Namespace",
-        "the container whose namespace it shares must run first: depends_on",
+        "give the service whose shared memory it uses `ipc: shareable`",
+    ),
+    (
+        r"joining network namespace|(cannot|can't|failed to) join (network|pid|ipc)|cannot link to a non",
+        "Namespace",
+        "the container by which it lives must run first: depends_on",
     ),
 ]
+# A container that is not the one that is started, and does not run: its lender. Older Engines say no more.
+LENDER = r"no such container: (\S+)|container ([0-9a-f]{64}) is (?:not running|restarting)"
+BEGINNINGS = ("create", "start", "restart")  # what is done to a container that needs its lender
 STATUS = re.compile(r"\s+")
 LONGEST = 500  # characters of the Engine's words in a message
 
@@ -131,13 +142,9 @@ def from_words(subject: str, doing: str, status: int, words: str) -> LimpetError
     """The error for a refusal of the Engine."""
     said = f"cannot {doing} {subject}: {one_line(words)}"
     lower = words.lower()
-    other = re.search(r"no such container: (\S+)", lower)
-    if other and other[1] not in subject.lower():
-        return Failed(
-            said,
-            f"the service shares a namespace with container {other[1]}, which must run first",
-            code="Namespace",
-        )
+    other = re.search(LENDER, lower)
+    if other and doing in BEGINNINGS and (name := other[1] or other[2]) not in subject.lower():
+        return Failed(said, f"the service lives by container {name}, which must run first", code="Namespace")
     for pattern, code, hint in TEMPORARY:
         if re.search(pattern, lower):
             return Transient(said, hint, code=code)

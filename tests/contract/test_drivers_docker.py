@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from agent.drivers.engine_errors import from_words
 from agent.drivers.host import RealHost
 from agent.drivers.observe import Look
-from agent.errors import Failed, Interrupted, LimpetError, Transient
+from agent.errors import Failed, Interrupted, Transient
 from agent.installation import Paths
 from agent.kinds import container
 from agent.model import Action, Resource
@@ -115,34 +114,6 @@ def test_an_engine_that_is_away_is_unavailable(bench: RealBench, tmp_path: Path)
         host.execute(Action(1, "start", web.key, "test", {"container": id}), web)
         host.close()
     assert seen(bench, id).state == "running"
-
-
-@pytest.mark.parametrize(
-    ("config", "code"),
-    [
-        ({"command": ["/no/such/program"]}, "CannotStart"),
-        ({"command": ["no-such-program"]}, "CannotStart"),
-        ({"command": ["/etc/passwd"]}, "CannotStart"),
-        ({"user": "nobody-knows"}, "UnknownUser"),
-        ({"devices": [{"source": "/dev/none", "target": "/dev/none", "permissions": "rwm"}]}, "NoDevice"),
-        ({"logging": {"driver": "none-such"}}, "NotInstalled"),
-        ({"runtime": "none-such"}, "NotInstalled"),
-        ({"networks": {"bridge": {"ipv4_address": "172.17.0.99"}}}, "NoSubnet"),
-        ({"network_mode": "container:no-such-container"}, "Namespace"),
-        ({"mem_limit": 1024}, "RuntimeRefused"),
-        ({"volumes": [{"type": "bind", "source": "/etc/passwd", "target": "/etc", "bind": {}}]}, "BindType"),
-    ],
-)
-def test_what_cannot_start_says_why(bench: RealBench, config: dict[str, Any], code: str) -> None:
-    """A container that cannot be created or started must fail with the Engine's reason and with what to
-    do.
-    """
-    bench.put_file("/etc/passwd", b"")
-    web = service(bench, "web", **config)
-    with pytest.raises(LimpetError, match=web.key.name) as error:
-        run(bench, web)
-    assert (error.value.code, bool(error.value.hint)) == (code, True), error.value.message
-    assert isinstance(error.value, Failed)
 
 
 def test_a_signal_does_not_end_the_restart_policy(bench: RealBench) -> None:
@@ -337,33 +308,3 @@ def test_a_restart_of_dockerd(tmp_path: Path, prefix: str) -> None:
             == bench.host.observe(Look()).networks[front.key.name].id
         )
         bench.close()
-
-
-@pytest.mark.parametrize(
-    ("words", "status", "kind", "code"),
-    [
-        ("write /var/lib/docker/x: no space left on device", 500, Transient, "DiskFull"),
-        ("daemon is shutting down", 500, Transient, "RuntimeUnavailable"),
-        (
-            'connection error: desc = "transport: ... containerd.sock: connect: connection refused"',
-            500,
-            Transient,
-            "RuntimeUnavailable",
-        ),
-        ("Bind for 0.0.0.0:80 failed: port is already allocated", 500, Failed, "PortTaken"),
-        (
-            "error starting userland proxy: listen tcp4 0.0.0.0:80: bind: address already in use",
-            500,
-            Failed,
-            "PortTaken",
-        ),
-        ("Address already in use", 403, Failed, "AddressTaken"),
-        ("something new", 500, Failed, "RuntimeRefused"),
-        ("something new", 503, Transient, "RuntimeRefused"),
-    ],
-)
-def test_the_words_of_the_engine(words: str, status: int, kind: type[LimpetError], code: str) -> None:
-    """What the Engine says must become an error of the right class, with its words and a remedy."""
-    error = from_words("container x", "start", status, words)
-    assert (type(error), error.code, bool(error.hint)) == (kind, code, True)
-    assert words in error.message
