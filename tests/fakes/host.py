@@ -89,6 +89,7 @@ class FakeContainer:
     patience: float = 0.0
     hooks: list[str] = field(default_factory=list)  # events whose commands ended well since the start
     created_at: str = ""
+    linked: tuple[str, ...] = ()  # ids of the containers to which it is linked
     joined: dict[str, tuple[str, str]] = field(
         default_factory=dict
     )  # key of the service -> id and start of the container whose namespace it is in
@@ -432,6 +433,7 @@ class FakeHost:
         self._mount(name, config)
         primary = endpoints.primary_network(resource.spec)
         ids = {c.seen.name: c.seen.id for c in self.containers.values()}
+        lent = self._lent(name, resource)
         seen = ObservedContainer(
             self._id(),
             name,
@@ -444,9 +446,11 @@ class FakeHost:
             networks={primary: ""} if primary else {},
             volumes=tuple(
                 sorted(
-                    v["source"]
-                    for v in config.get("volumes") or ()
-                    if v["type"] == "volume" and v.get("source")
+                    lent.union(
+                        v["source"]
+                        for v in config.get("volumes") or ()
+                        if v["type"] == "volume" and v.get("source")
+                    )
                 )
             ),
             shares={k: ids.get(of, of) for k, of in lenders.lenders(resource) if k in lenders.NAMESPACES},
@@ -462,7 +466,20 @@ class FakeHost:
             policy=_policy(config),
             patience=start_patience(request.healthcheck(config.get("healthcheck") or {})),
             created_at=self._now(),
+            linked=tuple(self._find(of).seen.id for key, of in lenders.lenders(resource) if key == "links"),
         )
+
+    def _lent(self, name: str, resource: Resource) -> set[str]:
+        """The volumes that a container gets of others. The lender of a network may still be missing."""
+        found: set[str] = set()
+        for key, of in lenders.lenders(resource):
+            lender = self.find(of)
+            if lender is None and key not in ("network_mode", "depends_on"):
+                raise Failed(
+                    f"cannot create container {name}: No such container: {of}", HINT, code="Namespace"
+                )
+            found |= {*lender.seen.volumes} if lender and key == "volumes_from" else set()
+        return found
 
     def _mount(self, name: str, config: Spec) -> None:
         for volume in config.get("volumes") or ():
@@ -501,6 +518,8 @@ class FakeHost:
             at.error = at.behaviour.start_error
             raise Failed(f"cannot start container {at.seen.name}: {at.error}", HINT, code="CannotStart")
         at.joined = {key: self._join(at, of) for key, of in at.seen.shares.items()}
+        for of in at.linked:
+            self._join(at, of)
         self._events += 1
         at.by_hand = False
         at.ticks, at.error, at.started_at, at.restarts, at.hooks = 0, "", self._now(), 0, []
@@ -517,7 +536,7 @@ class FakeHost:
     def _join(self, at: FakeContainer, of: str) -> tuple[str, str]:
         lender = self.find(of)
         if lender is None or lender.seen.state not in RUNNING:
-            at.error = f"cannot join network of a non running container: {of}"
+            at.error = f"cannot join a non running container: {of}"
             if lender is None:
                 at.error = f"No such container: {of}"
             raise Failed(f"cannot start container {at.seen.name}: {at.error}", HINT, code="Namespace")
@@ -541,6 +560,10 @@ class FakeHost:
 
     def _stop(self, at: FakeContainer, code: int) -> None:
         at.seen = replace(at.seen, state="exited", health="", exit_code=code, ports=())
+        run = (at.seen.id, at.started_at)
+        for other in self.containers.values():
+            if other.seen.state in RUNNING and other.joined.get("pid") == run:
+                self._stop(other, 137)  # all processes end with the first one of their namespace
 
     def _container_stop(self, resource: Resource | None, container: str) -> None:
         at = self.find(container)
