@@ -4,7 +4,8 @@ with its volumes, linked to it, or with `depends_on: {restart: true}`. Pure.
 Rules:
 1. The Engine looks a lender up when it creates a container, and remembers its id. A container that remembers
    an id which its lender does not have (any more) can never start again. It is re-created, after its lender;
-   so is one that has volumes of a former lender, or a link to it.
+   so is one that has volumes of a former lender, or a link to it. (A lender of the network that is not there
+   yet is remembered by its name. tests/contract/test_lenders.py holds the Engines to all this.)
 2. A namespace ends when its lender ends. A container that was started before its lender lives in a dead one:
    it is restarted, after its lender. `depends_on: {restart: true}` asks for the same, but only when the other
    container is a new one, or when Limpet starts it; the Engine's own restarts do not count.

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +20,7 @@ from agent.store.content import Content
 from tests.fakes import compose
 from tests.fakes.files import MemoryContent
 from tests.fakes.host import FakeHost
-from tests.harness import images
+from tests.harness import images, net
 from tests.harness.engine import Engine
 from tests.harness.hosts import Host as TestHost
 
@@ -95,14 +92,14 @@ class FakeBench:
 
 
 class RealBench:
-    def __init__(self, prefix: str, engine: Engine, directory: Path, kind: type[RealHost] = RealHost) -> None:
+    def __init__(self, prefix: str, engine: Engine, directory: Path) -> None:
         self.prefix = prefix
         self.engine = engine
         self.root = directory / "root"
         paths = Paths(self.root)
         paths.content.mkdir(parents=True)
         self.content = Content(paths.content)
-        self.real = kind(paths, EngineSettings(socket=engine.socket), self.content, instance=prefix)
+        self.real = RealHost(paths, EngineSettings(socket=engine.socket), self.content, instance=prefix)
         self.host: Host = self.real
 
     def image(self, kind: str) -> str:
@@ -135,10 +132,8 @@ class RealBench:
         api.start(id)
         return id
 
-    @contextlib.contextmanager
-    def holding(self, port: int) -> Iterator[None]:
-        with socket.create_server(("0.0.0.0", port)):
-            yield
+    def holding(self, port: int) -> contextlib.AbstractContextManager[None]:
+        return net.holding(port)
 
     def put_file(self, path: str, data: bytes, mode: int = 0o644) -> None:
         place = self.root / path.lstrip("/")
@@ -159,40 +154,15 @@ class RealBench:
         self.real.close()
 
 
-class InsideHost(RealHost):
-    """A test host's Engine and files, driven from the machine: its root is that of the host's first
-    process.
-    """
-
-    def mapped(self, source: str) -> str:
-        path = super().mapped(source)
-        return "/" + path.split("/root/", 1)[1] if path.startswith("/proc/") else path
-
-    def unmapped(self, source: str) -> str:
-        below = f"/{str(self.root).split('/root/', 1)[1]}"
-        return source.removeprefix(below) if source.startswith(f"{below}/") else super().unmapped(source)
-
-
 class HostBench(RealBench):
-    """The same on a test host, with its own Engine."""
+    """The same with the Engine of a test host, which sees the directory at its path."""
 
-    def __init__(self, prefix: str, machine: TestHost) -> None:
-        self.pid = machine.container.attrs["State"]["Pid"]
-        directory = Path(f"/proc/{self.pid}/root/srv/{prefix}")
-        directory.mkdir()
-        super().__init__(prefix, machine.engine, directory, InsideHost)
+    def __init__(self, prefix: str, machine: TestHost, directory: Path) -> None:
+        super().__init__(prefix, machine.engine, directory)
+        self.machine = machine
 
-    @contextlib.contextmanager
-    def holding(self, port: int) -> Iterator[None]:
-        code = (
-            f"import socket; held = socket.create_server(('0.0.0.0', {port})); print('held', "
-            "flush=True); input()"
-        )
-        argv = ["nsenter", "--net", "--target", str(self.pid), sys.executable, "-c", code]
-        child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert child.stdout and child.stdout.readline() == b"held\n"
-        yield
-        child.communicate(b"\n")
+    def holding(self, port: int) -> contextlib.AbstractContextManager[None]:
+        return net.holding(port, inside=self.machine.pid)
 
 
 # --- resources and verbs, the same for both -----------------------------------------------------------------

@@ -15,7 +15,7 @@ from tests.harness.hosts import Host
 
 @pytest.fixture(params=["fake", "real", "debian13"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    """A host: in memory, or this machine's Engine with a root below tmp_path, or a test host."""
+    """A host: in memory, or this machine's Engine, or that of a test host, with a root below tmp_path."""
     if request.param == "fake":
         yield FakeBench("fake-host")
         return
@@ -26,6 +26,6 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
         return
     machine: Host = request.getfixturevalue("debian13")
     with machine.engine.prefix() as prefix:
-        inside = HostBench(prefix, machine)
+        inside = HostBench(prefix, machine, tmp_path)
         yield inside
         inside.close()

@@ -74,13 +74,13 @@ def here(loaded: Engine, tmp_path: Path) -> Iterator[Place]:
 
 
 @pytest.fixture
-def there(debian13: Host) -> Iterator[Place]:
+def there(debian13: Host, tmp_path: Path) -> Iterator[Place]:
     """The Engine of a Debian 13 host."""
     composed.load_images(debian13.engine.client)
     debian13.load_image(images.image("idle"))
     with debian13.engine.prefix("ltd") as project:
-        bench = HostBench(project, debian13)
-        yield Place(debian13.engine, bench.real, Path("/" + str(bench.root).split("/root/", 1)[1]), project)
+        bench = HostBench(project, debian13, tmp_path / "there")
+        yield Place(debian13.engine, bench.real, bench.root, project)
         bench.close()
 
 

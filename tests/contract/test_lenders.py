@@ -61,8 +61,10 @@ def test_what_lives_by_one_that_is_gone(bench: Bench, key: str) -> None:
     only when it is created anew.
     """
     gateway, app = lender(bench), behind(bench, key)
-    act(bench, gateway, "stop", container=run(bench, gateway))
-    create(bench, app)
+    run(bench, gateway)
+    run(bench, app)
+    act(bench, app, "stop", container=app.key.name)
+    act(bench, gateway, "stop", container=gateway.key.name)
     refused(bench, app)
     refused(bench, app, "restart")
     act(bench, gateway, "remove", container=gateway.key.name)
