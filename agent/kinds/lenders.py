@@ -36,6 +36,7 @@ PHRASES = {
     "links": "to which it is linked",
     "depends_on": "with which it is restarted",
 }
+LENDING = ("running", "paused")  # states in which another container can begin to live by one
 RESTARTED = (*NAMESPACES, "depends_on")  # the others are only looked up when a container is created
 
 
@@ -143,7 +144,7 @@ def absent_lender(desired: Resource, view: View) -> Fate | None:
         there = _instance(name, view)
         if Key("container", name) in view.target.manifest.resources:
             continue
-        if there is None or there.state not in RUNNING:
+        if there is None or there.state not in LENDING:
             how = "is not there" if there is None else f"is {there.state}"
             hint = f"{_to_run(name, there)}; Limpet goes on by itself when it runs"
             return refuse(desired.key, f"container {name}, {PHRASES[key]}, {how}", hint)
@@ -155,7 +156,10 @@ def absent_lender(desired: Resource, view: View) -> Fate | None:
 
 def _to_run(name: str, there: ObservedContainer | None) -> str:
     """What a person does to make a lender run."""
-    return "create and start it" if there is None else f"start it: docker start {name}"
+    if there is None:
+        return "create and start it"
+    looping = there.state == "restarting"
+    return f"see why: docker logs {name}" if looping else f"start it: docker start {name}"
 
 
 def is_dead(instance: ObservedContainer, view: View) -> bool:

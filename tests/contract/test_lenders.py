@@ -112,6 +112,17 @@ def test_a_lender_that_is_restarted(bench: Bench, key: str) -> None:
     assert there(bench, gateway).started_at < there(bench, app).started_at
 
 
+@by_namespace
+def test_a_lender_in_a_restart_loop(bench: Bench, key: str) -> None:
+    """Nothing can live by a container that is restarting."""
+    gateway = service(bench, "gw", "crash", network_mode="none", ipc="shareable", restart="always")
+    app = behind(bench, key)
+    run(bench, gateway)
+    create(bench, app)
+    eventually(bench, gateway.key.name, lambda c: c.state == "restarting" and bool(c.restart_count))
+    refused(bench, app)
+
+
 def test_what_has_the_volumes_of_another(bench: Bench) -> None:
     """The volumes of a lender must be seen at who uses them, and a lender that is not there must fail the
     creation.

@@ -535,7 +535,7 @@ class FakeHost:
 
     def _join(self, at: FakeContainer, of: str) -> tuple[str, str]:
         lender = self.find(of)
-        if lender is None or lender.seen.state not in RUNNING:
+        if lender is None or lender.seen.state not in ("running", "paused"):
             at.error = f"cannot join a non running container: {of}"
             if lender is None:
                 at.error = f"No such container: {of}"

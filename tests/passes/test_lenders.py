@@ -215,6 +215,20 @@ def test_a_foreign_lender_is_waited_for(passes: Passes, key: str) -> None:
     assert passes.host.in_dead_namespaces() == []
 
 
+@pytest.mark.parametrize("key", NAMESPACES)
+def test_a_foreign_lender_in_a_restart_loop(passes: Passes, key: str) -> None:
+    """A container of somebody else that is restarting must be waited for, and condemn nothing."""
+    id = passes.host.add_foreign_container("vpn-gw-1")
+    theirs = passes.host.containers[id]
+    theirs.seen = replace(theirs.seen, state="restarting")
+    passes.branch.push(service("shop/app:1", APP, config={key: "container:vpn-gw-1", "restart": "always"}))
+    assert passes.run().exit_code == 6
+    [refusal] = passes.plan.refused
+    assert refusal.cause == f"container vpn-gw-1, {PHRASE[key]}, is restarting"
+    theirs.seen = replace(theirs.seen, state="running")
+    assert passes.run().exit_code == 0 and not passes.state.rejected
+
+
 PHRASE = {
     "network_mode": "whose network it shares",
     "pid": "whose processes it shares",
