@@ -6,9 +6,9 @@ tests/contract:
 
 - A stopped container keeps the *id* of each network it was in. When a network was removed and made again
   under the same name, `start` fails with "network <old id> not found". `disconnect` by name drops the stale
-  entry, even while no such network exists; `connect` replaces it, with the given aliases and static address,
-  and resolves it by name at the next start (until then the list shows an empty network id). The container
-  keeps its id; `HostConfig.NetworkMode` never changes.
+  entry, even while no such network exists; `connect` replaces it, with the given aliases and static address
+  (not the MAC address: `kinds/attaching.py`), and resolves it by name at the next start (until then the list
+  shows an empty network id). The container keeps its id; `HostConfig.NetworkMode` never changes.
 - A network whose containers are all stopped can be removed. A stopped container holds neither address nor
   port: the container that starts first gets them, and the start of the other fails.
 - `rename` works in any state; the new name resolves on its networks at once. The old name is free at once.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from agent.kinds import hooks, lenders, notify
+from agent.kinds import attaching, hooks, lenders, notify
 from agent.kinds.base import Step, View
 from agent.kinds.engine.differences import differing_fields
 from agent.kinds.instances import is_kept
@@ -21,10 +21,16 @@ def adoption_cause(instances: list[ObservedContainer]) -> str:
     return f"the container that was started before differs in {_listed(words)}" if words else ""
 
 
-def lender_cause(desired: Resource, instances: list[ObservedContainer], view: View) -> str:
-    """Why an instance with the right digest cannot go on: it lives by a container that is another one now."""
+def misfit_cause(desired: Resource, instances: list[ObservedContainer], view: View) -> str:
+    """Why an instance with the right digest cannot go on: it lives by a container that is another one now, or
+    cannot join its networks as it should.
+    """
     same = (i for i in instances if i.name == desired.key.name and i.digest == desired.digest)
-    return next((lenders.misfit(desired, instance, view) for instance in same), "")
+    misfits = (
+        lenders.misfit(desired, instance, view) or attaching.loses_address(desired, instance, view)
+        for instance in same
+    )
+    return next(misfits, "")
 
 
 def mending_cause(desired: Resource, keeper: ObservedContainer, steps: tuple[Step, ...], view: View) -> str:

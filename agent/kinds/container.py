@@ -13,6 +13,7 @@ from typing import Any, TypedDict, Unpack
 
 from agent.kinds import (
     adoption,
+    attaching,
     causes,
     claims,
     giving_back,
@@ -116,12 +117,6 @@ def container_resource(
     )
 
 
-def networks(resource: Resource) -> list[str]:
-    """The real names of the networks it joins, in the order of their priority."""
-    joined = resource.spec["config"].get("networks") or {}
-    return sorted(joined, key=lambda name: (-int((joined[name] or {}).get("priority") or 0), name))
-
-
 def fate(key: Key, desired: Resource | None, view: View) -> Fate:
     """What becomes of one container and of each instance that bears its name."""
     instances = view.containers(key.name)
@@ -171,7 +166,8 @@ def give_up(key: Key, view: View) -> tuple[Step, ...]:
 def _matches(desired: Resource, instance: ObservedContainer, view: View) -> bool:
     image = view.target.image(desired)
     same = instance.digest == desired.digest and instance.image_id == image
-    return same and instance.state not in BROKEN and not lenders.misfit(desired, instance, view)
+    misfit = lenders.misfit(desired, instance, view) or attaching.loses_address(desired, instance, view)
+    return same and instance.state not in BROKEN and not misfit
 
 
 def _keeper(desired: Resource, instances: list[ObservedContainer], view: View) -> ObservedContainer | None:
@@ -235,7 +231,7 @@ def _creation(
     prepare = [Step("prepare", "create", {"name": name, "image": image, **heir_of})]
     prepare += [
         Step("prepare", "connect", {"container": name, "network": network})
-        for network in networks(desired)[1:]
+        for network in attaching.networks(desired)[1:]
     ]
     start = (
         Step("start", "rename", {"container": name, "to": key.name}),
@@ -243,7 +239,7 @@ def _creation(
         *hooks.after_start(desired, key.name),
     )
     verb = _making(key, instances)
-    cause = causes.adoption_cause(instances) or causes.lender_cause(desired, instances, view)
+    cause = causes.adoption_cause(instances) or causes.misfit_cause(desired, instances, view)
     cause = cause or causes.creation_cause(desired, verb, view)
     return Fate(key, verb, cause, (*prepare, *others, *start))
 
@@ -281,7 +277,7 @@ def _mend(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step
     signal, hooks; in this order.
     """
     at = {"container": keeper.id}
-    steps = _attach(desired, keeper, view)
+    steps = attaching.attach(desired, keeper, view)
     if keeper.name != desired.key.name:
         whole = is_candidate(keeper) or (keeper.adopted and not is_kept(keeper))
         steps += [] if whole else [Step("start", "policy", at)]
@@ -293,22 +289,6 @@ def _mend(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step
         steps += hooks.while_running(notify.steps(desired, keeper, view), desired, keeper, view)
     elif keeper.state not in RUNNING and not _done(desired, keeper, view):
         steps += [Step("start", "start", at), *hooks.after_start(desired, keeper.id)]
-    return steps
-
-
-def _attach(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step]:
-    """The steps that attach an instance to its networks, and to none that is removed."""
-    at = {"container": keeper.id}
-    elsewhere = sorted((set(keeper.networks) & view.recreated) - set(networks(desired)))
-    steps = [Step("release", "disconnect", at | {"network": name}) for name in elsewhere]
-    for network in networks(desired):
-        there, attached = view.observed.networks.get(network), keeper.networks.get(network)
-        replaced = network in view.recreated
-        if attached is not None:
-            if not replaced and attached in ("", there.id if there else None):
-                continue
-            steps.append(Step("release" if replaced else "start", "disconnect", at | {"network": network}))
-        steps.append(Step("start", "connect", at | {"network": network}))
     return steps
 
 

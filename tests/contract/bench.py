@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from agent.drivers.host import Host, RealHost
 from agent.drivers.observe import Look
 from agent.installation import Paths
-from agent.kinds import claims, container, network, volume
+from agent.kinds import attaching, claims, container, network, volume
 from agent.kinds.engine import endpoints
 from agent.model import Action, Resource
 from agent.observed import ObservedContainer
@@ -124,7 +124,7 @@ class RealBench:
         api: Any = self.engine.client.api  # the SDK has no types for what is asked here
         body = compose.body(resource, resource.spec["image"], self.real.mapped)
         id = str(api.create_container_from_config(body, name)["Id"])
-        for other in container.networks(resource)[1:]:
+        for other in attaching.networks(resource)[1:]:
             endpoint = endpoints.endpoint(resource.spec, other)
             api._post_json(
                 api._url("/networks/{0}/connect", other), data={"Container": id, "EndpointConfig": endpoint}

@@ -13,6 +13,7 @@ A case is a mapping (from TOML). What is not said is as it should be:
                                    `foreign`, or `compose` ("desired/web"), what Docker Compose made of it,
                                    and of the keys in `but`, under `name`
     file, network, volume          what else lies there, by name
+    engine_api                     the API version, [1, 44]; where none is said, that of an older Engine
     ran                            one-shots that ran to success ("known_good/migrate"), whatever became of
     them inventory, unowned             entries by key: what differs (`completed = "now"`: it ran to success);
     keys that are not owned
@@ -26,7 +27,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from agent.kinds import claims, container, files, instances, network, oneshots, volume
+from agent.kinds import attaching, claims, container, files, instances, network, oneshots, volume
 from agent.kinds.base import Target, View
 from agent.model import Inventory, Key, Manifest, Need, Owned, Resource, sha256
 from agent.observed import Observed, ObservedContainer, ObservedFile, ObservedNetwork, ObservedVolume
@@ -175,7 +176,7 @@ def instance(held: Target, name: str, /, *, id: str = "", **differs: Any) -> Obs
         resource.spec["app"],
         resource.digest,
         exit_code=0 if state == "exited" else None,
-        networks={n: f"id-{n}" for n in container.networks(resource)},
+        networks={n: f"id-{n}" for n in attaching.networks(resource)},
         ports=tuple(claim for claim in resource.claims if claim.startswith("port/")),
     )
     seen = replace(seen, **differs)
@@ -250,7 +251,13 @@ def observed(case: Case) -> Observed:
     paths |= {path: _lying(spec) for path, spec in case.get("file", {}).items()}
     images = frozenset(image for name in RELEASES for image in release(case, name).lock.values())
     return Observed(
-        paths, tuple(sorted(containers.values(), key=lambda c: (c.name, c.id))), networks, volumes, {}, images
+        paths,
+        tuple(sorted(containers.values(), key=lambda c: (c.name, c.id))),
+        networks,
+        volumes,
+        {},
+        images,
+        engine_api=tuple(case.get("engine_api", ())),
     )
 
 

@@ -45,7 +45,7 @@ def endpoint(spec: Spec, network: str, api: tuple[int, int] = (1, 41)) -> Body:
         "IPAMConfig": {key: value for key, value in addresses.items() if value},
         "DriverOpts": options,
         "Links": links(spec),
-        "MacAddress": _mac_address_in(spec, network) if api >= ALL_AT_CREATE else "",
+        "MacAddress": mac_address_in(spec, network) if api >= ALL_AT_CREATE else "",
     }
     settings |= {key: value for key, value in optional.items() if value}
     if wanted.get("gw_priority") is not None:
@@ -53,7 +53,7 @@ def endpoint(spec: Spec, network: str, api: tuple[int, int] = (1, 41)) -> Body:
     return settings
 
 
-def _mac_address_in(spec: Spec, network: str) -> Any:
+def mac_address_in(spec: Spec, network: str) -> Any:
     """The MAC address in one network; that of the service is the one in its primary network."""
     wanted = spec["config"]["networks"].get(network) or {}
     return wanted.get("mac_address") or (

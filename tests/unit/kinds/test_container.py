@@ -59,11 +59,3 @@ def test_names_of_instances() -> None:
     assert instances.candidate_name(web(), "sha256:1") == instances.candidate_name(web(), "sha256:1")
     assert instances.candidate_name(web(), "sha256:1") != instances.candidate_name(web(), "sha256:2")
     assert instances.candidate_name(web(), "sha256:1").startswith("shop-web-1.new-")
-
-
-def test_networks_are_joined_by_priority() -> None:
-    """The network of the highest priority must come first, then by name: it is joined when the container is
-    created.
-    """
-    config = {"image": "a", "networks": {"a": {}, "b": {"priority": 10}, "c": None}}
-    assert container.networks(web(config=config)) == ["b", "a", "c"]
