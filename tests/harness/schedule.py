@@ -21,7 +21,7 @@ LONG = (
     "tests/compose/test_strategies.py",
     "tests/test_lint.py",
 )
-HOSTS = ("host_net", "debian13")  # fixtures; the second also as a parameter of `bench`
+HOSTS = ("host_net", "debian13")  # fixtures; the second also as a parameter of `bench` or `site_host`
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
