@@ -22,7 +22,7 @@ from agent.converge import naming
 from agent.converge.account import Account, Ending
 from agent.converge.context import Context, Executed, Wanted
 from agent.converge.prune import prune
-from agent.converge.watch_gate import failing_before, watch
+from agent.converge.watch_gate import failing_before, unwell, watch
 from agent.decide import gate, ownership
 from agent.decide.plan import deferred
 from agent.errors import (
@@ -339,13 +339,14 @@ def _go_back(
     if target.manifest.digest != good.manifest_digest:
         raise Failed("the manifest of known good was lost on this host", CORRECT_IT, code="ManifestMissing")
     lacking: list[Refusal] = []
+    before = unwell(context, target)
     for again in (False, True):  # what the failed release made may have been in the way
         view, plan = context.plan_for(wanted, target, target, applied=failed_target)
         if failure := _apply(context, account, wanted, view, plan, more=again):
             raise failure
         pruned = prune(context, account, wanted, target, applied=failed_target)
         if not (lacking := _lacking(context, wanted, view, plan)):
-            verdict = watch(context, account, wanted, pruned.view, plan, again=True)
+            verdict = watch(context, account, wanted, pruned.view, plan, again=True, excused=before)
             assert verdict is not None  # no newer revision ends this wait
             return target, verdict
     first = lacking[0]

@@ -16,7 +16,7 @@ from agent.decide import gate
 from agent.errors import Interrupted
 from agent.fetch.address import parse_address
 from agent.kinds import oneshots
-from agent.kinds.base import View
+from agent.kinds.base import Target, View
 from agent.model import Manifest, Plan
 from agent.observed import Observed
 from agent.store.verdicts import Attempt
@@ -33,6 +33,11 @@ def failing_before(context: Context, view: View, plan: Plan) -> frozenset[str]:
     return gate.allowed_to_fail(manifest, sample, changed)
 
 
+def unwell(context: Context, target: Target) -> frozenset[str]:
+    """The runs of containers that are unhealthy now, before the release that may be why is undone."""
+    return gate.unhealthy_runs(context.observe(target, deep=True).containers)
+
+
 def watch(
     context: Context,
     account: Account,
@@ -42,6 +47,7 @@ def watch(
     *,
     resumed: bool = False,
     again: bool = False,
+    excused: frozenset[str] = frozenset(),
 ) -> gate.Verdict | None:
     """Looks until there is a verdict; None when a newer revision ends the wait. Errors: Interrupted,
     Transient.
@@ -50,9 +56,11 @@ def watch(
     view, plan: what is judged, as it was seen after the last action, and what was refused of it.
     resumed: an earlier pass began the deadline.
     again: known good is judged, after a rollback.
+    excused: the runs of containers that were unhealthy before the rollback.
     """
     manifest = _judged(view.target.manifest, plan)
     terms = _terms(context, wanted, view, resumed=resumed, again=again)
+    terms = replace(terms, allowed_to_fail=terms.allowed_to_fail | excused)
     memory = _memory(context, resumed=resumed)
     source: str | None = None  # asked once all else is well, and again as long as it does not answer
     while True:

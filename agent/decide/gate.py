@@ -8,7 +8,8 @@ Rules:
    one-shot, an unhealthy health check, a restart loop. Anything else has time until the deadline, which is
    never before a container that is seen to start may be healthy by its own word (`start_period`). A run of a
    container that was unhealthy before the release was applied has that time, too: its health check may not
-   have seen the change yet, and the change may be what heals it.
+   have seen the change yet, and the change may be what heals it. So has a run that was unhealthy when known
+   good was about to come back: it may have been so because of the release that is undone.
 3. Contrast: a subject that failed already before the release was applied, and was not changed by it, cannot
    condemn the release.
 4. The source must answer after the change when it answered before (commit-confirmed). Where it does not,
@@ -20,7 +21,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -207,10 +208,14 @@ def allowed_to_fail(manifest: Manifest, sample: Sample, changed: set[Key]) -> fr
     """
     progress = GateMemory(sample.at)
     found = [*_containers(manifest, sample, progress, frozenset()), *_checks(manifest, sample, progress)]
-    runs = {_run(c) for c in sample.containers if c.owned and c.health == "unhealthy"}
-    return frozenset(runs).union(
+    return unhealthy_runs(sample.containers).union(
         f.subject for f in found if f.subject.startswith("check/") or Key.parse(f.subject) not in changed
     )
+
+
+def unhealthy_runs(containers: Iterable[ObservedContainer]) -> frozenset[str]:
+    """The runs of our containers that are unhealthy now: what is done next may be what heals them."""
+    return frozenset(_run(c) for c in containers if c.owned and c.health == "unhealthy")
 
 
 def _run(instance: ObservedContainer) -> str:

@@ -78,3 +78,34 @@ def test_a_signal_that_heals(ailing: Site, prefix: str) -> None:
     ailing.sync()
     assert ailing.ids(prefix) == old
     until_health(ailing, app, "healthy")
+
+
+LINKED = """\
+name: {app}
+services:
+  db:
+    image: limpet-test/idle:v1
+    init: true
+    network_mode: bridge
+    healthcheck: {{test: '{test}', interval: 0.5s, retries: 5}}
+  web:
+    image: limpet-test/idle:v1
+    init: true
+    network_mode: bridge
+    healthcheck: {{test: 'true', interval: 1s, retries: 1}}
+    links: [db]
+    depends_on: {{db: {{condition: service_healthy}}}}
+"""
+
+
+def test_what_suffered_from_a_bad_release(site: Site, prefix: str) -> None:
+    """While a container does not run, the Engine runs no probe in what is linked to it: that must not keep a
+    bad release from being rejected, once, when all is well again without it.
+    """
+    site.commit({"compose.yaml": LINKED.format(app=prefix, test="true")})
+    site.sync()
+    before = site.ids(prefix)
+    site.commit({"compose.yaml": LINKED.format(app=prefix, test="false")})
+    site.sync(expect=4)
+    assert site.ids(prefix) == before
+    until_health(site, f"{prefix}-web-1", "healthy")

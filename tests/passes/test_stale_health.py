@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.kinds import files
-from agent.model import Need, Resource
+from agent.model import Action, Need, Resource
 from agent.settings.values import GateSettings
 from tests.fakes.host import Behaviour
 from tests.fakes.passes import Passes, service
@@ -119,3 +119,27 @@ def test_what_the_release_itself_makes_unhealthy_is_condemned(passes: Passes) ->
     passes.branch.push(sick, web("2", sick))
     assert passes.run().exit_code == 4
     assert len(passes.state.rejected) == 1
+
+
+def test_what_was_unhealthy_with_a_bad_release_is_well_again_after_it(tmp_path: Any) -> None:
+    """A container that was unhealthy only while a bad release was there must get the time to be well again:
+    the release is rejected, and not tried anew at each pass.
+    """
+    images = (("shop/db:1", "web"), ("shop/db:2", "sick"), ("shop/web:1", "web"))
+    passes = with_images(tmp_path, *images, gate=GateSettings(settle=1.0, deadline=20.0))
+    beside = service("shop/web:1", WEB, config={"restart": "always"}, needs=(Need(db().key, "started"),))
+    proved(passes, db(), beside)
+    good, execute = passes.host._find(DB).seen.id, passes.host.execute
+
+    def following(action: Action, resource: Resource | None) -> None:
+        execute(action, resource)
+        if action.verb == "stop" and action.key == db().key:
+            ails(passes, "unhealthy", name=WEB)
+        if action.verb == "start" and passes.host._find(DB).seen.id == good:
+            ails(passes, *["unhealthy"] * 6, "healthy", name=WEB)
+
+    passes.host.execute = following  # type: ignore[method-assign]
+    passes.branch.push(service("shop/db:2", DB, config={"restart": "always"}), beside)
+    result = passes.run()
+    assert (result.outcome, result.exit_code) == ("RolledBack", 4), result
+    assert len(passes.state.rejected) == 1 and passes.host._find(DB).seen.id == good
