@@ -45,6 +45,7 @@ class ObservedContainer:
     ports: claims of the published ports that are held now
     addresses: claims of the addresses that it has; only of containers that are not ours
     patience: seconds that its health check gives it for its start
+    limits: the Engine's fields of the limits that it can change in place
     adopted: ours by its id in the inventory, not by a label
     original: how an adopted one was found, until a release that has it is proved
     shares: `network_mode`, `pid` or `ipc` -> the id of the container with which it shares that, or its name
@@ -72,6 +73,7 @@ class ObservedContainer:
     started_at: str = ""
     error: str = ""
     patience: float = 0.0
+    limits: Spec | None = None
     adopted: bool = False
     original: Spec | None = None
     shares: Mapping[str, str] = field(default_factory=dict)

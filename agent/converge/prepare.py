@@ -52,7 +52,7 @@ def bring_in(context: Context, account: Account) -> tuple[Wanted, View, Plan, Re
         if context.known_good and target.release.id != context.known_good.id:
             recover.known_good(context, wanted.repository)
         if target.manifest is not wanted.manifest:
-            observed = context.observe(target)
+            observed = context.observe(target, deep=True)
         view, plan, trouble = _prepare(context, account, wanted, target, observed)
         return replace(wanted, trouble=wanted.trouble or trouble), view, plan, rejection
     except Interrupted:
@@ -78,7 +78,7 @@ class FirstLook:
         attempt = context.state.attempt
         self._likely = context.target(attempt.release if attempt else context.known_good)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="observe")
-        self._looking: Future[Observed] = self._pool.submit(context.observe, self._likely)
+        self._looking: Future[Observed] = self._pool.submit(context.observe, self._likely, deep=True)
 
     def __enter__(self) -> FirstLook:
         return self
@@ -94,7 +94,7 @@ class FirstLook:
         """What was seen, or a new look when that does not show all that is wanted. Errors: Transient."""
         observed, target = self.result(), Target(wanted.manifest) if wanted.manifest else Target()
         complete = self._context.look([self._likely]).shows(self._context.look([target]))
-        return observed if complete else self._context.observe(target)
+        return observed if complete else self._context.observe(target, deep=True)
 
 
 def fetch_tip(context: Context, account: Account) -> Wanted:
@@ -194,7 +194,9 @@ def _prepare(
         context.phase("prefetch", wanted, release)
         pulled, errors = prefetch.pull(context, missing, view.observed)
         _check_same(target, wanted, pulled)
-        view, plan = context.plan_for(wanted, target.resolved(pulled), good)
+        target = target.resolved(pulled)
+        seen = context.observe(target, deep=True)
+        view, plan = context.plan_for(wanted, target, good, observed=seen)
         account.saw(view.observed)
         plan, late = _feasible(context, account, view, plan, errors)
         trouble = trouble or late

@@ -56,7 +56,7 @@ def preview(context: Context) -> Preview:
     held = still_held(context, wanted)
     target, rejection = choose(context, wanted, held, observed)
     if target.manifest is not wanted.manifest:
-        observed = context.observe(target)
+        observed = context.observe(target, deep=True)
     view, plan = context.plan_for(wanted, target, context.target(context.known_good), observed=observed)
     prefetch.check_engine(plan, target.manifest, observed)
     pulls = prefetch.missing(plan, target.manifest, view.observed, target.lock)

@@ -12,9 +12,8 @@ tests/contract:
 - A network whose containers are all stopped can be removed. A stopped container holds neither address nor
   port: the container that starts first gets them, and the start of the other fails.
 - `rename` works in any state; the new name resolves on its networks at once. The old name is free at once.
-- The restart policy can be changed in any state, also while the container restarts. A container that was
-  stopped by `stop` stays down when dockerd restarts, unless its policy is `always`: that is why a kept
-  container gets policy `no`.
+- The restart policy can be changed in any state. A container that was stopped by `stop` stays down when
+  dockerd restarts, unless its policy is `always`: that is why a kept container gets policy `no`.
 - `stop` works on a paused container. It answers when the process is gone; the Engine frees ports and
   addresses after that, with the container locked, and its list shows the old state until then. An inspection
   waits for that lock.
@@ -28,7 +27,7 @@ tests/contract:
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -211,11 +210,12 @@ class Docker:
         """Sets the restart policy: as given (`no`, `on-failure:3`), or the resource's own."""
         config = {"restart": policy} if policy or resource is None else resource.spec["config"]
         wanted = restart_policy(config)
-        with self._translated(f"container {container}", "change the restart policy"):
-            self._post(
-                f"/containers/{container}/update",
-                {"RestartPolicy": wanted | {"Name": wanted["Name"] or "no"}},
-            )
+        self.limits(container=container, limits={"RestartPolicy": {**wanted, "Name": wanted["Name"] or "no"}})
+
+    def limits(self, *, container: str, limits: Mapping[str, Any]) -> None:
+        """Sets fields of the Engine's HostConfig: those that can be changed in place."""
+        with self._translated(f"container {container}", "change the restart policy or limits"):
+            self._post(f"/containers/{container}/update", dict(limits))
 
     def connect(self, resource: Resource, *, container: str, network: str) -> None:
         """Joins a network with the aliases and addresses of the resource, unless it did so when it was

@@ -203,6 +203,7 @@ VERBS: dict[tuple[str, str], Verb] = {
     ("container", "stop"): lambda host, action, resource: host.docker.stop(**action.args),
     ("container", "rename"): lambda host, action, resource: host.docker.rename(**action.args),
     ("container", "policy"): lambda host, action, resource: host.docker.policy(resource, **action.args),
+    ("container", "limits"): lambda host, action, resource: host.docker.limits(**action.args),
     ("container", "connect"): lambda host, action, resource: host.docker.connect(
         _desired(resource), **action.args
     ),

@@ -16,6 +16,7 @@ from agent.drivers.obstacles import held_ports, missing_devices
 from agent.kinds import claims
 from agent.kinds.adoption import adoption_handle, as_adopted, unproved
 from agent.kinds.engine.health import start_patience
+from agent.kinds.in_place import LIMITS
 from agent.model import APP_LABEL, DIGEST_LABEL, INSTANCE_LABEL, NAME_LABEL, Owned, Spec
 from agent.observed import Observed, ObservedContainer, ObservedNetwork, ObservedVolume
 from agent.references import familiar
@@ -195,11 +196,17 @@ def observed_container(
         restart_count=inspected.get("RestartCount", 0) if inspected is not None else None,
         started_at=state.get("StartedAt", ""),
         error=state.get("Error", ""),
+        limits=_limits(inspected) if inspected is not None else None,
         patience=start_patience(((inspected or {}).get("Config") or {}).get("Healthcheck")),
         shares=_shares(listed, inspected or {}),
         created_at=(inspected or {}).get("Created", ""),
         addresses=() if owned else _addresses(networks),
     )
+
+
+def _limits(inspected: Mapping[str, Any]) -> dict[str, Any]:
+    host = inspected.get("HostConfig") or {}
+    return {field: host.get(field) for field in LIMITS}
 
 
 def _addresses(networks: Mapping[str, Any]) -> tuple[str, ...]:

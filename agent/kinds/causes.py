@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from agent.kinds import attaching, hooks, lenders, notify
+from agent.kinds import attaching, hooks, in_place, lenders, notify
 from agent.kinds.base import Step, View
 from agent.kinds.engine.differences import differing_fields
 from agent.kinds.instances import is_kept
@@ -22,15 +22,18 @@ def adoption_cause(instances: list[ObservedContainer]) -> str:
 
 
 def misfit_cause(desired: Resource, instances: list[ObservedContainer], view: View) -> str:
-    """Why an instance with the right digest cannot go on: it lives by a container that is another one now, or
-    cannot join its networks as it should.
-    """
+    """Why the instance that has the name and the right digest cannot go on."""
     same = (i for i in instances if i.name == desired.key.name and i.digest == desired.digest)
-    misfits = (
-        lenders.misfit(desired, instance, view) or attaching.loses_address(desired, instance, view)
-        for instance in same
+    return next((why_anew(desired, instance, view) for instance in same), "")
+
+
+def why_anew(desired: Resource, instance: ObservedContainer, view: View) -> str:
+    """Why an instance with the right digest must be re-created; empty when it need not."""
+    return (
+        lenders.misfit(desired, instance, view)
+        or attaching.loses_address(desired, instance, view)
+        or in_place.cannot_be_put_back(desired, instance)
     )
-    return next(misfits, "")
 
 
 def mending_cause(desired: Resource, keeper: ObservedContainer, steps: tuple[Step, ...], view: View) -> str:
@@ -38,15 +41,15 @@ def mending_cause(desired: Resource, keeper: ObservedContainer, steps: tuple[Ste
         return "known good's container comes back" if is_kept(keeper) else f"is called {keeper.name}"
     starting = [step for step in steps if step.part == "start"]
     connects = [step.args["network"] for step in starting if step.verb == "connect"]
+    by_hand = in_place.changes(starting)
     if connects:
-        return f"is not attached to {', '.join(connects)}"
+        return ", ".join([f"is not attached to {', '.join(connects)}", *by_hand])
     if not starting:
         return "an old instance is left"
     if keeper.state in ("running", "restarting"):
-        return _running_cause(desired, keeper, starting, view)
-    if keeper.state == "exited":
-        return f"is stopped (exit code {keeper.exit_code})"
-    return f"is {keeper.state}"
+        return ", ".join(by_hand) or _running_cause(desired, keeper, starting, view)
+    stopped = f"is stopped (exit code {keeper.exit_code})"
+    return ", ".join([stopped if keeper.state == "exited" else f"is {keeper.state}", *by_hand])
 
 
 def _running_cause(desired: Resource, keeper: ObservedContainer, starting: list[Step], view: View) -> str:

@@ -18,6 +18,7 @@ from agent.kinds import (
     claims,
     giving_back,
     hooks,
+    in_place,
     lenders,
     notify,
     obstacles,
@@ -166,7 +167,7 @@ def give_up(key: Key, view: View) -> tuple[Step, ...]:
 def _matches(desired: Resource, instance: ObservedContainer, view: View) -> bool:
     image = view.target.image(desired)
     same = instance.digest == desired.digest and instance.image_id == image
-    misfit = lenders.misfit(desired, instance, view) or attaching.loses_address(desired, instance, view)
+    misfit = causes.why_anew(desired, instance, view)
     return same and instance.state not in BROKEN and not misfit
 
 
@@ -277,7 +278,7 @@ def _mend(desired: Resource, keeper: ObservedContainer, view: View) -> list[Step
     signal, hooks; in this order.
     """
     at = {"container": keeper.id}
-    steps = attaching.attach(desired, keeper, view)
+    steps = [*attaching.attach(desired, keeper, view), *in_place.put_back(desired, keeper, view)]
     if keeper.name != desired.key.name:
         whole = is_candidate(keeper) or (keeper.adopted and not is_kept(keeper))
         steps += [] if whole else [Step("start", "policy", at)]

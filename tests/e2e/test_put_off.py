@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import socket
+from tests.harness.site import Site, on_both_engines
 
-from tests.harness.site import Site
+pytestmark = on_both_engines
 
 HEALTH = "healthcheck: {{test: [CMD, '{0}'], interval: 1s, retries: 1, start_period: 0s}}"
 
@@ -17,19 +17,18 @@ def compose(app: str, more: str, api: str) -> str:
     )
 
 
-def test_the_rest_has_a_gate(site: Site, prefix: str) -> None:
+def test_the_rest_has_a_gate(site: Site, prefix: str, free_port: int) -> None:
     """A new form that waited for its port and is not healthy must be rolled back to the very container that
     was there; the part of the commit that did not wait stays.
     """
     site.commit({"compose.yaml": compose(prefix, "environment: {E: '1'}", "1")})
     site.sync()
     old = site.ids(prefix)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        sick = f"ports: ['{port}:80'], {HEALTH.format('false')}"
-        site.commit({"compose.yaml": compose(prefix, sick, "2")})
+    sick = f"ports: ['{free_port}:80'], {HEALTH.format('false')}"
+    site.commit({"compose.yaml": compose(prefix, sick, "2")})
+    with site.holding(free_port):
         for _ in range(2):
-            assert f"port {port}/tcp is held by a process of the host" in site.sync(expect=6).err
+            assert f"port {free_port}/tcp is held by a process of the host" in site.sync(expect=6).err
         part = site.ids(prefix)
         assert part[f"{prefix}-web-1"] == old[f"{prefix}-web-1"]
         assert part[f"{prefix}-api-1"] != old[f"{prefix}-api-1"]

@@ -25,7 +25,8 @@ from agent.errors import Failed, LimpetError, Stalled, Transient
 from agent.kinds import adoption, claims, lenders
 from agent.kinds.engine import endpoints, request
 from agent.kinds.engine.health import start_patience
-from agent.kinds.engine.resources import restart_policy
+from agent.kinds.engine.resources import ulimits_and_limits
+from agent.kinds.in_place import LIMITS, restart_text
 from agent.model import Action, Resource, Spec, sha256
 from agent.observed import Observed, ObservedContainer, ObservedNetwork, ObservedVolume
 from agent.references import familiar
@@ -75,6 +76,7 @@ class FakeContainer:
     published: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     policy: str = "no"
+    limits: dict[str, Any] = field(default_factory=dict)
     error: str = ""
     ticks: int = 0
     restarts: int = 0
@@ -182,7 +184,7 @@ class FakeHost:
             exit_code=None if running else 0,
         )
         self.containers[id] = FakeContainer(
-            seen, self.behaviours[image], published=published, policy=_policy(config)
+            seen, self.behaviours[image], published=published, policy=restart_text(config)
         )
         return id
 
@@ -463,7 +465,8 @@ class FakeHost:
             reads=tuple(resource.spec["on_change"]),
             published=tuple(c for c in all_claims if c.startswith("port/")),
             addresses=tuple(c for c in all_claims if c.startswith("address/")),
-            policy=_policy(config),
+            policy=restart_text(config),
+            limits=_limits(config),
             patience=start_patience(request.healthcheck(config.get("healthcheck") or {})),
             created_at=self._now(),
             linked=tuple(self._find(of).seen.id for key, of in lenders.lenders(resource) if key == "links"),
@@ -582,8 +585,11 @@ class FakeHost:
             )
         at.seen = replace(at.seen, name=to)
 
+    def _container_limits(self, resource: Resource | None, container: str, limits: dict[str, Any]) -> None:
+        self._find(container).limits |= limits
+
     def _container_policy(self, resource: Resource | None, container: str, policy: str = "") -> None:
-        self._find(container).policy = policy or (_policy(resource.spec["config"]) if resource else "no")
+        self._find(container).policy = policy or (restart_text(resource.spec["config"]) if resource else "no")
 
     def _container_connect(self, resource: Resource, container: str, network: str) -> None:
         at, there = self._find(container), self.networks.get(network)
@@ -759,6 +765,7 @@ class FakeHost:
             error=at.error,
             patience=at.patience,
             created_at=at.created_at,
+            limits=at.limits,
         )
 
     def find(self, name: str) -> FakeContainer | None:
@@ -804,7 +811,10 @@ def _object(kind: str, id: str, there: Any, request: Look) -> Any:
     )
 
 
-def _policy(config: Spec) -> str:
-    policy = restart_policy(config)
-    count = policy["MaximumRetryCount"]
-    return f"{policy['Name'] or 'no'}{f':{count}' if count else ''}"
+def _limits(config: Spec) -> dict[str, Any]:
+    """As the Engine has them: swap is twice the memory unless it is said."""
+    given = ulimits_and_limits(config)
+    memory = given.get("Memory", 0)
+    return {name: given.get(name, 0) for name in LIMITS} | {
+        "MemorySwap": given.get("MemorySwap") or 2 * memory
+    }
