@@ -53,11 +53,14 @@ def rendered(context: Context, tip: Tip, look: Callable[[], Observed]) -> tuple[
 
 def told(context: Context, name: str, manifest: Manifest) -> list[str]:
     """A note for people, once, when an app goes on under a name that the URL does not give."""
-    from agent.compose.normalize import project_name
-
     source, pin = context.settings.source, context.state.pin
-    app, now = project_name(name), repo_name(source.url)
-    if now == name or (pin and pin.url == shown_url(source.url)) or app not in _apps(manifest):
+    now = repo_name(source.url)
+    if now == name or (pin and pin.url == shown_url(source.url)):
+        return []
+    from agent.compose.normalize import project_name  # only who moved pays for it
+
+    app = project_name(name)
+    if app not in _apps(manifest):
         return []
     return [
         f"source.url ends in {now}, and the app at the root of the repository goes on as {app}, as this host "

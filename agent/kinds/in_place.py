@@ -87,7 +87,7 @@ def changes(steps: list[Step]) -> list[str]:
 
 def _changed(desired: Resource, instance: ObservedContainer) -> Iterator[tuple[str, Any]]:
     """The limits that somebody has changed, with what they are to be; 0 for what cannot be set."""
-    if instance.limits is None:
+    if instance.limits is None or not (any(instance.limits.values()) or _has_limits(desired)):
         return
     wanted = _wanted(desired)
     for field in LIMITS:
@@ -95,6 +95,10 @@ def _changed(desired: Resource, instance: ObservedContainer) -> Iterator[tuple[s
         if there == want or (not there and field != "PidsLimit"):
             continue
         yield field, want or UNSET.get(field, 0)
+
+
+def _has_limits(desired: Resource) -> bool:
+    return not desired.spec["config"].keys().isdisjoint(("deploy", "blkio_config", *LIMITS.values()))
 
 
 def _wanted(desired: Resource) -> dict[str, Any]:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import Any
 
 from agent.kinds.engine.amounts import byte_count, microseconds, nano, whole
@@ -79,7 +78,7 @@ def _as_it_is(value: Any) -> Any:
 
 
 def _hundredths(percent: Any) -> int:
-    return int(Decimal(str(percent)) * 100)
+    return nano(percent) // 10**7
 
 
 CONVERTED: tuple[tuple[Mapping[str, str], Callable[[Any], Any]], ...] = (
