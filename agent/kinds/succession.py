@@ -7,6 +7,7 @@ Rules:
    it gives up before the one that comes is started.
 3. Containers that share data on purpose go on sharing it: those that both have it in this release, or both
    had it before.
+4. What a container may write it may write through `volumes_from`, too.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def left(key: Key, view: View) -> set[str]:
         return set()
     staying = view.target.manifest.resources.get(key)
     places = {place for there in running for place in _left_places(there, view)}
-    return places | (_data(key, running, view) - (written(staying) if staying else set()))
+    return places | (_data(key, running, view) - (_to_be_written(staying, view) if staying else set()))
 
 
 def taken(key: Key, view: View) -> set[str]:
@@ -68,7 +69,7 @@ def taken(key: Key, view: View) -> set[str]:
     desired = view.target.manifest.resources.get(key)
     if desired is None or key.kind != "container":
         return set()
-    return {_place(desired)} | (written(desired) - _data(key, _running(key, view), view))
+    return {_place(desired)} | (_to_be_written(desired, view) - _data(key, _running(key, view), view))
 
 
 def _place(resource: Resource) -> str:
@@ -87,10 +88,40 @@ def _running(key: Key, view: View) -> list[ObservedContainer]:
     return [there for there in view.containers(key.name) if there.state in RUNNING]
 
 
+def _to_be_written(desired: Resource, view: View) -> set[str]:
+    """What a container of this release may write, also through its lenders."""
+    found = written(desired)
+    for name in _lent_to(desired):
+        key = Key("container", name)
+        lender = view.target.manifest.resources.get(key)
+        found |= _to_be_written(lender, view) if lender else _seen(key, view)
+    return found
+
+
 def _data(key: Key, instances: Iterable[ObservedContainer], view: View) -> set[str]:
     """What the instances of a container may write. When nothing is remembered of one, its volumes count."""
     found: set[str] = set()
     for there in instances:
         resource = view.resource(key, there.digest)
-        found |= written(resource) if resource else {f"volume/{name}" for name in there.volumes}
+        found |= written(resource) if resource else _volumes(there)
+        for name in _lent_to(resource) if resource else ():
+            found |= _seen(Key("container", name), view)
     return found
+
+
+def _lent_to(resource: Resource) -> list[str]:
+    """The containers whose volumes one may write."""
+    entries = map(str, resource.spec["config"].get("volumes_from") or ())
+    taken = (entry.removeprefix("container:").partition(":") for entry in entries)
+    return [name for name, _, mode in taken if mode != "ro"]
+
+
+def _seen(key: Key, view: View) -> set[str]:
+    """What the container of this name may write, whether it runs or not, and whoever it belongs to."""
+    there = [c for c in view.observed.containers if key.name in (c.name, c.key_name)]
+    ours = [c for c in there if c.owned]
+    return _data(key, ours, view).union(*(_volumes(c) for c in there if not c.owned))
+
+
+def _volumes(there: ObservedContainer) -> set[str]:
+    return {f"volume/{name}" for name in there.volumes}

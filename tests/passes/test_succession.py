@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.kinds.container import container_resource
-from agent.model import Action, Resource
+from agent.model import Action, Need, Resource
 from tests.fakes.passes import Passes
 from tests.passes.moves import proved, with_images
 
@@ -99,6 +99,45 @@ def test_those_that_share_on_purpose_go_on(passes: Passes) -> None:
     seen.clear()
     proved(passes, one("a", VOLUME, environment={"A": "2"}), one("b", VOLUME))
     assert all("b" in names for names in seen)
+
+
+def borrower(name: str, db: Resource, entry: str) -> Resource:
+    """A container with the volumes of another one."""
+    return container_resource(
+        name,
+        app="shop",
+        service=name,
+        number=1,
+        config={"image": "shop/db:1", "restart": "always", "volumes_from": [entry]},
+        inputs={},
+        folded={str(db.key): db.digest},
+        needs=(Need(db.key, "started"),),
+    )
+
+
+@pytest.mark.parametrize("mounts", [(VOLUME,), (BIND,), (VOLUME, BIND)])
+@pytest.mark.parametrize("lender", ["db", "container:db"])
+def test_volumes_of_another_container_are_written_too(
+    passes: Passes, mounts: tuple[dict[str, Any], ...], lender: str
+) -> None:
+    """Data that a container has from another one must not be written by it and by its successor at once."""
+    db = one("db", *mounts)
+    proved(passes, db, borrower("backup", db, lender))
+    seen = together(passes)
+    proved(passes, db, borrower("copy", db, lender))
+    assert not [names for names in seen if {"backup", "copy"} <= names], seen
+    seen.clear()
+    proved(passes, db, one("other", *mounts))
+    assert not [names for names in seen if {"copy", "other"} <= names], seen
+
+
+def test_readers_of_another_container_do_not_count(passes: Passes) -> None:
+    """A container that has the volumes of another one to read must not end before its successor is good."""
+    db = one("db", VOLUME)
+    proved(passes, db, borrower("a", db, "db:ro"))
+    seen = together(passes)
+    proved(passes, db, borrower("b", db, "db:ro"))
+    assert [names for names in seen if {"a", "b"} <= names]
 
 
 def test_readers_do_not_count(passes: Passes) -> None:
