@@ -241,7 +241,8 @@ def _given_way(
     clash = any(claims.clashing(taken, held) for taken in wanted.values())
     if key.kind == "container":
         attached = any(view.recreated & set(c.networks) for c in view.containers(key.name))
-        return replace(fate, steps=container.give_up(key, view)) if clash or attached else fate
+        early = clash or attached or _loses_file(key, view, fates)
+        return replace(fate, steps=container.give_up(key, view)) if early else fate
     if clash or _blocks(key, wanted):
         return _at("release", fate)
     return _at("start", fate) if _app_file_in_use(key, view, fates) else fate
@@ -276,15 +277,29 @@ def _blocks(key: Key, wanted: Iterable[Key]) -> bool:
 
 def _app_file_in_use(key: Key, view: View, fates: Mapping[Key, Fate]) -> bool:
     """Whether containers of the file's app are replaced now: they must not see the removed file when they
-    start.
+    start. When it is used by nobody but containers that run until the gate has passed, it stays for them.
     """
     owned = view.inventory.get(key)
     if key.kind not in files.KINDS or owned is None or not owned.app:
         return False
-    return any(
-        fate.part("release") and other.kind == "container" and app_of(other, view) == owned.app
+    replaced = {
+        other
         for other, fate in fates.items()
-    )
+        if fate.part("release") and other.kind == "container" and app_of(other, view) == owned.app
+    }
+    users = {other for other in fates if other.kind == "container" and key in _uses(other, view)}
+    return bool(replaced) and not (users and users.isdisjoint(replaced))
+
+
+def _loses_file(key: Key, view: View, fates: Mapping[Key, Fate]) -> bool:
+    """Whether a container that is to be deleted uses a file that is removed before the gate."""
+    paths = _uses(key, view) - set(view.target.manifest.resources)
+    return any(path in fates and _app_file_in_use(path, view, fates) for path in paths)
+
+
+def _uses(key: Key, view: View) -> set[Key]:
+    owned = view.inventory.get(key)
+    return set(map(Key.parse, owned.needs)) if owned else set()
 
 
 def _stage(fate: Fate) -> Stage:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent.kinds import files, network
-from agent.model import Need, Resource
+from agent.model import Action, Need, Resource
 from tests.fakes.passes import Passes, service
 from tests.passes.moves import proved, with_images
 
@@ -87,3 +87,34 @@ def test_what_the_old_form_waits_for_runs_on(passes: Passes) -> None:
     passes.branch.push(old, proxy, user(old, proxy))
     assert passes.run().exit_code == 6
     assert passes.host._find("shop-db-1").seen.state == "running"
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_container_that_goes_keeps_its_file_while_it_runs(passes: Passes, shared: bool) -> None:
+    """A file that goes with its container must be there as long as that runs, whatever else of the app is
+    replaced: a start in between would fail.
+    """
+    path = "/apps/shop/job.conf"
+    made = file(passes, path)
+    conf = files.file(path, content=made.spec["content"], size=1, app="shop")
+    other = {"config": {"restart": "always"}, "environment": {"E": "1"}}
+    job = service("shop/web:1", "shop-job-1", **_mounting(conf))
+    web = service("shop/web:1", WEB, **(other | (_mounting(conf) if shared else {})))
+    proved(passes, conf, job, web)
+    execute, lost = passes.host.execute, list[str]()
+
+    def watched(action: Action, resource: Resource | None) -> None:
+        execute(action, resource)
+        running = (at for at in passes.host.containers.values() if at.seen.state == "running")
+        lost.extend(at.seen.name for at in running if not passes.host.files.there.keys() >= {*at.alone})
+
+    passes.host.execute = watched  # type: ignore[method-assign]
+    proved(passes, service("shop/web:1", WEB, **(other | {"environment": {"E": "2"}})))
+    assert not lost
+    assert path not in passes.host.files.there and passes.host.find("shop-job-1") is None
+
+
+def _mounting(conf: Resource) -> dict[str, Any]:
+    mount = {"type": "bind", "source": conf.key.name, "target": "/c", "bind": {"create_host_path": False}}
+    inputs = {conf.key.name: conf.spec["content"]}
+    return {"volumes": [mount], "needs": (Need(conf.key, "present"),), "inputs": inputs}
