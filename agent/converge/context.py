@@ -163,6 +163,7 @@ class Context:
         keys = {key for manifest in manifests for key in manifest.resources} | set(self.inventory.entries)
         owned = self.inventory.entries.items()
         containers = [resource for manifest in manifests for resource in manifest.of_kind("container")]
+        held = {claim for entry in self.inventory.entries.values() for claim in entry.claims}
         return Look(
             frozenset(key.name for key in keys if key.kind in PATH_KINDS),
             tuple(sorted({image for manifest in manifests for image in manifest.images()})),
@@ -172,7 +173,9 @@ class Context:
             },
             adopting=frozenset(handle for manifest in manifests for handle in adoption.handles(manifest)),
             closely=lenders.concerned(manifests),
-            ports=frozenset(c for each in containers for c in each.claims if c.startswith("port/")),
+            ports=frozenset(
+                claim for claim in held.union(*(r.claims for r in containers)) if claim.startswith("port/")
+            ),
             devices=frozenset(
                 path for each in containers for path in claims.device_paths(each.spec["config"])
             ),
@@ -226,11 +229,11 @@ class Context:
         return view, brakes(plan(view, self.settings.gate.deadline), view, policy)
 
     def _past(self, observed: Observed, known: Iterable[Target]) -> tuple[Target, ...]:
-        """The other releases that are remembered; none is read unless a running container belongs to none of
+        """The other releases that are remembered; none is read unless a container belongs to none of
         `known`.
         """
         digests = {resource.digest for target in known for resource in target.manifest.resources.values()}
-        if all(c.digest in digests for c in observed.containers if c.owned and c.state == "running"):
+        if all(c.digest in digests for c in observed.containers if c.owned and c.name == c.key_name):
             return ()
         return tuple(self.target(release) for release in self.state.releases())
 

@@ -49,8 +49,14 @@ def _instance_claims(key: Key, instance: ObservedContainer, view: View) -> set[s
 
 
 def wants(key: Key, fate: Fate, view: View) -> tuple[str, ...]:
-    """The claims that a resource takes by its start."""
-    if fate.verb not in ("create", "replace", "return", "start", "adopt") or not fate.part("start"):
+    """The claims that a resource takes by its start. The old form of what is refused takes none: nothing
+    gives way for it.
+    """
+    if (
+        fate.refusal
+        or fate.verb not in ("create", "replace", "return", "start", "adopt")
+        or not fate.part("start")
+    ):
         return ()
     resource = view.target.manifest.resources.get(key)
     found = giving_back.claims_to_restore(key, view) or (resource.claims if resource else ())

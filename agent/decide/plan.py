@@ -125,7 +125,7 @@ def _with_what_stays(view: View, fates: dict[Key, Fate]) -> dict[Key, Fate]:
     if not refused:
         return kept
     kept |= staying.kept_needs(view, kept)
-    return kept | {key: staying.kept_running(key, kept[key], view) for key in refused}
+    return kept | {key: staying.kept_running(key, view, kept) for key in refused}
 
 
 def _ours_there(view: View) -> set[Key]:

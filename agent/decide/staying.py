@@ -5,7 +5,9 @@ known good does not have, or has in another form:
 
 1. It is not removed. The inventory says what it needs: nothing of that is removed, and nothing takes the
    place of it.
-2. It is kept running: when it has stopped, it is started again, unless somebody else has its port by now.
+2. It is kept running: when it has stopped, it is started again, unless something is in the way of that, or by
+   now another one has what it had: a port, an address, data.
+3. A start that fails all the same condemns nothing: the old form is no part of the release.
 """
 
 from __future__ import annotations
@@ -13,10 +15,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from agent.kinds import claims
+from agent.kinds import claims, lenders, obstacles, succession
 from agent.kinds.base import Fate, Step, View
 from agent.kinds.instances import RUNNING
-from agent.model import Key
+from agent.model import Key, Resource
 from agent.observed import ObservedContainer
 
 
@@ -59,14 +61,15 @@ def _is_removed(key: Key, view: View, fates: Mapping[Key, Fate]) -> bool:
     return key in fates and bool(fates[key].steps) and key not in view.target.manifest.resources
 
 
-def kept_running(key: Key, fate: Fate, view: View) -> Fate:
+def kept_running(key: Key, view: View, fates: Mapping[Key, Fate]) -> Fate:
     """The fate of a refused container whose old form has stopped: it is started again."""
-    desired, old = view.target.manifest.resources.get(key), _stopped(key, view)
-    if fate.steps or old is None or _is_held(key, view):
+    fate, old = fates[key], _stopped(key, view)
+    before = view.resource(key, old.digest) if old else None
+    if fate.steps or old is None or before is None or before is view.target.manifest.resources.get(key):
+        return fate  # there is no old form, or what is refused is its own start
+    if before.spec["oneshot"] or _is_hindered(old, before, view) or _is_taken(before, view, fates):
         return fate
-    if desired is not None and (desired.spec["oneshot"] or old.digest == desired.digest):
-        return fate  # it is no old form: what is refused is its start
-    step = Step("start", "start", {"container": old.id})
+    step = Step("start", "start", {"container": old.id}, required=False)
     return replace(fate, verb="start", cause="runs on in its old form, and is stopped", steps=(step,))
 
 
@@ -78,8 +81,29 @@ def _stopped(key: Key, view: View) -> ObservedContainer | None:
     return next((there for there in mine if there.name == key.name and there.state == "exited"), None)
 
 
-def _is_held(key: Key, view: View) -> bool:
-    """Whether somebody else has a port of the old form by now."""
-    others = (there for there in view.observed.containers if not there.owned and there.state in RUNNING)
-    owned = view.inventory.get(key)
-    return owned is None or bool(claims.clashing(owned.claims, {port for c in others for port in c.ports}))
+def _is_hindered(old: ObservedContainer, before: Resource, view: View) -> bool:
+    """Whether the Engine would not start the old form."""
+    hindered = obstacles.obstacle(before, view, serves=False) or lenders.absent_lender(before, view)
+    return bool(hindered) or lenders.is_dead(old, view)
+
+
+def _is_taken(before: Resource, view: View, fates: Mapping[Key, Fate]) -> bool:
+    """Whether another container of this release has what the old form had."""
+    data = succession.written(before)
+    for resource in view.target.manifest.of_kind("container"):
+        if resource.key == before.key or fates[resource.key].refusal:
+            continue
+        wanted = {*resource.claims, *(succession.written(resource) - _shared(before.key, resource.key, view))}
+        if claims.clashing({*before.claims, *data}, wanted):
+            return True
+    return False
+
+
+def _shared(one: Key, other: Key, view: View) -> set[str]:
+    """The data that two containers had both in a release that was held before."""
+    found: set[str] = set()
+    for held in (view.applied, view.known_good):
+        resources = held.manifest.resources
+        if one in resources and other in resources:
+            found |= succession.written(resources[one]) & succession.written(resources[other])
+    return found

@@ -8,6 +8,7 @@ import pytest
 
 from agent.kinds import files, network
 from agent.model import Action, Need, Resource
+from tests.fakes.host import Died
 from tests.fakes.passes import Passes, service
 from tests.passes.moves import proved, with_images
 
@@ -118,3 +119,105 @@ def _mounting(conf: Resource) -> dict[str, Any]:
     mount = {"type": "bind", "source": conf.key.name, "target": "/c", "bind": {"create_host_path": False}}
     inputs = {conf.key.name: conf.spec["content"]}
     return {"volumes": [mount], "needs": (Need(conf.key, "present"),), "inputs": inputs}
+
+
+def held_back(*more: Resource, **config: Any) -> tuple[Resource, ...]:
+    """A release whose service is refused: it wants a network that somebody has yet to make."""
+    proxy = network.network_resource("proxy", app="shop", config={}, external=True)
+    networks = {"networks": {"proxy": {}}, "restart": "always"}
+    return proxy, service("shop/web:1", WEB, config=networks, needs=(Need(proxy.key, "present"),)), *more
+
+
+def test_a_job_that_ran_is_not_run_again(passes: Passes) -> None:
+    """A one-shot that has run must not be run again because it becomes a service that is refused."""
+    passes.host.add_image("shop/job:1", "once")
+    proved(passes, service("shop/job:1", WEB, oneshot=True))
+    begun = passes.host._find(WEB).started_at
+    passes.branch.push(*held_back())
+    for _ in range(2):
+        assert passes.run().exit_code == 6
+    assert passes.host._find(WEB).started_at == begun
+
+
+@pytest.mark.parametrize("obstacle", ["port", "process", "device", "lender"])
+def test_an_old_form_that_cannot_start_condemns_nothing(passes: Passes, obstacle: str) -> None:
+    """When the old form cannot be started either, the rest of the release must be brought in all the same,
+    and what is refused must be said with exit code 6.
+    """
+    vpn = passes.host.add_foreign_container("vpn")
+    configs: dict[str, dict[str, Any]] = {
+        "device": {"devices": ["/dev/ttyUSB0:/dev/ttyUSB0:rwm"]},
+        "lender": {"network_mode": "container:vpn"},
+    }
+    ports = {"ports": [{"target": 80, "published": "80", "protocol": "tcp"}]}
+    proved(passes, service("shop/web:1", WEB, config={"restart": "always", **configs.get(obstacle, ports)}))
+    passes.host.stop_by_hand(WEB)
+    match obstacle:
+        case "port":
+            passes.host.add_foreign_container("stranger", ports=("port/tcp/0.0.0.0/80",))
+        case "process":
+            passes.host.ports_of_others.add("port/tcp/0.0.0.0/80")
+        case "device":
+            passes.host.missing_devices.add("/dev/ttyUSB0")
+        case "lender":
+            del passes.host.containers[vpn]
+    passes.branch.push(*held_back(service("shop/web:1", "shop-other-1", config={"restart": "always"})))
+    for _ in range(3):
+        result = passes.run()
+        assert (result.outcome, result.exit_code) == ("Converged", 6), result
+        assert passes.host._find("shop-other-1").seen.state == "running" and not passes.state.rejected
+
+
+@pytest.mark.parametrize("has", ["port", "volume"])
+def test_an_old_form_has_what_it_had(passes: Passes, has: str) -> None:
+    """When an old form has stopped, and another container of the release wants its port or its data, only one
+    of the two must run, and nothing must be condemned.
+    """
+    mount = {"type": "volume", "source": "data", "target": "/d"}
+    ports = {"ports": [{"target": 80, "published": "80", "protocol": "tcp"}]}
+    volumes = [mount] if has == "volume" else []
+    config = {"restart": "always"} | (ports if has == "port" else {})
+    proved(passes, service("shop/web:1", WEB, config=config, volumes=volumes))
+    passes.host.stop_by_hand(WEB)
+    passes.branch.push(*held_back(service("shop/web:1", "shop-other-1", config=config, volumes=volumes)))
+    for _ in range(3):
+        result = passes.run()
+        assert (result.outcome, result.exit_code) == ("Converged", 6), result
+        running = [at for at in passes.host.containers.values() if at.seen.state == "running"]
+        assert len(running) == 1
+
+
+def test_what_was_never_proved_does_not_run_beside_known_good(passes: Passes) -> None:
+    """A container of a release that was given up must not be started again as the old form of one that is
+    refused, beside the one of known good that has the same data.
+    """
+    volumes = [{"type": "volume", "source": "data", "target": "/d"}]
+    proved(passes, service("shop/web:1", "shop-db-1", config={"restart": "always"}, volumes=volumes))
+    renamed = service("shop/web:1", WEB, config={"restart": "always"}, volumes=volumes)
+    passes.branch.push(renamed)
+    execute, together = passes.host.execute, list[set[str]]()
+
+    def killed(action: Action, resource: Resource | None) -> None:
+        execute(action, resource)
+        if (action.verb, action.key.name) == ("start", WEB):
+            raise Died
+
+    passes.host.execute = killed  # type: ignore[method-assign]
+    with pytest.raises(Died):
+        passes.run()
+    passes.host.stop_by_hand(WEB)
+
+    def watched(action: Action, resource: Resource | None) -> None:
+        execute(action, resource)
+        running = (at.seen for at in passes.host.containers.values() if at.seen.state == "running")
+        together.append({seen.key_name for seen in running})
+
+    passes.host.execute = watched  # type: ignore[method-assign]
+    proxy, refused = held_back()
+    config = {**refused.spec["config"], "volumes": volumes}
+    again = {"config": config, "needs": refused.needs}
+    passes.branch.push(proxy, service("shop/web:1", WEB, **again))
+    for _ in range(2):
+        assert passes.run().exit_code == 6
+    assert passes.host._find("shop-db-1").seen.state == "running"
+    assert not [names for names in together if len(names) > 1]
