@@ -42,6 +42,7 @@ class Bench(Protocol):
     def put_file(self, path: str, data: bytes, mode: int = 0o644) -> None: ...
     def put_link(self, path: str, target: str) -> None: ...
     def read_file(self, path: str) -> bytes | None: ...
+    def without_device(self, path: str) -> None: ...
 
 
 class FakeBench:
@@ -89,6 +90,9 @@ class FakeBench:
 
     def read_file(self, path: str) -> bytes | None:
         return self.fake.files.read(path)
+
+    def without_device(self, path: str) -> None:
+        self.fake.missing_devices.add(path)
 
 
 class RealBench:
@@ -149,6 +153,9 @@ class RealBench:
     def read_file(self, path: str) -> bytes | None:
         place = self.root / path.lstrip("/")
         return place.read_bytes() if place.is_file() and not place.is_symlink() else None
+
+    def without_device(self, path: str) -> None:
+        assert not Path(path).exists()
 
     def close(self) -> None:
         self.real.close()

@@ -117,6 +117,18 @@ def test_a_taken_port_fails_the_start(bench: Bench) -> None:
     act(bench, other, "start", container=other.key.name)
 
 
+def test_a_missing_device_fails_the_start(bench: Bench) -> None:
+    """A device that is not on the host must be seen to be missing, and the start with it must fail."""
+    bench.without_device("/dev/limpet-none")
+    modem = service(bench, "modem", devices=["/dev/limpet-none:/dev/modem:rwm"])
+    id = create(bench, modem)
+    with pytest.raises(Failed) as error:
+        act(bench, modem, "start", container=id)
+    assert code(error) == "NoDevice" and error.value.hint
+    look = Look(devices=frozenset(["/dev/limpet-none"]))
+    assert bench.host.observe(look).missing_devices == {"/dev/limpet-none"}
+
+
 def test_networks_may_be_made_and_removed_repeatedly(bench: Bench) -> None:
     """Creating a network that is there and removing one that is gone must do nothing."""
     front = a_network(bench, "front")

@@ -62,6 +62,7 @@ KINDS = {
     "once": Behaviour(exits=0, code=0),
     "fail-once": Behaviour(exits=0, code=7),
     "stubborn": Behaviour(),
+    "slow": Behaviour(health=(*["starting"] * 6, "healthy")),
     "stuck": Behaviour(health=("starting",)),
     "wont-start": Behaviour(start_error="exec: no such file"),
 }
@@ -95,6 +96,8 @@ class FakeContainer:
     joined: dict[str, tuple[str, str]] = field(
         default_factory=dict
     )  # key of the service -> id and start of the container whose namespace it is in
+    devices: frozenset[str] = frozenset()
+    ailment: tuple[str, ...] = ()  # what its health check says in this run, whatever the image would
 
 
 class FakeHost:
@@ -210,6 +213,12 @@ class FakeHost:
         self._stop(at, 1)
         if at.policy.partition(":")[0] in ("always", "unless-stopped", "on-failure"):
             self._container_start(None, at.seen.id)
+
+    def ail(self, name: str, *health: str) -> None:
+        """From now on the health check of this run says this, look by look; the last one stays."""
+        at = self._find(name)
+        at.ailment, at.ticks = health, 0
+        at.seen = replace(at.seen, health=health[0])
 
     def in_dead_namespaces(self) -> list[str]:
         """Running containers that are in a namespace of a container, or of a run of it, that has ended."""
@@ -469,6 +478,7 @@ class FakeHost:
             limits=_limits(config),
             patience=start_patience(request.healthcheck(config.get("healthcheck") or {})),
             created_at=self._now(),
+            devices=frozenset(claims.device_paths(config)),
             linked=tuple(self._find(of).seen.id for key, of in lenders.lenders(resource) if key == "links"),
         )
 
@@ -517,6 +527,9 @@ class FakeHost:
         if claims.clashing(at.published, held):
             at.error = "port is already allocated"
             raise Failed(f"cannot start container {at.seen.name}: {at.error}", HINT, code="PortTaken")
+        if gone := sorted(at.devices & self.missing_devices):
+            at.error = f"error gathering device information while adding custom device {gone[0]}"
+            raise Failed(f"cannot start container {at.seen.name}: {at.error}", HINT, code="NoDevice")
         if at.behaviour.start_error:
             at.error = at.behaviour.start_error
             raise Failed(f"cannot start container {at.seen.name}: {at.error}", HINT, code="CannotStart")
@@ -526,6 +539,7 @@ class FakeHost:
         self._events += 1
         at.by_hand = False
         at.ticks, at.error, at.started_at, at.restarts, at.hooks = 0, "", self._now(), 0, []
+        at.ailment = ()
         at.seen = replace(
             at.seen,
             state="running",
@@ -553,13 +567,13 @@ class FakeHost:
             again = name in ("always", "unless-stopped") or (name == "on-failure" and behaviour.code != 0)
             if again and (not most or at.restarts < int(most)):
                 at.restarts += 1
-                at.ticks, at.started_at = 0, self._now()
+                at.ticks, at.started_at, at.ailment = 0, self._now(), ()
                 at.seen = replace(at.seen, state="restarting", health="", exit_code=behaviour.code)
             else:
                 self._stop(at, behaviour.code)
-        elif behaviour.health:
-            health = behaviour.health[min(at.ticks, len(behaviour.health) - 1)]
-            at.seen = replace(at.seen, state="running", health=health, exit_code=None)
+        elif health := at.ailment or behaviour.health:
+            word = health[min(at.ticks, len(health) - 1)]
+            at.seen = replace(at.seen, state="running", health=word, exit_code=None)
 
     def _stop(self, at: FakeContainer, code: int) -> None:
         at.seen = replace(at.seen, state="exited", health="", exit_code=code, ports=())

@@ -87,7 +87,7 @@ class Recorder:
     """A world that lives a history, and writes down each pass."""
 
     def __init__(self, root: Path) -> None:
-        self.world = World(root, RED_PORT)
+        self.world = World(root, RED_PORT, crowded=False)
         self.rules = Rules(self.world)
         self.lines: list[str] = []
         self._run = self.world.passes.run

@@ -9,12 +9,23 @@ from typing import Any
 
 from agent.converge.desired import Tip
 from agent.decide.descent import check_descent
-from agent.model import Check, Manifest
+from agent.model import Check, Key, Manifest, Resource
 from agent.revision import Revision
 from tests.fakes.passes import Branch
+from tests.histories.releases import (
+    CHANGES,
+    IMAGES,
+    alone,
+    changed,
+    dropped,
+    lenders,
+    may_publish,
+    moved_data,
+    renamed,
+)
 from tests.histories.steps import BAD
 from tests.plan.cases import release
-from tests.properties.strategies import IMAGES, SERVICES, Doc
+from tests.properties.strategies import SERVICES, Doc
 
 EMPTY: Doc = {kind: {} for kind in ("network", "file", "directory", "symlink", "container", "volume")}
 
@@ -38,12 +49,14 @@ def spoilt(doc: Doc, number: int, how: str) -> Doc:
     if how in BAD:
         spec["image"] = how
     elif how == "loop":
+        alone(spec)
         spec |= {"image": "crash:1", "config": {"restart": "always"}}
     elif how == "hook":
         spec |= {"image": "idle:1", "oneshot": False, "config": {"post_start": [{"command": ["false"]}]}}
     elif how == "check":
         doc["check"] = {"red": True}
     else:
+        alone(spec)
         doc["network"]["outside"] = {"external": True}
         spec.setdefault("networks", {})["outside"] = {}
     return doc
@@ -85,27 +98,45 @@ def _content(doc: Doc, number: int) -> None:
 
 
 def _rename(doc: Doc, number: int) -> None:
-    """A service gets another name, and keeps its port."""
+    """A service gets another name, and keeps its port, its data and its place."""
     name, free = pick(doc["container"], number), [name for name in SERVICES if name not in doc["container"]]
     if name and free:
-        new = free[0]
-        doc["container"] = {new if old == name else old: spec for old, spec in doc["container"].items()}
-        for spec in doc["container"].values():
-            spec["needs"] = [
-                f"container/{new} {need.split()[1]}" if need.split()[0] == f"container/{name}" else need
-                for need in spec.get("needs", ())
-            ]
-            spec["folded"] = [
-                f"container/{new}" if key == f"container/{name}" else key for key in spec.get("folded", ())
-            ]
+        renamed(doc, name, free[0])
 
 
 def _drop(doc: Doc, number: int) -> None:
     if name := pick(doc["container"], number):
-        del doc["container"][name]
-        for spec in doc["container"].values():
-            spec["needs"] = [need for need in spec.get("needs", ()) if need.split()[0] != f"container/{name}"]
-            spec["folded"] = [key for key in spec.get("folded", ()) if key != f"container/{name}"]
+        dropped(doc, name)
+
+
+def _moved(what: str) -> Callable[[Doc, int], None]:
+    """A service gets another name, and changes besides."""
+
+    def change(doc: Doc, number: int) -> None:
+        _changed(what)(doc, number)
+        _rename(doc, number)
+
+    return change
+
+
+def _changed(what: str) -> Callable[[Doc, int], None]:
+    def change(doc: Doc, number: int) -> None:
+        if name := pick(doc["container"], number):
+            changed(doc, name, what)
+
+    return change
+
+
+def _lender(doc: Doc, number: int) -> None:
+    """A container by which others live changes, and they with it."""
+    if name := pick(lenders(doc), number):
+        changed(doc, name, "environment")
+
+
+def _data(doc: Doc, number: int) -> None:
+    """The data of one service goes to another one."""
+    if giver := pick(doc["container"], number):
+        moved_data(doc, giver, sorted(doc["container"]))
 
 
 def _network(doc: Doc, number: int) -> None:
@@ -117,7 +148,8 @@ def _network(doc: Doc, number: int) -> None:
 def _port(doc: Doc, number: int) -> None:
     """A port goes from one service to another."""
     holder = pick([name for name, spec in doc["container"].items() if spec.get("ports")], number)
-    taker = pick([name for name in doc["container"] if name != holder], number)
+    others = (name for name, spec in doc["container"].items() if name != holder and may_publish(spec))
+    taker = pick(others, number)
     if holder and taker:
         doc["container"][taker].setdefault("ports", []).append(doc["container"][holder]["ports"].pop())
 
@@ -129,6 +161,11 @@ TWEAKS: dict[str, Callable[[Doc, int], None]] = {
     "drop": _drop,
     "network": _network,
     "port": _port,
+    "lender": _lender,
+    "data": _data,
+    "rename-service": _moved("service"),
+    "rename-app": _moved("app"),
+    **{what: _changed(what) for what in CHANGES},
 }
 
 
@@ -163,6 +200,7 @@ class HistoryBranch(Branch):
     ancestors: dict[str, frozenset[str]] = field(default_factory=dict)
     bad: set[str] = field(default_factory=set)
     unreachable: str = ""
+    made: dict[tuple[Key, str], Resource] = field(default_factory=dict)  # every container of every commit
 
     def __post_init__(self) -> None:
         super().__init__(self.paths)
@@ -178,6 +216,7 @@ class HistoryBranch(Branch):
         self.message = f"{event[0]} {self.commits}\n\nLimpet-Allow-Prune: 99"
         checks = (Check("red", tcp=f"127.0.0.1:{self.red_port}", within=3.0),) if doc.get("check") else ()
         self.manifest = Manifest(release({"desired": doc}, "desired").manifest.resources, checks)
+        self.made |= {(each.key, each.digest): each for each in self.manifest.of_kind("container")}
         if bad(doc):
             self.bad.add(self.manifest.digest)
         return self.manifest

@@ -6,20 +6,27 @@ is full) does nothing.
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
+import stat
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from docker.errors import APIError
 
 from tests.harness import net, snapshot
 from tests.harness.gitrepo import Content
 from tests.harness.hosts import Result
 from tests.harness.site import Site
 from tests.histories.branch import EMPTY, bad, next_doc, pick
+from tests.histories.releases import NAMESPACES, PROXY, VPN, lenders, may_publish
 from tests.histories.steps import PATHS, Event, Round
 from tests.properties.strategies import SERVICES, Doc
 
-IMAGES = {"stuck": "idle", "wont": "idle", "fail": "fail-once"}
+IMAGES = {"stuck": "idle", "wont": "idle", "fail": "fail-once", "slow": "web"}
 CONDITIONS = {
     "started": "service_started",
     "healthy": "service_healthy",
@@ -28,21 +35,36 @@ CONDITIONS = {
 QUIET_WITHIN = 4  # passes
 
 
-def service(spec: Doc, ports: dict[str, int]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Names:
+    """What things of a document are called here. `ports`: port of a document -> host port."""
+
+    app: str
+    vpn: str
+    device: str
+    ports: dict[str, int]
+
+
+def service(name: str, doc: Doc, names: Names) -> dict[str, Any]:
     """One service of a document as Compose writes it."""
-    kind, _, version = spec["image"].partition(":")
+    spec = doc["container"][name]
+    kind, version = _kind(name, doc), spec["image"].partition(":")[2]
     made: dict[str, Any] = {
+        **spec.get("config", {}),
         "image": f"limpet-test/{IMAGES.get(kind, kind)}:v{version}",
         "networks": sorted(spec.get("networks", {})),
-        "ports": [f"127.0.0.1:{ports[port]}:8080" for port in spec.get("ports", ())],
+        "ports": [f"127.0.0.1:{names.ports[port]}:8080" for port in spec.get("ports", ())],
         "volumes": [f"./conf/{Path(path).name}:/{Path(path).name}:ro" for path in spec.get("inputs", ())]
-        + [f"{name}-data:/{name}" for name in spec.get("volumes", ())],
-        "depends_on": {
-            need.partition(" ")[0].partition("/")[2]: {"condition": CONDITIONS[need.partition(" ")[2]]}
-            for need in spec.get("needs", ())
-        },
-        **spec.get("config", {}),
+        + [f"{volume}-data:/{volume}" for volume in spec.get("volumes", ())]
+        + [f"{path}:{path}" for path in spec.get("binds", ())],
+        "depends_on": dict(_dependency(need, spec, doc) for need in spec["needs"]),
     }
+    if made.pop("links", None):  # both would have to be on the Engine's own network
+        del made["network_mode"]
+    made |= {key: _lender(made[key], names) for key in NAMESPACES if key in made}
+    made["devices"] = [names.device] if made.get("devices") else []
+    if any(each.get("config", {}).get("ipc") == f"container:{name}" for each in doc["container"].values()):
+        made.setdefault("ipc", "shareable")
     if spec.get("oneshot"):
         made["x-limpet"] = {"oneshot": True}
     if kind == "stuck":
@@ -52,17 +74,39 @@ def service(spec: Doc, ports: dict[str, int]) -> dict[str, Any]:
     return {key: value for key, value in made.items() if value}
 
 
-def repository(doc: Doc, app: str, ports: dict[str, int]) -> dict[str, Content]:
+def _kind(name: str, doc: Doc) -> str:
+    """Two that listen on one port cannot be in one network: who is in that of another one is idle."""
+    spec = doc["container"][name]
+    kind, behind = str(spec["image"].partition(":")[0]), not may_publish(spec)
+    return "idle" if behind and kind in ("web", "slow") else kind
+
+
+def _dependency(need: str, spec: Doc, doc: Doc) -> tuple[str, Doc]:
+    key, _, condition = need.partition(" ")
+    name = key.partition("/")[2]
+    if condition == "healthy" and _kind(name, doc) == "idle":
+        condition = "started"
+    return name, {"condition": CONDITIONS[condition], "restart": key in spec["folded"]}
+
+
+def _lender(said: str, names: Names) -> str:
+    kind, _, other = said.partition(":")
+    if kind != "container":
+        return said
+    return f"container:{names.vpn}" if other == VPN else f"service:{other}"
+
+
+def repository(doc: Doc, names: Names) -> dict[str, Content]:
     """The files of the commit that says what a document says. Subnets, static addresses and reactions are
     left out.
     """
     networks: dict[str, Any] = {}
     for name, spec in doc["network"].items():
         ours = {"labels": {"variant": str(spec.get("config", {}).get("variant", 1))}}
-        networks[name] = {"external": True, "name": f"{app}-{name}"} if spec.get("external") else ours
-    services = {name: service(spec, ports) for name, spec in doc["container"].items()}
+        networks[name] = {"external": True, "name": f"{names.app}-{name}"} if spec.get("external") else ours
+    services = {name: service(name, doc, names) for name in doc["container"]}
     compose = {
-        "name": app,
+        "name": names.app,
         "services": services,
         "networks": networks,
         "volumes": {f"{name}-data": {} for name in doc["volume"]},
@@ -80,7 +124,7 @@ def repository(doc: Doc, app: str, ports: dict[str, int]) -> dict[str, Content]:
             found[f"files{path}"], attributes[path] = spec["content"], {"mode": spec["mode"]}
         else:
             attributes[path] = {"state": "absent"}
-    red = {"red": {"tcp": f"127.0.0.1:{ports['red']}", "within": "1s"}} if doc.get("check") else {}
+    red = {"red": {"tcp": f"127.0.0.1:{names.ports['red']}", "within": "1s"}} if doc.get("check") else {}
     layer = {"files": attributes, "checks": red}
     return {
         **found,
@@ -103,7 +147,10 @@ class RealWorld:
 
     def __post_init__(self) -> None:
         self.app = f"{self.prefix}app"
-        self.ports = {"80": net.free_port(), "81": net.free_port(), "red": net.free_port()}
+        ports = {"80": net.free_port(), "81": net.free_port(), "red": net.free_port()}
+        self.names = Names(self.app, f"{self.prefix}-vpn", f"/dev/{self.prefix}", ports)
+        self.others: dict[str, socket.socket] = {}  # ports that processes hold
+        self.furnish()
         self.site.configure(gate={"settle": "0.3s", "deadline": "8s"})
         self.bystander = self._run("-bystander")
         self.put("/etc/x", b"was here before")
@@ -127,9 +174,7 @@ class RealWorld:
         name, *rest = event
         if name in ("push", "spoil", "tweak", "revert", "recommit"):
             self.docs.append(next_doc(self.docs, event))
-            self.site.commit(
-                repository(self.docs[-1], self.app, self.ports), f"{name}\n\nLimpet-Allow-Prune: 99"
-            )
+            self.site.commit(repository(self.docs[-1], self.names), f"{name}\n\nLimpet-Allow-Prune: 99")
             told = f"{'bad' if bad(self.docs[-1]) else 'good'}: {sorted(self.docs[-1]['container'])}"
         else:
             told = getattr(self, f"_{name}", lambda *_: "")(*rest)
@@ -143,6 +188,7 @@ class RealWorld:
         return "until the next pass has ended"
 
     def _leave(self) -> str:
+        self.furnish()
         for id in self.strangers:
             self.site.engine.client.containers.get(id).remove(force=True)
         self.strangers.clear()
@@ -159,6 +205,95 @@ class RealWorld:
             case "rollback":
                 return str(self.site.limpet("rollback").code)
         return ""
+
+    # --- what only others can bring ---
+
+    def furnish(self) -> None:
+        """As it is when nothing is in the way."""
+        for held in self.others.values():
+            held.close()
+        self.others.clear()
+        if not self._networks(PROXY):
+            self.site.engine.client.networks.create(f"{self.app}-{PROXY}")
+        if not self._there(self.names.vpn):
+            self._run("-vpn", ipc_mode="shareable")
+        if not Path(self.names.device).exists():
+            os.mknod(self.names.device, stat.S_IFCHR | 0o600, os.makedev(1, 3))
+
+    def close(self) -> None:
+        """What no prefix cleans up."""
+        for held in self.others.values():
+            held.close()
+        Path(self.names.device).unlink(missing_ok=True)
+
+    def _networks(self, name: str) -> list[Any]:
+        found = self.site.engine.client.networks.list(names=[f"{self.app}-{name}"])
+        return [network for network in found if network.name == f"{self.app}-{name}"]
+
+    def _there(self, name: str) -> list[Any]:
+        found = self.site.engine.client.containers.list(all=True, filters={"name": f"^/{name}$"})
+        return list(found)
+
+    def _outside(self, what: str, number: int) -> str:
+        match what:
+            case "process":
+                return self._process(str(80 + number % 2))
+            case "device" if (device := Path(self.names.device)).exists():
+                device.unlink()
+                return "the device is gone"
+            case "vpn" if there := self._there(self.names.vpn):
+                there[0].remove(force=True)
+                return "the foreign lender is gone"
+            case "vpn-restarts" if there := self._there(self.names.vpn):
+                there[0].restart(timeout=0)
+                return "the foreign lender is started again"
+            case "proxy" if there := self._networks(PROXY):
+                there[0].reload()
+                if there[0].attrs["Containers"]:
+                    return ""
+                there[0].remove()
+                return "the network of others is gone"
+        return ""
+
+    def _process(self, port: str) -> str:
+        if port in self.others:
+            self.others.pop(port).close()
+            return f"{port} is free"
+        try:
+            self.others[port] = socket.create_server(("127.0.0.1", self.names.ports[port]))
+        except OSError:
+            return ""
+        return f"a process holds {port}"
+
+    def _lender(self, how: str, number: int) -> str:
+        """Something happens to a container by which others live."""
+        wanted = {f"{self.app}-{name}-1" for name in lenders(self.docs[-1])}
+        name = pick(wanted & self.ours().keys(), number)
+        if name is None:
+            return ""
+        container = self.site.engine.client.containers.get(name)
+        match how:
+            case "vanish":
+                container.remove(force=True)
+            case "stop":
+                container.stop(timeout=0)
+            case "crash" if pid := container.attrs["State"]["Pid"]:
+                os.kill(pid, signal.SIGKILL)
+            case _:
+                with suppress(APIError):  # when somebody has taken its port
+                    container.restart(timeout=0)
+        return f"{name}: {how}"
+
+    def nobody_lives_in_the_past(self) -> None:
+        """Who shares the network of another one must be in the network of its present run."""
+        inspect = self.site.engine.client.api.inspect_container
+        for name, id in self.ours().items():
+            there = inspect(id)
+            kind, _, lender = there["HostConfig"]["NetworkMode"].partition(":")
+            if kind == "container" and there["State"]["Running"]:
+                pids = (there["State"]["Pid"], inspect(lender)["State"]["Pid"])
+                one, other = (Path(f"/proc/{pid}/ns/net").readlink() for pid in pids)
+                assert one == other, f"{name} lives in a dead namespace"
 
     def ours(self) -> dict[str, str]:
         """Name -> id of the app's containers."""
@@ -265,8 +400,11 @@ class RealWorld:
         calm = calm and not self.outages
         rejected = self.rejected()
         result = self.run(how)
-        assert result.code in (0, 1, 4, 6, 75, 78, -signal.SIGKILL), result
+        codes = {0, 1, 4, 6, 75, 78, -signal.SIGKILL} | (set() if calm else {5})
+        assert result.code in codes, result
         self.untouched()
+        if calm and result.code == 0:
+            self.nobody_lives_in_the_past()
         if not bad(self.docs[-1]):
             assert self.rejected() <= rejected, f"a good release was rejected: {result}"
         if calm and result.code in (0, 4):

@@ -10,6 +10,8 @@ ended.
 6. What is not ours is never touched; originals come back.
 7. History only goes forward.
 8. Applied means converged.
+
+`moments` has the rules that hold at each moment.
 """
 
 from __future__ import annotations
@@ -19,11 +21,14 @@ from typing import Any
 
 from agent.converge.account import Ending
 from agent.kinds import files
+from agent.kinds.lenders import lenders
 from agent.model import Action, Key, Manifest, Resource
 from agent.store.durable import MARK
 from agent.store.state import State
 from tests.fakes.host import RUNNING
 from tests.histories.branch import bad
+from tests.histories.moments import FINE, Moments
+from tests.histories.releases import VPN
 from tests.histories.steps import Event, Round
 from tests.histories.world import World
 
@@ -39,7 +44,9 @@ class Rules:
     def __init__(self, world: World) -> None:
         self.world = world
         self.host, self.branch = world.host, world.branch
+        self.moments = Moments(world)
         self.host.watch = self.before_action
+        self.host.watch_look = self.moments.look
         self.good = ""  # the release whose containers are `proved`
         self.proved: dict[str, str] = {}  # name -> id
         self.condemned: set[str] = set()
@@ -50,6 +57,7 @@ class Rules:
     # --- at every operation ---
 
     def before_action(self, action: Action, resource: Resource | None) -> None:
+        self.moments.action(action)
         state, inventory = self.world.passes.state, self.world.inventory()
         paths = action.key.kind in ("file", "directory", "symlink")
         if action.key.kind != "image" and (action.verb in MAKING or paths):
@@ -87,16 +95,32 @@ class Rules:
         self.a_pass(how)
 
     def forget_lost(self) -> None:
-        """What somebody else removed cannot come back; a person's word ends what was condemned."""
+        """What somebody else removed cannot come back, nor what lived by it; a person's word ends what was
+        condemned.
+        """
         self.proved = {name: id for name, id in self.proved.items() if id in self.host.containers}
+        while lost := [name for name, id in self.proved.items() if self._outlived(id)]:
+            for name in lost:
+                del self.proved[name]
         self.condemned &= set(self.world.passes.state.rejected)
+
+    def _outlived(self, id: str) -> bool:
+        """Whether a container by which it lives is another one by now."""
+        seen = self.host.containers[id].seen
+        made = self.branch.made[Key("container", seen.key_name), seen.digest]
+        ours = {name for _, name in lenders(made)} - {VPN}
+        return not ours <= self.proved.keys() or not self.host.containers.keys() >= {*seen.shares.values()}
 
     def a_pass(self, how: Event = ("pass",)) -> Ending | None:
         before, serving = self.world.passes.state, self.serving()
         self.hurt.clear()
         result = self.world.run(how)
         self.after_pass(before, serving, result)
-        if result is not None and not self.world.trouble and result.exit_code in (0, 4):
+        if (
+            result is not None
+            and not self.world.trouble
+            and result.exit_code in (FINE if self.world.crowded else (0, 4))
+        ):
             self.nothing_to_do(result)
         return result
 
@@ -114,6 +138,7 @@ class Rules:
             self._prove(state)
         if result is None:
             return
+        self.moments.after_pass(state, result)
         same = [good.id for good in state.known_good] == [good.id for good in before.known_good]
         if same and state.attempt is before.attempt is None and result.outcome in NOTHING_BEGUN:
             names = {

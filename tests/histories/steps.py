@@ -12,7 +12,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.properties.strategies import APP_FILES, HOST_PATHS, docs
+from tests.histories.releases import CHANGES, releases, stacks
+from tests.properties.strategies import APP_FILES, HOST_PATHS
 
 Event = tuple[Any, ...]
 Round = tuple[list[Event], Event]
@@ -28,12 +29,15 @@ SPOILT = (*BAD, "loop", "hook", "check", "external")
 HERE = st.integers(0, 7)
 PATHS = (*APP_FILES, *HOST_PATHS)
 
+RELEASES = st.one_of(releases(), stacks())
+TWEAKS = (
+    *("image", "content", "rename", "drop", "network", "port", "lender", "data"),
+    *("rename-service", "rename-app", *CHANGES),
+)
 PUSHES = st.one_of(
-    st.tuples(st.just("push"), docs()),
+    st.tuples(st.just("push"), RELEASES),
     st.tuples(st.just("spoil"), HERE, st.sampled_from(SPOILT)),
-    st.tuples(
-        st.just("tweak"), st.sampled_from(("image", "content", "rename", "drop", "network", "port")), HERE
-    ),
+    st.tuples(st.just("tweak"), st.sampled_from(TWEAKS), HERE),
     st.tuples(st.just("revert"), st.integers(0, 3)),
     st.just(("recommit",)),
 )
@@ -56,7 +60,16 @@ WORLD = st.one_of(
     ),
     st.tuples(st.just("order"), st.sampled_from(("retry", "suspend", "resume", "freeze", "rollback")), HERE),
 )
-EVENTS = st.one_of(PUSHES, PUSHES, DRIFT, INTRUSIONS, WORLD)
+OUTSIDE = st.one_of(
+    st.tuples(
+        st.just("outside"), st.sampled_from(("process", "proxy", "device", "vpn", "vpn-restarts")), HERE
+    ),
+    st.tuples(st.just("lender"), st.sampled_from(("crash", "stop", "vanish", "restart")), HERE),
+    st.tuples(st.just("ail"), HERE, st.integers(1, 9)),
+    st.tuples(st.just("ail"), HERE, st.just(0)),
+    st.just(("heal",)),
+)
+EVENTS = st.one_of(PUSHES, PUSHES, DRIFT, INTRUSIONS, WORLD, OUTSIDE, OUTSIDE)
 PASSES = st.one_of(
     st.just(("pass",)),
     st.just(("pass",)),
@@ -78,5 +91,8 @@ ROUNDS = st.tuples(st.lists(EVENTS, max_size=3), PASSES)
 @st.composite
 def histories(draw: st.DrawFn, most: int = 8) -> list[Round]:
     """A first release, good nearly always, and what happens then."""
-    first: Round = ([("push", draw(docs()))], draw(st.one_of(st.just(("pass",)), st.just(("pass",)), PASSES)))
+    first: Round = (
+        [("push", draw(RELEASES))],
+        draw(st.one_of(st.just(("pass",)), st.just(("pass",)), PASSES)),
+    )
     return [first, *draw(st.lists(ROUNDS, min_size=2, max_size=most))]

@@ -1,8 +1,8 @@
 """Random histories on the fake host: commits good and bad, crashes, reboots, drift, intrusions, outages,
-time, people.
+time, people; lenders, names that change, and what others take, bring and free.
 
-`make test` lives a sample, always the same; `make sweep` a thousand, others each time. A history that breaks
-a rule is made as short as possible, told line by line, and printed as a literal that `replay` takes.
+`make test` lives a sample, always the same; `make sweep` two thousand, others each time. A history that
+breaks a rule is made as short as possible, told line by line, and printed as a literal that `replay` takes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.histories.steps import Round, histories
 from tests.histories.story import Broken, shortest
 from tests.histories.world import World
 
-SAMPLE, ALL = 60, 1000
+SAMPLE, ALL = 60, 2000
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,8 @@ def replay(rounds: list[Round], engine: Engine, directory: Path) -> None:
             world.end()
         except Exception as error:
             raise Broken(f"{type(error).__name__}: {error}", rounds, world.story) from error
+        finally:
+            world.close()
 
 
 def test_random_histories(engine: Engine, tmp_path: Path, request: pytest.FixtureRequest) -> None:

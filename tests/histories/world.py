@@ -15,6 +15,7 @@ from unittest import mock
 
 from agent.converge.account import Ending
 from agent.errors import Failed, Transient
+from agent.kinds import claims
 from agent.model import Action, Key, Resource
 from agent.observed import ObservedFile
 from agent.settings.values import GateSettings
@@ -26,8 +27,10 @@ from tests.fakes.dying import patched
 from tests.fakes.host import RUNNING, Died, FakeHost
 from tests.fakes.passes import Passes
 from tests.histories.branch import HistoryBranch, pick
+from tests.histories.outside import Outside
+from tests.histories.releases import IMAGES
 from tests.histories.steps import BAD, PATHS, Event
-from tests.properties.strategies import IMAGES, NETWORKS, SERVICES
+from tests.properties.strategies import NETWORKS, SERVICES
 
 DOWN = Transient("the source does not answer", "wait", code="SourceUnavailable")
 ROUNDS = 5  # as in agent.converge.one_pass
@@ -36,13 +39,14 @@ URL = "https://git.example.org/fleet.git"
 
 class Host(FakeHost):
     """A fake host on which something goes wrong at the k-th moment, and that asks `watch` before each
-    action.
+    action, and `watch_look` before each look.
     """
 
     def __init__(self, store: Any) -> None:
         super().__init__(store=store)
         self.misfortune, self.moment, self.dead = "", 0, False
         self.watch: Any = lambda action, resource: None
+        self.watch_look: Any = lambda: None
         self.asked_to_stop: Any = None
 
     def begin(self, misfortune: str = "", moment: int = 0) -> None:
@@ -80,6 +84,8 @@ class Host(FakeHost):
     def observe(self, request: Any) -> Any:
         if self.dead:
             raise Died
+        with self._lock:
+            self.watch_look()
         return super().observe(request)
 
 
@@ -98,12 +104,13 @@ class Clock(FakeClock):
         return super().sleep(seconds, wake)
 
 
-class World:
+class World(Outside):
     """One host, its branch, and the people around it. `persons`: path -> what they have there, where Limpet
-    has nothing.
+    has nothing. `crowded`: others bring and take things; the recorded histories are older.
     """
 
-    def __init__(self, root: Path, red_port: int) -> None:
+    def __init__(self, root: Path, red_port: int, *, crowded: bool = True) -> None:
+        self.crowded = crowded
         clock = Clock()
         self.passes = Passes(root, clock=clock, url=URL, gate=GateSettings(settle=1.0, deadline=20.0))
         self.branch = HistoryBranch(self.passes.paths, red_port)
@@ -129,6 +136,8 @@ class World:
         host.files.put_link("/etc/y", "was/here")
         self.persons = {path: host.files.there[path] for path in ("/etc/x", "/etc/y")}
         self.bystanders = {id: at.seen for id, at in host.containers.items()}
+        if self.crowded:
+            self.furnish_outside()
         self.images = frozenset(host.image_ids())
 
     def say(self, line: str) -> None:
@@ -161,6 +170,9 @@ class World:
         return "the machine starts again"
 
     def _leave(self) -> str:
+        """The strangers leave; with them goes all that is in the way of somebody."""
+        if self.crowded:
+            self.furnish_outside()
         gone = [self.host.containers.pop(id).seen.name for id in self.strangers]
         self.bystanders = {id: seen for id, seen in self.bystanders.items() if id not in self.strangers}
         self.strangers.clear()
@@ -268,7 +280,10 @@ class World:
                     return self._stranger(name)
             case "port":
                 port = f"port/tcp//{80 + number % 2}"
-                if not any(port in at.seen.ports for at in host.containers.values()):
+                held = {each for at in host.containers.values() for each in at.seen.ports}
+                if not (
+                    claims.clashing([port], held | host.ports_of_others) if self.crowded else port in held
+                ):
                     return self._stranger(f"stranger-{len(self.strangers)}", ports=(port,))
             case "network":
                 if name := pick([name for name in NETWORKS if name in host.networks], number):
@@ -336,7 +351,7 @@ class World:
 
     def _rounds(self) -> Ending:
         for _ in range(ROUNDS):
-            result = self.passes.run()
+            result: Ending = self.passes.run()
             self.say(f"  pass: {result.outcome} (exit {result.exit_code}) {result.reason}")
             if result.outcome != "Superseded":
                 break

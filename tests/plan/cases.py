@@ -92,13 +92,14 @@ def _file(path: str, spec: Case, _: Mapping[Key, Resource]) -> Resource:
 
 def _container(name: str, spec: Case, others: Mapping[Key, Resource]) -> Resource:
     """`ports`: "80" or "127.0.0.1:80"; `networks`: name -> endpoint; `inputs`, `on_change`: files of this
-    release.
+    release; `binds`: host paths with data.
     """
     joined = spec.get("networks", {})
     mounts = [
         {"type": "volume", "source": source, "target": f"/{source}"} for source in spec.get("volumes", ())
     ]
     mounts += [{"type": "bind", "source": path, "target": path} for path in spec.get("inputs", ())]
+    mounts += [{"type": "bind", "source": path, "target": path} for path in spec.get("binds", ())]
     config = {"image": spec["image"], "networks": joined, "volumes": mounts, **spec.get("config", {})}
     config["ports"] = [_port(text) for text in spec.get("ports", ())]
     needs = [Need(Key("network", n)) for n in joined] + [
