@@ -129,10 +129,20 @@ def fate(key: Key, desired: Resource | None, view: View) -> Fate:
     if refusal := _refusal(desired, instances, view):
         return refusal
     keeper = _keeper(desired, instances, view)
-    others = _steps(_put_aside(key, instance, view) for instance in instances if instance is not keeper)
+    others = _steps(_put_aside(key, i, view) for i in _others(desired, instances, keeper, view))
     if keeper is None:
         return _creation(desired, instances, others, view)
     return _mending(desired, keeper, others, view)
+
+
+def _others(
+    desired: Resource, instances: list[ObservedContainer], keeper: ObservedContainer | None, view: View
+) -> list[ObservedContainer]:
+    """The instances that are put aside. A candidate that fits no more goes when the new one is made."""
+    image = view.target.image(desired)
+    anew = keeper is None and not oneshots.has_run(desired, image, view)
+    made_anew = candidate_name(desired, image) if anew else ""
+    return [each for each in instances if each is not keeper and each.name != made_anew]
 
 
 def _refusal(desired: Resource, instances: list[ObservedContainer], view: View) -> Fate | None:
@@ -229,7 +239,9 @@ def _creation(
         return Fate(key, "delete", "an old instance is left", others) if others else ok(key)
     name = candidate_name(desired, image)
     heir_of = _heritage(desired, instances, view)
-    prepare = [Step("prepare", "create", {"name": name, "image": image, **heir_of})]
+    # A candidate of an earlier try that fits no more has the name that the new one needs.
+    prepare = [*_steps(_discard("prepare", key, i, view) for i in instances if i.name == name)]
+    prepare += [Step("prepare", "create", {"name": name, "image": image, **heir_of})]
     prepare += [
         Step("prepare", "connect", {"container": name, "network": network})
         for network in attaching.networks(desired)[1:]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.model import Need, Resource
-from tests.fakes.host import KINDS
+from tests.fakes.host import KINDS, Died
 from tests.fakes.passes import Passes, service
 from tests.passes.moves import proved, roll_back_by_hand, with_images
 
@@ -246,3 +246,35 @@ def test_others_go_on(passes: Passes, key: str) -> None:
     passes.host.behaviours[passes.host.images["shop/app:2"]] = KINDS["web"]
     proved(passes, *pair(key), service("shop/app:2", "shop-other-1"))
     settled(passes)
+
+
+@pytest.mark.parametrize("key", NAMESPACES)
+@pytest.mark.parametrize("foreign", [True, False])
+def test_a_candidate_of_a_lender_that_is_gone(passes: Passes, key: str, foreign: bool) -> None:
+    """When a pass was killed after it made a candidate, and the lender is another container by now, the
+    candidate must be made anew, and the release be brought in.
+    """
+    lender = service("shop/gw:1", "vpn-gw-1") if foreign else gateway()
+    ours = () if foreign else (lender,)
+    if foreign:
+        passes.host.add_foreign_container("vpn-gw-1")
+
+    def app(image: str) -> Resource:
+        needs = () if foreign else (Need(lender.key, "started"),)
+        config = {"restart": "always", key: f"container:{lender.key.name}"}
+        return service(image, APP, config=config, needs=needs)
+
+    proved(passes, *ours, app("shop/app:1"))
+    passes.branch.push(*ours, app("shop/app:2"))
+    passes.host.die_at = passes.host._points + 2  # after the candidate was made
+    with pytest.raises(Died):
+        passes.run()
+    passes.host.die_at = None
+    assert [at for at in passes.host.containers.values() if at.seen.name.startswith(f"{APP}.new-")]
+    passes.host.vanish(lender.key.name)
+    if foreign:
+        passes.host.add_foreign_container("vpn-gw-1")
+    result = passes.run()
+    assert result.exit_code == 0, result
+    settled_app = passes.host._find(APP)
+    assert settled_app.seen.state == "running" and passes.host.in_dead_namespaces() == []
