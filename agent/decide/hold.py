@@ -8,8 +8,9 @@ Rules:
 3. Half of a change is never made. What needs the new form of something that waits, waits with it; so does
    what would take a port, an address, a path or data from an old form. What would only go to make room for
    something that waits, stays.
-4. One image reference has one meaning in a release: where an old form needs the old one, the others wait.
-5. A check of a port that comes only with what waits is not asked yet.
+4. Where nothing of a release can come in, it waits as a whole: known good stays as it is.
+5. One image reference has one meaning in a release: where an old form needs the old one, the others wait.
+6. A check of a port that comes only with what waits is not asked yet.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ def possible(wanted: Target, good: Target, refusals: Iterable[Refusal]) -> Targe
         held.wait(refusal.key, refusal.cause, refusal.hint)
     while held.grow():
         pass
+    held.wait_as_a_whole()
     return held.target()
 
 
@@ -63,6 +65,12 @@ class _Held:
                 holder, cause = reason
                 self.wait(key, cause, self._hint(holder))
         return before != (len(self.waiting), len(self.staying))
+
+    def wait_as_a_whole(self) -> None:
+        """Keeps all of known good where nothing of the release can come in."""
+        if self.new and self.waiting.keys() >= self.new.keys():
+            hint = next(iter(self.waiting.values())).hint
+            self.staying |= {key: hint for key in self.old.keys() - self.new.keys()}
 
     def _held(self) -> list[Key]:
         return sorted({*self.waiting, *self.staying})

@@ -134,6 +134,13 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str], set[str], set[
         {"container/a", "container/b"},
         set(),
     ),
+    "a release of which nothing can come in": (
+        {"file": SHARED, "container": {"a": {"image": "a:1"}}},
+        {"container": {"b": {"image": "b:1"}}},
+        ["container/b"],
+        {"container/b"},
+        {"container/a", "file/etc/c"},
+    ),
     "drift of what does not change": (
         {"container": {"a": {"image": "a:1"}, "b": {"image": "b:1"}}},
         {"container": {"a": {"image": "a:1"}, "b": {"image": "b:2"}}},
