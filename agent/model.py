@@ -13,9 +13,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from agent.check import Check
 from agent.revision import NOWHERE, Revision
 
 Json = Any
@@ -30,7 +31,7 @@ NAME_LABEL = "io.limpet.name"  # the final name of a container, whatever it is c
 PATH_KINDS = ("file", "directory", "symlink")  # their names are absolute host paths
 
 # Why a pass runs, the weightiest first: when several are due, the pass gets the first.
-TRIGGERS = ("sync", "settings", "start", "poll", "retry", "resync")
+TRIGGERS = ("sync", "settings", "start", "poll", "retry", "resync", "event")
 
 Condition = Literal["present", "started", "healthy", "completed"]
 Stage = Literal["apply", "prune"]
@@ -116,27 +117,6 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """A probe that is part of the gate. Exactly one of `http`, `tcp`, `exec` is set. Times in seconds."""
-
-    name: str
-    http: str = ""
-    status: int = 200
-    tcp: str = ""
-    exec: tuple[str, ...] = ()
-    timeout: float = 10.0
-    within: float = 0.0  # 0: the gate's deadline
-    origin: str = ""
-
-    @property
-    def by_hand(self) -> str:
-        """The command by which a person runs it."""
-        if self.http:
-            return f"curl -i {self.http} (wants status {self.status})"
-        return f"nc -vz {self.tcp.replace(':', ' ')}" if self.tcp else " ".join(self.exec)
-
-
-@dataclass(frozen=True, slots=True)
 class Manifest:
     """The desired state of one host at one revision. Equal content, equal digest, whatever the commit."""
 
@@ -147,7 +127,7 @@ class Manifest:
     @property
     def digest(self) -> str:
         """Covers the keys and digests of the resources, which of them adopt, and checks without origins."""
-        checks = [{k: v for k, v in asdict(check).items() if k != "origin"} for check in self.checks]
+        checks = [check.identity() for check in self.checks]
         adopting = sorted(str(key) for key, resource in self.resources.items() if resource.spec.get("adopt"))
         return sha256(
             canonical_json(
@@ -175,7 +155,7 @@ class Manifest:
         return {
             "scheme": SCHEME,
             "resources": [self.resources[key].to_json() for key in sorted(self.resources)],
-            "checks": [asdict(check) | {"exec": list(check.exec)} for check in self.checks],
+            "checks": [check.to_json() for check in self.checks],
             "warnings": list(self.warnings),
         }
 

@@ -121,6 +121,7 @@ class Observed:
     held_ports: claims of ports that processes of the host hold, of those that are wanted
     missing_devices: host paths of wanted devices at which nothing lies
     bare: host paths of wanted data at which nothing lies, or an empty directory
+    at: when it was seen, monotonic seconds; 0 where nothing was
     engine_version: as `20.10.24`; empty when the Engine was not asked
     engine_api: the API version spoken to the Engine; empty when it was not asked
     """
@@ -136,5 +137,6 @@ class Observed:
     held_ports: frozenset[str] = frozenset()
     missing_devices: frozenset[str] = frozenset()
     bare: frozenset[str] = frozenset()
+    at: float = field(default=0.0, compare=False)
     engine_version: str = ""
     engine_api: tuple[int, ...] = ()

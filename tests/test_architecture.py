@@ -32,13 +32,14 @@ FLOORS = (
     ("installation", "sandbox"),
     ("observed",),
     ("model",),
-    ("compose", "disk", "errors", "clock", "redact", "references", "revision", "units"),
+    ("check", "compose", "disk", "errors", "clock", "redact", "references", "revision", "units"),
 )
 # A module is pure when it lies in one of these, or when its docstring says so.
 PURE_ROOMS = (
     "decide",
     "kinds",
     "compose",
+    "check",
     "model",
     "observed",
     "disk",
@@ -432,7 +433,8 @@ from agent.compose.load import load_project
 from agent.decide.gate import GateMemory, Sample, Terms, judge
 from agent.kinds import container, files, network, volume
 from agent.kinds.base import Target, View
-from agent.model import Check, Manifest, Need
+from agent.check import Check
+from agent.model import Manifest, Need
 from agent.observed import Observed, ObservedContainer, ObservedFile
 from agent.decide.plan import plan
 

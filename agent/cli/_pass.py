@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trigger", choices=TRIGGERS, default="sync")
+    parser.add_argument("--stopped", nargs="*", default=None)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,7 +33,11 @@ def run(args: argparse.Namespace) -> int:
     emit = JsonLines(_take_stdout())
     try:
         result = pass_here(
-            args.root, trigger=args.trigger, progress=Events(emit), cancel=cancelled_by_signals()
+            args.root,
+            trigger=args.trigger,
+            progress=Events(emit),
+            cancel=cancelled_by_signals(),
+            stopped=args.stopped,
         )
     except LimpetError as error:
         emit({"result": {"exit_code": error.exit_code, "sentence": error.message, **error_document(error)}})
@@ -44,13 +50,21 @@ def run(args: argparse.Namespace) -> int:
                 "observed": result.commit,
                 "again_in": result.again_in,
                 "corrected": result.corrected,
+                "looked_at": result.looked_at,
             }
         }
     )
     return result.exit_code
 
 
-def pass_here(root: Path, *, trigger: str, progress: Progress, cancel: threading.Event) -> Ending:
+def pass_here(
+    root: Path,
+    *,
+    trigger: str,
+    progress: Progress,
+    cancel: threading.Event,
+    stopped: Collection[str] | None = None,
+) -> Ending:
     """Runs a pass in this process. Raises Transient if one is running already, and BadInput if the settings
     are wrong.
     """
@@ -69,6 +83,7 @@ def pass_here(root: Path, *, trigger: str, progress: Progress, cancel: threading
             clock=clock,
             progress=progress,
             cancel=cancel,
+            stopped=stopped,
         )
 
 

@@ -119,6 +119,10 @@ def _what(doc: Mapping[str, Json], now: float) -> Iterator[str]:
         )
     counts = ", ".join(f"{count} {health}" for health, count in sorted(doc["resources"]["by_health"].items()))
     yield f"  resources   {doc['resources']['total']}" + (f": {counts}" if counts else "")
+    health = doc["health"]
+    if health["at"]:
+        heard = "" if health["watching"] else "; between passes only polls look at the host"
+        yield f"  seen        {_when(health['at'], now)}{heard}"
 
 
 def _last_pass(doc: Mapping[str, Json], why: str, now: float) -> Iterator[str]:

@@ -26,6 +26,7 @@ class Ending:
     sentence: the pass in one sentence; only once it is over, as are the next two.
     commit: the commit that the pass worked on.
     corrected: how many resources had drifted and were repaired.
+    looked_at: when the host was seen last, monotonic seconds; None when it was not.
     """
 
     outcome: str
@@ -37,6 +38,7 @@ class Ending:
     sentence: str = ""
     commit: str = ""
     corrected: int = 0
+    looked_at: float | None = None
 
 
 def ending_of(error: LimpetError) -> Ending:

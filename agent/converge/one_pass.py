@@ -21,6 +21,7 @@ Rules:
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from dataclasses import replace
 
 from agent.clock import Clock
@@ -28,6 +29,7 @@ from agent.converge import recover, transaction
 from agent.converge.account import Account, Ending, ending_of
 from agent.converge.context import Context, Wanted
 from agent.converge.desired import Desired
+from agent.converge.look import look
 from agent.converge.prepare import bring_in
 from agent.converge.repair import repair
 from agent.converge.summary import report_pass
@@ -62,20 +64,24 @@ def run_pass(
     clock: Clock,
     progress: Progress,
     cancel: threading.Event,
+    stopped: Collection[str] | None = None,
 ) -> Ending:
     """One pass under the pass lock, which the caller holds. Errors that a pass meets are in its ending; only
     a state that cannot be read or written raises (Stalled, Transient).
 
     paths, settings: the installation.
-    trigger: why there is a pass now (`model.TRIGGERS`).
+    trigger: why there is a pass now (`model.TRIGGERS`); "event" is a look between two passes.
     reporter, clock, progress: the heartbeat, time, and what a person sees meanwhile.
     cancel: set when the pass is asked to stop; it finishes the action at hand.
+    stopped: for a look: the names of the containers that somebody stopped; None where that is not known.
     """
     desired = Desired(paths, settings, cancel)
     host = RealHost(paths, settings.engine, desired.content, instance(paths), cancel)
     try:
         for _ in range(ROUNDS):
             context = Context(paths, settings, host, desired, clock, progress, reporter, cancel)
+            if trigger == "event":
+                return one_look(context, Account(trigger, clock.wall(), clock.monotonic()), stopped)
             ending = one_round(context, Account(trigger, clock.wall(), clock.monotonic()), trigger)
             if ending.outcome != "Superseded":
                 break
@@ -101,6 +107,19 @@ def one_round(context: Context, account: Account, trigger: str) -> Ending:
     ending = report_pass(context, account, ending)
     context.journal.finish(ending.outcome)
     return ending
+
+
+def one_look(context: Context, account: Account, stopped: Collection[str] | None = None) -> Ending:
+    """A look between two passes. Errors: as `run_pass`."""
+    context.load()
+    try:
+        check_supported(context.settings)
+        _same_machine(context)
+        frozen = context.state.suspension("*", context.clock.wall()) is not None
+        ending = look(context, account, stopped, only=frozen)
+    except LimpetError as error:
+        ending = ending_of(error)
+    return report_pass(context, account, ending)
 
 
 def converge(context: Context, account: Account) -> Ending:

@@ -53,7 +53,7 @@ def bring_in(context: Context, account: Account) -> tuple[Wanted, View, Plan, Re
             recover.known_good(context, wanted.repository)
         if target.manifest is not wanted.manifest:
             observed = context.observe(target, deep=True)
-        view, plan, trouble = _prepare(context, account, wanted, target, observed)
+        view, plan, trouble = prepare_target(context, account, wanted, target, observed)
         return replace(wanted, trouble=wanted.trouble or trouble), view, plan, rejection
     except Interrupted:
         raise
@@ -177,7 +177,7 @@ def _ask(
     return context.observe(Target(wanted.manifest)), trouble
 
 
-def _prepare(
+def prepare_target(
     context: Context, account: Account, wanted: Wanted, target: Target, observed: Observed
 ) -> tuple[View, Plan, LimpetError | None]:
     """Plans, pulls what is missing, checks the candidates. Nothing is touched. With it comes why a part of a
@@ -241,13 +241,19 @@ def _fall_back(
     """What a person holds, or what the host held before: the attempt at hand, else known good; None when
     there is neither. A rollback that was begun is finished.
     """
-    held = context.state.held
-    chosen = (held_target(context, held), None) if held is not None else _held_before(context, wanted)
-    if chosen is None:
+    if (chosen := held_now(context, wanted)) is None:
         return None
     target, rejection = chosen
-    view, plan, _ = _prepare(context, account, wanted, target, context.observe(target))
+    view, plan, _ = prepare_target(context, account, wanted, target, context.observe(target))
     return view, plan, rejection
+
+
+def held_now(context: Context, wanted: Wanted) -> tuple[Target, Rejection | None] | None:
+    """What a person holds, or what the host held before: the attempt at hand, else known good; with the
+    rejection when a rollback was begun. None when there is neither. Errors: Transient.
+    """
+    held = context.state.held
+    return (held_target(context, held), None) if held is not None else _held_before(context, wanted)
 
 
 def _held_before(context: Context, wanted: Wanted) -> tuple[Target, Rejection | None] | None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from agent.converge.account import Account, Ending, ending_of
 from agent.converge.context import Context
+from agent.converge.watched import note_watched
 from agent.decide.gate import probes
 from agent.errors import (
     EXIT_HELD_BACK,
@@ -99,7 +100,6 @@ def report_pass(context: Context, account: Account, ending: Ending) -> Ending:
     error = None if held else _told(ending, account.trouble)
     failing = ending.exit_code not in (EXIT_OK, EXIT_ROLLED_BACK, EXIT_HELD_BACK)
     entry = _entry(context, account, ending, did)
-    health, messages, hints = _health(context, account)
     try:
         history = History(context.paths.history)
         if account.outcomes or did["adopted"] or (failing and not _repeated(history, ending)):
@@ -110,8 +110,23 @@ def report_pass(context: Context, account: Account, ending: Ending) -> Ending:
         error = error or trouble
         if not failing and ending.exit_code != EXIT_ROLLED_BACK:
             ending = ending_of(trouble)
-    commit = tip.commit if tip else ""
-    report = PassReport(
+    _hand_on(context, account, _report(context, account, ending, entry, error))
+    return replace(
+        ending,
+        sentence=sentence(context, account, ending),
+        commit=tip.commit if tip else "",
+        corrected=did["corrective"],
+        looked_at=account.observed.at or None,
+    )
+
+
+def _report(
+    context: Context, account: Account, ending: Ending, entry: HistoryEntry, error: LimpetError | None
+) -> PassReport:
+    """What the heartbeat is told. `entry`: the line of history; `error`: what is shown as such."""
+    tip, commit = account.tip, account.tip.commit if account.tip else ""
+    health, messages, hints = _health(context, account)
+    return PassReport(
         trigger=account.trigger,
         started_at=account.started,
         duration_s=context.clock.monotonic() - account.begun,
@@ -128,16 +143,31 @@ def report_pass(context: Context, account: Account, ending: Ending) -> Ending:
         messages=messages,
         hints=hints,
         drift=account.drift,
-        flapping=state.flapping.quarantined,
+        flapping=context.state.flapping.quarantined,
         refusals=account.plan.refused,
         warnings=[*account.cautions, *account.warnings],
         damaged=context.damaged,
         fetched=(tip is not None) if account.asked else None,
-        blocked_by=[ending.reason] if held else (),
+        seen_at=_seen_at(context, account),
+        blocked_by=[ending.reason] if ending.outcome == "HeldBack" else (),
     )
-    context.reporter.finish(report, state)
-    said = sentence(context, account, ending)
-    return replace(ending, sentence=said, commit=commit, corrected=did["corrective"])
+
+
+def _hand_on(context: Context, account: Account, report: PassReport) -> None:
+    """Tells the heartbeat, and the daemon what is ours. A look that went well leaves what the last pass
+    said.
+    """
+    if account.trigger == "event" and report.outcome == "Converged":
+        context.reporter.looked(report, context.state)
+    else:
+        context.reporter.finish(report, context.state)
+    note_watched(context, account.observed)
+
+
+def _seen_at(context: Context, account: Account) -> float | None:
+    """When the host was seen last, wall seconds; None when it was not."""
+    at = account.observed.at
+    return context.clock.wall() - (context.clock.monotonic() - at) if at else None
 
 
 def _told(ending: Ending, trouble: LimpetError | None) -> LimpetError | None:

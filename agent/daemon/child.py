@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent import sandbox
+from agent.errors import LimpetError, Stalled, Transient
 from agent.report.progress import Event
 
 MAX_LINE = 1 << 20  # bytes; a longer line is dropped
@@ -54,6 +55,17 @@ class ChildEnd:
     def crashed(self) -> bool:
         """It left no result, and nobody asked it to go."""
         return self.result is None and not self.stopped
+
+    @property
+    def error(self) -> LimpetError | None:
+        """The error that it reports; None when there is none."""
+        error = (self.result or {}).get("error")
+        if not isinstance(error, dict):
+            return None
+        kind = Stalled if error.get("class") in ("Stalled", "BadInput") else Transient
+        return kind(
+            str(error.get("message", "")), str(error.get("hint", "")), code=str(error.get("code", ""))
+        )
 
     def __str__(self) -> str:
         if self.status < 0:

@@ -113,6 +113,19 @@ class Schedule:
         if self._wanted:
             self.pass_at, self.trigger = now, self._wanted
 
+    def looked(self, now: float, exit_code: int) -> None:
+        """A look between two passes has repaired something, or has failed: a pass follows, as after a pass
+        that did, or sooner when one is due.
+        """
+        temporary, failed = exit_code == EXIT_TEMPORARY, exit_code in (EXIT_FAILED, EXIT_ROLLBACK_FAILED)
+        if temporary:
+            self.temporary += 1
+        else:
+            self.drift += 1
+        delay = self._retry_delay(temporary, failed, not temporary)
+        if delay is not None and now + delay < self.pass_at:
+            self.pass_at, self.trigger = now + delay, "retry"
+
     def _retry_delay(self, temporary: bool, failed: bool, corrected: bool) -> float | None:
         """Seconds until the next pass; None when the usual resync is soon enough."""
         delays = []

@@ -16,9 +16,9 @@ import contextlib
 import logging
 import selectors
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
 from agent.clock import Clock
 from agent.converge.desired import request
@@ -26,9 +26,11 @@ from agent.daemon import systemd
 from agent.daemon.child import Child, ChildEnd, TimeLimits
 from agent.daemon.clients import Clients
 from agent.daemon.control import Client, Listener
+from agent.daemon.heartbeats import DaemonReporter, heartbeat_may_fail
 from agent.daemon.schedule import Cadence, Schedule
 from agent.daemon.signals import Signals
-from agent.errors import EXIT_OK, EXIT_TEMPORARY, LimpetError, Stalled, Transient
+from agent.daemon.watcher import Watcher
+from agent.errors import EXIT_HELD_BACK, EXIT_OK, EXIT_TEMPORARY, LimpetError, Transient
 from agent.installation import Paths
 from agent.report.log import logger
 from agent.report.progress import Event
@@ -45,14 +47,6 @@ PASS_GRACE = 60.0  # between TERM and KILL
 STOPPING: Event = {"result": {"exit_code": EXIT_TEMPORARY, "sentence": "the daemon is stopping"}}
 
 Command = Callable[..., list[str]]  # (verb, *arguments) -> argv
-
-
-class DaemonReporter(Protocol):
-    """The heartbeat, as far as the daemon writes it."""
-
-    def alive(self, *, poll_at: float | None = None, backoff: Mapping[str, int] | None = None) -> None: ...
-    def source(self, *, commit: str = "", error: LimpetError | None = None, failures: int = 0) -> None: ...
-    def crashed(self, error: LimpetError) -> None: ...
 
 
 class Supervisor:
@@ -92,11 +86,13 @@ class Supervisor:
         self._poll: Child | None = None
         self._pass: Child | None = None
         self._clients = Clients(self._selector, self._wanted)
+        self._watcher = Watcher(self._selector, paths, clock.monotonic)
         self._signals = Signals()
         self._stopping = False
         self._seen = ""  # the newest revision of the source
         self._tried = ""  # the newest revision when the last pass started, or that it saw itself
         self._status = "first pass is due"
+        self._ended = self._pass_ended  # what follows the pass that runs
 
     def run(self) -> int:
         """Runs until SIGTERM or SIGINT. Errors: Transient when a daemon holds the root already; what `load`
@@ -112,6 +108,8 @@ class Supervisor:
             stack.callback(listener.close)
             self._clients.listen(listener)
             stack.callback(self._selector.close)
+            stack.callback(self._watcher.close)
+            self._watcher.follow(self._settings)
             logger.info(
                 "started: polls every %g s, full check every %g s",
                 self._settings.source.poll,
@@ -135,7 +133,7 @@ class Supervisor:
         if now >= self._alive_at:
             self._alive()
         self._handle_signals(now)
-        for job, ended in ((self._poll, self._poll_ended), (self._pass, self._pass_ended)):
+        for job, ended in ((self._poll, self._poll_ended), (self._pass, self._ended)):
             if job:
                 job.enforce(now)
                 if job.process.poll() is not None:
@@ -145,7 +143,8 @@ class Supervisor:
         """Seconds until something is due, if nothing happens before."""
         due = [self._watchdog.due, self._alive_at]
         if not self._stopping:
-            due += [self._schedule.poll_at, self._schedule.pass_at]
+            due += [self._schedule.poll_at, self._watcher.due]
+            due += [] if self._pass else [self._schedule.pass_at, self._watcher.look_at]
         due += [job.deadline for job in (self._poll, self._pass) if job]
         return max(0.0, min(due) - now)
 
@@ -161,14 +160,23 @@ class Supervisor:
             )
             if self._poll is None:
                 self._schedule.polled(now, succeeded=False)
-        if now >= self._schedule.pass_at:
+        self._watcher.turn()
+        if self._pass is None and now >= self._schedule.pass_at:
             trigger = self._schedule.passing()
             self._tried = self._seen
-            limits = TimeLimits(PASS_SILENCE + self._settings.gate.deadline, PASS_TOTAL, PASS_GRACE)
-            self._pass = self._spawn("_pass", limits, now, "--trigger", trigger)
+            self._ended = self._pass_ended
+            self._pass = self._begin_pass(now, "--trigger", trigger)
             self._clients.pass_begins()
             if self._pass is None:
                 self._answered(now, EXIT_TEMPORARY, "the pass could not be started")
+        elif self._pass is None and now >= self._watcher.look_at:
+            self._ended = self._look_ended
+            self._pass = self._begin_pass(now, "--trigger", "event", *self._watcher.arguments)
+
+    def _begin_pass(self, now: float, *arguments: str) -> Child | None:
+        self._watcher.begun(look="event" in arguments)
+        limits = TimeLimits(PASS_SILENCE + self._settings.gate.deadline, PASS_TOTAL, PASS_GRACE)
+        return self._spawn("_pass", limits, now, *arguments)
 
     # --- children ---
 
@@ -211,7 +219,7 @@ class Supervisor:
 
     def _poll_ended(self, ending: ChildEnd, now: float) -> None:
         self._poll, failed = None, self._schedule.poll_failures
-        error = _error(ending.result)
+        error = ending.error
         if ending.result is None and not self._stopping:
             error = Transient(
                 f"the poll {'was stopped: ' + ending.stopped if ending.stopped else ending}",
@@ -226,11 +234,12 @@ class Supervisor:
         if failed and not self._schedule.poll_failures:
             logger.info("the source answers again")
             systemd.notify(f"STATUS={self._status}")
+        self._watcher.polled()
         self._alive()
 
     def _source_answered(self, commit: str, error: LimpetError | None, now: float) -> None:
         failures = self._schedule.poll_failures
-        with self._heartbeat():
+        with heartbeat_may_fail():
             self._reporter.source(commit=commit, error=error, failures=failures)
         if error:
             status = (
@@ -248,12 +257,12 @@ class Supervisor:
     def _pass_ended(self, ending: ChildEnd, now: float) -> None:
         self._pass = None
         result = ending.result or {}
-        error = _error(ending.result)
+        error = ending.error
         if not result:
             what = f"was stopped: {ending.stopped}" if ending.stopped else f"{ending} without a result"
             error = Transient(f"the pass {what}; it is tried again", "see the log", code="PassCrashed")
         if error and error.code != "Locked":  # another pass has the heartbeat then
-            with self._heartbeat():
+            with heartbeat_may_fail():
                 self._reporter.crashed(error)
         if observed := str(result.get("observed", "")):
             self._schedule.source_answered(now)
@@ -261,6 +270,7 @@ class Supervisor:
                 self._seen = observed
                 self._schedule.unwant("poll")
             self._tried = observed
+        self._watcher.ended(result.get("looked_at"), self._settings)
         self._answered(
             now,
             int(result.get("exit_code", EXIT_TEMPORARY)),
@@ -268,6 +278,22 @@ class Supervisor:
             again_in=result.get("again_in"),
             corrected=bool(result.get("corrected")),
         )
+
+    def _look_ended(self, ending: ChildEnd, now: float) -> None:
+        """A look between two passes has ended. When it could not do what was needed, a pass follows as after
+        any failure.
+        """
+        self._pass = None
+        result = ending.result or {}
+        exit_code, error = int(result.get("exit_code", EXIT_TEMPORARY)), ending.error
+        self._watcher.ended(result.get("looked_at"), self._settings)
+        if error and error.code == "Locked":
+            self._watcher.happened("another pass runs")
+        elif exit_code not in (EXIT_OK, EXIT_HELD_BACK) or result.get("corrected"):
+            if exit_code or not self._watcher.watching:  # else an event says when it is needed again
+                self._schedule.looked(now, exit_code)
+            logger.log(logging.WARNING if exit_code else logging.INFO, "%s", result.get("sentence", ending))
+        self._alive()
 
     def _answered(
         self,
@@ -358,25 +384,10 @@ class Supervisor:
     def _alive(self) -> None:
         now = self._clock.monotonic()
         self._alive_at = now + ALIVE * self._settings.source.poll
-        with self._heartbeat():
+        with heartbeat_may_fail():
             self._reporter.alive(
                 poll_at=self._clock.wall() + self._schedule.next_look(now) - now,
                 backoff={"temporary": self._schedule.temporary, "drift": self._schedule.drift},
+                watching=self._watcher.watching,
+                unseen=self._watcher.unseen,
             )
-
-    @contextlib.contextmanager
-    def _heartbeat(self) -> Iterator[None]:
-        """A heartbeat that cannot be written is reported in the log, and ends nothing."""
-        try:
-            yield
-        except (LimpetError, OSError) as error:
-            logger.error("the heartbeat cannot be written: %s", error)
-
-
-def _error(result: Mapping[str, Any] | None) -> LimpetError | None:
-    """The error that a child reports; None when there is none."""
-    error = (result or {}).get("error")
-    if not isinstance(error, dict):
-        return None
-    kind = Stalled if error.get("class") in ("Stalled", "BadInput") else Transient
-    return kind(str(error.get("message", "")), str(error.get("hint", "")), code=str(error.get("code", "")))

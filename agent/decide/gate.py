@@ -25,9 +25,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from agent.check import Check
 from agent.errors import LimpetError
 from agent.kinds.health import FINE, health_word, was_stopped
-from agent.model import Check, Key, Manifest, Resource
+from agent.model import Key, Manifest, Resource
 from agent.observed import ObservedContainer
 
 LEAST_LEFT = 30.0  # seconds that a resumed gate has at least, besides `settle`

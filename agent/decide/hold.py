@@ -17,9 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from agent.check import Check
 from agent.kinds import claims, succession
 from agent.kinds.base import Target
-from agent.model import Check, Key, Manifest, Refusal, Resource
+from agent.model import Key, Manifest, Refusal, Resource
 
 
 def possible(wanted: Target, good: Target, refusals: Iterable[Refusal]) -> Target:
@@ -70,7 +71,7 @@ class _Held:
         """Keeps all of known good where nothing of the release can come in."""
         if self.new and self.waiting.keys() >= self.new.keys():
             hint = next(iter(self.waiting.values())).hint
-            self.staying |= {key: hint for key in self.old.keys() - self.new.keys()}
+            self.staying |= dict.fromkeys(self.old.keys() - self.new.keys(), hint)
 
     def _held(self) -> list[Key]:
         return sorted({*self.waiting, *self.staying})

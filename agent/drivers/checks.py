@@ -11,8 +11,8 @@ import urllib.request
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
+from agent.check import Check
 from agent.drivers import process
-from agent.model import Check
 
 WORKERS = 8
 

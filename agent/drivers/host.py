@@ -7,7 +7,9 @@ the fake of the tests implement one Protocol.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -118,7 +120,8 @@ class RealHost:
         return source.removeprefix(str(self.root)) if inside else f"(outside of {self.root}) {source}"
 
     def observe(self, request: Look) -> Observed:
-        return observe(request, str(self.root), self.engine, self.instance, self.unmapped)
+        at = time.monotonic()
+        return replace(observe(request, str(self.root), self.engine, self.instance, self.unmapped), at=at)
 
     def steady(self) -> None:
         self.engine.steady()

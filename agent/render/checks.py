@@ -1,4 +1,4 @@
-"""The checks of a layer file, as values. A new type of check is read here, `model.Check` holds it,
+"""The checks of a layer file, as values. A new type of check is read here, `check.Check` holds it,
 `drivers/checks.py` runs it, and `Check.by_hand` says how a person runs it.
 """
 
@@ -8,13 +8,13 @@ import re
 import shlex
 from urllib.parse import urlsplit
 
-from agent.model import Check
+from agent.check import CHECKED_EVERY, Check
 from agent.render.schema import Section
 
 
 def parse_check(name: str, entry: Section) -> Check | None:
     """One entry of `checks:`."""
-    entry.known("http", "tcp", "exec", "status", "timeout", "within")
+    entry.known("http", "tcp", "exec", "status", "timeout", "within", "every")
     kinds = [key for key in ("http", "tcp", "exec") if key in entry.map]
     if len(kinds) != 1:
         entry.problems.add(
@@ -49,6 +49,7 @@ def parse_check(name: str, entry: Section) -> Check | None:
         exec=argv,
         timeout=entry.seconds("timeout", 10.0),
         within=entry.seconds("within", 0.0),
+        every=entry.seconds("every", CHECKED_EVERY),
         origin=f"{place.file}:{place.line}",
     )
 

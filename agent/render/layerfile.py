@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from agent.check import Check
 from agent.compose.errors import Place
 from agent.compose.tree import Map
-from agent.model import Check
 from agent.render.checks import argv_of, parse_check
 from agent.render.layers import LAYER, below, misnamed
 from agent.render.problems import Problems

@@ -70,13 +70,25 @@ class Reporter:
         poll_at: float | None = None,
         blocked_by: Sequence[str] | None = None,
         backoff: Mapping[str, int] | None = None,
+        watching: bool | None = None,
+        unseen: bool = False,
     ) -> None:
-        """The daemon lives. `poll_at`: when it looks next, wall time. `backoff`: failures in a row, by their
-        kind.
+        """The daemon lives.
+
+        poll_at: when it looks next, wall time
+        blocked_by: why the observed revision waits
+        backoff: failures in a row, by their kind
+        watching: whether it hears what happens to the host
+        unseen: something has happened that nobody has looked at yet
         """
         upcoming: dict[str, Json] = {"poll_at": poll_at}
         upcoming |= {} if blocked_by is None else {"blocked_by": list(blocked_by)}
-        self.update(next=upcoming if backoff is None else upcoming | {"backoff": dict(backoff)})
+        health: dict[str, Json] = {} if watching is None else {"watching": watching}
+        if watching and not unseen:
+            health["at"] = self._clock.wall()
+        self.update(
+            next=upcoming if backoff is None else upcoming | {"backoff": dict(backoff)}, health=health
+        )
 
     def source(
         self,
@@ -152,11 +164,15 @@ class Reporter:
         for name in ("observed", "attempted"):
             if getattr(report, name):
                 facts["revision"][name] = self._revision(getattr(report, name))
-        if report.health is not None:
-            facts["resources"] = sections.resources(report.health, report.messages, report.hints)
-        self.update(**facts)
+        self.update(**facts, **_seen(report))
         if self._settings.heartbeat.url:
             self._put()
+
+    def looked(self, report: PassReport, state: State) -> None:
+        """A look between two passes is over: what it saw and repaired. What the last pass said stays."""
+        known = sections.of_state(state, self._settings)
+        drift = known["drift"] | {"now": sorted(report.drift), "flapping": sorted(report.flapping)}
+        self.update(drift=drift, counters=known["counters"], history=self._history(), **_seen(report))
 
     def crashed(self, error: LimpetError) -> None:
         """A pass ended without a result, or could not even begin."""
@@ -189,7 +205,9 @@ class Reporter:
             doc = dict(previous)
             for name, value in facts.items():
                 if isinstance(value, Mapping):
-                    value = with_times(value, "poll_at", "last_success_at")
+                    value = with_times(
+                        value, "poll_at", "last_success_at", *(("at",) if name == "health" else ())
+                    )
                 doc[name] = {**doc[name], **value} if name in MERGED else value
             doc |= self._alive(doc)
             doc = bounded(heartbeat.concluded(doc, previous, time_text(self._clock.wall())))
@@ -274,6 +292,16 @@ class Reporter:
         if failure:
             warnings = self._previous()["warnings"]
             self.update(warnings=[*warnings, failure])
+
+
+def _seen(report: PassReport) -> dict[str, Any]:
+    """What the host is like, as far as it was looked at."""
+    if report.health is None:
+        return {}
+    return {
+        "resources": sections.resources(report.health, report.messages, report.hints),
+        "health": {"at": report.seen_at} if report.seen_at else {},
+    }
 
 
 def read(path: Path) -> dict[str, Json]:

@@ -77,6 +77,7 @@ def _times(doc: Mapping[str, Json]) -> list[tuple[str, str, str]]:
         ("heartbeat_timestamp_seconds", "When the heartbeat was written.", doc["written_at"]),
         ("heartbeat_due_timestamp_seconds", "When the next one is due.", doc["due_by"]),
         ("source_success_timestamp_seconds", "When the source answered last.", last),
+        ("health_timestamp_seconds", "Of when health and drift are.", doc["health"]["at"]),
     ]
 
 

@@ -19,7 +19,7 @@ from agent.settings.values import Settings
 from agent.store.state import State
 
 # The sections that are merged into what is there; the others replace it.
-MERGED = ("revision", "source", "drift", "resources", "next")
+MERGED = ("revision", "source", "drift", "resources", "health", "next")
 FIRST: dict[str, Json] = {
     "seq": 0,
     "phase": "idle",
@@ -47,6 +47,7 @@ FIRST: dict[str, Json] = {
     "drift": {"mode": "enforce", "now": [], "corrected_total": 0, "flapping": []},
     "refused": [],
     "resources": {"total": 0, "by_health": {}, "problems": [], "truncated": False},
+    "health": {"at": "", "watching": False},
     "warnings": [],
     "damaged": [],
     "last_pass": None,
@@ -82,6 +83,7 @@ class PassReport:
     damaged: the files of the state that were damaged
     blocked_by: why the observed revision waits: window, min_age, suspended
     fetched: whether the source answered; None when it was not asked
+    seen_at: when the host was seen last, wall seconds; None when it was not
     """
 
     trigger: str
@@ -107,6 +109,7 @@ class PassReport:
     damaged: Sequence[str] = ()
     blocked_by: Sequence[str] = ()
     fetched: bool | None = None
+    seen_at: float | None = None
 
 
 # --- of the state -------------------------------------------------------------------------------------------

@@ -97,7 +97,9 @@ class Recorder:
         result = self._run()
         passes = self.world.passes
         state, heartbeat = wordless(passes.state.to_json()), passes.heartbeat()
-        said = {key: value for key, value in wordless(heartbeat).items() if key != "conditions"}
+        said = {
+            key: value for key, value in wordless(heartbeat).items() if key not in ("conditions", "health")
+        }
         again = "" if result.again_in is None else f" again in {result.again_in:g}"
         said_of_it = f"{heartbeat['state']}: {', '.join(conditions(heartbeat))}"
         self.lines.append(f"  {result.outcome} {result.exit_code}{again}; {said_of_it}")

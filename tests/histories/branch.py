@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.check import Check
 from agent.converge.desired import Tip
 from agent.decide.descent import check_descent
-from agent.model import Check, Key, Manifest, Resource
+from agent.model import Key, Manifest, Resource
 from agent.revision import Revision
 from tests.fakes.passes import Branch
 from tests.histories.releases import (

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from agent.check import Check
 from agent.converge.preview import preview
 from agent.errors import Transient
 from agent.kinds import files
 from agent.kinds.container import container_resource
-from agent.model import Check, Need, Resource
+from agent.model import Need, Resource
 from agent.store.orders import Orders, Suspension
 from tests.fakes.host import Died
 from tests.fakes.passes import Passes, service

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from agent.check import Check
 from agent.kinds import files
-from agent.model import SCHEME, Action, Change, Check, Key, Manifest, Need, Plan, Refusal, Release
+from agent.model import SCHEME, Action, Change, Key, Manifest, Need, Plan, Refusal, Release
 from agent.revision import Revision
 
 

@@ -20,6 +20,8 @@ from typing import Any
 import pytest
 
 from agent.daemon import control
+from agent.store.watch_list import WatchList, write_watch_list
+from tests.fakes.events_engine import EventsEngine
 
 WITHIN = 60.0  # seconds until a test gives up
 
@@ -34,7 +36,7 @@ from agent.clock import SystemClock
 from agent.errors import LimpetError, Stalled
 from agent.installation import Paths
 from agent.report.heartbeat_writer import Reporter
-from agent.settings.values import ConvergeSettings, GateSettings, Settings, SourceSettings
+from agent.settings.values import ConvergeSettings, EngineSettings, GateSettings, Settings, SourceSettings
 
 root = Path(sys.argv[1])
 for name, value in json.loads(sys.argv[2]).items():
@@ -49,6 +51,7 @@ def load():
         source=SourceSettings(url="file:///nowhere", branch="main", poll=doc["poll"]),
         converge=ConvergeSettings(resync=doc["resync"]),
         gate=GateSettings(deadline=doc.get("deadline", 1.0)),
+        engine=EngineSettings(socket=str(root / "docker.sock")),
     )
 
 def reporter(settings):
@@ -88,6 +91,7 @@ PASS = (
     PRELUDE
     + """
 note("passes", sys.argv[3])
+note("arguments", " ".join(sys.argv[4:]))
 """
 )
 
@@ -97,6 +101,7 @@ class Daemon:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.engine = EventsEngine(root / "docker.sock")
         self.process: subprocess.Popen[str] | None = None
         self.settings(poll=60.0, resync=600.0)
         self.tip("c1")
@@ -222,6 +227,7 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
     if daemon.process and daemon.process.poll() is None:
         daemon.process.kill()
         daemon.process.wait()
+    daemon.engine.close()
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if os.fsencode(tmp_path) in (entry / "cmdline").read_bytes():
@@ -670,3 +676,149 @@ def test_the_control_socket_is_for_its_owner_only(daemon: Daemon) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
     assert daemon.stop() == 0
     assert not path.exists()
+
+
+# --- looks between two passes -------------------------------------------------------------------------------
+
+
+def looking(daemon: Daemon, **watched: Any) -> None:
+    """A converged daemon whose passes look at the end, and find this to be ours."""
+    (daemon.root / "run/limpet").mkdir(parents=True, exist_ok=True)
+    write_watch_list(daemon.root / "run/limpet", WatchList(**watched))
+    daemon.script(
+        "_pass",
+        PASS + "say(result={'exit_code': 0, 'sentence': 'converged', 'looked_at': time.monotonic(), "
+        "'observed': open(f'{root}/tip').read()})\n",
+    )
+    daemon.start()
+    until(lambda: "converged" in daemon.log() and daemon.engine.streams >= 2, daemon)
+    until(lambda: daemon.heartbeat()["health"]["watching"], daemon)
+
+
+def looked(daemon: Daemon, times: int) -> None:
+    """Returns when the daemon has looked so often since its start."""
+    until(lambda: daemon.lines("passes").count("event") >= times, daemon)
+
+
+@pytest.mark.parametrize(
+    ("kind", "action", "name", "attributes"),
+    [
+        ("container", "die", "web", {}),
+        ("container", "oom", "web", {}),
+        ("container", "health_status: unhealthy", "web", {}),
+        ("container", "destroy", "web", {}),
+        ("network", "destroy", "front", {}),
+        ("network", "disconnect", "extra", {"container": "c1"}),
+        ("volume", "destroy", "data", {}),
+    ],
+)
+def test_what_happens_to_ours_wakes_a_look(
+    daemon: Daemon, kind: str, action: str, name: str, attributes: dict[str, str]
+) -> None:
+    """An event of something of ours must be looked at, long before the next poll."""
+    looking(daemon, networks=frozenset(["front"]), volumes=frozenset(["data"]), containers=frozenset(["c1"]))
+    id = name if kind == "volume" else "i1"
+    daemon.engine.emit(kind, action, "" if kind == "volume" else name, id=id, **attributes)
+    looked(daemon, 1)
+    assert daemon.lines("polls") == []
+
+
+def test_what_happens_to_others_wakes_nobody(daemon: Daemon) -> None:
+    """Events of other networks and containers, and what cannot be read, must cost no look."""
+    looking(daemon, networks=frozenset(["front"]), containers=frozenset(["c1"]))
+    daemon.engine.emit("network", "destroy", "theirs")
+    daemon.engine.emit("network", "connect", "theirs", container="c2")
+    daemon.engine.send(b"no event\n{}\n[]\n")
+    daemon.engine.emit("container", "die", "web")
+    looked(daemon, 1)
+    assert daemon.lines("passes") == ["start", "event"]
+    [ours, others] = daemon.engine.requests[-2:]
+    assert ours["type"] == ["container"] and ours["label"][0].startswith("io.limpet.instance=")
+    assert others["type"] == ["network", "volume"]
+
+
+def test_containers_without_a_label_are_heard(daemon: Daemon) -> None:
+    """A container that was adopted has no label of ours, and must be listened to by its id."""
+    looking(daemon, unlabelled=frozenset(["c1"]))
+    assert ["c1"] in [request.get("container") for request in daemon.engine.requests]
+
+
+def test_a_look_is_told_what_was_stopped_by_hand(daemon: Daemon) -> None:
+    """A container that somebody stopped must be named to each look, until it is started or gone."""
+    looking(daemon)
+    for action in ("kill", "die", "stop"):
+        daemon.engine.emit("container", action, "web")
+    looked(daemon, 1)
+    assert daemon.lines("arguments")[-1] == "--stopped web"
+    daemon.engine.emit("container", "start", "web")
+    looked(daemon, 2)
+    assert daemon.lines("arguments")[-1] == "--stopped"
+
+
+def test_events_that_end_are_asked_for_again(daemon: Daemon) -> None:
+    """When the Engine goes, the daemon must listen again once it is back, and look at what it missed;
+    meanwhile it must not say that it watches.
+    """
+    looking(daemon)
+    daemon.engine.down()
+    looked(daemon, 1)
+    daemon.send(signal.SIGHUP)  # a pass because of settings; the heartbeat is written
+    until(lambda: not daemon.heartbeat()["health"]["watching"], daemon)
+    looks = daemon.lines("passes").count("event")
+    daemon.engine.up()
+    until(lambda: daemon.engine.streams >= 2, daemon)
+    looked(daemon, looks + 1)
+
+
+def test_without_events_each_poll_looks(daemon: Daemon) -> None:
+    """Where the Engine does not give its events, each poll must look at the host."""
+    daemon.engine.status = "404 Not Found"
+    daemon.settings(poll=0.2, resync=600.0)
+    daemon.start()
+    until(lambda: daemon.lines("passes").count("event") >= 2, daemon)
+    assert daemon.lines("arguments")[-1] == ""
+    assert daemon.heartbeat()["health"]["watching"] is False
+
+
+def test_an_edited_file_wakes_a_look(daemon: Daemon) -> None:
+    """A managed file that is edited, replaced, or removed must be looked at; its neighbours must not."""
+    directory = daemon.root / "etc/shop"
+    directory.mkdir(parents=True)
+    (directory / "a.conf").write_text("1")
+    looking(daemon, paths=frozenset(["/etc/shop/a.conf", "/none/b"]))
+    (directory / "other").write_text("2")
+    (directory / "a.conf").write_text("2")
+    looked(daemon, 1)
+    assert daemon.lines("passes").count("event") == 1
+    (directory / "new").write_text("3")
+    (directory / "new").rename(directory / "a.conf")
+    looked(daemon, 2)
+
+
+def test_a_look_that_fails_is_followed_by_a_pass(daemon: Daemon) -> None:
+    """When a look could not do what was needed, a pass must follow with the backoff of any failure; one that
+    went well must leave the schedule alone.
+    """
+    looking(daemon)
+    daemon.answers(75, "the registry does not answer")
+    daemon.engine.emit("container", "die", "web")
+    until(lambda: daemon.lines("passes")[:3] == ["start", "event", "retry"], daemon)
+
+
+def test_a_storm_of_events(daemon: Daemon) -> None:
+    """Ten thousand events must cost at most three passes, and little of a core."""
+    looking(daemon)
+    assert daemon.process
+    pid = daemon.process.pid
+    before = cpu_seconds(pid)
+    for number in range(10_000):
+        daemon.engine.emit("container", "die" if number % 2 else "start", "web")
+    assert list(daemon.sync())[-1]["result"]["exit_code"] == 0  # the loop turns
+    assert len([trigger for trigger in daemon.lines("passes") if trigger != "sync"]) <= 3
+    assert cpu_seconds(pid) - before < 2.0
+
+
+def cpu_seconds(pid: int) -> float:
+    """Of a process, without its children."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from agent.check import Check
 from agent.decide import gate
 from agent.decide.gate import GateMemory, Sample, Terms, Verdict
-from agent.model import Check, Key, Manifest
+from agent.model import Key, Manifest
 from agent.observed import ObservedContainer
 from tests.plan.cases import instance, release
 

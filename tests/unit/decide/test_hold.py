@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.check import Check
 from agent.decide.hold import possible
 from agent.kinds import claims
 from agent.kinds.base import Target
-from agent.model import Check, Key, Refusal, Resource
+from agent.model import Key, Refusal, Resource
 from tests.plan.cases import release
 from tests.properties.strategies import docs
 
