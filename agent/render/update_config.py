@@ -21,7 +21,7 @@ from agent.render.mounts import AppFiles
 from agent.render.problems import did_you_mean
 
 ACTIONS = ("rollback", "continue", "pause")
-SHARED = ("host", "service:", "container:")  # network modes in which both containers would use the same ports
+SHARED = ("host", "service", "container")  # network modes in which both containers would use the same ports
 
 
 def update_policies(
@@ -128,7 +128,7 @@ def _alone(config: Mapping[str, Any]) -> str:
         if kind == "address":
             return f"both would hold the address {parts[-1]}"
     mode = str(config.get("network_mode") or "")
-    if mode.startswith(SHARED):
+    if mode.partition(":")[0] in SHARED:
         return f"both would listen in the same network (network_mode: {mode})"
     macs = [config, *(endpoint or {} for endpoint in (config.get("networks") or {}).values())]
     mac = next((where["mac_address"] for where in macs if where.get("mac_address")), "")

@@ -87,6 +87,12 @@ def test_start_first_with_a_free_port_is_possible() -> None:
     assert spec(found)["update"]["order"] == "start-first" and not found.warnings
 
 
+def test_start_first_in_a_network_that_is_called_like_the_hosts_is_possible() -> None:
+    """A network whose name begins with "host" must not be taken for the network of the host."""
+    found = manifest("{order: start-first}", extra="network_mode: hosting")
+    assert spec(found)["update"]["order"] == "start-first" and not found.warnings
+
+
 def test_static_address_stands_in_the_way_of_start_first() -> None:
     """A static address must make the old one go first, with a warning."""
     text = """\
