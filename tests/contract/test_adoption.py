@@ -16,6 +16,7 @@ from agent.observed import ObservedContainer
 from tests.contract.bench import Bench, a_network, a_volume, act, seen, service
 from tests.harness.net import free_port
 
+MAC = "02:42:ac:11:65:43"
 HEALTH = {"test": ["CMD", "true"], "interval": "1m30s", "retries": 3}
 
 
@@ -99,6 +100,26 @@ def test_a_plain_container_of_compose_is_equal(bench: Bench) -> None:
         assert compare.container_differences(resource, there.found, {}) == []
         more = adopting(bench, name, **config, mem_limit="64m", environment={"A": "1"})
         assert compare.container_differences(more, there.found, {}) == ["environment.A", "mem_limit"]
+
+
+def test_a_mac_address_is_that_of_one_network(bench: Bench) -> None:
+    """The MAC address of a service must be compared in its first network alone: in the others the Engine
+    chooses.
+    """
+    networks: dict[str, Any] = {}
+    for name in ("one", "two"):
+        made = a_network(bench, name)
+        act(bench, made, "create")
+        networks[made.key.name] = {}
+    resource = adopting(bench, "web", networks=networks, mac_address=MAC)
+    there = one(bench, bench.compose_container(resource, f"{bench.prefix}_web_1"), look(resource))
+    assert there.found is not None
+    assert compare.container_differences(resource, there.found, {}) == []
+    other = adopting(bench, "web", networks=networks, mac_address=MAC.replace("43", "44"))
+    told = [f"networks.{min(networks)}.mac_address"]
+    assert compare.container_differences(other, there.found, {}) == told
+    plain = adopting(bench, "web", networks=networks)
+    assert compare.container_differences(plain, there.found, {}) == told
 
 
 def test_what_the_inventory_knows_is_ours(bench: Bench) -> None:

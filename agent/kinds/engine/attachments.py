@@ -137,19 +137,23 @@ def networks_wanted(resource: Resource) -> Form:
 
 
 def networks_there(resource: Resource, there: Spec) -> Form:
-    """Network -> endpoint. A container that asks for no network is on the Engine's own bridge."""
+    """Network -> endpoint. A container that asks for no network is on the Engine's own bridge. The MAC
+    address that the Engine tells of the container is the one in the network that it was created in.
+    """
     config = resource.spec["config"]
     mode = str(config.get("network_mode") or "")
     if mode in ("host", "none") or mode.startswith("container:"):
         return {}
     own = {there["Id"][:12], there["Name"].removeprefix("/"), resource.key.name}
-    joined = config.get("networks") or {}
+    joined, first = config.get("networks") or {}, (there.get("HostConfig") or {}).get("NetworkMode")
     found = {}
     for name, endpoint in ((there.get("NetworkSettings") or {}).get("Networks") or {}).items():
         if name == "bridge" and not joined:
             continue
-        asked = (joined.get(name) or {}).get("mac_address") or config.get("mac_address")
-        mac = _mac_address(endpoint or {}, there["Config"].get("MacAddress"), asked)
+        fixed = there["Config"].get("MacAddress") if name == first else None
+        mac = _mac_address(
+            endpoint or {}, fixed, name in joined and endpoints.mac_address_in(resource.spec, name)
+        )
         found[name] = _endpoint(dict(endpoint or {}) | {"MacAddress": mac}, own)
     return found
 

@@ -165,7 +165,8 @@ def _hostname(there: Spec, request: Spec) -> Any:
     not count: the container's id, or the host name of the namespace that it shares.
     """
     name, host = there["Config"].get("Hostname"), there["HostConfig"]
-    shared = str(host.get("NetworkMode")).startswith(("host", "container:")) or host.get("UTSMode") == "host"
+    mode = str(host.get("NetworkMode"))
+    shared = mode == "host" or mode.startswith("container:") or host.get("UTSMode") == "host"
     return "" if not request.get("Hostname") and (shared or name == there["Id"][:12]) else name
 
 

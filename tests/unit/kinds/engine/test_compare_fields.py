@@ -54,7 +54,8 @@ CONFIG: dict[str, Any] = {
 }
 Place = tuple[str | int, ...]
 HOST, SAID = "HostConfig", "Config"
-FRONT, BACK = (("NetworkSettings", "Networks", name) for name in ("front", "back"))
+NETWORKS = ("NetworkSettings", "Networks")
+FRONT, BACK = ((*NETWORKS, name) for name in ("front", "back"))
 
 
 def service(config: dict[str, Any] | None = None) -> Resource:
@@ -235,6 +236,8 @@ def test_what_says_the_same_is_equal(place: Place, value: Any) -> None:
         ({"network_mode": "host", "mac_address": MAC}, {(SAID, "Hostname"): "machine"}, []),
         ({"network_mode": "none"}, {("NetworkSettings", "Networks"): {"none": {}}}, []),
         ({"network_mode": "none"}, {(SAID, "Hostname"): "machine"}, ["hostname"]),
+        ({"networks": {"host_net": {}}}, {(SAID, "Hostname"): "box"}, ["hostname"]),
+        ({"networks": {"hosting": {}}}, {}, []),
         (
             {"network_mode": "container:shop-db-1"},
             {(HOST, "NetworkMode"): f"container:{OTHER}", (SAID, "Hostname"): "db"},
@@ -259,6 +262,24 @@ def test_what_says_the_same_is_equal(place: Place, value: Any) -> None:
             [],
         ),
         ({"networks": {"n": {}}}, {(SAID, "MacAddress"): MAC}, ["networks.n.mac_address"]),
+        ({"networks": {"m": {}, "n": {}}}, {(SAID, "MacAddress"): MAC}, ["networks.m.mac_address"]),
+        ({"networks": {"m": {}, "n": {}}, "mac_address": MAC}, {}, []),
+        ({"networks": {"m": {}, "n": {"priority": 1}}, "mac_address": MAC}, {}, []),
+        (
+            {"networks": {"m": {}, "n": {}}, "mac_address": MAC},
+            {(*NETWORKS, "m", "MacAddress"): MAC, (*NETWORKS, "n", "MacAddress"): "02:42:ac:12:00:02"},
+            [],
+        ),
+        (
+            {"networks": {"m": {}, "n": {}}, "mac_address": MAC},
+            {(SAID, "MacAddress"): None, (*NETWORKS, "n", "MacAddress"): MAC},
+            ["networks.m.mac_address"],
+        ),
+        (
+            {"networks": {"m": {}, "n": {}}, "mac_address": MAC},
+            {(SAID, "MacAddress"): "02:42:ac:11:65:44", (*NETWORKS, "m", "MacAddress"): "02:42:ac:11:65:44"},
+            ["networks.m.mac_address"],
+        ),
         ({"uts": "host"}, {(SAID, "Hostname"): "machine"}, []),
         ({"privileged": True}, {(HOST, "MaskedPaths"): [], (HOST, "SecurityOpt"): ["label=disable"]}, []),
         ({}, {(HOST, "MaskedPaths"): []}, ["systempaths"]),
