@@ -54,3 +54,50 @@ def test_what_cannot_be_taken_back(site: Site, prefix: str) -> None:
     assert site.ids(prefix) != before
     assert site.engine.client.containers.get(name).attrs["HostConfig"]["Memory"] == 0
     assert "nothing to do" in site.sync().out
+
+
+def test_names_and_swap(site: Site, prefix: str) -> None:
+    """A container that somebody took off its network and put back without its names must be found by them
+    again, swap that somebody set free be limited again, and the container run on.
+    """
+    web = "image: 'limpet-test/idle:v1', init: true, mem_limit: 64m, networks: {default: {aliases: [www]}}"
+    site.commit({"compose.yaml": f"name: {prefix}\nservices: {{web: {{{web}}}}}\n"})
+    site.sync()
+    before, name, network = site.ids(prefix), f"{prefix}-web-1", f"{prefix}_default"
+    api = site.engine.client.api
+    api.update_container(name, mem_limit="64m", memswap_limit=-1)
+    api.disconnect_container_from_network(name, network)
+    api.connect_container_to_network(name, network)
+    plan = site.limpet("plan").out
+    for words in (f"is attached to {network} with other names or addresses", "memswap_limit"):
+        assert words in plan, plan
+    site.sync()
+    there = site.engine.client.containers.get(name).attrs
+    assert site.ids(prefix) == before and there["HostConfig"]["MemorySwap"] == 128 << 20
+    assert {"web", "www"} <= {*there["NetworkSettings"]["Networks"][network]["Aliases"]}
+    assert "nothing to do" in site.sync().out
+
+
+def test_swap_without_a_limit(site: Site, prefix: str) -> None:
+    """Swap that is unlimited by the definition must stay so when the memory is put back, and come back with a
+    new container when somebody limited it: the Engine cannot take that back.
+    """
+    web = "image: 'limpet-test/idle:v1', init: true, mem_limit: 64m, memswap_limit: '-1'"
+    site.commit({"compose.yaml": f"name: {prefix}\nservices: {{web: {{{web}}}}}\n"})
+    site.sync()
+    assert "nothing to do" in site.sync().out
+    before, name = site.ids(prefix), f"{prefix}-web-1"
+    api = site.engine.client.api
+
+    def limits() -> tuple[int, int]:
+        host = site.engine.client.containers.get(name).attrs["HostConfig"]
+        return host["Memory"], host["MemorySwap"]
+
+    api.update_container(name, mem_limit="32m", memswap_limit=-1)
+    site.sync()
+    assert limits() == (64 << 20, -1) and site.ids(prefix) == before
+    api.update_container(name, mem_limit="32m", memswap_limit="48m")
+    assert "memswap_limit was set by hand" in site.limpet("plan").out
+    site.sync()
+    assert limits() == (64 << 20, -1) and site.ids(prefix) != before
+    assert "nothing to do" in site.sync().out
