@@ -44,18 +44,21 @@ class Problem:
 
 class LimpetError(Exception):
     """The base of all errors that the agent reports. `code` is a stable word for machines, `resource` a
-    `kind/name` or empty.
+    `kind/name` or empty, `place` where space is lacking or empty.
     """
 
     retryable = False
     exit_code = EXIT_FAILED
 
-    def __init__(self, message: str, hint: str = "", *, code: str = "", resource: str = "") -> None:
+    def __init__(
+        self, message: str, hint: str = "", *, code: str = "", resource: str = "", place: str = ""
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.code = code or type(self).__name__
         self.resource = resource
+        self.place = place
 
     def __str__(self) -> str:
         return self.message

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.clock import SystemClock
-from agent.errors import LimpetError
+from agent.errors import EXIT_TEMPORARY, LimpetError
 from agent.installation import Paths
 from agent.model import TRIGGERS
 from agent.report import log
@@ -51,10 +51,18 @@ def run(args: argparse.Namespace) -> int:
                 "again_in": result.again_in,
                 "corrected": result.corrected,
                 "looked_at": result.looked_at,
+                **waits_for(result),
             }
         }
     )
     return result.exit_code
+
+
+def waits_for(ending: Ending) -> dict[str, dict[str, str]]:
+    """What a pass that must be tried again waits for: the code of its error, and where space is lacking."""
+    if ending.exit_code != EXIT_TEMPORARY or ending.error is None:
+        return {}
+    return {"waits_for": {"code": ending.error.code, "place": ending.error.place}}
 
 
 def pass_here(

@@ -130,7 +130,10 @@ def _head(found: Preview, tip: Tip) -> str:
     if found.held:
         lines += [f"rolled back by hand: {found.held.reason}", holding]
     lines += [f"pull image {reference}" for reference in found.pulls]
-    lines += [f"ask for image {reference}: pull_policy" for reference in found.asks]
+    for reference in found.asks:
+        lines.append(
+            f"ask for image {reference}: {'limpet retry' if reference in found.by_hand else 'pull_policy'}"
+        )
     return "\n".join(lines)
 
 

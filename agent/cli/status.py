@@ -157,8 +157,19 @@ def _next(doc: Mapping[str, Json], daemon: bool, now: float) -> Iterator[str]:
             "  backoff     "
             f"{', '.join(f'{count} passes in a row: {kind}' for kind, count in failures.items())}"
         )
+    yield from _retry(doc["next"], now)
     if doc["next"]["blocked_by"]:
         yield f"  waits for   {', '.join(doc['next']['blocked_by'])}"
+
+
+def _retry(upcoming: Mapping[str, Json], now: float) -> Iterator[str]:
+    """Until when a failed pass waits to be tried again, and what would end that sooner."""
+    at = seconds_of(upcoming.get("retry_at", ""))
+    if at <= now:
+        return
+    until = f"{time.strftime('%H:%M:%S', time.localtime(at))} (in {_span(at - now)})"
+    sooner = upcoming.get("waits_for")
+    yield f"  tries again at {until}" + (f" at the latest; waits for {sooner}" if sooner else "")
 
 
 def _print(text: list[str]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from agent.converge import prefetch
 from agent.converge.context import Context, Wanted
 from agent.decide import hold, trailers
+from agent.decide.handling import handling_of
 from agent.decide.image_memory import always, local
 from agent.errors import CORRECT_IT, HeldBack, Stalled
 from agent.kinds.base import Target
@@ -124,9 +125,11 @@ def still_held(context: Context, wanted: Wanted) -> HandRollback | None:
 
 def rejection(context: Context, release: Release, manifest: Manifest) -> Rejection | None:
     """Why this release must not be tried again. While an image is not resolved, or what its registry said to
-    `always` is not known, the manifest alone decides: nothing is pulled for what was rejected.
+    `always` is not known, the manifest alone decides: nothing is pulled for what was rejected. Where
+    only its handling is another one, it gets another chance.
     """
-    rejected = context.state.rejected
+    handling = handling_of(manifest)
+    rejected = {id: r for id, r in context.state.rejected.items() if not r.handling or r.handling == handling}
     unknown = always(manifest) - context.state.images.asked.keys()
     if not unknown and all(image in release.lock for image in manifest.images()):
         return rejected.get(release.id)

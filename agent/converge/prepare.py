@@ -18,11 +18,11 @@ from agent.converge.choose import begun, choose, held_target, may_start, still_h
 from agent.converge.context import Context, Wanted
 from agent.converge.prune import collect
 from agent.decide import trailers
-from agent.decide.image_memory import always, short_id
+from agent.decide.image_memory import always, local, not_proved_yet, short_id
 from agent.errors import Interrupted, LimpetError, Stalled
 from agent.fetch.address import repo_name, shown_url
 from agent.kinds.base import Target, View
-from agent.model import Plan
+from agent.model import Manifest, Plan
 from agent.observed import Observed
 from agent.settings.secret_files import open_secrets
 from agent.store.verdicts import HandRollback, Rejection
@@ -139,8 +139,8 @@ def warnings_of(context: Context, wanted: Wanted) -> list[str]:
 def to_ask(
     context: Context, wanted: Wanted, held: HandRollback | None, observed: Observed
 ) -> tuple[set[str], set[str]]:
-    """The references that a pass asks registries for: because the manifest is new, and because their time
-    has come. None while a person holds a release.
+    """The references that a pass asks registries for: because the manifest or its policy is new or a person
+    wants it, and because their time has come. None while a person holds a release.
     """
     if held is not None or wanted.manifest is None:
         return set(), set()
@@ -150,31 +150,66 @@ def to_ask(
         digest for each in state.rejected.values() for digest in (each.manifest_digest, each.whole_digest)
     }
     new = always(wanted.manifest) if wanted.manifest.digest not in known else set()
+    new |= state.images.changed(wanted.manifest, "always") | asked_by_hand(context, wanted.manifest)
     return new, state.images.due(wanted.manifest, observed, context.clock.wall())
+
+
+def asked_by_hand(context: Context, manifest: Manifest) -> set[str]:
+    """The references that a person wants to be asked for again: those of what is not known good."""
+    state, good = context.state, context.target(context.known_good)
+    if not state.images.ask:
+        return set()
+    return not_proved_yet(manifest, good.manifest, good.lock, state.images.asked) - local(manifest)
+
+
+def made_here(context: Context, manifest: Manifest, observed: Observed) -> set[str]:
+    """The references that mean from this pass on what the host has by that name."""
+    images, good = context.state.images, context.target(context.known_good)
+    found = images.changed(manifest, "local")
+    if images.ask:
+        found |= not_proved_yet(manifest, good.manifest, good.lock, images.asked) & local(manifest)
+    return found & observed.images.keys()
 
 
 def _ask(
     context: Context, account: Account, wanted: Wanted, observed: Observed
 ) -> tuple[Observed, LimpetError | None]:
     """Asks registries what `pull_policy` wants to be asked now: the host as it is after that, and the first
-    refresh that failed. The image at hand stays then. Errors: LimpetError of what a new manifest must ask.
+    refresh that failed. The image at hand stays then. Errors: LimpetError of what must be asked.
     """
-    new, due = to_ask(context, wanted, context.state.held, observed)
+    manifest, images, held = wanted.manifest, context.state.images, context.state.held
+    if held is not None or manifest is None:
+        return observed, None
+    new, due = to_ask(context, wanted, held, observed)
+    by_hand, here = asked_by_hand(context, manifest), made_here(context, manifest, observed)
+    again = {*images.changed(manifest, "always"), *by_hand, *here}
+    for reference in here:
+        images.answered(reference, observed.images[reference], context.clock.wall())
     if not new | due:
+        images.settled(manifest, again)
         return observed, None
     if new:
         may_start(context, wanted, begun=False)
     context.phase("prefetch", wanted)
-    _, errors = prefetch.pull(context, new | due, observed)
+    pulled, errors = prefetch.pull(context, new | due, observed)
+    dispensable = (by_hand - always(manifest)) & observed.images.keys() if images.ask == "may" else set()
+    trouble = _go_on_without(context, account, errors, new - dispensable)
+    images.settled(manifest, again & {*pulled, *here})
+    return context.observe(Target(manifest)), trouble
+
+
+def _go_on_without(
+    context: Context, account: Account, errors: Mapping[str, LimpetError], needed: set[str]
+) -> LimpetError | None:
+    """The first question that failed and that is not `needed`. Errors: LimpetError of what is."""
     trouble: LimpetError | None = None
     for reference, error in errors.items():
-        if reference in new or error.code == "RuntimeUnavailable":
+        if reference in needed or error.code == "RuntimeUnavailable":
             raise error
         trouble = trouble or error
         account.went_on_after(error)
         context.progress.step(f"{error.message}; going on with the image at hand")
-    assert wanted.manifest is not None
-    return context.observe(Target(wanted.manifest)), trouble
+    return trouble
 
 
 def prepare_target(

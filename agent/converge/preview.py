@@ -9,7 +9,7 @@ from agent.converge.account import Account
 from agent.converge.choose import choose, still_held
 from agent.converge.context import Context, Wanted
 from agent.converge.one_pass import check_supported
-from agent.converge.prepare import FirstLook, fetch_tip, heed, render_tip, to_ask, warnings_of
+from agent.converge.prepare import FirstLook, asked_by_hand, fetch_tip, heed, render_tip, to_ask, warnings_of
 from agent.kinds.base import View
 from agent.model import Plan
 from agent.settings.secret_files import open_secrets
@@ -26,6 +26,7 @@ class Preview:
     held: the rollback by hand that would hold.
     view, plan: what would be done, from what is seen.
     pulls, asks: image references that would be pulled, and for which registries would be asked.
+    by_hand: those of the latter that a person wants to be asked for.
     warnings: of what the branch says, and of the settings.
     """
 
@@ -36,6 +37,7 @@ class Preview:
     plan: Plan
     pulls: tuple[str, ...]
     asks: tuple[str, ...]
+    by_hand: frozenset[str]
     warnings: tuple[str, ...]
 
 
@@ -62,4 +64,6 @@ def preview(context: Context) -> Preview:
     pulls = prefetch.missing(plan, target.manifest, view.observed, target.lock)
     asks = set().union(*to_ask(context, wanted, held, view.observed)) - set(pulls)
     warnings = (*open_secrets(context.settings, context.paths), *warnings_of(context, wanted))
-    return Preview(wanted, rejection, held, view, plan, tuple(pulls), tuple(sorted(asks)), warnings)
+    by_hand = frozenset(asked_by_hand(context, wanted.manifest) if wanted.manifest else ())
+    asked = tuple(sorted(asks))
+    return Preview(wanted, rejection, held, view, plan, tuple(pulls), asked, by_hand, warnings)

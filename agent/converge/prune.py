@@ -96,7 +96,7 @@ def collect_images(context: Context, account: Account, wanted: Wanted) -> Limpet
         return None
     recover(context)
     images.end()
-    asks = {*always(manifest), *intervals(manifest)}
+    asks = {*always(manifest), *intervals(manifest), *images.answers(manifest)}
     releases = [each for release in context.state.releases() for each in (release, release.whole)]
     images.forget({*asks, *(reference for release in releases for reference in release.lock)})
     needed = {image_id for release in releases for image_id in release.lock.values()}

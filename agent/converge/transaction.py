@@ -24,6 +24,7 @@ from agent.converge.context import Context, Executed, Wanted
 from agent.converge.prune import prune
 from agent.converge.watch_gate import failing_before, unwell, watch
 from agent.decide import gate, ownership
+from agent.decide.handling import handling_of
 from agent.decide.plan import deferred
 from agent.errors import (
     CORRECT_IT,
@@ -89,6 +90,7 @@ def attempt(
         reason=verdict.reason,
         at=context.clock.wall(),
         revision=state.attempt.revision,
+        handling=handling_of(view.target.manifest),
         source_silent=verdict.blames_source,
         doubtful=failure is not None
         and (failure.resource in state.attempt.baseline or failure.code in obstacles.TAKEN),

@@ -6,7 +6,7 @@ Rules:
 2. A temporary failure is tried again with exponential backoff, full jitter and a cap. Three counts
    are separate: polls without an answer, temporary failures of passes, and drift (repairs that failed, and
    repairs that must be looked at again because they may be needed once more). Success and a new revision
-   start them again.
+   start them again. A wait ends sooner when what it waited for is there (`waits.py`).
 3. A failure that needs a person or a new commit is not retried sooner than the usual resync.
 4. A pass that is wanted while one runs starts when that one has ended; several wishes become one pass.
 
@@ -147,6 +147,17 @@ class Schedule:
         else:
             due = self.trigger if self.pass_at <= now else ""
             self.pass_at, self.trigger = min(now, self.pass_at), _weightier(trigger, due)
+
+    def end_wait(self, now: float) -> None:
+        """What a backoff waited for is there: the pass is due now. It counts as another try."""
+        if not self._passing and self.trigger == "retry":
+            self.pass_at = min(now, self.pass_at)
+
+    @property
+    def retry_at(self) -> float | None:
+        """When a failed pass is tried again; None when none waits for that."""
+        failing = (self.temporary or self.drift) and self.trigger == "retry" and not self._passing
+        return self.pass_at if failing else None
 
     def unwant(self, trigger: str) -> None:
         """The running pass has done what this wish was for."""

@@ -17,6 +17,7 @@ import logging
 import selectors
 import signal
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -29,6 +30,8 @@ from agent.daemon.control import Client, Listener
 from agent.daemon.heartbeats import DaemonReporter, heartbeat_may_fail
 from agent.daemon.schedule import Cadence, Schedule
 from agent.daemon.signals import Signals
+from agent.daemon.stamp import stamp
+from agent.daemon.waits import Waits, end_waits
 from agent.daemon.watcher import Watcher
 from agent.errors import EXIT_HELD_BACK, EXIT_OK, EXIT_TEMPORARY, LimpetError, Transient
 from agent.installation import Paths
@@ -130,6 +133,7 @@ class Supervisor:
             key.data(mask)
         now = self._clock.monotonic()
         self._watchdog.feed(now)
+        end_waits(self._waits.probe(now), self._schedule, now)
         if now >= self._alive_at:
             self._alive()
         self._handle_signals(now)
@@ -141,7 +145,7 @@ class Supervisor:
 
     def _pause(self, now: float) -> float:
         """Seconds until something is due, if nothing happens before."""
-        due = [self._watchdog.due, self._alive_at]
+        due = [self._watchdog.due, self._alive_at, self._waits.due]
         if not self._stopping:
             due += [self._schedule.poll_at, self._watcher.due]
             due += [] if self._pass else [self._schedule.pass_at, self._watcher.look_at]
@@ -152,7 +156,7 @@ class Supervisor:
         if self._stopping:
             return
         if now >= self._schedule.poll_at:
-            if self._stamp() != self._settings_stamp:
+            if stamp(self._paths.settings) != self._settings_stamp:
                 self._reload(now)
             self._schedule.polling()
             self._poll = self._spawn(
@@ -229,10 +233,12 @@ class Supervisor:
         locked = error is not None and error.code == "Locked"  # a pass is fetching: as good as a poll
         asked = not self._stopping and not locked
         self._schedule.polled(now, succeeded=error is None or not asked)
+        self._waits.ended("poll", (ending.result or {}).get("error") if asked else None, now)
         if asked:
             self._source_answered(str((ending.result or {}).get("commit", "")), error, now)
         if failed and not self._schedule.poll_failures:
             logger.info("the source answers again")
+            end_waits(self._waits.source_answered(now), self._schedule, now)
             systemd.notify(f"STATUS={self._status}")
         self._watcher.polled()
         self._alive()
@@ -264,6 +270,7 @@ class Supervisor:
         if error and error.code != "Locked":  # another pass has the heartbeat then
             with heartbeat_may_fail():
                 self._reporter.crashed(error)
+        self._waits.ended("pass", result.get("waits_for") or result.get("error"), now)
         if observed := str(result.get("observed", "")):
             self._schedule.source_answered(now)
             if self._seen in (self._tried, observed):  # no poll has seen anything else meanwhile
@@ -365,29 +372,26 @@ class Supervisor:
 
     def _read_settings(self) -> None:
         # Before reading: a change meanwhile is noticed, and a wrong file is reported once.
-        self._settings_stamp = self._stamp()
+        self._settings_stamp = stamp(self._paths.settings)
         self._settings = self._load()
         self._reporter = self._make_reporter(self._settings)
+        state, engine = self._paths.state, Path(self._settings.engine.socket)
+        self._waits = Waits(engine, (str(state), str(self._paths.root), "/var/lib/docker"))
 
     def _cadence(self) -> Cadence:
         return Cadence(self._settings.source.poll, self._settings.converge.resync, self._retry)
-
-    def _stamp(self) -> tuple[int, ...]:
-        try:
-            status = self._paths.settings.stat()
-        except OSError:
-            return ()
-        return status.st_mtime_ns, status.st_size, status.st_ino
 
     # --- the heartbeat ---
 
     def _alive(self) -> None:
         now = self._clock.monotonic()
-        self._alive_at = now + ALIVE * self._settings.source.poll
+        self._alive_at, retry_at = now + ALIVE * self._settings.source.poll, self._schedule.retry_at
         with heartbeat_may_fail():
             self._reporter.alive(
                 poll_at=self._clock.wall() + self._schedule.next_look(now) - now,
                 backoff={"temporary": self._schedule.temporary, "drift": self._schedule.drift},
                 watching=self._watcher.watching,
                 unseen=self._watcher.unseen,
+                retry_at=None if retry_at is None else self._clock.wall() + max(0.0, retry_at - now),
+                waits_for=self._waits.text("pass") if retry_at is not None else "",
             )

@@ -2,7 +2,8 @@
 Pure.
 
 Rules:
-1. A registry is asked again only where `pull_policy` says so: `always` with each new manifest; `refresh`
+1. A registry is asked again where `pull_policy` says so: `always` with each new manifest, and with the commit
+   that says `always` first; `refresh`
    (also daily, weekly, every_…) when its interval is over, by the wall clock. After a clock was set back it
    is asked once more, and the interval counts from there.
 2. The last answer of a registry is remembered, and is the meaning of such a reference from then on. So a
@@ -10,23 +11,28 @@ Rules:
    until the registry gives another answer.
 3. Own before pull: the images that are there are written down first, and only an image that was not among
    them becomes ours.
-4. An image that is built or loaded on the host (`never`, `build`) is resolved anew with each new manifest.
+4. An image that is built or loaded on the host (`never`, `build`) is resolved anew with each new manifest,
+   and with the commit that says so first.
 5. An image of ours is removed when no retained release needs it and no container uses it: first the
    references by which it was pulled, where they still point at it, then the image itself when nothing names
    it. A name that a person gave it stays, and with it the image.
+6. A person may want registries to be asked again (`limpet retry --pull`): for the images of what is not known
+   good. The wish stays until they were asked, and the answers are the meaning of these references in that
+   manifest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from agent.model import Action, Json, Key, Manifest
+from agent.model import Action, Json, Key, Manifest, Release
 
 if TYPE_CHECKING:
     from agent.observed import Observed  # the daemon loads this module for what is remembered
 
+Asking = Literal["", "may", "must"]
 SHORT = 12  # hex digits that name an image, here and for people
 
 
@@ -48,6 +54,9 @@ class Images:
     before: the images that were there when that pull began
     collection_due: a release was decided or an image was pulled, and the images and contents that nobody
         needs have not been removed since
+    ask: a person wants registries to be asked again; with `may` the image at hand does when they have none
+    told: manifest digest -> the references whose last answer counts there, whatever a lock says
+    policies: reference -> `always` or `local`, of the manifest whose images were settled last
     """
 
     asked: dict[str, Asked] = field(default_factory=dict)
@@ -55,6 +64,9 @@ class Images:
     pulling: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     collection_due: bool = False
+    ask: Asking = ""
+    told: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    policies: dict[str, str] = field(default_factory=dict)
 
     # --- when to ask, and the answers ---
 
@@ -84,11 +96,34 @@ class Images:
         """Reference -> image id, where the last answer of the registry counts. `begun`: this manifest is
         known good or attempted, and the answers for `always` are in its lock.
         """
-        wanted = {*intervals(manifest), *(() if begun else always(manifest))}
+        wanted = {*intervals(manifest), *(() if begun else always(manifest)), *self.answers(manifest)}
         return {reference: self.asked[reference].id for reference in wanted if reference in self.asked}
 
     def answered(self, reference: str, image_id: str, at: float) -> None:
         self.asked[reference] = Asked(image_id, at)
+
+    def answers(self, manifest: Manifest) -> tuple[str, ...]:
+        """The references whose last answer counts in this manifest, whatever a lock says."""
+        return self.told.get(manifest.digest, ())
+
+    def changed(self, manifest: Manifest, how: str) -> set[str]:
+        """The references that are `always` or `local` (`how`) since this manifest, and were not before."""
+        before = self.policies
+        return {ref for ref, now in policies(manifest).items() if now == how and before.get(ref) != how}
+
+    def settled(self, manifest: Manifest, again: Iterable[str] = ()) -> None:
+        """All that was to be asked for this manifest has been: no wish is left. `again`: the references that
+        count anew in it.
+        """
+        self.ask, self.policies = "", policies(manifest)
+        known = {*self.answers(manifest), *again} & self.asked.keys()
+        self.told = {manifest.digest: tuple(sorted(known))} if known else {}
+
+    def proved(self, release: Release) -> None:
+        """A release is known good: its lock says from now on what was told."""
+        told = self.told.get(release.manifest_digest, ())
+        if all(ref in self.asked and release.lock.get(ref) == self.asked[ref].id for ref in told):
+            self.told.pop(release.manifest_digest, None)
 
     def forget(self, references: Collection[str]) -> None:
         """Forgets the answers for all other references."""
@@ -151,6 +186,9 @@ class Images:
             "pulling": list(self.pulling),
             "before": list(self.before),
             "unswept": self.collection_due,
+            **({"ask": self.ask} if self.ask else {}),
+            **({"told": {digest: list(names) for digest, names in self.told.items()}} if self.told else {}),
+            **({"policies": dict(self.policies)} if self.policies else {}),
         }
 
     @classmethod
@@ -161,6 +199,9 @@ class Images:
             tuple(doc.get("pulling", ())),
             tuple(doc.get("before", ())),
             doc.get("unswept", False),
+            doc.get("ask", ""),
+            {digest: tuple(names) for digest, names in doc.get("told", {}).items()},
+            dict(doc.get("policies", {})),
         )
 
 
@@ -198,6 +239,27 @@ def local(manifest: Manifest) -> set[str]:
         for resource in manifest.of_kind("container")
         if resource.spec["pull_policy"] in ("never", "build")
     }
+
+
+def policies(manifest: Manifest) -> dict[str, str]:
+    """Reference -> `always` or `local`, of those that are either."""
+    return dict.fromkeys(sorted(local(manifest)), "local") | dict.fromkeys(sorted(always(manifest)), "always")
+
+
+def not_proved_yet(
+    manifest: Manifest, good: Manifest, lock: Mapping[str, str], asked: Mapping[str, Asked]
+) -> set[str]:
+    """The references of what is not known good: of containers that known good does not have so, and those
+    that its lock resolves to another image than the registry had last.
+    """
+    found = set()
+    for resource in manifest.of_kind("container"):
+        same = good.resources.get(resource.key)
+        images = resource.images()
+        if same is None or same.digest != resource.digest:
+            found.update(images)
+        found.update(ref for ref in images if ref in asked and asked[ref].id != lock.get(ref))
+    return found
 
 
 def short_id(image_id: str) -> str:

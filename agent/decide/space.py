@@ -74,6 +74,7 @@ class Shortage:
             f"{look}; nothing was changed, and the next pass tries again",
             code="DiskFull",
             resource=str(self.keys[0]) if self.keys else "",
+            place=self.disk.at,
         )
 
 
@@ -138,6 +139,7 @@ def images_lack(disk: Disk, coming: int = 0) -> Transient | None:
         f"{disk.at}{more}, and {shown_bytes(reserve)} must be left",
         "free space there: docker system df; df -h; nothing was changed, and the next pass tries again",
         code="DiskFull",
+        place=disk.at,
     )
 
 

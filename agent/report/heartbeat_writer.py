@@ -72,6 +72,8 @@ class Reporter:
         backoff: Mapping[str, int] | None = None,
         watching: bool | None = None,
         unseen: bool = False,
+        retry_at: float | None = None,
+        waits_for: str = "",
     ) -> None:
         """The daemon lives.
 
@@ -80,8 +82,11 @@ class Reporter:
         backoff: failures in a row, by their kind
         watching: whether it hears what happens to the host
         unseen: something has happened that nobody has looked at yet
+        retry_at: when a failed pass is tried again at the latest, wall time
+        waits_for: what ends that wait sooner
         """
         upcoming: dict[str, Json] = {"poll_at": poll_at}
+        upcoming |= {"retry_at": time_text(retry_at or 0.0), "waits_for": waits_for}
         upcoming |= {} if blocked_by is None else {"blocked_by": list(blocked_by)}
         health: dict[str, Json] = {} if watching is None else {"watching": watching}
         if watching and not unseen:

@@ -41,10 +41,17 @@ class Suspension:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """To forget that `release` was rejected, or that a resource (`kind/name`) flaps; "all": everything."""
+    """To forget that `release` was rejected, to try one anew that failed and stays, or to forget that a
+    resource (`kind/name`) flaps; "all": everything. `pull`: registries are asked again for its images.
+    """
 
     number: int
     release: str
+    pull: bool = False
+
+    def to_json(self) -> dict[str, Json]:
+        doc = asdict(self)
+        return doc if self.pull else {name: value for name, value in doc.items() if name != "pull"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +108,14 @@ class Orders:
         self._change(lambda o: replace(o, suspended={k: v for k, v in o.suspended.items() if k != resource}))
         return found
 
-    def retry(self, release: str, now: float) -> None:
-        """Asks the next pass to forget a rejection (a release id), that a resource flaps (`kind/name`), or
-        "all". `now`: wall time, seconds.
+    def retry(self, release: str, now: float, *, pull: bool = False) -> None:
+        """Asks the next pass to try a release (its id) again, to forget that a resource flaps (`kind/name`),
+        or "all". `now`: wall time, seconds; `pull`: registries are asked again for the release's images.
         """
 
         def add(orders: Ordered) -> Ordered:
-            return replace(orders, retries=(*orders.retries, Retry(orders.number(now), release))[-_RETRIES:])
+            given = Retry(orders.number(now), release, pull)
+            return replace(orders, retries=(*orders.retries, given)[-_RETRIES:])
 
         self._change(add)
 
@@ -128,7 +136,7 @@ class Orders:
                 self._document.settle()
             doc: dict[str, Json] = {
                 "suspended": {resource: asdict(s) for resource, s in orders.suspended.items()},
-                "retries": [asdict(retry) for retry in orders.retries],
+                "retries": [retry.to_json() for retry in orders.retries],
                 "rollback": asdict(orders.rollback) if orders.rollback else None,
             }
             self._document.write(doc)

@@ -3,7 +3,8 @@
 Rules:
 1. It is one document, which the pass writes under the pass lock. The orders that a person gives meanwhile
    (suspend, retry) are in a document of their own, `orders.py`; `load` folds them in.
-2. `known_good` holds at most three releases, newest first, each once. Only `prove` adds one.
+2. `known_good` holds at most three releases, each once, and what the host runs first. Only `prove` adds one.
+   Those that a person went back from (`left`) come last: a rollback without a name never goes to them.
 3. A release is rejected by its id (manifest and image lock): with another lock it gets another chance. At
    most twenty rejections are remembered.
 4. `rolled_back` and `rejected` stay until a release is proved or a person says so; no restart clears them.
@@ -15,7 +16,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from agent.decide.flapping import Flapping
@@ -40,6 +41,7 @@ class State:
     retried: the commit whose `Limpet-Retry` was carried out last
     contents: the stamp of the stored contents when they were swept last
     repository: the name of the repository, where it is another one than the pin's URL says
+    left: the known good releases that a person went back from, the newest first
     suspended, orders_done: mirror `orders.py`
     """
 
@@ -57,6 +59,7 @@ class State:
     retried: str = ""
     contents: str = ""
     repository: str = ""
+    left: tuple[str, ...] = ()
     images: Images = field(default_factory=Images)
     flapping: Flapping = field(default_factory=Flapping)
     suspended: dict[str, Suspension] = field(default_factory=dict)
@@ -94,16 +97,53 @@ class State:
         """
         if not self.known_good or self.known_good[0].id != release.id or self.rolled_back:
             self.proved_at = at
-        others = [
-            good for good in self.known_good if good.id != release.id and good.manifest_digest != EMPTY.digest
-        ]
-        self.known_good = [release, *others][:KNOWN_GOOD]
+        self._place(release)
+        self.images.proved(release)
         self.pin = pin
         self.applied = release
         self.attempt = None
         self.rolled_back = None
         self.irrevocable = ()
         self.rejected.pop(release.id, None)
+
+    def _place(self, release: Release) -> None:
+        """Puts a proved release first among known good. One that a person went back to has those that are
+        newer behind all others; so has one of those when it is proved again.
+        """
+        line = [good for good in self.line() if good.manifest_digest != EMPTY.digest]
+        place = self._place_in([good.id for good in line], release.id)
+        newer, older = line[:place], [good for good in line[place:] if good.id != release.id]
+        self.known_good = [release, *older, *newer][:KNOWN_GOOD]
+        self.left = tuple(good.id for good in newer if good in self.known_good)
+
+    def _place_in(self, line: list[str], release: str) -> int:
+        """How many of the line are newer than a proved release, because a person went back from them."""
+        by_hand = self.held is not None and self.held.release == release
+        if release in line and (by_hand or release in self.left):
+            return line.index(release)
+        return len([id for id in line if id in self.left])
+
+    def line(self) -> list[Release]:
+        """Known good, the newest first, also where a person went back."""
+        by_id = {good.id: good for good in self.known_good}
+        newer = [by_id[id] for id in self.left if id in by_id]
+        return [*newer, *(good for good in self.known_good if good.id not in self.left)]
+
+    def further_back(self) -> Release | None:
+        """Where a person goes back to who names no release: the one that is asked for while the host is not
+        there yet, else the one before what runs; None when there is nothing further back.
+        """
+        line = self.line()
+        ids = [good.id for good in line]
+        running = self.attempt.release if self.attempt else self.applied
+        if self.held and self.held.release in ids and (self.attempt or self._runs() != self.held.release):
+            return line[ids.index(self.held.release)]
+        if running is not None and running.id in ids:
+            return next(iter(line[ids.index(running.id) + 1 :]), None)
+        return next((good for good in line if good.id not in self.left), None)
+
+    def _runs(self) -> str:
+        return self.applied.id if self.applied else ""
 
     def reject(
         self,
@@ -112,6 +152,7 @@ class State:
         reason: str,
         at: float,
         revision: Revision,
+        handling: str = "",
         source_silent: bool = False,
         doubtful: bool = False,
     ) -> None:
@@ -122,6 +163,7 @@ class State:
         reason: why it failed, for people
         at: wall time, seconds
         revision: where the branch had it
+        handling: how it was started and judged
         source_silent: whether one reason was that the source no longer answered
         doubtful: whether what failed was so before
         """
@@ -136,6 +178,7 @@ class State:
             source_silent,
             doubtful,
             release.part_of.manifest_digest if release.part_of else "",
+            handling,
         )
         for oldest in list(self.rejected)[:-REJECTED]:
             del self.rejected[oldest]
@@ -162,21 +205,41 @@ class State:
         return gone
 
     def retry_once(self, which: Iterable[str], commit: str) -> None:
-        """Obeys a commit: forgets rejections, once for each commit, so that a release that fails again stays
-        rejected.
+        """Obeys a commit: forgets rejections, and lets a release that failed and stays begin anew, once for
+        each commit, so that a release that fails again stays rejected.
         """
         for release in which if self.retried != commit else ():
             self.forget_rejected(release)
+            self._begin_anew(release)
             self.retried = commit
 
-    def retry(self, what: str) -> None:
-        """Obeys a person: forgets rejections and ends a rollback by hand, or gives a flapping resource
-        (`kind/name`) another chance. "all" is everything.
+    def retry(self, what: str, *, pull: bool = False) -> None:
+        """Obeys a person: forgets rejections, ends a rollback by hand, and lets a release that failed and
+        stays begin anew; or gives a flapping resource (`kind/name`) another chance. "all" is everything.
+        `pull`: registries must be asked again for what is not known good.
         """
         if "/" not in what:
             self.forget_rejected(what)
             self.held = None
+            self._begin_anew(what)
+            self.images.ask = "must" if pull else self.images.ask
         self.flapping.forget(what)
+
+    def _begin_anew(self, which: str) -> None:
+        if self.attempt is not None and self.failed_and_stays(which):
+            self.attempt = replace(self.attempt, phase="applying", tries=0)
+            self.images.ask = self.images.ask or "may"
+
+    def failed_and_stays(self, which: str) -> bool:
+        """Whether `which` means the release at hand: it was begun, and is neither known good nor undone."""
+        attempt = self.attempt
+        if attempt is None or attempt.phase == "rolling-back":
+            return False
+        release, names = attempt.release, (attempt.release.id, attempt.release.manifest_digest)
+        if release.id in {good.id for good in self.known_good}:
+            return False
+        named = any(name.startswith(which) for name in names) or attempt.revision.begins_with(which)
+        return which == "all" or bool(which and named)
 
     def suspension(self, resource: str, now: float) -> Suspension | None:
         """The suspension that freezes `resource` ("*": everything) at wall time `now`, if there is one."""
@@ -216,6 +279,7 @@ class State:
                     ("retried", self.retried),
                     ("contents", self.contents),
                     ("repository", self.repository),
+                    ("left", list(self.left)),
                 )
                 if value
             },
@@ -242,6 +306,7 @@ class State:
             retried=doc.get("retried", ""),
             contents=doc.get("contents", ""),
             repository=doc.get("repository", ""),
+            left=tuple(doc.get("left", ())),
             images=Images.from_json(doc.get("images", {})),
             flapping=Flapping.from_json(doc.get("flapping", {})),
             counters=dict(doc.get("counters", {})),
@@ -285,7 +350,7 @@ class StateStore:
             if isinstance(order, Rollback):
                 state.held = HandRollback(order.release, Revision(), order.reason, order.at)
             else:
-                state.retry(order.release)
+                state.retry(order.release, pull=order.pull)
             state.orders_done = order.number
         return state
 

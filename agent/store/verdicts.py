@@ -77,6 +77,7 @@ class Rejection:
     source_silent: one reason was that the source no longer answered
     doubtful: what failed was so before the release; it is forgotten when known good is back
     whole_digest: the digest of the branch's manifest, when only a part of it was tried
+    handling: how it was started and judged (`decide/handling.py`); empty when that is not known
     """
 
     manifest_digest: str
@@ -86,10 +87,11 @@ class Rejection:
     source_silent: bool = False
     doubtful: bool = False
     whole_digest: str = ""
+    handling: str = ""
 
     def to_json(self) -> dict[str, Json]:
         doc = asdict(self) | {"revision": str(self.revision)}
-        for name in ("source_silent", "doubtful", "whole_digest"):  # as earlier versions wrote it
+        for name in ("source_silent", "doubtful", "whole_digest", "handling"):  # as earlier versions wrote it
             if not doc[name]:
                 del doc[name]
         return doc

@@ -258,3 +258,39 @@ def test_killed_between_pull_and_record(
             site.commit({"compose.yaml": COMPOSE.format(app=prefix, image=ref, policy="missing", mark="a")})
             site.sync()
         assert there(engine, *versions) == [False, False, True, True, True]
+
+
+@pytest.mark.parametrize("how", ["retry", "commit"])
+def test_a_repaired_image_under_the_same_tag(site: Site, prefix: str, served: Registry, how: str) -> None:
+    """A broken image that is repaired under its tag must come to a host that rolled it back: by `limpet retry
+    --pull`, or by a commit that changes nothing but the pull policy.
+    """
+    good = served.push(own(prefix, "web", "one"), f"{prefix}/web:1")
+    bad = served.push(own(prefix, "sick", "two"), f"{prefix}/web:2")
+    site.commit({"compose.yaml": COMPOSE.format(app=prefix, image=good, policy="missing", mark="a")})
+    site.sync()
+    site.commit({"compose.yaml": COMPOSE.format(app=prefix, image=bad, policy="missing", mark="a")})
+    site.sync(expect=4)
+    served.push(own(prefix, "web", "three"), f"{prefix}/web:2")
+    site.sync(expect=4)
+    assert version(site, prefix) == "one"
+    if how == "retry":
+        ordered = site.limpet("retry", "--pull")
+        assert ordered.code == 0 and "registries were asked again" in ordered.out
+        assert f"image {bad}" in site.limpet("plan").out
+    else:
+        site.commit({"compose.yaml": COMPOSE.format(app=prefix, image=bad, policy="always", mark="a")})
+    site.sync()
+    assert version(site, prefix) == "three" and site.heartbeat()["state"] == "Synced"
+
+
+def test_a_first_release_is_tried_anew(site: Site, prefix: str, served: Registry) -> None:
+    """On a host without known good, `limpet retry` must ask for the images of the release that failed."""
+    ref = served.push(own(prefix, "sick", "one"), f"{prefix}/web:1")
+    site.commit({"compose.yaml": COMPOSE.format(app=prefix, image=ref, policy="missing", mark="a")})
+    site.sync(expect=1)
+    served.push(own(prefix, "web", "two"), f"{prefix}/web:1")
+    site.sync(expect=1)
+    assert "begins anew" in site.limpet("retry").out
+    site.sync()
+    assert version(site, prefix) == "two"

@@ -85,3 +85,19 @@ def test_what_can_be_had_is_said(two: Site) -> None:
     done = two.limpet("rollback", "abcdef")
     assert done.code == 78 and first[:7] in done.err and "abcdef" in done.err
     two.sync()
+
+
+def test_twice_goes_further_back_and_then_says_so(two: Site, prefix: str) -> None:
+    """`limpet rollback` typed again must go one release further back, and at the oldest one change nothing
+    and name what can be had.
+    """
+    two.commit({"files/etc/version": "v3"})
+    two.sync()
+    assert two.limpet("rollback").code == 4 and running(two, prefix) == ("v2", "v2")
+    again = two.limpet("rollback")
+    assert again.code == 4 and "going back to release" in again.out and running(two, prefix) == ("v1", "v1")
+    more = two.limpet("rollback")
+    assert more.code == 78 and "nothing further back" in more.err and two.repo.head()[:7] in more.err
+    two.sync(expect=4)
+    assert running(two, prefix) == ("v1", "v1")
+    assert two.limpet("rollback", two.repo.head()[:8]).code == 4 and running(two, prefix) == ("v2", "v3")

@@ -401,6 +401,25 @@ def test_failures_in_a_row_are_shown(site: Site, capsys: pytest.CaptureFixture[s
     assert "  backoff     3 passes in a row: temporary" in limpet(site, capsys, "status")[1]
 
 
+def test_until_when_and_for_what_a_failed_pass_waits_is_shown(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A person must read when a failed pass is tried again at the latest, and what ends that sooner; nothing
+    of it when no pass waits.
+    """
+    site.finish(site.proved())
+    due = time.time() + 300
+    failing = {"temporary": 3, "drift": 0}
+    site.reporter.alive(backoff=failing, retry_at=due, waits_for="free space where /data is")
+    clock = time.strftime("%H:%M:%S", time.localtime(int(due)))
+    out = limpet(site, capsys, "status")[1]
+    assert f"  tries again at {clock} (in 5 min) at the latest; waits for free space where /data is\n" in out
+    site.reporter.alive(backoff=failing, retry_at=due)
+    assert f"  tries again at {clock} (in 5 min)\n" in limpet(site, capsys, "status")[1]
+    site.reporter.alive(backoff={"temporary": 0, "drift": 0})
+    assert "tries again" not in limpet(site, capsys, "status")[1]
+
+
 def test_suspend_and_resume(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     """Suspensions of all and of one resource must survive, with reason and end, until resumed."""
     assert limpet(site, capsys, "suspend", "--reason", "incident 7", "--for", "2h")[0] == 0

@@ -361,3 +361,23 @@ def test_polls_back_off_by_their_own_interval_and_cap() -> None:
             assert it.poll_failures == failures
             waits.append(it.poll_at - 1000.0)
         assert 0.9 * longest < max(waits) <= longest
+
+
+def test_a_wait_ends_when_what_it_waited_for_is_there() -> None:
+    """The retry must be due at once, count as a further try, and wait longer when it fails again; a resync
+    must not be drawn forward.
+    """
+    assert schedule().retry_at is None
+    it = schedule()
+    for count in (1, 2, 3):
+        it.passing()
+        it.passed(1000.0, EXIT_TEMPORARY)
+        assert it.retry_at == it.pass_at > 1000.0
+        it.end_wait(1000.0)
+        assert (it.pass_at, it.trigger, it.temporary) == (1000.0, "retry", count)
+    it.passing()
+    it.end_wait(1000.0)
+    assert it.pass_at == NEVER
+    it.passed(1000.0, EXIT_OK)
+    it.end_wait(1000.0)
+    assert it.pass_at >= 1600.0 and it.retry_at is None

@@ -30,7 +30,7 @@ DRIVER = """
 import json, os, sys
 from pathlib import Path
 from random import Random
-from agent.daemon import supervisor
+from agent.daemon import supervisor, waits
 from agent.report import log
 from agent.clock import SystemClock
 from agent.errors import LimpetError, Stalled
@@ -40,6 +40,9 @@ from agent.settings.values import ConvergeSettings, EngineSettings, GateSettings
 
 root = Path(sys.argv[1])
 for name, value in json.loads(sys.argv[2]).items():
+    if name == "PROBE":
+        waits.PROBE = value
+        continue
     setattr(supervisor, name, supervisor.TimeLimits(**value) if isinstance(value, dict) else value)
 
 def load():
@@ -283,6 +286,26 @@ def test_a_temporary_failure_is_tried_again(daemon: Daemon) -> None:
     daemon.answers(0, "converged")
     until(lambda: "converged" in daemon.log(), daemon)
     assert "the registry does not answer, next look in" in daemon.log()
+
+
+def test_docker_that_is_back_ends_the_backoff(daemon: Daemon) -> None:
+    """A pass that waits for Docker must be tried as soon as Docker listens again, however long the backoff
+    is; until then the heartbeat says what is waited for, and until when.
+    """
+    daemon.settings(poll=60.0, resync=36000.0)
+    daemon.answers(75, "Docker does not answer", waits_for={"code": "RuntimeUnavailable", "place": ""})
+    daemon.start({"PROBE": 0.05}, RETRY="36000")
+    until(lambda: "Docker does not answer, next look" in daemon.log(), daemon)
+    until(lambda: daemon.heartbeat()["next"]["waits_for"] == "Docker to answer", daemon)
+    assert daemon.heartbeat()["next"]["retry_at"] and daemon.lines("passes") == ["start"]
+    daemon.answers(0, "converged")
+    with contextlib.chdir(daemon.root), socket.socket(socket.AF_UNIX) as server:
+        server.bind("docker.sock")
+        server.listen(16)
+        until(lambda: "converged" in daemon.log(), daemon)
+    assert daemon.lines("passes") == ["start", "retry"]
+    until(lambda: daemon.heartbeat()["next"]["retry_at"] == "", daemon)
+    assert daemon.heartbeat()["next"]["waits_for"] == ""
 
 
 def test_what_needs_a_person_waits_for_a_new_revision(daemon: Daemon) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from agent.model import EMPTY
 from agent.revision import NOWHERE
 from agent.store.locks import Lock
 from agent.store.orders import Orders, Suspension
@@ -65,3 +66,22 @@ def test_resume(tmp_path: Path) -> None:
     orders.suspend("file/x", Suspension("b", 1.0))
     assert orders.resume("*") and not orders.resume("*")
     assert list(orders.load().suspended) == ["file/x"]
+
+
+def test_an_order_to_pull_stays_until_it_is_carried_out(tmp_path: Path) -> None:
+    """`retry --pull` must reach the pass after it, also when the one before died unsaved; an order without it
+    must be written as versions before wrote it.
+    """
+    store, orders = StateStore(tmp_path), Orders(tmp_path)
+    orders.retry("all", now=1.0)
+    assert "pull" not in (tmp_path / "orders.json").read_text()
+    orders.retry(release(1).id, now=2.0, pull=True)
+    assert [retry.pull for retry in orders.load().retries] == [False, True]
+    for _ in range(2):
+        state = store.load()
+        assert state.images.ask == "must"
+    store.save(state)
+    assert store.load().images.ask == "must"
+    state.images.settled(EMPTY)
+    store.save(state)
+    assert store.load().images.ask == ""
