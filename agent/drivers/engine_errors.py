@@ -109,7 +109,8 @@ FAILURES: list[tuple[str, str, str]] = [
         "give the service whose shared memory it uses `ipc: shareable`",
     ),
     (
-        r"joining network namespace|(cannot|can't|failed to) join (network|pid|ipc)|cannot link to a non",
+        r"joining network namespace|(cannot|can't|failed to) join (network|pid|ipc)|cannot link to a non"
+        r"|namespace path: lstat /proc/\d+/ns/",  # it ended while this one was being started
         "Namespace",
         "the container by which it lives must run first: depends_on",
     ),

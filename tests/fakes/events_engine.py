@@ -77,6 +77,9 @@ class EventsEngine:
             head = b""
             while b"\r\n\r\n" not in head and (data := connection.recv(65536)):
                 head += data
+            if not head:  # somebody only tries whether it listens
+                connection.close()
+                continue
             target = head.split(b" ", 2)[1].decode()
             filters = json.loads(parse_qs(urlsplit(target).query)["filters"][0])
             connection.sendall(f"HTTP/1.0 {self.status}\r\nContent-Type: application/json\r\n\r\n".encode())

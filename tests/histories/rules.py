@@ -342,7 +342,8 @@ class Rules:
             seen, networks = at.seen, self.host.networks
             if seen.name in done and seen.state == "exited":
                 continue
-            stale = [name for name, id in seen.networks.items() if id not in ("", networks[name].id)]
+            joined = {name: id for name, id in seen.networks.items() if name in networks}
+            stale = [name for name, id in joined.items() if id not in ("", networks[name].id)]
             found[f"container {seen.name}"] = (
                 seen.digest,
                 seen.image_id,

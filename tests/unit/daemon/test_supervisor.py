@@ -293,17 +293,16 @@ def test_docker_that_is_back_ends_the_backoff(daemon: Daemon) -> None:
     is; until then the heartbeat says what is waited for, and until when.
     """
     daemon.settings(poll=60.0, resync=36000.0)
+    daemon.engine.down()
     daemon.answers(75, "Docker does not answer", waits_for={"code": "RuntimeUnavailable", "place": ""})
     daemon.start({"PROBE": 0.05}, RETRY="36000")
     until(lambda: "Docker does not answer, next look" in daemon.log(), daemon)
     until(lambda: daemon.heartbeat()["next"]["waits_for"] == "Docker to answer", daemon)
     assert daemon.heartbeat()["next"]["retry_at"] and daemon.lines("passes") == ["start"]
     daemon.answers(0, "converged")
-    with contextlib.chdir(daemon.root), socket.socket(socket.AF_UNIX) as server:
-        server.bind("docker.sock")
-        server.listen(16)
-        until(lambda: "converged" in daemon.log(), daemon)
-    assert daemon.lines("passes") == ["start", "retry"]
+    daemon.engine.up()
+    until(lambda: "converged" in daemon.log(), daemon)
+    assert daemon.lines("passes")[:2] == ["start", "retry"]
     until(lambda: daemon.heartbeat()["next"]["retry_at"] == "", daemon)
     assert daemon.heartbeat()["next"]["waits_for"] == ""
 

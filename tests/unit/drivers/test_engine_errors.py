@@ -61,6 +61,7 @@ def test_the_words_of_the_engine(words: str, status: int, kind: type[LimpetError
         f"failed to join PID namespace: container {OTHER} is not running",
         f"can't join IPC of container {OTHER}: container {OTHER} is not running",
         f"failed to join IPC namespace: container {OTHER} is not running",
+        "OCI runtime create failed: namespace path: lstat /proc/31735/ns/ipc: no such file or directory",
         "Cannot link to a non running container: /gw AS /x/gw",
         "could not get container for gw: No such container: gw",
     ],
