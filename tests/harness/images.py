@@ -103,17 +103,17 @@ class Image:
     archive: bytes
 
 
-def _healthcheck(test: Sequence[str], interval: float = 0.3, retries: int = 3) -> dict[str, object]:
+def healthcheck_of(test: Sequence[str], interval: float = 0.3, retries: int = 3) -> dict[str, object]:
     return {"Test": list(test), "Interval": int(interval * SECOND), "Timeout": 5 * SECOND, "Retries": retries}
 
 
 KINDS: Mapping[str, Mapping[str, object]] = {
     "idle": {"Cmd": ["/bin/idle"]},
-    "web": {"Cmd": ["/bin/serve"], "Healthcheck": _healthcheck(_PROBE)},
+    "web": {"Cmd": ["/bin/serve"], "Healthcheck": healthcheck_of(_PROBE)},
     "plain-web": {"Cmd": ["/bin/serve"]},
-    "sick": {"Cmd": ["/bin/idle"], "Healthcheck": _healthcheck(["CMD", "false"])},
+    "sick": {"Cmd": ["/bin/idle"], "Healthcheck": healthcheck_of(["CMD", "false"])},
     "crash": {"Cmd": ["sh", "-c", "echo dying >&2; exit 3"]},
-    "late": {"Cmd": ["/bin/late"], "Healthcheck": _healthcheck(["CMD", "true"])},
+    "late": {"Cmd": ["/bin/late"], "Healthcheck": healthcheck_of(["CMD", "true"])},
     "once": {"Cmd": ["sh", "-c", "echo done"]},
     "fail-once": {"Cmd": ["sh", "-c", "echo cannot >&2; exit 7"]},
     "stubborn": {"Cmd": ["/bin/stubborn"]},
@@ -158,7 +158,7 @@ def _version_layer(version: str, files: Mapping[str, str]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path, text in sorted({"version": version, "www/index.html": f"{version}\n", **files}.items()):
-            _add(archive, path.lstrip("/"), text.encode(), 0o644)
+            _add(archive, path.lstrip("/"), text.encode(), 0o755 if text.startswith("#!") else 0o644)
     return buffer.getvalue()
 
 
