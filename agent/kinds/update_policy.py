@@ -80,7 +80,8 @@ def start_first(fate: Fate, view: View) -> Fate:
     if desired is None or how is None or not how.start_first or old is None or taking is None:
         return fate
     taken = [claim for claim in desired.claims if not claim.startswith("name/")]
-    networks = {*old.networks, *(desired.spec["config"].get("networks") or {})}
+    networks = {name for instance in view.containers(fate.key.name) for name in instance.networks}
+    networks |= (desired.spec["config"].get("networks") or {}).keys()
     if (
         claims.clashing(taken, old.ports)
         or any(claim.startswith("address/") for claim in taken)
