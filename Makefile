@@ -72,7 +72,7 @@ bench: setup-dev ## measures Limpet beside its peers
 	@$(BIN)/python tests/bench/run.py $(ARGS)
 
 sweep: setup-dev ## everything in full: each kill point, all stored answers asked again, mutants
-	@$(PYTEST) tests/faults tests/histories tests/fleet tests/contract/test_compose_containers.py tests/compose --sweep=all $(ARGS)
+	@$(PYTEST) tests/faults tests/histories tests/fleet tests/contract/test_compose_containers.py tests/compose tests/e2e/test_projects.py --sweep=all $(ARGS)
 	@$(BIN)/python tools/mutants.py --workers $(WORKERS)
 
 coverage: setup-dev ## the fast part, and how many branches of what decides it takes: at least 95 of 100

@@ -19,7 +19,8 @@ from tests.harness.site import Site, make_site
 from tests.harness.wait import eventually
 
 PROJECTS = Path(__file__).parent.parent / "projects"
-GROUPS = 4
+GROUPS, SAMPLE = 4, 2  # `make test` takes one group, `make sweep` all
+CALM = 3.0  # seconds between two probes: they are many
 STAND_IN = "stand-in"
 TAGS = ("latest", "stable", "v3")
 ANSWER = ["CMD-SHELL", "wget -q -O /dev/null http://127.0.0.1:${PORT:-8080}/"]
@@ -32,7 +33,7 @@ ROLES: Mapping[str, tuple[dict[str, Any], dict[str, str]]] = {
         {
             "Entrypoint": ["/entry"],
             "ExposedPorts": {"8080/tcp": {}},
-            "Healthcheck": images.healthcheck_of(ANSWER),
+            "Healthcheck": images.healthcheck_of(ANSWER, CALM),
         },
         {"entry": SCRIPT.format(port="${PORT:-8080}"), "cron.sh": AGENT, "bin/curl": NOTHING},
     ),
@@ -40,13 +41,13 @@ ROLES: Mapping[str, tuple[dict[str, Any], dict[str, str]]] = {
     "gateway": (
         {
             "Cmd": ["/entry"],
-            "Healthcheck": images.healthcheck_of(["CMD", "wget", "-qO-", "http://127.0.0.1:8000/"]),
+            "Healthcheck": images.healthcheck_of(["CMD", "wget", "-qO-", "http://127.0.0.1:8000/"], CALM),
         },
         {"entry": SCRIPT.format(port="8000")},
     ),
     "site": ({"Entrypoint": ["/entry"], "Volumes": {"/data": {}}}, {"entry": SCRIPT.format(port="80")}),
     "mariadb": (
-        {"Entrypoint": ["/entry"], "Healthcheck": images.healthcheck_of(["CMD", "mysqladmin", "ping"])},
+        {"Entrypoint": ["/entry"], "Healthcheck": images.healthcheck_of(["CMD", "mysqladmin", "ping"], CALM)},
         {"entry": SCRIPT.format(port="3306"), "bin/mysqladmin": NOTHING},
     ),
     "cache": (
@@ -160,7 +161,12 @@ def _answers(container: Any, url: str) -> bool:
     return bool(container.exec_run(["wget", "-qO-", url]).exit_code == 0)
 
 
-@pytest.fixture(params=range(GROUPS), ids=lambda number: f"group {number + 1}")
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    numbers = [SAMPLE] if metafunc.config.getoption("--sweep") == "sample" else range(GROUPS)
+    metafunc.parametrize("group", numbers, indirect=True, ids=lambda number: f"group {number + 1}")
+
+
+@pytest.fixture
 def group(request: pytest.FixtureRequest, loaded: Engine, repo: GitRepo, tmp_path: Path) -> Iterator[Group]:
     members = ALL[request.param :: GROUPS]
     site = make_site(loaded, repo, tmp_path / "site")
