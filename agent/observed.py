@@ -46,7 +46,6 @@ class ObservedContainer:
     addresses: claims of the addresses that it has; only of containers that are not ours
     patience: seconds that its health check gives it for its start
     limits: the Engine's fields of the limits that it can change in place
-    endpoints: network -> what the Engine says of it there; only of a container that was inspected
     adopted: ours by its id in the inventory, not by a label
     original: how an adopted one was found, until a release that has it is proved
     shares: `network_mode`, `pid` or `ipc` -> the id of the container with which it shares that, or its name
@@ -75,7 +74,6 @@ class ObservedContainer:
     error: str = ""
     patience: float = 0.0
     limits: Spec | None = None
-    endpoints: Mapping[str, Spec] = field(default_factory=dict)
     adopted: bool = False
     original: Spec | None = None
     shares: Mapping[str, str] = field(default_factory=dict)
@@ -126,8 +124,6 @@ class Observed:
     at: when it was seen, monotonic seconds; 0 where nothing was
     engine_version: as `20.10.24`; empty when the Engine was not asked
     engine_api: the API version spoken to the Engine; empty when it was not asked
-    swap_is_counted: whether the host can limit swap; asked only when a container has memory limited and swap
-        unlimited
     """
 
     files: Mapping[str, ObservedFile] = field(default_factory=dict)
@@ -144,4 +140,3 @@ class Observed:
     at: float = field(default=0.0, compare=False)
     engine_version: str = ""
     engine_api: tuple[int, ...] = ()
-    swap_is_counted: bool = False

@@ -114,10 +114,6 @@ class Engine:
         """The directory in which the Engine keeps images and containers; empty when it does not say."""
         return str((self._one("/info") or {}).get("DockerRootDir") or "")
 
-    def counts_swap(self) -> bool:
-        """Whether the host can limit swap."""
-        return bool((self._one("/info") or {}).get("SwapLimit"))
-
     def steady(self) -> None:
         """Errors: Transient when dockerd is going down, or was restarted since the networks were first asked
         for: containers may have ended because of that.

@@ -94,7 +94,6 @@ def observe(look: Look, root: str, engine: Engine, instance: str, unmapped: Host
         bare=bare_paths(look.data, root),
         engine_version=engine.version,
         engine_api=engine.api,
-        swap_is_counted=any(map(_swaps_without_limit, containers)) and engine.counts_swap(),
     )
 
 
@@ -198,7 +197,6 @@ def observed_container(
         started_at=state.get("StartedAt", ""),
         error=state.get("Error", ""),
         limits=_limits(inspected) if inspected is not None else None,
-        endpoints=((inspected or {}).get("NetworkSettings") or {}).get("Networks") or {},
         patience=start_patience(((inspected or {}).get("Config") or {}).get("Healthcheck")),
         shares=_shares(listed, inspected or {}),
         created_at=(inspected or {}).get("Created", ""),
@@ -209,11 +207,6 @@ def observed_container(
 def _limits(inspected: Mapping[str, Any]) -> dict[str, Any]:
     host = inspected.get("HostConfig") or {}
     return {field: host.get(field) for field in LIMITS}
-
-
-def _swaps_without_limit(seen: ObservedContainer) -> bool:
-    limits = seen.limits or {}
-    return seen.owned and bool(limits.get("Memory")) and limits.get("MemorySwap") == -1
 
 
 def _addresses(networks: Mapping[str, Any]) -> tuple[str, ...]:

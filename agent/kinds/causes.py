@@ -32,7 +32,7 @@ def why_anew(desired: Resource, instance: ObservedContainer, view: View) -> str:
     return (
         lenders.misfit(desired, instance, view)
         or attaching.loses_address(desired, instance, view)
-        or in_place.cannot_be_put_back(desired, instance, view)
+        or in_place.cannot_be_put_back(desired, instance)
     )
 
 
@@ -41,9 +41,9 @@ def mending_cause(desired: Resource, keeper: ObservedContainer, steps: tuple[Ste
         return "known good's container comes back" if is_kept(keeper) else f"is called {keeper.name}"
     starting = [step for step in steps if step.part == "start"]
     connects = [step.args["network"] for step in starting if step.verb == "connect"]
-    by_hand = [*attaching.wrong_networks(desired, keeper, connects, view), *in_place.changes(starting)]
+    by_hand = in_place.changes(starting)
     if connects:
-        return ", ".join(by_hand)
+        return ", ".join([f"is not attached to {', '.join(connects)}", *by_hand])
     if not starting:
         return "an old instance is left"
     if keeper.state in ("running", "restarting"):

@@ -3,12 +3,9 @@
 Rules:
 1. What somebody has changed of these is put back in place; the container runs on. It is seen where a look
    went into the details.
-2. The Engine takes few limits back to none in place. A container that has one of the others, and should have
-   none, is re-created. So it is with CPU shares: with cgroup v2 the shares that an unlimited container has
-   cannot be said in shares; and with swap, where "as much as it likes" reaches no running container.
-3. A limit that is wanted and not there is one that the host cannot keep: the Engine takes 0 for "as it is",
-   so nobody can take it away by hand. Only processes can be unlimited by hand. Swap that is unlimited is
-   somebody's change where the host counts swap.
+2. The Engine takes most limits, but not all, back to none in place. A container that has one of the others,
+   and should have none, is re-created.
+3. A limit that the host cannot keep (no swap accounting, say) is none, and not somebody's change.
 """
 
 from __future__ import annotations
@@ -31,16 +28,12 @@ LIMITS = {
     "CpuShares": "cpu_shares",
     "CpuQuota": "cpu_quota",
     "CpuPeriod": "cpu_period",
-    "CpuRealtimePeriod": "cpu_rt_period",
-    "CpuRealtimeRuntime": "cpu_rt_runtime",
     "CpusetCpus": "cpuset",
-    "CpusetMems": "--cpuset-mems",
-    "KernelMemory": "--kernel-memory",
     "PidsLimit": "pids_limit",
     "BlkioWeight": "blkio_config.weight",
 }
-# What means none, besides 0. The Engine takes it for none in place, but for swap.
-NONE = {"CpuQuota": -1, "CpuPeriod": 100_000, "PidsLimit": -1, "MemorySwap": -1}
+# What means none, besides 0; and what sets it.
+UNSET = {"CpuShares": 1024, "CpuQuota": -1, "CpuPeriod": 100_000, "PidsLimit": -1}
 
 
 def restart_text(config: Mapping[str, Any]) -> str:
@@ -57,7 +50,7 @@ def put_back(desired: Resource, keeper: ObservedContainer, view: View) -> list[S
     at, steps = {"container": keeper.id}, list[Step]()
     if keeper.restart_policy not in (None, "", restart_text(desired.spec["config"])):
         steps.append(Step("start", "policy", at))
-    changed = dict(_changed(desired, keeper, view))
+    changed = dict(_changed(desired, keeper))
     if changed:
         if "Memory" in changed or "MemorySwap" in changed:  # the Engine checks them together
             changed |= {field: _wanted(desired)[field] for field in ("Memory", "MemorySwap")}
@@ -67,12 +60,11 @@ def put_back(desired: Resource, keeper: ObservedContainer, view: View) -> list[S
     return steps
 
 
-def cannot_be_put_back(desired: Resource, instance: ObservedContainer, view: View) -> str:
+def cannot_be_put_back(desired: Resource, instance: ObservedContainer) -> str:
     """Why an instance must be re-created instead; empty when it need not."""
     if instance.name != desired.key.name:
         return ""
-    changed = _changed(desired, instance, view)
-    stuck = [LIMITS[field] for field, value in changed if not value or (field, value) == ("MemorySwap", -1)]
+    stuck = [LIMITS[field] for field, value in _changed(desired, instance) if not value]
     return (
         f"{', '.join(stuck)} was set by hand, and can only be taken back by making it anew" if stuck else ""
     )
@@ -93,17 +85,16 @@ def changes(steps: list[Step]) -> list[str]:
     return words
 
 
-def _changed(desired: Resource, instance: ObservedContainer, view: View) -> Iterator[tuple[str, Any]]:
-    """The limits that somebody has changed, with what they are to be; 0 for none that cannot be said."""
+def _changed(desired: Resource, instance: ObservedContainer) -> Iterator[tuple[str, Any]]:
+    """The limits that somebody has changed, with what they are to be; 0 for what cannot be set."""
     if instance.limits is None or not (any(instance.limits.values()) or _has_limits(desired)):
         return
     wanted = _wanted(desired)
     for field in LIMITS:
-        there, want = instance.limits.get(field) or 0, wanted[field]
-        uncounted = field == "MemorySwap" and there == -1 and not view.observed.swap_is_counted
-        kept = bool(there) or field == "PidsLimit"
-        if kept and not uncounted and _or_none(field, there) != _or_none(field, want):
-            yield field, want or NONE.get(field, 0)
+        there, want = _value(field, instance.limits.get(field)), wanted.get(field, 0)
+        if there == want or (not there and field != "PidsLimit"):
+            continue
+        yield field, want or UNSET.get(field, 0)
 
 
 def _has_limits(desired: Resource) -> bool:
@@ -112,14 +103,16 @@ def _has_limits(desired: Resource) -> bool:
 
 def _wanted(desired: Resource) -> dict[str, Any]:
     given = ulimits_and_limits(desired.spec["config"])
-    found = {field: given.get(field) or 0 for field in LIMITS}
+    found = {field: _value(field, given.get(field)) for field in LIMITS}
     found["MemorySwap"] = found["MemorySwap"] or 2 * found["Memory"]  # as the Engine has it
     return found
 
 
-def _or_none(field: str, value: Any) -> Any:
+def _value(field: str, value: Any) -> Any:
     """A limit; 0 for none."""
-    return 0 if value == NONE.get(field) else value
+    if not value or value == UNSET.get(field) or value == -1:
+        return 0
+    return value
 
 
 def _networks(desired: Resource) -> set[str]:

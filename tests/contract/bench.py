@@ -37,7 +37,6 @@ class Bench(Protocol):
     def tag(self, image_id: str, reference: str) -> None: ...
     def foreign_container(self, name: str, *, network: str = "") -> None: ...
     def foreign_network(self, name: str) -> None: ...
-    def join(self, container: str, network: str) -> None: ...
     def compose_container(self, resource: Resource, name: str) -> str: ...
     def holding(self, port: int) -> contextlib.AbstractContextManager[None]: ...
     def put_file(self, path: str, data: bytes, mode: int = 0o644) -> None: ...
@@ -72,9 +71,6 @@ class FakeBench:
 
     def foreign_network(self, name: str) -> None:
         self.fake.add_foreign_network(name)
-
-    def join(self, container: str, network: str) -> None:
-        self.fake.join_by_hand(container, network)
 
     def compose_container(self, resource: Resource, name: str) -> str:
         return self.fake.add_compose_container(resource, name)
@@ -126,9 +122,6 @@ class RealBench:
 
     def foreign_network(self, name: str) -> None:
         self.engine.client.networks.create(name)
-
-    def join(self, container: str, network: str) -> None:
-        self.engine.client.networks.get(network).connect(container)
 
     def compose_container(self, resource: Resource, name: str) -> str:
         """A container that runs, made by the request that Compose would send."""

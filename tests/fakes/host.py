@@ -78,7 +78,6 @@ class FakeContainer:
     addresses: tuple[str, ...] = ()
     policy: str = "no"
     limits: dict[str, Any] = field(default_factory=dict)
-    endpoints: dict[str, Spec] = field(default_factory=dict)  # what it joined each network with
     error: str = ""
     ticks: int = 0
     restarts: int = 0
@@ -116,7 +115,6 @@ class FakeHost:
         self.behaviours: dict[str, Behaviour] = {}
         self.registry: dict[str, str] = {}
         self.engine_version, self.engine_api = "26.1.5", (1, 45)
-        self.swap_is_counted = False
         self.ports_of_others: set[str] = set()  # claims held by processes of the host
         self.missing_devices: set[str] = set()
         self.data: set[str] = set()  # paths at which a container has left something
@@ -209,15 +207,6 @@ class FakeHost:
         self._stop(self._find(name), 143)
         self._find(name).by_hand = True
 
-    def join_by_hand(self, name: str, network: str) -> None:
-        """Somebody attached a container to a network, and asked for no name or address there."""
-        at = self._find(name)
-        at.seen = replace(at.seen, networks={**at.seen.networks, network: self.networks[network].id})
-        at.endpoints[network] = {"Aliases": None}
-
-    def leave_by_hand(self, name: str, network: str) -> None:
-        self._container_disconnect(None, self._find(name).seen.id, network)
-
     def crash(self, name: str) -> None:
         """Its process ends, and the Engine starts it again if its restart policy says so."""
         at = self._find(name)
@@ -296,7 +285,6 @@ class FakeHost:
                 tagged=frozenset(self.images.values()),
                 engine_version=self.engine_version,
                 engine_api=self.engine_api,
-                swap_is_counted=self.swap_is_counted,
             )
 
     def steady(self) -> None:
@@ -466,7 +454,7 @@ class FakeHost:
             resource.key.name,
             resource.spec["app"],
             resource.digest,
-            networks={primary or "bridge": ""} if primary or config.get("network_mode") == "bridge" else {},
+            networks={primary: ""} if primary else {},
             volumes=tuple(
                 sorted(
                     lent.union(
@@ -488,7 +476,6 @@ class FakeHost:
             addresses=tuple(c for c in all_claims if c.startswith("address/")),
             policy=restart_text(config),
             limits=_limits(config),
-            endpoints={primary: endpoints.endpoint(resource.spec, primary)} if primary else {},
             patience=start_patience(request.healthcheck(config.get("healthcheck") or {})),
             created_at=self._now(),
             devices=frozenset(claims.device_paths(config)),
@@ -526,7 +513,7 @@ class FakeHost:
             return
         networks = {}
         for name, id in at.seen.networks.items():
-            there = self._network(name)
+            there = self.networks.get(name)
             if there is None or id not in ("", there.id):
                 at.error = f"network {id or name} not found"
                 raise Transient(
@@ -619,7 +606,7 @@ class FakeHost:
         self._find(container).policy = policy or (restart_text(resource.spec["config"]) if resource else "no")
 
     def _container_connect(self, resource: Resource, container: str, network: str) -> None:
-        at, there = self._find(container), self._network(network)
+        at, there = self._find(container), self.networks.get(network)
         if at.seen.state not in RUNNING:
             id = ""  # resolved at the start
         elif there is None:
@@ -629,18 +616,11 @@ class FakeHost:
         else:
             id = there.id
         at.seen = replace(at.seen, networks={**at.seen.networks, network: id})
-        at.endpoints[network] = endpoints.endpoint(resource.spec, network)
-
-    def _network(self, name: str) -> ObservedNetwork | None:
-        """A network by name; the Engine's own bridge is always there."""
-        own = ObservedNetwork("bridge", "bridge", False) if name == "bridge" else None
-        return self.networks.get(name, own)
 
     def _container_disconnect(self, resource: Resource | None, container: str, network: str) -> None:
         at = self.find(container)
         if at is not None:
             at.seen = replace(at.seen, networks={n: id for n, id in at.seen.networks.items() if n != network})
-            at.endpoints.pop(network, None)
 
     def _container_unpause(self, resource: Resource | None, container: str) -> None:
         at = self._find(container)
@@ -800,7 +780,6 @@ class FakeHost:
             patience=at.patience,
             created_at=at.created_at,
             limits=at.limits,
-            endpoints=at.endpoints,
         )
 
     def find(self, name: str) -> FakeContainer | None:

@@ -14,8 +14,6 @@ from agent.kinds.engine.labels import texts
 from agent.kinds.engine.resources import Body
 from agent.model import Spec
 
-BRIDGE = "bridge"  # the Engine's own network
-FIRST_ONLY = (1, 41)  # the API version of the oldest Engine, where a container joins one network at create
 ALL_AT_CREATE = (1, 44)  # the API version from which a container joins several networks at once
 
 
@@ -32,10 +30,7 @@ def endpoint(spec: Spec, network: str, api: tuple[int, int] = (1, 41)) -> Body:
     """The endpoint of a container in one of its networks: its final name, its service's name and its aliases
     resolve to it. A container that only prepares its service does not have the service's name.
     """
-    joined = spec["config"].get("networks") or {}
-    if network not in joined:
-        return {}  # the Engine's own bridge has no names
-    wanted = joined[network] or {}
+    wanted = spec["config"]["networks"].get(network) or {}
     names = [spec["name"]] if spec.get("oneoff") else [spec["name"], spec["service"]]
     settings: Body = {"Aliases": list(dict.fromkeys([*names, *wanted.get("aliases", ())]))}
     addresses = {
@@ -59,12 +54,11 @@ def endpoint(spec: Spec, network: str, api: tuple[int, int] = (1, 41)) -> Body:
 
 
 def mac_address_in(spec: Spec, network: str) -> Any:
-    """The MAC address in one network; that of the service is the one in its primary network, or on the
-    Engine's own bridge.
-    """
-    wanted = (spec["config"].get("networks") or {}).get(network) or {}
-    first = primary_network(spec) or BRIDGE
-    return wanted.get("mac_address") or (spec["config"].get("mac_address") if network == first else None)
+    """The MAC address in one network; that of the service is the one in its primary network."""
+    wanted = spec["config"]["networks"].get(network) or {}
+    return wanted.get("mac_address") or (
+        spec["config"].get("mac_address") if network == primary_network(spec) else None
+    )
 
 
 def links(spec: Spec) -> list[str]:
